@@ -1,0 +1,145 @@
+//! Numbers as DBAs read them. The same text on the server and in the browser, so that hydration finds what was sent.
+
+/// `0.04 ms`, `38 ms`, `1.24 s`, `4 min 05 s`, `3 h 12 min`, `9 d 4 h`.
+pub fn duration_ms(ms: f64) -> String {
+    if !ms.is_finite() {
+        return "-".to_owned();
+    }
+    let (sign, ms) = if ms < 0.0 { ("-", -ms) } else { ("", ms) };
+    let text = if ms < 1.0 {
+        format!("{ms:.2} ms")
+    } else if ms < 10.0 {
+        format!("{ms:.1} ms")
+    } else if ms < 999.5 {
+        format!("{ms:.0} ms")
+    } else if ms < 9_995.0 {
+        format!("{:.2} s", ms / 1e3)
+    } else if ms < 59_950.0 {
+        format!("{:.1} s", ms / 1e3)
+    } else {
+        let s = (ms / 1e3).round() as u64;
+        match s {
+            0..3_600 => format!("{} min {:02} s", s / 60, s % 60),
+            3_600..86_400 => format!("{} h {:02} min", s / 3_600, s / 60 % 60),
+            _ => format!("{} d {} h", s / 86_400, s / 3_600 % 24),
+        }
+    };
+    format!("{sign}{text}")
+}
+
+/// [`duration_ms`] for seconds.
+pub fn duration_s(seconds: f64) -> String {
+    duration_ms(seconds * 1_000.0)
+}
+
+/// IEC units: `512 B`, `18.0 KiB`, `3.1 GiB`.
+pub fn bytes(bytes: f64) -> String {
+    if !bytes.is_finite() {
+        return "-".to_owned();
+    }
+    let (sign, mut value) = if bytes < 0.0 { ("-", -bytes) } else { ("", bytes) };
+    if value < 1_024.0 {
+        return format!("{sign}{value:.0} B");
+    }
+    let mut unit = "";
+    for next in ["KiB", "MiB", "GiB", "TiB", "PiB"] {
+        value /= 1_024.0;
+        unit = next;
+        if value < 1_023.95 {
+            break;
+        }
+    }
+    if value < 100.0 { format!("{sign}{value:.1} {unit}") } else { format!("{sign}{value:.0} {unit}") }
+}
+
+/// `812`, `12.4 k`, `3.10 M`; fractions of small numbers are kept: `0.3`.
+pub fn count(value: f64) -> String {
+    if !value.is_finite() {
+        return "-".to_owned();
+    }
+    let (sign, v) = if value < 0.0 { ("-", -value) } else { ("", value) };
+    let text = if v < 10.0 {
+        let text = format!("{v:.1}");
+        text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+    } else if v < 999.5 {
+        format!("{v:.0}")
+    } else if v < 9_995.0 {
+        format!("{:.2} k", v / 1e3)
+    } else if v < 999_500.0 {
+        format!("{:.1} k", v / 1e3)
+    } else if v < 999_500_000.0 {
+        format!("{:.2} M", v / 1e6)
+    } else {
+        format!("{:.2} G", v / 1e9)
+    };
+    format!("{sign}{text}")
+}
+
+/// [`count`] per second: `1.24 k/s`.
+pub fn rate(per_second: f64) -> String {
+    if per_second > 0.0 && per_second < 0.05 {
+        format!("{per_second:.3}/s")
+    } else {
+        format!("{}/s", count(per_second))
+    }
+}
+
+/// One decimal and no sign of its own: `84.1`.
+pub fn percent(value: f64) -> String {
+    if value.is_finite() { format!("{value:.1}") } else { "-".to_owned() }
+}
+
+/// `1,850`: whole numbers where every digit counts.
+pub fn thousands(value: i64) -> String {
+    let digits = value.unsigned_abs().to_string();
+    let mut out = String::new();
+    if value < 0 {
+        out.push('-');
+    }
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_keep_three_digits_or_fewer() {
+        for (ms, text) in [
+            (0.0, "0.00 ms"),
+            (0.04, "0.04 ms"),
+            (9.94, "9.9 ms"),
+            (38.4, "38 ms"),
+            (1_240.0, "1.24 s"),
+            (47_000.0, "47.0 s"),
+            (59_960.0, "1 min 00 s"),
+            (245_000.0, "4 min 05 s"),
+            (11_520_000.0, "3 h 12 min"),
+            (792_000_000.0, "9 d 4 h"),
+        ] {
+            assert_eq!(duration_ms(ms), text);
+        }
+    }
+
+    #[test]
+    fn sizes_are_iec_and_counts_are_decimal() {
+        assert_eq!(
+            [bytes(0.0), bytes(1023.0), bytes(1024.0), bytes(1048575.0), bytes(3.1 * 1073741824.0)],
+            ["0 B", "1023 B", "1.0 KiB", "1.0 MiB", "3.1 GiB"]
+        );
+        assert_eq!(
+            [count(0.0), count(0.3), count(812.0), count(1_240.0), count(12_400.0), count(3.1e6)],
+            ["0", "0.3", "812", "1.24 k", "12.4 k", "3.10 M"]
+        );
+        assert_eq!(
+            [thousands(0), thousands(999), thousands(1850), thousands(-1234567)],
+            ["0", "999", "1,850", "-1,234,567"]
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! Readings: what one collector saw in one monitored cluster at one moment, as PostgreSQL reported it.
+//!
+//! Counters are cumulative, as in the views they come from; turning them into rates is the work of `analysis`.
+//! A field that this server, version or role cannot give is `None`, never zero.
+mod activity;
+mod collector;
+mod database;
+mod index;
+mod replication;
+mod server;
+mod statement;
+mod table;
+mod wal;
+
+pub use activity::{ActivityReading, Backend, LockReading, LockWait};
+pub use collector::{CollectorKind, CollectorState, CollectorStatus};
+pub use database::{DatabaseCounters, DatabaseReading};
+pub use index::{ForeignKey, IndexCounters, IndexReading};
+pub use replication::{ReplicationReading, Sender, Slot, StandbyState, WalReceiver};
+pub use server::{ExtensionState, ServerReading, ServerRole, Setting, SettingsReading};
+pub use statement::{StatementCounters, StatementKey, StatementReading, StatementText};
+pub use table::{TableCounters, TableReading};
+pub use wal::{ArchiverCounters, CheckpointCounters, WalCounters, WalReading};

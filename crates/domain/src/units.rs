@@ -1,0 +1,158 @@
+//! Quantities with their unit in the type, and how a DBA reads them.
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{fmt, str::FromStr};
+
+/// A position in the write-ahead log, in bytes; written `X/Y` in hexadecimal as PostgreSQL does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lsn(pub u64);
+
+impl Lsn {
+    /// Bytes from `earlier` to here; negative when `earlier` is in fact later.
+    pub fn bytes_since(self, earlier: Self) -> i64 {
+        (self.0 as i64).wrapping_sub(earlier.0 as i64)
+    }
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:X}/{:X}", self.0 >> 32, self.0 as u32)
+    }
+}
+
+/// The text is not `X/Y` with up to eight hexadecimal digits on each side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseLsnError(String);
+
+impl fmt::Display for ParseLsnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' is not an LSN; write it as PostgreSQL does, for example 0/16B3748", self.0)
+    }
+}
+
+impl std::error::Error for ParseLsnError {}
+
+impl FromStr for Lsn {
+    type Err = ParseLsnError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parse = |half: &str| {
+            (!half.is_empty() && half.len() <= 8 && half.bytes().all(|b| b.is_ascii_hexdigit()))
+                .then(|| u64::from_str_radix(half, 16).ok())
+                .flatten()
+        };
+        text.split_once('/')
+            .and_then(|(high, low)| Some(Self(parse(high)? << 32 | parse(low)?)))
+            .ok_or_else(|| ParseLsnError(text.chars().take(40).collect()))
+    }
+}
+
+impl Serialize for Lsn {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Lsn {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A moment, in milliseconds since 1970-01-01 UTC; RFC 3339 on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// Seconds from `earlier` to here; negative when `earlier` is in fact later.
+    pub fn seconds_since(self, earlier: Self) -> f64 {
+        (self.0 - earlier.0) as f64 / 1_000.0
+    }
+    /// The moment `milliseconds` later (earlier when negative).
+    pub fn plus_ms(self, milliseconds: i64) -> Self {
+        Self(self.0.saturating_add(milliseconds))
+    }
+    /// `2026-11-24T02:00:00Z`; milliseconds only when there are some.
+    pub fn to_rfc3339(self) -> String {
+        let (y, mo, d, h, mi, s, ms) = self.civil();
+        if ms == 0 {
+            format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}Z")
+        } else {
+            format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}.{ms:03}Z")
+        }
+    }
+    /// `2026-11-24 02:00:00 UTC`, for people.
+    pub fn to_human(self) -> String {
+        let (y, mo, d, h, mi, s, _) = self.civil();
+        format!("{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02} UTC")
+    }
+    /// `02:00:00`, for the axis of a chart.
+    pub fn to_clock(self) -> String {
+        let (_, _, _, h, mi, s, _) = self.civil();
+        format!("{h:02}:{mi:02}:{s:02}")
+    }
+    /// Year, month, day, hour, minute, second, millisecond (UTC). Proleptic Gregorian calendar after
+    /// Howard Hinnant's `civil_from_days`: small enough for the browser, where a calendar crate is not.
+    fn civil(self) -> (i64, i64, i64, i64, i64, i64, i64) {
+        let days = self.0.div_euclid(86_400_000);
+        let rest = self.0.rem_euclid(86_400_000);
+        let z = days + 719_468;
+        let era = z.div_euclid(146_097);
+        let doe = z.rem_euclid(146_097);
+        let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+        let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+        let mp = (5 * doy + 2) / 153;
+        let day = doy - (153 * mp + 2) / 5 + 1;
+        let month = if mp < 10 { mp + 3 } else { mp - 9 };
+        let year = yoe + era * 400 + i64::from(month <= 2);
+        (year, month, day, rest / 3_600_000, rest / 60_000 % 60, rest / 1_000 % 60, rest % 1_000)
+    }
+    /// Reads RFC 3339 with any offset.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let at = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+        i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_rfc3339())
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_rfc3339())
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse_rfc3339(&text).ok_or_else(|| de::Error::custom(format!("'{text}' is not an RFC 3339 time")))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_lsn_reads_back_what_it_writes() {
+        for lsn in [0, 1, 0x16B_3748, u64::MAX, 0x1_0000_0000] {
+            assert_eq!(Lsn(lsn).to_string().parse::<Lsn>().unwrap(), Lsn(lsn));
+        }
+        for wrong in ["", "0", "/", "0/", "g/0", "0/123456789", "-1/0", "0/0/0", "+1/2"] {
+            assert!(wrong.parse::<Lsn>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_timestamp_is_rfc3339_on_the_wire() {
+        for ms in [0, 1_795_485_600_000, 951_782_400_123, -1, 4_102_444_800_000] {
+            let text = Timestamp(ms).to_rfc3339();
+            assert_eq!(Timestamp::parse_rfc3339(&text), Some(Timestamp(ms)), "{text}");
+        }
+        assert_eq!(Timestamp::parse_rfc3339("2026-11-24T03:00:00+01:00").unwrap().to_rfc3339(), "2026-11-24T02:00:00Z");
+        assert_eq!(Timestamp::parse_rfc3339("2024-02-29T00:00:00Z").unwrap().to_human(), "2024-02-29 00:00:00 UTC");
+    }
+}

@@ -1,0 +1,188 @@
+//! Indexes.
+use super::Availability;
+use crate::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// Which indexes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IndexTab {
+    /// All.
+    #[default]
+    All,
+    /// Never scanned and droppable.
+    Unused,
+    /// Covered by another.
+    Duplicate,
+    /// Left over by a failed build.
+    Invalid,
+    /// Foreign keys without an index.
+    MissingForeignKey,
+}
+
+impl IndexTab {
+    /// All tabs.
+    pub const ALL: [Self; 5] = [Self::All, Self::Unused, Self::Duplicate, Self::Invalid, Self::MissingForeignKey];
+    /// Value in the address.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Unused => "unused",
+            Self::Duplicate => "duplicate",
+            Self::Invalid => "invalid",
+            Self::MissingForeignKey => "missing_foreign_key",
+        }
+    }
+    /// On the tab.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::All => "All",
+            Self::Unused => "Unused",
+            Self::Duplicate => "Duplicate",
+            Self::Invalid => "Invalid",
+            Self::MissingForeignKey => "Missing foreign key",
+        }
+    }
+}
+
+impl FromStr for IndexTab {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|tab| tab.as_str() == text).ok_or_else(|| {
+            format!("'{text}' is not a list of indexes; use one of {}", Self::ALL.map(Self::as_str).join(", "))
+        })
+    }
+}
+
+/// How one index covers another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicateKind {
+    /// The same columns, classes, order and predicate.
+    Exact,
+    /// The columns are the first ones of the other.
+    Prefix,
+}
+
+/// What was found about an index, with the evidence and the commands to copy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum IndexFinding {
+    /// No scan since the counters began, here and on every standby we watch.
+    Unused {
+        /// "0 scans on 2 nodes since 12 Aug".
+        evidence: String,
+        /// `DROP INDEX CONCURRENTLY …`.
+        drop_sql: String,
+        /// `CREATE INDEX CONCURRENTLY …` to undo it.
+        undo_sql: String,
+    },
+    /// Another index does the same.
+    Duplicate {
+        /// How.
+        how: DuplicateKind,
+        /// Which other index, as `schema.name`.
+        covered_by: String,
+        /// Why it is safe, or what to look at.
+        evidence: String,
+        /// `DROP INDEX CONCURRENTLY …`.
+        drop_sql: String,
+        /// `CREATE INDEX CONCURRENTLY …` to undo it.
+        undo_sql: String,
+    },
+    /// `indisvalid` is false and nobody builds it now: it costs writes and serves no query.
+    Invalid {
+        /// Why.
+        evidence: String,
+        /// Drop and build again.
+        rebuild_sql: String,
+    },
+}
+
+/// One index.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexRow {
+    /// Database.
+    pub database: String,
+    /// Schema.
+    pub schema: String,
+    /// Table.
+    pub table: String,
+    /// Index.
+    pub name: String,
+    /// Definition.
+    pub definition: String,
+    /// Access method.
+    pub method: String,
+    /// Size.
+    pub bytes: i64,
+    /// Scans since the counters began, on all nodes we watch.
+    pub scans: i64,
+    /// Scans per second since the last reading.
+    pub scans_per_second: Option<f64>,
+    /// Last scan (16+).
+    pub last_scan: Option<Timestamp>,
+    /// Rows read.
+    pub rows_read: i64,
+    /// Rows fetched.
+    pub rows_fetched: i64,
+    /// Shared-buffer hit ratio; `None` when it touched no block.
+    pub hit_percent: Option<f64>,
+    /// Writes to its table per second since the last reading: what it costs to keep.
+    pub table_writes_per_second: Option<f64>,
+    /// `primary`, `unique`, `constraint`, `partial`, `expression`, `replica identity`, `invalid`, `building`.
+    pub labels: Vec<String>,
+    /// What was found.
+    pub findings: Vec<IndexFinding>,
+}
+
+/// A foreign key without an index.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MissingForeignKey {
+    /// Database.
+    pub database: String,
+    /// Schema.
+    pub schema: String,
+    /// Referencing table.
+    pub table: String,
+    /// Constraint.
+    pub constraint: String,
+    /// Definition.
+    pub definition: String,
+    /// Estimated rows of the referencing table.
+    pub table_rows: f64,
+    /// Size of the referencing table.
+    pub table_bytes: i64,
+    /// Why it matters.
+    pub evidence: String,
+    /// `CREATE INDEX CONCURRENTLY …`.
+    pub create_sql: String,
+    /// `DROP INDEX CONCURRENTLY …` to undo it.
+    pub undo_sql: String,
+}
+
+/// Indexes and what was found about them; pages filter, sort and cut it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct IndexesPage {
+    /// Number of the snapshot it belongs to.
+    pub sequence: u64,
+    /// When it was read.
+    pub collected_at: Option<Timestamp>,
+    /// Nodes whose scans were added up.
+    pub nodes: Vec<String>,
+    /// When counting began on the node that was reset last.
+    pub counting_since: Option<Timestamp>,
+    /// The indexes, the largest first.
+    pub rows: Vec<IndexRow>,
+    /// Foreign keys without an index, the largest table first.
+    pub missing_foreign_keys: Vec<MissingForeignKey>,
+    /// Size of unused, duplicate and invalid ones together.
+    pub wasted_bytes: i64,
+    /// Number on each tab, in the order of [`IndexTab::ALL`].
+    pub counts: Vec<i64>,
+    /// Databases that could not be read, with the reason.
+    pub skipped: Vec<(String, String)>,
+    /// Whether indexes can be read.
+    pub availability: Availability,
+}

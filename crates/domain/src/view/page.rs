@@ -1,0 +1,35 @@
+//! What any page may need.
+use serde::{Deserialize, Serialize};
+
+/// Whether a panel has figures, and what to do when it has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Availability {
+    /// It has.
+    #[default]
+    Ready,
+    /// The first reading is on its way.
+    Collecting,
+    /// It has none.
+    Missing {
+        /// Why, in a sentence.
+        reason: String,
+        /// Commands to copy, in order.
+        cure: Vec<String>,
+    },
+}
+
+/// One event of `GET /api/database/stream`, by its `event:` name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LiveEvent {
+    /// Which cluster has a new snapshot.
+    pub cluster: String,
+    /// Its number.
+    pub sequence: u64,
+    /// `up`, `unreachable`, …
+    pub state: String,
+    /// When it was made, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Score.
+    pub score: u8,
+}

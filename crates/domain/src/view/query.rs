@@ -1,0 +1,299 @@
+//! Statements.
+use super::{Availability, Range, TimeSeries};
+use crate::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// What kind of statement it is, by its first word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueryKind {
+    /// SELECT, and WITH that only reads.
+    Select,
+    /// INSERT, UPDATE, DELETE, MERGE, COPY.
+    Dml,
+    /// CREATE, ALTER, DROP, …
+    Ddl,
+    /// The rest.
+    Utility,
+}
+
+impl QueryKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Select, Self::Dml, Self::Ddl, Self::Utility];
+    /// Value in the address.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Select => "select",
+            Self::Dml => "dml",
+            Self::Ddl => "ddl",
+            Self::Utility => "utility",
+        }
+    }
+}
+
+impl FromStr for QueryKind {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| format!("'{text}' is not a kind of statement; use select, dml, ddl or utility"))
+    }
+}
+
+/// What stands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueryFlag {
+    /// Mean over the threshold in the window.
+    Slow,
+    /// First seen in the window.
+    New,
+    /// Writes temporary files.
+    Temp,
+    /// Reads most of its blocks from outside the cache.
+    ColdReads,
+}
+
+impl QueryFlag {
+    /// On the badge.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Slow => "slow",
+            Self::New => "new",
+            Self::Temp => "temp files",
+            Self::ColdReads => "cold reads",
+        }
+    }
+}
+
+/// A column to sort by; descending is written with a leading `-` in the address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QuerySort {
+    /// Total time, which is also its share.
+    #[default]
+    Total,
+    /// Calls.
+    Calls,
+    /// Mean time.
+    Mean,
+    /// Longest.
+    Max,
+    /// Rows a call.
+    Rows,
+    /// Cache hit ratio.
+    Hit,
+    /// Temporary files.
+    Temp,
+    /// WAL.
+    Wal,
+    /// Text.
+    Query,
+}
+
+impl QuerySort {
+    /// All columns.
+    pub const ALL: [Self; 9] =
+        [Self::Total, Self::Calls, Self::Mean, Self::Max, Self::Rows, Self::Hit, Self::Temp, Self::Wal, Self::Query];
+    /// Value in the address.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Total => "total",
+            Self::Calls => "calls",
+            Self::Mean => "mean",
+            Self::Max => "max",
+            Self::Rows => "rows",
+            Self::Hit => "hit",
+            Self::Temp => "temp",
+            Self::Wal => "wal",
+            Self::Query => "query",
+        }
+    }
+}
+
+impl FromStr for QuerySort {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|sort| sort.as_str() == text).ok_or_else(|| {
+            format!("'{text}' is not a column to sort by; use one of {}", Self::ALL.map(Self::as_str).join(", "))
+        })
+    }
+}
+
+impl fmt::Display for QuerySort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which statements to show.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct QueriesParams {
+    /// Which cluster; the first when empty.
+    pub cluster: Option<String>,
+    /// How far back.
+    pub range: Range,
+    /// Sort column.
+    pub sort: QuerySort,
+    /// Largest first.
+    pub descending: bool,
+    /// Words that the text, database, user or id must contain.
+    pub search: Option<String>,
+    /// Only this kind.
+    pub kind: Option<QueryKind>,
+    /// Only this database.
+    pub database: Option<String>,
+    /// Only this user.
+    pub user: Option<String>,
+    /// Only those over the threshold.
+    pub slow_only: bool,
+    /// Leave out Holdfast's own statements.
+    pub hide_monitoring: bool,
+    /// How many, 1 to 500.
+    pub limit: u32,
+    /// Where the page before ended (`next_cursor`).
+    pub cursor: Option<String>,
+}
+
+impl Default for QueriesParams {
+    fn default() -> Self {
+        Self {
+            cluster: None,
+            range: Range::default(),
+            sort: QuerySort::default(),
+            descending: true,
+            search: None,
+            kind: None,
+            database: None,
+            user: None,
+            slow_only: false,
+            hide_monitoring: true,
+            limit: 50,
+            cursor: None,
+        }
+    }
+}
+
+/// One statement over the range.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueryRow {
+    /// Id for `/queries/{id}`.
+    pub id: String,
+    /// `queryid` as text.
+    pub fingerprint: String,
+    /// Normalised text, white space collapsed, at most 400 characters.
+    pub query: String,
+    /// Kind.
+    pub kind: QueryKind,
+    /// Database.
+    pub database: String,
+    /// Role.
+    pub user: String,
+    /// Executions.
+    pub calls: i64,
+    /// Executions per second.
+    pub calls_per_second: f64,
+    /// Time in it.
+    pub total_ms: f64,
+    /// Share of all statements' time.
+    pub total_percent: f64,
+    /// Mean.
+    pub mean_ms: f64,
+    /// Standard deviation over the range, recovered from the cumulative one.
+    pub stddev_ms: Option<f64>,
+    /// Longest since the entry was made (not only in the range).
+    pub max_ms: Option<f64>,
+    /// Rows a call.
+    pub rows_per_call: f64,
+    /// Shared-buffer hit ratio; `None` when it touched no block.
+    pub hit_percent: Option<f64>,
+    /// Blocks read from outside the cache, in bytes.
+    pub read_bytes: i64,
+    /// Temporary files written.
+    pub temp_bytes: i64,
+    /// WAL generated.
+    pub wal_bytes: i64,
+    /// Time per step over the range, for the sparkline; empty when not asked for.
+    pub spark: Vec<Option<f64>>,
+    /// What stands out.
+    pub flags: Vec<QueryFlag>,
+}
+
+/// All statements that are not in the list, so that the totals add up.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OtherRow {
+    /// How many.
+    pub statements: i64,
+    /// Their executions.
+    pub calls: i64,
+    /// Their time.
+    pub total_ms: f64,
+    /// Share of all statements' time.
+    pub total_percent: f64,
+}
+
+/// The list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueriesPage {
+    /// Number of the snapshot it belongs to.
+    pub sequence: u64,
+    /// How far back was asked.
+    pub range: Range,
+    /// How much of it is really covered by history.
+    pub window_seconds: f64,
+    /// When the newest figures are from.
+    pub collected_at: Option<Timestamp>,
+    /// The rows.
+    pub rows: Vec<QueryRow>,
+    /// What follows this page and what the filter leaves out.
+    pub other: OtherRow,
+    /// Statements that match the filter.
+    pub matching: i64,
+    /// Statements with calls in the range.
+    pub statements: i64,
+    /// Of those, over the slow threshold.
+    pub slow: i64,
+    /// The threshold.
+    pub slow_threshold_ms: f64,
+    /// Their time.
+    pub total_ms: f64,
+    /// Databases to choose from.
+    pub databases: Vec<String>,
+    /// Users to choose from.
+    pub users: Vec<String>,
+    /// For the next page.
+    pub next_cursor: Option<String>,
+    /// Whether `pg_stat_statements` can be read, and what to do if not.
+    pub availability: Availability,
+    /// Entries evicted per hour, when known: the history has holes.
+    pub evictions_per_hour: Option<f64>,
+}
+
+/// One statement in full.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueryDetail {
+    /// Its figures over the range.
+    pub row: QueryRow,
+    /// The whole text, formatted.
+    pub sql: String,
+    /// First seen by us.
+    pub first_seen_at: Timestamp,
+    /// Last seen with calls.
+    pub last_seen_at: Timestamp,
+    /// How far back.
+    pub range: Range,
+    /// How much of it is covered by history.
+    pub window_seconds: f64,
+    /// 95th percentile is at most this (Cantelli's inequality).
+    pub p95_at_most_ms: Option<f64>,
+    /// 99th percentile is at most this (Cantelli's inequality).
+    pub p99_at_most_ms: Option<f64>,
+    /// Calls per second over time.
+    pub calls: TimeSeries,
+    /// Mean and deviation over time.
+    pub mean: TimeSeries,
+    /// Share of all time over time.
+    pub share: TimeSeries,
+}
