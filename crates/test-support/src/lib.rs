@@ -1,1 +1,12 @@
-//! test-support
+//! Real servers for the tests of all crates; a development dependency only.
+//!
+//! A cluster is shared by the tests of one process and each test gets a database of its own, cloned from a template.
+//! Servers end and their files go with the process, however it ends.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot have its server must fail loudly
+
+mod chaos;
+mod clusters;
+
+pub use chaos::{ChaosProxy, Weather};
+pub use clusters::{TestCluster, TestDatabase, cluster, database, private_cluster, private_cluster_of, sqlite_url, versions};
+pub use pgphysical::{ClusterOptions, Install, LocalCluster, ShutdownMode};

@@ -1,0 +1,125 @@
+//! The monitored clusters and their newest snapshots.
+use crate::ControlError;
+use arc_swap::ArcSwap;
+use domain::{
+    Timestamp,
+    view::{ActivityPage, ClusterState, ClusterSummary, Dashboard, IndexesPage, LiveEvent},
+};
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// A cluster as configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// Stable id: lower-case letters, digits and `-`.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// The id of the cluster whose standby this is, so that index scans are added up over both.
+    pub standby_of: Option<String>,
+}
+
+/// Everything known of one cluster at one moment. It is made by `monitor`, swapped in as a whole and never changed,
+/// so that whatever a page shows belongs together, and a page view sends no query to the monitored database.
+#[derive(Clone, Debug)]
+pub struct ClusterSnapshot {
+    /// The picture; `age_seconds` is filled when it is served.
+    pub dashboard: Dashboard,
+    /// Indexes.
+    pub indexes: Arc<IndexesPage>,
+    /// Backends.
+    pub activity: Arc<ActivityPage>,
+    /// Whether statements can be read.
+    pub statements: domain::view::Availability,
+    /// Statements evicted from `pg_stat_statements` per hour.
+    pub evictions_per_hour: Option<f64>,
+}
+
+/// One cluster's place in the registry.
+#[derive(Debug)]
+pub(crate) struct ClusterSlot {
+    pub(crate) config: ClusterConfig,
+    pub(crate) snapshot: ArcSwap<ClusterSnapshot>,
+}
+
+/// All clusters, the first being the default.
+#[derive(Debug)]
+pub struct Clusters {
+    slots: Vec<ClusterSlot>,
+    live: broadcast::Sender<Arc<LiveEvent>>,
+}
+
+/// Events kept for a slow reader; one that falls behind further just skips to the newest.
+const LIVE_BACKLOG: usize = 64;
+
+impl Clusters {
+    /// `first` makes the snapshot to show before the first tick.
+    pub fn new(configs: Vec<ClusterConfig>, first: impl Fn(&ClusterConfig) -> ClusterSnapshot) -> Self {
+        let slots = configs
+            .into_iter()
+            .map(|config| ClusterSlot { snapshot: ArcSwap::from_pointee(first(&config)), config })
+            .collect();
+        Self { slots, live: broadcast::Sender::new(LIVE_BACKLOG) }
+    }
+
+    /// Swaps in a new snapshot and tells the event streams. An unknown id is ignored: there is nobody to show it to.
+    pub fn publish(&self, id: &str, snapshot: ClusterSnapshot, at: Timestamp) {
+        let Some(slot) = self.slots.iter().find(|slot| slot.config.id == id) else { return };
+        let event = live_event(&snapshot.dashboard, at);
+        slot.snapshot.store(Arc::new(snapshot));
+        // An error only says that nobody listens.
+        let _ = self.live.send(Arc::new(event));
+    }
+
+    /// The newest snapshot of each cluster with its configuration.
+    pub fn all(&self) -> impl Iterator<Item = (&ClusterConfig, Arc<ClusterSnapshot>)> {
+        self.slots.iter().map(|slot| (&slot.config, slot.snapshot.load_full()))
+    }
+
+    /// The newest snapshot of `id`, or of the first cluster.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such cluster, or none at all.
+    pub fn find(&self, id: Option<&str>) -> Result<(&ClusterConfig, Arc<ClusterSnapshot>), ControlError> {
+        let slot = match id {
+            None => self.slots.first(),
+            Some(id) => self.slots.iter().find(|slot| slot.config.id == id),
+        };
+        slot.map(|slot| (&slot.config, slot.snapshot.load_full())).ok_or_else(|| {
+            if self.slots.is_empty() {
+                ControlError::not_found("cluster", id.unwrap_or("main"), "set DATABASE_URL or add a [[cluster]] to holdfast.toml")
+            } else {
+                let known = self.slots.iter().map(|slot| slot.config.id.as_str()).collect::<Vec<_>>().join(", ");
+                ControlError::not_found("cluster", id.unwrap_or_default(), &format!("known are: {known}"))
+            }
+        })
+    }
+
+    /// New snapshots as they come, of all clusters.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<LiveEvent>> {
+        self.live.subscribe()
+    }
+}
+
+/// What the event streams tell of a snapshot.
+pub(crate) fn live_event(dashboard: &Dashboard, at: Timestamp) -> LiveEvent {
+    LiveEvent {
+        cluster: dashboard.cluster.id.clone(),
+        sequence: dashboard.sequence,
+        state: dashboard.cluster.state.as_str().to_owned(),
+        at_ms: at.0,
+        score: dashboard.health.score,
+    }
+}
+
+/// A cluster that nothing is known of yet.
+pub fn connecting(config: &ClusterConfig) -> ClusterSummary {
+    ClusterSummary {
+        id: config.id.clone(),
+        name: config.name.clone(),
+        role: None,
+        server_version: None,
+        state: ClusterState::Connecting,
+        started_at: None,
+    }
+}

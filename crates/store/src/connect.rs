@@ -1,0 +1,149 @@
+//! Opening the store, migrating it, transactions.
+use crate::StoreError;
+use migration::{MigratorTrait as _, StoreMigrator};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait as _,
+};
+use std::{path::Path, time::Duration};
+
+/// A transaction on the store; dropped without commit it rolls back.
+pub type Transaction = DatabaseTransaction;
+
+/// An open control store; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    db: DatabaseConnection,
+}
+
+/// How long a writer of SQLite waits for another.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// Opens `sqlite:PATH`, `sqlite://PATH?mode=rwc` or `postgres://…`. Missing directories of a SQLite file are made.
+    ///
+    /// # Errors
+    /// [`StoreError::Url`] and [`StoreError::Connect`], each in one line and without the password.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let shown = without_password(url);
+        let is_sqlite = url.starts_with("sqlite:");
+        if !is_sqlite && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(StoreError::Url { url: shown });
+        }
+        let mut target = url.to_owned();
+        if is_sqlite && !url.contains(":memory:") {
+            let path = url.trim_start_matches("sqlite:").trim_start_matches("//").split('?').next().unwrap_or_default();
+            if let Some(parent) = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty()) {
+                std::fs::create_dir_all(parent)
+                    .map_err(|error| StoreError::Connect { url: shown.clone(), reason: format!("{}: {error}", parent.display()) })?;
+            }
+            target = format!("sqlite://{path}?mode=rwc");
+        }
+        let mut options = ConnectOptions::new(target);
+        options
+            .max_connections(if is_sqlite { 4 } else { 10 })
+            .min_connections(0)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .sqlx_logging(false)
+            .map_sqlx_sqlite_opts(|options| {
+                use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+                // WAL: readers do not wait for the writer. NORMAL: a power cut may lose the last commits and breaks nothing.
+                options
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Normal)
+                    .busy_timeout(BUSY_TIMEOUT)
+                    .foreign_keys(true)
+            })
+            .map_sqlx_postgres_opts(|options| options.application_name("holdfast store"));
+        let connected = tokio_timeout(Database::connect(options)).await;
+        match connected {
+            Some(Ok(db)) => Ok(Self { db }),
+            Some(Err(error)) => Err(StoreError::Connect { url: shown, reason: one_line(&error.to_string()) }),
+            None => Err(StoreError::Connect { url: shown, reason: "no answer within 10 s".to_owned() }),
+        }
+    }
+
+    /// The connection, for reading repositories.
+    pub const fn db(&self) -> &DatabaseConnection {
+        &self.db
+    }
+
+    /// Whether it is PostgreSQL.
+    pub fn is_postgres(&self) -> bool {
+        self.db.get_database_backend() == DbBackend::Postgres
+    }
+
+    /// Brings the schema up to date; does nothing when it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] when a newer Holdfast made it, [`StoreError::Migrate`] otherwise.
+    pub async fn migrate(&self) -> Result<usize, StoreError> {
+        let pending = self.pending_migrations().await?;
+        StoreMigrator::up(&self.db, None).await.map_err(|source| StoreError::Migrate { source })?;
+        Ok(pending)
+    }
+
+    /// How many migrations are still to be applied.
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`] when the schema has one that we do not know.
+    pub async fn pending_migrations(&self) -> Result<usize, StoreError> {
+        match StoreMigrator::get_pending_migrations(&self.db).await {
+            Ok(pending) => Ok(pending.len()),
+            // sea-orm-migration tells of an applied migration without a file by this text only.
+            Err(sea_orm::DbErr::Custom(text)) if text.contains("missing") => {
+                Err(StoreError::Newer { migration: text.split('\'').nth(1).unwrap_or("unknown").to_owned() })
+            }
+            Err(source) => Err(StoreError::Migrate { source }),
+        }
+    }
+
+    /// One trivial query.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`] when it does not answer.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.db.execute_unprepared("SELECT 1").await.map(drop).map_err(StoreError::query("answer"))
+    }
+
+    /// Begins a transaction that may write. On SQLite it takes the write lock at once: a reader that becomes a writer
+    /// half-way would fail with "database is locked" instead of waiting.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn begin(&self) -> Result<Transaction, StoreError> {
+        let mode = (!self.is_postgres()).then_some(SqliteTransactionMode::Immediate);
+        let options = TransactionOptions { sqlite_transaction_mode: mode, ..TransactionOptions::default() };
+        self.db.begin_with_options(options).await.map_err(StoreError::query("begin a transaction"))
+    }
+
+    /// Commits a transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn commit(&self, transaction: Transaction) -> Result<(), StoreError> {
+        transaction.commit().await.map_err(StoreError::query("commit"))
+    }
+}
+
+/// A black hole must not hang the start: the pool's own time-out does not bound the TCP handshake.
+async fn tokio_timeout<T>(future: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(Duration::from_secs(10), future).await.ok()
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// `postgres://user:***@host/db`.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@') {
+        Some((user, host)) => match user.split_once(':') {
+            Some((user, _)) => format!("{scheme}://{user}:***@{host}"),
+            None => url.to_owned(),
+        },
+        None => url.to_owned(),
+    }
+}

@@ -1,0 +1,121 @@
+//! Figures over time.
+use crate::{
+    StoreError,
+    entity::{metric_sample, metric_series},
+};
+use domain::{Timestamp, view::Metric};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, Statement,
+    sea_query::OnConflict,
+};
+use std::collections::HashMap;
+
+/// A figure to be kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// Of what.
+    pub metric: Metric,
+    /// Wait class, standby; empty for the only line.
+    pub label: String,
+    /// How much; not finite is left out.
+    pub value: f64,
+}
+
+/// The mean of one bucket of one line.
+#[derive(Clone, Debug, PartialEq, FromQueryResult)]
+pub struct MetricPoint {
+    /// Which line.
+    pub label: String,
+    /// Number of the bucket, counted from `from`.
+    pub bucket: i64,
+    /// Mean of its samples.
+    pub value: f64,
+}
+
+/// Metrics over a connection or a transaction.
+#[derive(Debug)]
+pub struct MetricRepo<'a, C>(pub &'a C);
+
+impl<C: ConnectionTrait> MetricRepo<'_, C> {
+    /// Keeps the figures of one moment. `series` caches the ids of known lines between calls. A second sample of
+    /// the same line and moment replaces the first, so that a batch can be tried again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn insert(
+        &self,
+        cluster: &str,
+        at: Timestamp,
+        samples: &[Sample],
+        series: &mut HashMap<(Metric, String), i64>,
+    ) -> Result<(), StoreError> {
+        let failed = || StoreError::query("keep metrics");
+        let mut rows = Vec::with_capacity(samples.len());
+        for sample in samples.iter().filter(|sample| sample.value.is_finite()) {
+            let key = (sample.metric, sample.label.clone());
+            let id = match series.get(&key) {
+                Some(id) => *id,
+                None => {
+                    let id = self.series_id(cluster, sample.metric, &sample.label).await?;
+                    series.insert(key, id);
+                    id
+                }
+            };
+            rows.push(metric_sample::ActiveModel { series_id: Set(id), at: Set(at.0), value: Set(sample.value) });
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut conflict = OnConflict::columns([metric_sample::Column::SeriesId, metric_sample::Column::At]);
+        conflict.update_column(metric_sample::Column::Value);
+        metric_sample::Entity::insert_many(rows).on_conflict(conflict).exec_without_returning(self.0).await.map(drop).map_err(failed())
+    }
+
+    async fn series_id(&self, cluster: &str, metric: Metric, label: &str) -> Result<i64, StoreError> {
+        use metric_series::Column;
+        let failed = || StoreError::query("keep metrics");
+        let row = metric_series::ActiveModel {
+            cluster_id: Set(cluster.to_owned()),
+            metric: Set(metric.as_str().to_owned()),
+            label: Set(label.to_owned()),
+            ..Default::default()
+        };
+        let mut conflict = OnConflict::columns([Column::ClusterId, Column::Metric, Column::Label]);
+        // An update that changes nothing, so that the statement is the same whether the line was there or not.
+        conflict.update_column(Column::Label);
+        metric_series::Entity::insert(row).on_conflict(conflict).exec_without_returning(self.0).await.map_err(failed())?;
+        let found = metric_series::Entity::find()
+            .filter(Column::ClusterId.eq(cluster))
+            .filter(Column::Metric.eq(metric.as_str()))
+            .filter(Column::Label.eq(label))
+            .one(self.0)
+            .await
+            .map_err(failed())?;
+        found.map(|row| row.id).ok_or_else(|| StoreError::Damaged { what: "metric series", detail: format!("{cluster} {metric:?}") })
+    }
+
+    /// Means of all lines of a metric in buckets of `step_ms` from `from` up to `to`, ordered by bucket.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn history(&self, cluster: &str, metric: Metric, from: Timestamp, to: Timestamp, step_ms: i64) -> Result<Vec<MetricPoint>, StoreError> {
+        let sql = "SELECT s.label AS label, (m.at - $1) / $2 AS bucket, AVG(m.value) AS value \
+                   FROM metric_sample m JOIN metric_series s ON s.id = m.series_id \
+                   WHERE s.cluster_id = $3 AND s.metric = $4 AND m.at >= $1 AND m.at <= $5 \
+                   GROUP BY s.label, (m.at - $1) / $2 ORDER BY 2, 1";
+        let values = [from.0.into(), step_ms.max(1).into(), cluster.into(), metric.as_str().into(), to.0.into()];
+        MetricPoint::find_by_statement(Statement::from_sql_and_values(self.0.get_database_backend(), sql, values))
+            .all(self.0)
+            .await
+            .map_err(StoreError::query("read metrics"))
+    }
+
+    /// Removes samples before `before`.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn prune(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let deleted = metric_sample::Entity::delete_many().filter(metric_sample::Column::At.lt(before.0)).exec(self.0).await;
+        deleted.map(|result| result.rows_affected).map_err(StoreError::query("remove old metrics"))
+    }
+}

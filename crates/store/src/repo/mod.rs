@@ -1,0 +1,11 @@
+//! Repositories: one file for each resource. Each is made over anything that runs statements, so that the same code
+//! works alone and inside a transaction.
+pub mod account;
+pub mod audit;
+pub mod event;
+pub mod metric;
+pub mod session;
+pub mod setup;
+pub mod statement;
+pub mod throttle;
+pub mod token;

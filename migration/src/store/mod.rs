@@ -1,0 +1,23 @@
+//! The control store: accounts, sessions, tokens, the audit log, and history. SQLite and PostgreSQL.
+//!
+//! All times are milliseconds since 1970 in a `BIGINT`: the same on both, and no time-zone rule of a driver in between.
+use sea_orm_migration::prelude::*;
+
+mod m20261124_000001_identity;
+mod m20261124_000002_audit_log;
+mod m20261124_000003_history;
+
+/// Migrations of the control store, the oldest first.
+#[derive(Debug)]
+pub struct StoreMigrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for StoreMigrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261124_000001_identity::Migration),
+            Box::new(m20261124_000002_audit_log::Migration),
+            Box::new(m20261124_000003_history::Migration),
+        ]
+    }
+}
