@@ -1,1 +1,17 @@
-//! analysis
+//! Rules that turn readings into rates, percentiles, findings and a score. Pure: no I/O, and no clock is read; time
+//! is passed in. It compiles for the browser too.
+
+pub mod activity;
+pub mod attention;
+pub mod csv;
+pub mod delta;
+pub mod health;
+pub mod indexes;
+pub mod latency;
+pub mod queries;
+pub mod rates;
+pub mod replication;
+pub mod sqltext;
+pub mod statements;
+pub mod svg;
+pub mod waits;

@@ -109,7 +109,8 @@ async fn pump(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp:
             return;
         }
         wait_for_traffic(&mut weather).await;
-        if let Weather::Slow(delay) = *weather.borrow() {
+        let now = *weather.borrow();
+        if let Weather::Slow(delay) = now {
             tokio::time::sleep(delay).await;
         }
         if to.write_all(&buffer[..read]).await.is_err() {

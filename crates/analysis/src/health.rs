@@ -1,0 +1,337 @@
+//! The health score: 100 less the points of all lines, and never a point without a line.
+//!
+//! A figure that is not applicable (no standby) has no rule to break. A figure that is not known (its collector
+//! failed) costs nothing either, but lowers the coverage, which is shown beside the score: ignorance is not health.
+use domain::{
+    Timestamp, format,
+    view::{Band, Health, HealthComponent, HealthLine, ReplicaState, ReplicaView},
+};
+use std::collections::BTreeMap;
+
+/// Version of the rules.
+pub const VERSION: u32 = 1;
+
+/// What the score is made of. `None` is "not known".
+#[derive(Clone, Debug, Default)]
+pub struct HealthInput {
+    /// Why the server is not reached; the score is 0 then.
+    pub unreachable: Option<String>,
+    /// Collectors that failed or lack a right, by name.
+    pub failed_collectors: Vec<String>,
+    /// Connection slots used.
+    pub connections_percent: Option<f64>,
+    /// Sessions idle in a transaction for more than five minutes.
+    pub idle_in_transaction: Option<i64>,
+    /// Longest running statement.
+    pub longest_query_seconds: Option<f64>,
+    /// Share of the statements' time spent in slow ones.
+    pub slow_time_percent: Option<f64>,
+    /// The threshold for that.
+    pub slow_threshold_ms: f64,
+    /// Sessions that wait for a lock.
+    pub blocked_sessions: Option<i64>,
+    /// The longest of those waits.
+    pub longest_wait_seconds: Option<f64>,
+    /// Deadlocks in the window.
+    pub deadlocks: Option<i64>,
+    /// Standbys; empty when there is none.
+    pub replicas: Option<Vec<ReplicaView>>,
+    /// Slots that keep WAL and are not in use.
+    pub inactive_slots: Option<i64>,
+    /// Shared-buffer hit ratio, when enough blocks were touched.
+    pub cache_hit_percent: Option<f64>,
+    /// Temporary files.
+    pub temp_bytes_per_second: Option<f64>,
+    /// Oldest transaction id.
+    pub xid_age: Option<i64>,
+    /// Oldest open transaction.
+    pub oldest_transaction_seconds: Option<f64>,
+    /// Tables with more dead than a fifth of their rows.
+    pub bloated_tables: Option<i64>,
+    /// Archiver failures since the last reading.
+    pub archiver_failing: Option<bool>,
+    /// Size of unused, duplicate and invalid indexes of the size of all.
+    pub wasted_index_percent: Option<f64>,
+    /// The same in bytes.
+    pub wasted_index_bytes: Option<i64>,
+}
+
+/// Remembers since when each line is there.
+#[derive(Clone, Debug, Default)]
+pub struct HealthTracker {
+    since: BTreeMap<String, Timestamp>,
+}
+
+/// Points by a line that is 0 up to `none`, full from `full` on.
+fn ramp(value: f64, none: f64, full: f64, points: u8) -> u8 {
+    let share = ((value - none) / (full - none)).clamp(0.0, 1.0);
+    // A breach is never free: the first step over the threshold costs a point.
+    if share <= 0.0 { 0 } else { (share * f64::from(points)).round().max(1.0) as u8 }
+}
+
+struct Lines<'a> {
+    at: Timestamp,
+    since: &'a mut BTreeMap<String, Timestamp>,
+    lines: Vec<HealthLine>,
+    known: u32,
+    asked: u32,
+}
+
+impl Lines<'_> {
+    /// One rule: `points` gives the loss and the words for the measured value; `None` when it is not known.
+    #[allow(clippy::too_many_arguments)] // the columns of a rule
+    fn rule(&mut self, component: HealthComponent, rule: &str, title: &str, threshold: &str, page: &str, points: Option<(u8, String)>) {
+        self.asked += 1;
+        let Some((points, measured)) = points else { return };
+        self.known += 1;
+        if points == 0 {
+            self.since.remove(rule);
+            return;
+        }
+        let since = *self.since.entry(rule.to_owned()).or_insert(self.at);
+        self.lines.push(HealthLine {
+            component,
+            rule: rule.to_owned(),
+            title: title.to_owned(),
+            points,
+            measured,
+            threshold: threshold.to_owned(),
+            since,
+            page: page.to_owned(),
+        });
+    }
+}
+
+/// Most points that a component can cost.
+pub const fn ceiling(component: HealthComponent) -> u8 {
+    match component {
+        HealthComponent::Availability => 15,
+        HealthComponent::Connections | HealthComponent::Latency | HealthComponent::Replication | HealthComponent::Maintenance => 12,
+        HealthComponent::Locks => 10,
+        HealthComponent::Cache => 7,
+        HealthComponent::Wal | HealthComponent::Capacity => 6,
+        HealthComponent::Backups => 8,
+    }
+}
+
+impl HealthTracker {
+    /// The score at `at`.
+    pub fn score(&mut self, input: &HealthInput, at: Timestamp) -> Health {
+        if let Some(reason) = &input.unreachable {
+            let since = *self.since.entry("unreachable".to_owned()).or_insert(at);
+            let line = HealthLine {
+                component: HealthComponent::Availability,
+                rule: "unreachable".to_owned(),
+                title: "The server is not reached".to_owned(),
+                points: 100,
+                measured: reason.clone(),
+                threshold: "an answer".to_owned(),
+                since,
+                page: "/database".to_owned(),
+            };
+            return Health { score: 0, band: Band::Critical, coverage_percent: 0.0, lines: vec![line], version: VERSION };
+        }
+        self.since.remove("unreachable");
+        let mut lines = Lines { at, since: &mut self.since, lines: Vec::new(), known: 0, asked: 0 };
+        rules(&mut lines, input);
+        let Lines { mut lines, known, asked, .. } = lines;
+        hold_ceilings(&mut lines);
+        lines.sort_by(|a, b| b.points.cmp(&a.points).then(a.rule.cmp(&b.rule)));
+        let lost = lines.iter().map(|line| line.points).sum::<u8>();
+        let score = 100 - lost;
+        let coverage_percent = 100.0 * f64::from(known) / f64::from(asked.max(1));
+        Health { score, band: Band::of(score), coverage_percent, lines, version: VERSION }
+    }
+}
+
+/// Within a component the smaller lines give way; a line that would cost nothing is left out.
+fn hold_ceilings(lines: &mut Vec<HealthLine>) {
+    lines.sort_by_key(|line| std::cmp::Reverse(line.points));
+    let mut left = BTreeMap::<HealthComponent, u8>::new();
+    for line in lines.iter_mut() {
+        let left = left.entry(line.component).or_insert_with(|| ceiling(line.component));
+        line.points = line.points.min(*left);
+        *left -= line.points;
+    }
+    lines.retain(|line| line.points > 0);
+}
+
+fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
+    use HealthComponent as C;
+    let failed = input.failed_collectors.len();
+    let failed_points = (u8::try_from(failed).unwrap_or(u8::MAX).min(5) * 3, input.failed_collectors.join(", "));
+    lines.rule(C::Availability, "collectors_failing", "Some figures cannot be read", "none", "/database#collectors", Some(failed_points));
+
+    let connections = input.connections_percent.map(|percent| (ramp(percent, 80.0, 95.0, 12), format!("{} %", format::percent(percent))));
+    lines.rule(C::Connections, "connections_high", "Connection slots are running out", "80 %", "/database/activity", connections);
+    let idle = input.idle_in_transaction.map(|count| (ramp(count as f64, 0.0, 5.0, 6), format!("{count} sessions")));
+    lines.rule(C::Connections, "idle_in_transaction", "Sessions idle in a transaction", "5 min", "/database/activity", idle);
+
+    let longest = input.longest_query_seconds.map(|seconds| (ramp(seconds, 30.0, 300.0, 8), format::duration_s(seconds)));
+    lines.rule(C::Latency, "query_long", "A statement runs for long", "30 s", "/database/activity", longest);
+    let slow = input.slow_time_percent.map(|percent| (ramp(percent, 25.0, 90.0, 6), format!("{} % of all time", format::percent(percent))));
+    let threshold = format!("25 % in statements over {}", format::duration_ms(input.slow_threshold_ms));
+    lines.rule(C::Latency, "slow_statements", "Much time goes into slow statements", &threshold, "/database/performance#queries", slow);
+
+    let waits = input.blocked_sessions.map(|count| {
+        let wait = input.longest_wait_seconds.unwrap_or(0.0);
+        let points = if count > 0 { ramp(wait, 5.0, 60.0, 10) } else { 0 };
+        (points, format!("{count} waiting, {}", format::duration_s(wait)))
+    });
+    lines.rule(C::Locks, "sessions_blocked", "Sessions wait for a lock", "5 s", "/database/activity", waits);
+    let deadlocks = input.deadlocks.map(|count| (ramp(count as f64, 0.0, 5.0, 4), count.to_string()));
+    lines.rule(C::Locks, "deadlocks", "Deadlocks in the last minutes", "0", "/database/activity", deadlocks);
+
+    if input.replicas.as_ref().is_none_or(|replicas| !replicas.is_empty()) {
+        let lag = input.replicas.as_ref().map(|replicas| {
+            let worst = replicas.iter().filter(|it| it.state != ReplicaState::Disconnected).filter_map(|it| it.lag_seconds).fold(0.0, f64::max);
+            (ramp(worst, 5.0, 60.0, 8), format::duration_s(worst))
+        });
+        lines.rule(C::Replication, "replication_lag", "A standby is behind", "5 s", "/database#replication", lag);
+        let cut = input.replicas.as_ref().map(|replicas| {
+            let names = replicas.iter().filter(|it| it.state == ReplicaState::Disconnected).map(|it| it.name.as_str()).collect::<Vec<_>>();
+            (if names.is_empty() { 0 } else { 12 }, names.join(", "))
+        });
+        lines.rule(C::Replication, "replica_disconnected", "A standby is gone", "connected", "/database#replication", cut);
+    }
+    let slots = input.inactive_slots.map(|count| (ramp(count as f64, 0.0, 2.0, 6), format!("{count} slots")));
+    lines.rule(C::Replication, "slot_inactive", "A slot that nobody uses keeps WAL", "0", "/database#replication", slots);
+
+    let cache = input.cache_hit_percent.map(|percent| (ramp(-percent, -90.0, -60.0, 7), format!("{} %", format::percent(percent))));
+    lines.rule(C::Cache, "cache_hit_low", "Few blocks are found in shared buffers", "90 %", "/database/performance#queries", cache);
+    let mebibytes = 1_048_576.0;
+    let temp = input.temp_bytes_per_second.map(|rate| (ramp(rate, 10.0 * mebibytes, 200.0 * mebibytes, 4), format!("{}/s", format::bytes(rate))));
+    lines.rule(C::Cache, "temp_files", "Sorts and hashes spill to disk", "10 MiB/s", "/database/performance#queries", temp);
+
+    let xid = input.xid_age.map(|age| (ramp(age as f64, 5e8, 1.6e9, 12), format!("{} transactions", format::count(age as f64))));
+    lines.rule(C::Maintenance, "xid_age", "Transaction ids are running out", "500 M", "/database", xid);
+    let oldest = input.oldest_transaction_seconds.map(|seconds| (ramp(seconds, 900.0, 14_400.0, 6), format::duration_s(seconds)));
+    lines.rule(C::Maintenance, "transaction_old", "An old transaction holds back vacuum", "15 min", "/database/activity", oldest);
+    let bloat = input.bloated_tables.map(|count| (ramp(count as f64, 0.0, 10.0, 4), format!("{count} tables")));
+    lines.rule(C::Maintenance, "dead_rows", "Tables with many dead rows", "20 %", "/database", bloat);
+
+    let archiver = input.archiver_failing.map(|failing| (if failing { 6 } else { 0 }, "failing".to_owned()));
+    lines.rule(C::Wal, "archiver_failing", "WAL is not archived", "no failures", "/database", archiver);
+
+    let wasted = input.wasted_index_percent.map(|percent| {
+        let bytes = input.wasted_index_bytes.unwrap_or(0);
+        // Small databases waste large shares of nothing.
+        let points = if bytes < 16 * 1_048_576 { 0 } else { ramp(percent, 5.0, 50.0, 6) };
+        (points, format!("{}, {} %", format::bytes(bytes as f64), format::percent(percent)))
+    });
+    lines.rule(C::Capacity, "index_waste", "Index space serves nothing", "5 %", "/database/performance#indexes", wasted);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn score(input: &HealthInput) -> Health {
+        HealthTracker::default().score(input, Timestamp(0))
+    }
+
+    fn healthy() -> HealthInput {
+        HealthInput {
+            connections_percent: Some(40.0),
+            idle_in_transaction: Some(0),
+            longest_query_seconds: Some(1.0),
+            slow_time_percent: Some(0.0),
+            slow_threshold_ms: 1_000.0,
+            blocked_sessions: Some(0),
+            deadlocks: Some(0),
+            replicas: Some(vec![]),
+            inactive_slots: Some(0),
+            cache_hit_percent: Some(99.0),
+            temp_bytes_per_second: Some(0.0),
+            xid_age: Some(1_000),
+            oldest_transaction_seconds: Some(1.0),
+            bloated_tables: Some(0),
+            archiver_failing: Some(false),
+            wasted_index_percent: Some(0.0),
+            wasted_index_bytes: Some(0),
+            ..HealthInput::default()
+        }
+    }
+
+    fn any_input() -> impl Strategy<Value = HealthInput> {
+        let f = |max: f64| proptest::option::of(0.0..max);
+        let n = |max: i64| proptest::option::of(0..max);
+        (
+            (f(120.0), n(20), f(5_000.0), f(100.0), n(20), f(500.0), n(20)),
+            (f(100.0), f(1e9), n(2_000_000_000), f(100_000.0), n(50), proptest::option::of(any::<bool>()), f(100.0), n(1 << 40)),
+            proptest::collection::vec("[a-z]{3,8}", 0..8),
+        )
+            .prop_map(|(a, b, failed_collectors)| HealthInput {
+                failed_collectors,
+                connections_percent: a.0,
+                idle_in_transaction: a.1,
+                longest_query_seconds: a.2,
+                slow_time_percent: a.3,
+                blocked_sessions: a.4,
+                longest_wait_seconds: a.5,
+                deadlocks: a.6,
+                cache_hit_percent: b.0,
+                temp_bytes_per_second: b.1,
+                xid_age: b.2,
+                oldest_transaction_seconds: b.3,
+                bloated_tables: b.4,
+                archiver_failing: b.5,
+                wasted_index_percent: b.6,
+                wasted_index_bytes: b.7,
+                ..HealthInput::default()
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn the_lines_are_the_score(input in any_input()) {
+            let health = score(&input);
+            let lost = health.lines.iter().map(|line| u32::from(line.points)).sum::<u32>();
+            prop_assert_eq!(u32::from(health.score) + lost, 100);
+            prop_assert!(health.lines.iter().all(|line| line.points > 0));
+            for component in [HealthComponent::Connections, HealthComponent::Locks, HealthComponent::Maintenance, HealthComponent::Availability] {
+                let of = health.lines.iter().filter(|line| line.component == component).map(|line| line.points).sum::<u8>();
+                prop_assert!(of <= ceiling(component));
+            }
+        }
+
+        #[test]
+        fn worse_never_scores_better(input in any_input(), worse in 0.0f64..120.0) {
+            let mut other = input.clone();
+            other.connections_percent = Some(input.connections_percent.unwrap_or(0.0).max(worse));
+            other.xid_age = Some(input.xid_age.unwrap_or(0) + 100_000_000);
+            other.cache_hit_percent = input.cache_hit_percent.map(|percent| percent * 0.9);
+            prop_assert!(score(&other).score <= score(&input).score);
+        }
+
+        #[test]
+        fn ignorance_lowers_the_coverage(input in any_input()) {
+            let mut other = input.clone();
+            other.blocked_sessions = None;
+            let (known, unknown) = (score(&input), score(&other));
+            prop_assert!(unknown.coverage_percent <= known.coverage_percent);
+        }
+    }
+
+    #[test]
+    fn a_healthy_server_scores_a_hundred_and_an_unreachable_one_nothing() {
+        let health = score(&healthy());
+        assert_eq!((health.score, health.band, health.coverage_percent, health.lines.len()), (100, Band::Good, 100.0, 0));
+        let down = score(&HealthInput { unreachable: Some("connection refused".into()), ..healthy() });
+        assert_eq!((down.score, down.band, down.lines.len()), (0, Band::Critical, 1));
+        let unknown = score(&HealthInput { blocked_sessions: None, ..healthy() });
+        assert_eq!(unknown.score, 100);
+        assert!(unknown.coverage_percent < 100.0);
+    }
+
+    #[test]
+    fn a_line_keeps_the_moment_since_when_it_is_there() {
+        let mut tracker = HealthTracker::default();
+        let bad = HealthInput { cache_hit_percent: Some(70.0), ..healthy() };
+        tracker.score(&bad, Timestamp(1_000));
+        assert_eq!(tracker.score(&bad, Timestamp(9_000)).lines[0].since, Timestamp(1_000));
+        tracker.score(&healthy(), Timestamp(10_000));
+        assert_eq!(tracker.score(&bad, Timestamp(20_000)).lines[0].since, Timestamp(20_000));
+    }
+}

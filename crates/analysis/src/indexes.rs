@@ -1,0 +1,430 @@
+//! Which indexes are unused, duplicate or invalid, and which foreign keys lack one; with the evidence and the SQL.
+//!
+//! An index without scans is not one that may be dropped: it may stand behind a constraint, be used on a standby, or
+//! the counters may be young. Each of these is looked at, and said.
+use domain::{
+    Timestamp, format,
+    reading::{ForeignKey, IndexCounters, IndexReading},
+    view::{Availability, DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, IndexTotals, MissingForeignKey},
+};
+use std::collections::HashMap;
+
+/// One server of the cluster with its reading.
+#[derive(Clone, Copy, Debug)]
+pub struct Node<'a> {
+    /// Name for the evidence.
+    pub name: &'a str,
+    /// Its reading.
+    pub reading: &'a IndexReading,
+    /// Counters cannot be older than the server's start when it lost them in a crash.
+    pub started_at: Timestamp,
+}
+
+/// What the rules are tuned by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Counters younger than this say nothing about use.
+    pub counting_at_least_seconds: f64,
+    /// Smaller indexes are not worth a word.
+    pub unused_at_least_bytes: i64,
+    /// Foreign keys of smaller tables are left out.
+    pub foreign_key_at_least_rows: f64,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        // pganalyze waits 35 days; we say how long we have counted and let the reader judge, from an hour on.
+        Self { counting_at_least_seconds: 3_600.0, unused_at_least_bytes: 64 * 1_024, foreign_key_at_least_rows: 1_000.0 }
+    }
+}
+
+/// Rates since the reading before, by (database, oid).
+pub type Previous = HashMap<(String, u32), (i64, i64)>;
+
+/// Scans and table writes of each index, to be handed to the next [`page`].
+pub fn remember(reading: &IndexReading) -> Previous {
+    reading.rows.iter().map(|row| ((row.database.clone(), row.oid), (row.scans, row.table_writes))).collect()
+}
+
+/// The page: `nodes[0]` is the server looked at, the others are its standbys, whose scans are added.
+pub fn page(nodes: &[Node<'_>], previous: Option<(&Previous, f64)>, rules: Rules, at: Timestamp) -> IndexesPage {
+    let Some(main) = nodes.first() else { return IndexesPage::default() };
+    let mut elsewhere = HashMap::<(&str, &str, &str), i64>::new();
+    for row in nodes.iter().skip(1).flat_map(|node| &node.reading.rows) {
+        *elsewhere.entry((&row.database, &row.schema, &row.name)).or_default() += row.scans;
+    }
+    let scans_of = |row: &IndexCounters| row.scans + elsewhere.get(&(row.database.as_str(), row.schema.as_str(), row.name.as_str())).copied().unwrap_or(0);
+    // A partitioned index is used when one of its partitions is.
+    let mut family = HashMap::<(&str, String), i64>::new();
+    for row in &main.reading.rows {
+        if let Some(parent) = &row.parent {
+            *family.entry((&row.database, parent.clone())).or_default() += scans_of(row);
+        }
+    }
+    let counting_since = counting_since(nodes);
+    let counted = counting_since.map_or(0.0, |since| at.seconds_since(since));
+    let all = &main.reading.rows;
+    let mut rows = all
+        .iter()
+        .map(|index| {
+            let scans = scans_of(index) + family.get(&(index.database.as_str(), qualified(index))).copied().unwrap_or(0);
+            let mut findings = Vec::new();
+            findings.extend(invalid(index));
+            findings.extend(duplicate(index, all));
+            if findings.is_empty() && counted >= rules.counting_at_least_seconds {
+                findings.extend(unused(index, scans, nodes.len(), counted, rules));
+            }
+            let rate = |now: i64, pick: fn(&(i64, i64)) -> i64| {
+                let (previous, seconds) = previous?;
+                let before = pick(previous.get(&(index.database.clone(), index.oid))?);
+                (seconds > 0.0 && now >= before).then(|| (now - before) as f64 / seconds)
+            };
+            IndexRow {
+                database: index.database.clone(),
+                schema: index.schema.clone(),
+                table: index.table.clone(),
+                name: index.name.clone(),
+                definition: index.definition.clone(),
+                method: index.method.clone(),
+                bytes: index.bytes,
+                scans,
+                scans_per_second: rate(index.scans, |it| it.0),
+                last_scan: index.last_scan,
+                rows_read: index.rows_read,
+                rows_fetched: index.rows_fetched,
+                hit_percent: crate::rates::hit_percent(index.blks_hit, index.blks_read),
+                table_writes_per_second: rate(index.table_writes, |it| it.1),
+                labels: labels(index),
+                findings,
+            }
+        })
+        .collect::<Vec<_>>();
+    rows.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| (&a.database, &a.schema, &a.name).cmp(&(&b.database, &b.schema, &b.name))));
+    let missing_foreign_keys = missing_foreign_keys(&main.reading.foreign_keys, rules);
+    let counts = IndexTab::ALL
+        .map(|tab| match tab {
+            IndexTab::MissingForeignKey => missing_foreign_keys.len(),
+            tab => rows.iter().filter(|row| is_on(row, tab)).count(),
+        })
+        .map(|count| i64::try_from(count).unwrap_or(i64::MAX))
+        .into();
+    IndexesPage {
+        sequence: 0,
+        collected_at: Some(at),
+        nodes: nodes.iter().map(|node| node.name.to_owned()).collect(),
+        counting_since,
+        wasted_bytes: rows.iter().filter(|row| !row.findings.is_empty()).map(|row| row.bytes).sum(),
+        rows,
+        missing_foreign_keys,
+        counts,
+        skipped: main.reading.skipped.clone(),
+        availability: Availability::Ready,
+    }
+}
+
+/// Whether an index is shown on a tab.
+pub fn is_on(row: &IndexRow, tab: IndexTab) -> bool {
+    match tab {
+        IndexTab::All => true,
+        IndexTab::Unused => row.findings.iter().any(|it| matches!(it, IndexFinding::Unused { .. })),
+        IndexTab::Duplicate => row.findings.iter().any(|it| matches!(it, IndexFinding::Duplicate { .. })),
+        IndexTab::Invalid => row.findings.iter().any(|it| matches!(it, IndexFinding::Invalid { .. })),
+        IndexTab::MissingForeignKey => false,
+    }
+}
+
+/// The figures of the dashboard.
+pub fn totals(page: &IndexesPage) -> IndexTotals {
+    let count = |tab: IndexTab| IndexTab::ALL.iter().position(|it| *it == tab).and_then(|i| page.counts.get(i)).copied().unwrap_or(0);
+    IndexTotals {
+        unused: count(IndexTab::Unused),
+        duplicate: count(IndexTab::Duplicate),
+        invalid: count(IndexTab::Invalid),
+        missing_foreign_key: count(IndexTab::MissingForeignKey),
+        wasted_bytes: page.wasted_bytes,
+    }
+}
+
+/// When counting began on the node that began last: `stats_reset`, or the server's start where it was never reset.
+fn counting_since(nodes: &[Node<'_>]) -> Option<Timestamp> {
+    nodes.iter().map(|node| node.reading.stats_reset.iter().filter_map(|(_, reset)| *reset).max().unwrap_or(node.started_at)).max()
+}
+
+fn qualified(index: &IndexCounters) -> String {
+    format!("{}.{}", index.schema, index.name)
+}
+
+fn labels(index: &IndexCounters) -> Vec<String> {
+    [
+        (index.primary, "primary"),
+        (index.unique && !index.primary, "unique"),
+        (index.backs_constraint && !index.primary, "constraint"),
+        (index.predicate.is_some(), "partial"),
+        (index.expressions.is_some(), "expression"),
+        (index.replica_identity, "replica identity"),
+        (index.partitioned, "partitioned"),
+        (!index.valid && !index.building, "invalid"),
+        (index.building, "building"),
+    ]
+    .into_iter()
+    .filter(|(set, _)| *set)
+    .map(|(_, label)| label.to_owned())
+    .collect()
+}
+
+/// Something depends on it, whatever its scans.
+fn is_needed(index: &IndexCounters) -> bool {
+    index.primary || index.unique || index.backs_constraint || index.replica_identity
+}
+
+fn invalid(index: &IndexCounters) -> Option<IndexFinding> {
+    // The parent of a partitioned index is invalid until all partitions have one: no failed build.
+    (!index.valid && !index.building && !index.partitioned).then(|| IndexFinding::Invalid {
+        evidence: format!("A concurrent build of {} failed or was stopped: it is kept up by every write and serves no query.", index.name),
+        rebuild_sql: format!("{}\n{}", drop_sql(index), create_sql(index)),
+    })
+}
+
+fn unused(index: &IndexCounters, scans: i64, nodes: usize, counted: f64, rules: Rules) -> Option<IndexFinding> {
+    // Partitions are judged by their parent: a parent has no scans of its own but those of its partitions.
+    if scans > 0 || is_needed(index) || !index.valid || index.building || index.parent.is_some() {
+        return None;
+    }
+    if !index.partitioned && index.bytes < rules.unused_at_least_bytes {
+        return None;
+    }
+    let on = if nodes == 1 { "on this server; standbys that Holdfast does not watch are not counted".to_owned() } else { format!("on {nodes} servers") };
+    Some(IndexFinding::Unused {
+        evidence: format!("0 scans in {} {on}. It is not unique and backs no constraint.", format::duration_s(counted)),
+        drop_sql: drop_sql(index),
+        undo_sql: create_sql(index),
+    })
+}
+
+fn duplicate(index: &IndexCounters, all: &[IndexCounters]) -> Option<IndexFinding> {
+    if is_needed(index) || !index.valid || index.building || index.parent.is_some() {
+        return None;
+    }
+    let others = all.iter().filter(|other| {
+        other.database == index.database && other.table_oid == index.table_oid && other.oid != index.oid && other.valid && !other.building
+    });
+    let (how, other) = others
+        .filter_map(|other| covers(other, index).map(|how| (how, other)))
+        // Of two alike one is reported: the younger, unless the other is needed anyway.
+        .filter(|(how, other)| *how == DuplicateKind::Prefix || is_needed(other) || other.oid < index.oid)
+        .min_by_key(|(how, other)| (*how == DuplicateKind::Prefix, other.oid))?;
+    let evidence = match how {
+        DuplicateKind::Exact => format!("{} has the same columns, order and operator classes.", other.name),
+        DuplicateKind::Prefix => format!("The columns are the first ones of {}, which serves the same searches; it is larger, so a scan may read a little more.", other.name),
+    };
+    Some(IndexFinding::Duplicate { how, covered_by: qualified(other), evidence, drop_sql: drop_sql(index), undo_sql: create_sql(index) })
+}
+
+/// Whether `other` can do all that `index` does.
+fn covers(other: &IndexCounters, index: &IndexCounters) -> Option<DuplicateKind> {
+    let columns = usize::try_from(index.key_columns).unwrap_or(0);
+    let comparable = other.method == index.method
+        && other.predicate == index.predicate
+        && index.expressions.is_none()
+        && other.expressions.is_none()
+        && other.key_columns >= index.key_columns
+        && columns > 0;
+    if !comparable {
+        return None;
+    }
+    let same = |a: &[i16], b: &[i16]| a.get(..columns).is_some_and(|a| b.get(..columns) == Some(a));
+    let same_oids = |a: &[u32], b: &[u32]| a.get(..columns).is_some_and(|a| b.get(..columns) == Some(a));
+    if !same(&index.key, &other.key) || !same(&index.options, &other.options) || !same_oids(&index.classes, &other.classes) || !same_oids(&index.collations, &other.collations) {
+        return None;
+    }
+    // Included columns serve index-only scans: the other must have them too.
+    let included = index.key.get(columns..).unwrap_or_default();
+    if !included.iter().all(|column| other.key.contains(column)) {
+        return None;
+    }
+    if other.key_columns == index.key_columns {
+        return Some(DuplicateKind::Exact);
+    }
+    // Only a btree can be searched by its first columns; a GIN index searches each column alone.
+    (index.method == "btree").then_some(DuplicateKind::Prefix)
+}
+
+fn missing_foreign_keys(keys: &[ForeignKey], rules: Rules) -> Vec<MissingForeignKey> {
+    let mut missing = keys
+        .iter()
+        .filter(|key| !key.indexed && key.table_rows >= rules.foreign_key_at_least_rows)
+        .map(|key| {
+            let columns = key.columns.iter().map(|column| quote(column)).collect::<Vec<_>>().join(", ");
+            let name = format!("{}_{}_idx", key.table, key.columns.join("_")).chars().take(63).collect::<String>();
+            MissingForeignKey {
+                database: key.database.clone(),
+                schema: key.schema.clone(),
+                table: key.table.clone(),
+                constraint: key.name.clone(),
+                definition: key.definition.clone(),
+                table_rows: key.table_rows,
+                table_bytes: key.table_bytes,
+                evidence: format!(
+                    "Each DELETE from {} or change of its key reads all {} rows of {} to look for references, holding a lock meanwhile.",
+                    key.references,
+                    format::count(key.table_rows),
+                    key.table
+                ),
+                create_sql: format!("CREATE INDEX CONCURRENTLY {} ON {}.{} ({columns});", quote(&name), quote(&key.schema), quote(&key.table)),
+                undo_sql: format!("DROP INDEX CONCURRENTLY {}.{};", quote(&key.schema), quote(&name)),
+            }
+        })
+        .collect::<Vec<_>>();
+    missing.sort_by(|a, b| b.table_bytes.cmp(&a.table_bytes).then_with(|| a.constraint.cmp(&b.constraint)));
+    missing
+}
+
+/// A partitioned index can only be dropped as a whole and under a lock.
+fn drop_sql(index: &IndexCounters) -> String {
+    let name = format!("{}.{}", quote(&index.schema), quote(&index.name));
+    if index.partitioned {
+        format!("SET lock_timeout = '2s'; -- a partitioned index cannot be dropped concurrently\nDROP INDEX {name};")
+    } else {
+        format!("DROP INDEX CONCURRENTLY {name};")
+    }
+}
+
+fn create_sql(index: &IndexCounters) -> String {
+    let definition = index.definition.trim_end_matches(';');
+    if index.partitioned {
+        return format!("{definition}; -- on a large table: ON ONLY the parent, then CONCURRENTLY on each partition, then ALTER INDEX … ATTACH PARTITION");
+    }
+    let concurrently = ["CREATE UNIQUE INDEX ", "CREATE INDEX "]
+        .iter()
+        .find_map(|head| definition.strip_prefix(head).map(|rest| format!("{head}CONCURRENTLY {rest};")));
+    concurrently.unwrap_or_else(|| format!("{definition};"))
+}
+
+/// Quotes a name where it must be.
+pub fn quote(name: &str) -> String {
+    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && crate::sqltext::tokens(name).first().is_some_and(|(kind, _)| *kind == crate::sqltext::TokenKind::Name);
+    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn index(oid: u32, name: &str, key: &[i16]) -> IndexCounters {
+        IndexCounters {
+            database: "d".into(),
+            schema: "public".into(),
+            table: "t".into(),
+            name: name.into(),
+            oid,
+            table_oid: 1,
+            definition: format!("CREATE INDEX {name} ON public.t USING btree (a)"),
+            method: "btree".into(),
+            bytes: 1 << 20,
+            key: key.to_vec(),
+            key_columns: key.len() as i16,
+            classes: vec![1; key.len()],
+            collations: vec![0; key.len()],
+            options: vec![0; key.len()],
+            valid: true,
+            ready: true,
+            ..IndexCounters::default()
+        }
+    }
+
+    fn look(rows: Vec<IndexCounters>, standby: Option<Vec<IndexCounters>>) -> IndexesPage {
+        let reading = |rows| IndexReading { rows, stats_reset: vec![("d".into(), Some(Timestamp(0)))], ..IndexReading::default() };
+        let (main, standby) = (reading(rows), standby.map(reading));
+        let mut nodes = vec![Node { name: "main", reading: &main, started_at: Timestamp(0) }];
+        nodes.extend(standby.as_ref().map(|reading| Node { name: "replica", reading, started_at: Timestamp(0) }));
+        page(&nodes, None, Rules::default(), Timestamp(86_400_000))
+    }
+
+    fn finding<'a>(page: &'a IndexesPage, name: &str) -> Option<&'a IndexFinding> {
+        page.rows.iter().find(|row| row.name == name).unwrap().findings.first()
+    }
+
+    #[test]
+    fn an_index_used_on_a_standby_is_not_unused() {
+        let idle = look(vec![index(10, "i", &[1])], None);
+        assert!(matches!(finding(&idle, "i"), Some(IndexFinding::Unused { drop_sql, undo_sql, .. })
+            if drop_sql == "DROP INDEX CONCURRENTLY public.i;" && undo_sql.starts_with("CREATE INDEX CONCURRENTLY i ON")));
+        let used = look(vec![index(10, "i", &[1])], Some(vec![IndexCounters { scans: 1, ..index(10, "i", &[1]) }]));
+        assert_eq!(finding(&used, "i"), None);
+        assert_eq!(used.rows[0].scans, 1);
+    }
+
+    #[test]
+    fn an_index_that_is_needed_is_never_called_unused() {
+        for change in [
+            |i: &mut IndexCounters| i.primary = true,
+            |i: &mut IndexCounters| i.unique = true,
+            |i: &mut IndexCounters| i.backs_constraint = true,
+            |i: &mut IndexCounters| i.replica_identity = true,
+            |i: &mut IndexCounters| i.building = true,
+            |i: &mut IndexCounters| i.bytes = 8_192,
+            |i: &mut IndexCounters| i.parent = Some("public.p".into()),
+        ] {
+            let mut one = index(10, "i", &[1]);
+            change(&mut one);
+            assert_eq!(finding(&look(vec![one], None), "i"), None);
+        }
+    }
+
+    #[test]
+    fn a_partitioned_index_is_used_when_a_partition_is() {
+        let parent = IndexCounters { partitioned: true, bytes: 0, ..index(10, "p", &[1]) };
+        let part = |scans| IndexCounters { parent: Some("public.p".into()), table_oid: 2, scans, ..index(11, "p1", &[1]) };
+        assert!(matches!(finding(&look(vec![parent.clone(), part(0)], None), "p"), Some(IndexFinding::Unused { .. })));
+        assert_eq!(finding(&look(vec![parent, part(3)], None), "p"), None);
+    }
+
+    #[test]
+    fn of_two_alike_one_is_reported_and_a_prefix_is_covered() {
+        let page = look(vec![index(10, "a", &[1]), index(11, "b", &[1]), index(12, "ab", &[1, 2])], None);
+        assert!(matches!(finding(&page, "b"), Some(IndexFinding::Duplicate { how: DuplicateKind::Exact, covered_by, .. }) if covered_by == "public.a"));
+        assert!(matches!(finding(&page, "a"), Some(IndexFinding::Duplicate { how: DuplicateKind::Prefix, covered_by, .. }) if covered_by == "public.ab"));
+        assert!(!matches!(finding(&page, "ab"), Some(IndexFinding::Duplicate { .. })));
+    }
+
+    #[test]
+    fn indexes_that_differ_in_anything_are_no_duplicates() {
+        for change in [
+            |i: &mut IndexCounters| i.predicate = Some("(a > 0)".into()),
+            |i: &mut IndexCounters| i.classes = vec![2],
+            |i: &mut IndexCounters| i.options = vec![3],
+            |i: &mut IndexCounters| i.collations = vec![100],
+            |i: &mut IndexCounters| i.method = "hash".into(),
+            |i: &mut IndexCounters| i.expressions = Some("lower(a)".into()),
+            |i: &mut IndexCounters| i.key = vec![1, 5],
+            |i: &mut IndexCounters| i.table_oid = 9,
+            |i: &mut IndexCounters| i.unique = true,
+        ] {
+            let mut other = index(11, "b", &[1]);
+            change(&mut other);
+            let page = look(vec![index(10, "a", &[1]), other], None);
+            assert!(!matches!(finding(&page, "b"), Some(IndexFinding::Duplicate { .. })));
+        }
+    }
+
+    #[test]
+    fn an_invalid_index_is_to_be_built_again_and_young_counters_say_nothing() {
+        let broken = look(vec![IndexCounters { valid: false, ..index(10, "i", &[1]) }], None);
+        assert!(matches!(finding(&broken, "i"), Some(IndexFinding::Invalid { rebuild_sql, .. }) if rebuild_sql.contains("CREATE INDEX CONCURRENTLY")));
+        let reading = IndexReading { rows: vec![index(10, "i", &[1])], ..IndexReading::default() };
+        let young = page(&[Node { name: "main", reading: &reading, started_at: Timestamp(0) }], None, Rules::default(), Timestamp(60_000));
+        assert_eq!(young.rows[0].findings, []);
+    }
+
+    #[test]
+    fn foreign_keys_get_a_script_that_can_be_copied() {
+        let key = ForeignKey { database: "d".into(), schema: "public".into(), table: "Order".into(), columns: vec!["user".into(), "b".into()], table_rows: 5e4, references: "public.u".into(), ..ForeignKey::default() };
+        let reading = IndexReading { foreign_keys: vec![key.clone(), ForeignKey { indexed: true, ..key.clone() }, ForeignKey { table_rows: 10.0, ..key }], ..IndexReading::default() };
+        let page = page(&[Node { name: "main", reading: &reading, started_at: Timestamp(0) }], None, Rules::default(), Timestamp(0));
+        assert_eq!(page.missing_foreign_keys.len(), 1);
+        assert_eq!(page.missing_foreign_keys[0].create_sql, "CREATE INDEX CONCURRENTLY \"Order_user_b_idx\" ON public.\"Order\" (\"user\", b);".replace("\"user\", b", "user, b"));
+    }
+}

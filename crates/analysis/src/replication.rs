@@ -1,0 +1,172 @@
+//! Replication lag that does not lie.
+//!
+//! The newest position of the primary is kept with our own clock. A standby is behind by the time since the primary
+//! first passed what the standby has replayed: right while the primary idles (everything is replayed), when the link
+//! is cut (the standby is missing) and whatever the servers' clocks say.
+use domain::{
+    Lsn, Timestamp,
+    reading::ReplicationReading,
+    view::{ReplicaState, ReplicaView},
+};
+use std::collections::{BTreeMap, VecDeque};
+
+/// About an hour at one position a second.
+const RING: usize = 4_096;
+
+/// Positions of the primary over time, only those that differ.
+#[derive(Clone, Debug, Default)]
+pub struct LsnRing {
+    positions: VecDeque<(Timestamp, Lsn)>,
+}
+
+impl LsnRing {
+    /// Adds a position; one that did not advance adds nothing, one that went back (failover) clears the ring.
+    pub fn push(&mut self, at: Timestamp, lsn: Lsn) {
+        match self.positions.back() {
+            Some((_, last)) if *last == lsn => return,
+            Some((_, last)) if *last > lsn => self.positions.clear(),
+            _ => {}
+        }
+        self.positions.push_back((at, lsn));
+        if self.positions.len() > RING {
+            self.positions.pop_front();
+        }
+    }
+
+    /// Newest position.
+    pub fn newest(&self) -> Option<Lsn> {
+        self.positions.back().map(|position| position.1)
+    }
+
+    /// Seconds that `replayed` is behind at `now`: zero when nothing newer is known.
+    pub fn lag_seconds(&self, replayed: Lsn, now: Timestamp) -> f64 {
+        let first_newer = self.positions.partition_point(|(_, lsn)| *lsn <= replayed);
+        self.positions.get(first_newer).map_or(0.0, |(at, _)| now.seconds_since(*at).max(0.0))
+    }
+}
+
+/// The standbys of one primary, those seen before included.
+#[derive(Clone, Debug, Default)]
+pub struct Replicas {
+    ring: LsnRing,
+    seen: BTreeMap<String, (Timestamp, Option<Lsn>)>,
+    /// A lag below this is shown as streaming, above as catching up.
+    now: Vec<ReplicaView>,
+}
+
+/// A standby that does not come back is forgotten.
+const FORGET_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Behind by less is ordinary.
+const CATCHING_UP_SECONDS: f64 = 5.0;
+
+impl Replicas {
+    /// Notes a position of the primary between readings, so that the ring is finer than the tick.
+    pub fn position(&mut self, at: Timestamp, lsn: Lsn) {
+        self.ring.push(at, lsn);
+    }
+
+    /// Takes a reading of the primary.
+    pub fn advance(&mut self, reading: &ReplicationReading, at: Timestamp) {
+        if let Some(lsn) = reading.current_lsn {
+            self.ring.push(at, lsn);
+        }
+        let mut views = Vec::new();
+        for sender in reading.senders.iter().filter(|sender| sender.state != "backup" && sender.state != "startup") {
+            self.seen.insert(sender.name.clone(), (at, sender.replay_lsn));
+            let newest = self.ring.newest();
+            let bytes = newest.zip(sender.replay_lsn).map(|(newest, replayed)| newest.bytes_since(replayed).max(0));
+            let seconds = sender.replay_lsn.map(|replayed| self.ring.lag_seconds(replayed, at));
+            let state = match (bytes, seconds) {
+                (Some(0), _) => ReplicaState::Idle,
+                (_, Some(seconds)) if seconds > CATCHING_UP_SECONDS || sender.state == "catchup" => ReplicaState::CatchingUp,
+                (_, Some(_)) => ReplicaState::Streaming,
+                (_, None) => ReplicaState::Unknown,
+            };
+            views.push(ReplicaView { name: sender.name.clone(), state, lag_seconds: seconds, lag_bytes: bytes });
+        }
+        self.seen.retain(|_, (last, _)| at.0 - last.0 < FORGET_MS);
+        for (name, (last, replayed)) in &self.seen {
+            if views.iter().any(|view| view.name == *name) {
+                continue;
+            }
+            // At least as old as our last sight of it, or as what it had replayed by then.
+            let since = replayed.map_or(0.0, |replayed| self.ring.lag_seconds(replayed, at)).max(at.seconds_since(*last));
+            let bytes = self.ring.newest().zip(*replayed).map(|(newest, replayed)| newest.bytes_since(replayed).max(0));
+            views.push(ReplicaView { name: name.clone(), state: ReplicaState::Disconnected, lag_seconds: Some(since), lag_bytes: bytes });
+        }
+        views.sort_by(|a, b| a.name.cmp(&b.name));
+        self.now = views;
+    }
+
+    /// The standbys by name.
+    pub fn views(&self) -> &[ReplicaView] {
+        &self.now
+    }
+
+    /// Forgets all: the server became another.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// A standby's view of itself, when its primary is not asked: only states that are certain.
+pub fn of_standby(reading: &ReplicationReading) -> Option<ReplicaView> {
+    let standby = reading.standby.as_ref()?;
+    let bytes = standby.receive_lsn.zip(standby.replay_lsn).map(|(received, replayed)| received.bytes_since(replayed).max(0));
+    let (state, seconds) = match &standby.receiver {
+        None => (ReplicaState::Disconnected, standby.last_replay_seconds),
+        Some(_) if bytes == Some(0) => (ReplicaState::Idle, Some(0.0)),
+        Some(_) => (ReplicaState::Streaming, standby.last_replay_seconds),
+    };
+    Some(ReplicaView { name: "this server".to_owned(), state, lag_seconds: seconds, lag_bytes: bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::reading::Sender;
+
+    fn reading(current: u64, replay: Option<u64>) -> ReplicationReading {
+        let senders = replay.map(|replay| Sender { name: "r1".into(), state: "streaming".into(), replay_lsn: Some(Lsn(replay)), ..Sender::default() });
+        ReplicationReading { current_lsn: Some(Lsn(current)), senders: senders.into_iter().collect(), ..ReplicationReading::default() }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp(seconds * 1_000)
+    }
+
+    #[test]
+    fn an_idle_primary_makes_no_lag() {
+        let mut replicas = Replicas::default();
+        for second in 0..1_000 {
+            replicas.advance(&reading(500, Some(500)), at(second));
+        }
+        assert_eq!(replicas.views(), [ReplicaView { name: "r1".into(), state: ReplicaState::Idle, lag_seconds: Some(0.0), lag_bytes: Some(0) }]);
+    }
+
+    #[test]
+    fn a_paused_standby_falls_behind_by_the_true_time() {
+        let mut replicas = Replicas::default();
+        for second in 0..=60 {
+            // The primary writes 10 bytes a second; replay stops at 100, reached in second 10.
+            replicas.advance(&reading(10 * second, Some((10 * second).min(100))), at(second as i64));
+        }
+        let view = &replicas.views()[0];
+        assert_eq!((view.state, view.lag_bytes), (ReplicaState::CatchingUp, Some(500)));
+        // 110 was passed in second 11.
+        assert_eq!(view.lag_seconds, Some(49.0));
+    }
+
+    #[test]
+    fn a_cut_standby_is_disconnected_and_its_lag_grows_even_when_the_primary_idles() {
+        let mut replicas = Replicas::default();
+        replicas.advance(&reading(100, Some(100)), at(0));
+        for second in 1..=30 {
+            replicas.advance(&reading(100, None), at(second));
+        }
+        assert_eq!(replicas.views()[0].state, ReplicaState::Disconnected);
+        assert_eq!(replicas.views()[0].lag_seconds, Some(30.0));
+        replicas.advance(&reading(100, Some(100)), at(31));
+        assert_eq!(replicas.views()[0].state, ReplicaState::Idle);
+    }
+}

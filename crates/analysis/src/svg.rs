@@ -1,0 +1,76 @@
+//! Paths of small charts, for the server's picture of a chart and for sparklines. Gaps stay gaps.
+
+/// The path of a line through `values` in a box of `width` by `height`, from zero to `top`; empty without values.
+pub fn line(values: &[Option<f64>], top: f64, width: f64, height: f64) -> String {
+    let mut path = String::new();
+    let mut pen_down = false;
+    for (i, value) in values.iter().enumerate() {
+        match value {
+            Some(value) => {
+                let (x, y) = place(i, values.len(), *value, top, width, height);
+                path.push_str(&format!("{}{x:.1} {y:.1}", if pen_down { "L" } else { "M" }));
+                // A point alone between gaps would be invisible.
+                if !pen_down && values.get(i + 1).is_none_or(Option::is_none) {
+                    path.push_str(&format!("L{:.1} {y:.1}", x + 0.5));
+                }
+                pen_down = true;
+            }
+            None => pen_down = false,
+        }
+    }
+    path
+}
+
+/// The path of the area between two lines, the upper being `base + values`; parts with gaps are left out.
+pub fn area(values: &[Option<f64>], base: &[f64], top: f64, width: f64, height: f64) -> String {
+    let mut path = String::new();
+    let mut start = 0;
+    while start < values.len() {
+        let Some(length) = values[start..].iter().position(Option::is_none).or(Some(values.len() - start)).filter(|length| *length > 0) else {
+            start += 1;
+            continue;
+        };
+        let upper = (start..start + length).map(|i| (i, base.get(i).copied().unwrap_or(0.0) + values[i].unwrap_or(0.0)));
+        let lower = (start..start + length).rev().map(|i| (i, base.get(i).copied().unwrap_or(0.0)));
+        for (n, (i, value)) in upper.chain(lower).enumerate() {
+            let (x, y) = place(i, values.len(), value, top, width, height);
+            path.push_str(&format!("{}{x:.1} {y:.1}", if n == 0 { "M" } else { "L" }));
+        }
+        path.push('Z');
+        start += length;
+    }
+    path
+}
+
+fn place(i: usize, count: usize, value: f64, top: f64, width: f64, height: f64) -> (f64, f64) {
+    let x = if count > 1 { width * i as f64 / (count - 1) as f64 } else { 0.0 };
+    let y = if top > 0.0 { height - height * (value / top).clamp(0.0, 1.0) } else { height };
+    (x, y)
+}
+
+/// The next "round" number (1, 2, 2.5, 5 times a power of ten) at or above `value`, for the top of an axis.
+pub fn nice_top(value: f64) -> f64 {
+    if !value.is_finite() || value <= 0.0 {
+        return 1.0;
+    }
+    let power = 10f64.powf(value.log10().floor());
+    let steps = [1.0, 2.0, 2.5, 5.0, 10.0];
+    steps.iter().map(|step| step * power).find(|top| *top >= value * 0.999_999).unwrap_or(10.0 * power)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_lifts_the_pen() {
+        assert_eq!(line(&[Some(0.0), Some(1.0), None, Some(1.0)], 1.0, 30.0, 10.0), "M0.0 10.0L10.0 0.0M30.0 0.0L30.5 0.0");
+        assert_eq!(line(&[None, None], 1.0, 30.0, 10.0), "");
+        assert_eq!(area(&[Some(1.0), None], &[0.0, 0.0], 1.0, 10.0, 10.0), "M0.0 0.0L0.0 10.0Z");
+    }
+
+    #[test]
+    fn an_axis_ends_at_a_round_number() {
+        assert_eq!([nice_top(0.0), nice_top(0.3), nice_top(7.0), nice_top(1_000.0), nice_top(2_400.0)], [1.0, 0.5, 10.0, 1_000.0, 2_500.0]);
+    }
+}

@@ -1,0 +1,159 @@
+//! What the pages show of a cluster: from the snapshot, and from the store's history. Never from the cluster.
+use crate::{Actor, ControlError, ControlPlane, clusters::live_event, now};
+use domain::{
+    Permission, Timestamp,
+    view::{ActivityPage, ClusterSummary, Dashboard, Event, IndexesPage, LiveEvent, Metric, Range, TimeSeries, TimeSeriesLine},
+};
+use std::{collections::BTreeMap, sync::Arc};
+use store::{EventRepo, MetricRepo};
+use tokio::sync::broadcast;
+
+/// Points of a chart: more than pixels show nothing.
+pub(crate) const POINTS: i64 = 120;
+
+/// The distance of points over a range, and its first and last moment, on a grid so that a chart does not crawl.
+pub(crate) fn grid(range: Range, at: Timestamp) -> (Timestamp, Timestamp, i64) {
+    let step = range.ms() / POINTS;
+    let to = at.0.div_euclid(step) * step + step;
+    (Timestamp(to - range.ms()), Timestamp(to), step)
+}
+
+impl ControlPlane {
+    /// All clusters.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn clusters_list(&self, actor: &Actor) -> Result<Vec<ClusterSummary>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        Ok(self.inner.clusters.all().map(|(_, snapshot)| snapshot.dashboard.cluster.clone()).collect())
+    }
+
+    /// The whole picture of one cluster, or of the first.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub fn dashboard_get(&self, actor: &Actor, cluster: Option<&str>) -> Result<Dashboard, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let (_, snapshot) = self.inner.clusters.find(cluster)?;
+        let mut dashboard = snapshot.dashboard.clone();
+        let at = now();
+        dashboard.age_seconds = dashboard.collected_at.map(|since| at.seconds_since(since).max(0.0));
+        for collector in &mut dashboard.collectors {
+            collector.age_seconds = collector.collected_at.map(|since| at.seconds_since(since).max(0.0));
+        }
+        Ok(dashboard)
+    }
+
+    /// Indexes and what was found about them.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub fn indexes_list(&self, actor: &Actor, cluster: Option<&str>) -> Result<Arc<IndexesPage>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        Ok(self.inner.clusters.find(cluster)?.1.indexes.clone())
+    }
+
+    /// Backends at the last look.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub fn activity_list(&self, actor: &Actor, cluster: Option<&str>) -> Result<Arc<ActivityPage>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        Ok(self.inner.clusters.find(cluster)?.1.activity.clone())
+    }
+
+    /// A figure over time.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn history_get(&self, actor: &Actor, cluster: Option<&str>, metric: Metric, range: Range) -> Result<TimeSeries, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let id = self.inner.clusters.find(cluster)?.0.id.clone();
+        let (from, to, step) = grid(range, now());
+        let points = MetricRepo(self.inner.store.db()).history(&id, metric, from, to, step).await?;
+        let mut lines = BTreeMap::<String, Vec<Option<f64>>>::new();
+        for point in points {
+            let line = lines.entry(point.label).or_insert_with(|| vec![None; POINTS as usize]);
+            if let Some(slot) = usize::try_from(point.bucket).ok().and_then(|bucket| line.get_mut(bucket)) {
+                *slot = Some(point.value);
+            }
+        }
+        let gap = self.gap_seconds(&id);
+        let mut series = lines.into_iter().map(|(name, values)| TimeSeriesLine { name: if name.is_empty() { metric.as_str().to_owned() } else { name }, values: bridge(values, step, gap) }).collect::<Vec<_>>();
+        if metric == Metric::ActiveSessions {
+            // In the order in which they are stacked everywhere.
+            let rank = |line: &TimeSeriesLine| analysis::waits::CLASSES.iter().position(|class| *class == line.name);
+            series.sort_by_key(rank);
+        }
+        let events = self.events(&id, from, to).await?;
+        Ok(TimeSeries { metric: metric.as_str().to_owned(), unit: metric.unit().to_owned(), from, to, step_seconds: step as f64 / 1_000.0, times: times(from, step), series, events })
+    }
+
+    /// What happened over a range.
+    pub(crate) async fn events(&self, cluster: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Event>, ControlError> {
+        Ok(EventRepo(self.inner.store.db()).list(cluster, from, to).await?)
+    }
+
+    /// Longer than this without a point is a gap.
+    pub(crate) fn gap_seconds(&self, cluster: &str) -> f64 {
+        let interval = self.inner.clusters.find(Some(cluster)).map_or(30.0, |(_, snapshot)| snapshot.dashboard.interval_seconds);
+        2.5 * 2.0 * interval
+    }
+
+    /// New snapshots of all clusters, as they come.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn live_subscribe(&self, actor: &Actor) -> Result<broadcast::Receiver<Arc<LiveEvent>>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        Ok(self.inner.clusters.subscribe())
+    }
+
+    /// What the last snapshot of a cluster said, for a new listener.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub fn live_latest(&self, actor: &Actor, cluster: Option<&str>) -> Result<LiveEvent, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let (_, snapshot) = self.inner.clusters.find(cluster)?;
+        Ok(live_event(&snapshot.dashboard, snapshot.dashboard.collected_at.unwrap_or_else(now)))
+    }
+}
+
+/// The middle of each step.
+pub(crate) fn times(from: Timestamp, step: i64) -> Vec<Timestamp> {
+    (0..POINTS).map(|i| from.plus_ms(i * step + step / 2)).collect()
+}
+
+/// Where points are further apart than samples, as over 15 minutes with a tick of 30 s, the steps between two samples
+/// are no gaps: the last value holds, up to `gap` seconds.
+pub(crate) fn bridge(mut values: Vec<Option<f64>>, step_ms: i64, gap_seconds: f64) -> Vec<Option<f64>> {
+    let longest = (gap_seconds * 1_000.0 / step_ms.max(1) as f64) as usize;
+    let known = values.iter().enumerate().filter_map(|(i, value)| value.map(|_| i)).collect::<Vec<_>>();
+    for pair in known.windows(2) {
+        let (a, b) = (pair[0], pair[1]);
+        if b - a > 1 && b - a <= longest {
+            let value = values[a];
+            values[a + 1..b].fill(value);
+        }
+    }
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_between_samples_are_bridged_and_gaps_are_kept() {
+        let values = vec![None, Some(1.0), None, Some(2.0), None, None, None, Some(3.0), None];
+        assert_eq!(bridge(values, 10_000, 25.0), [None, Some(1.0), Some(1.0), Some(2.0), None, None, None, Some(3.0), None]);
+    }
+
+    #[test]
+    fn the_grid_does_not_move_within_a_step() {
+        let (from, to, step) = grid(Range::Hour1, Timestamp(1_000_000_000_000));
+        assert_eq!((to.0 - from.0, step), (3_600_000, 30_000));
+        assert_eq!(grid(Range::Hour1, Timestamp(1_000_000_000_000 / 30_000 * 30_000 + 29_999)).0, from);
+    }
+}

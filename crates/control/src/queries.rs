@@ -1,0 +1,207 @@
+//! Statements over a range, from the store's history.
+use crate::{Actor, ControlError, ControlPlane, monitoring, now};
+use analysis::{latency, queries as rules, queries::StatementSum, sqltext};
+use domain::{
+    Permission, Timestamp,
+    reading::StatementKey,
+    view::{QueriesPage, QueriesParams, QueryDetail, Range, TimeSeries, TimeSeriesLine},
+};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+use store::{StatementBucket, StatementRepo};
+use tokio::sync::OnceCell;
+
+/// Points of a sparkline.
+const SPARK_POINTS: i64 = 24;
+
+type Slot = Arc<OnceCell<Arc<Loaded>>>;
+
+/// The sums of each (cluster, range) for one snapshot: many readers, one query of the store.
+#[derive(Debug, Default)]
+pub struct StatementCache {
+    slots: Mutex<HashMap<(String, Range), (u64, Slot)>>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    sums: Vec<StatementSum>,
+    from: Timestamp,
+    to: Timestamp,
+    window_seconds: f64,
+}
+
+impl ControlPlane {
+    /// The statements that cost most, or by another order.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`], [`ControlError::Invalid`].
+    pub async fn queries_top(&self, actor: &Actor, params: &QueriesParams) -> Result<QueriesPage, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        if params.limit == 0 || params.limit > 500 {
+            return Err(ControlError::field("limit", "a page has 1 to 500 rows"));
+        }
+        if params.cursor.as_deref().is_some_and(|cursor| cursor.parse::<StatementKey>().is_err()) {
+            return Err(ControlError::field("cursor", "take the cursor from 'next_cursor' of the page before"));
+        }
+        let (config, snapshot) = self.inner.clusters.find(params.cluster.as_deref())?;
+        let loaded = self.load(&config.id, params.range, snapshot.dashboard.sequence).await?;
+        // Everything is new in the first minutes of a history; say so only of what came later.
+        let new_since = loaded.from.max(Timestamp(loaded.to.0 - (loaded.window_seconds * 1_000.0) as i64)).plus_ms(120_000);
+        let list = rules::list(&loaded.sums, params, loaded.window_seconds, self.inner.slow_threshold_ms, new_since);
+        let sparks = self.sparks(&list.rows.iter().map(|row| row.0).collect::<Vec<_>>(), &loaded).await?;
+        let distinct = |pick: fn(&StatementSum) -> &String| {
+            let mut names = loaded.sums.iter().map(pick).collect::<HashSet<_>>().into_iter().cloned().collect::<Vec<_>>();
+            names.sort();
+            names
+        };
+        Ok(QueriesPage {
+            sequence: snapshot.dashboard.sequence,
+            range: params.range,
+            window_seconds: loaded.window_seconds,
+            collected_at: snapshot.dashboard.collected_at,
+            rows: list
+                .rows
+                .into_iter()
+                .map(|(id, mut row)| {
+                    row.spark = sparks.get(&id).cloned().unwrap_or_default();
+                    row
+                })
+                .collect(),
+            other: list.other,
+            matching: list.matching,
+            statements: i64::try_from(loaded.sums.len()).unwrap_or(i64::MAX),
+            slow: list.slow,
+            slow_threshold_ms: self.inner.slow_threshold_ms,
+            total_ms: list.total_ms,
+            databases: distinct(|sum| &sum.database),
+            users: distinct(|sum| &sum.user),
+            next_cursor: list.next_cursor,
+            availability: snapshot.statements.clone(),
+            evictions_per_hour: snapshot.evictions_per_hour,
+        })
+    }
+
+    /// One statement in full.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`] when it was not seen in the range.
+    pub async fn query_get(&self, actor: &Actor, cluster: Option<&str>, id: &str, range: Range) -> Result<QueryDetail, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let (config, snapshot) = self.inner.clusters.find(cluster)?;
+        let key = id.parse::<StatementKey>().map_err(|message| ControlError::field("id", message))?;
+        let missing = || ControlError::not_found("statement", id, "it may not have run in this range: choose a longer one");
+        let record = StatementRepo(self.inner.store.db()).find(&config.id, key).await?.ok_or_else(missing)?;
+        let loaded = self.load(&config.id, range, snapshot.dashboard.sequence).await?;
+        let sum = loaded.sums.iter().find(|sum| sum.key == key).ok_or_else(missing)?;
+        let total_ms = loaded.sums.iter().map(|sum| sum.total_ms).sum::<f64>();
+        let mut row = rules::row(sum, total_ms, loaded.window_seconds, self.inner.slow_threshold_ms, loaded.to);
+        row.spark = self.sparks(&[sum.statement_id], &loaded).await?.remove(&sum.statement_id).unwrap_or_default();
+        let (from, to, step) = monitoring::grid(range, now());
+        let repo = StatementRepo(self.inner.store.db());
+        let own = repo.buckets(&[record.id], from, to, step).await?;
+        let all = repo.buckets_of_all(&config.id, from, to, step).await?.into_iter().map(|it| (it.bucket, it.total_ms)).collect::<HashMap<_, _>>();
+        let events = self.events(&config.id, from, to).await?;
+        let gap = self.gap_seconds(&config.id) * 2.0;
+        let series = |metric: &str, unit: &str, lines: Vec<(&str, &dyn Fn(&StatementBucket) -> f64)>| TimeSeries {
+            metric: metric.to_owned(),
+            unit: unit.to_owned(),
+            from,
+            to,
+            step_seconds: step as f64 / 1_000.0,
+            times: monitoring::times(from, step),
+            series: lines
+                .into_iter()
+                .map(|(name, value)| TimeSeriesLine { name: name.to_owned(), values: monitoring::bridge(spread(&own, monitoring::POINTS, value), step, gap) })
+                .collect(),
+            events: events.clone(),
+        };
+        let deviation = row.stddev_ms;
+        Ok(QueryDetail {
+            sql: sqltext::format_sql(&record.text.query),
+            first_seen_at: record.first_seen_at,
+            last_seen_at: record.last_seen_at,
+            range,
+            window_seconds: loaded.window_seconds,
+            p95_at_most_ms: deviation.map(|deviation| latency::at_most(row.mean_ms, deviation, 0.95)),
+            p99_at_most_ms: deviation.map(|deviation| latency::at_most(row.mean_ms, deviation, 0.99)),
+            calls: series("calls_per_second", "/s", vec![("calls", &|it| it.calls as f64 / (it.interval_ms.max(step) as f64 / 1_000.0))]),
+            mean: series(
+                "mean_latency_ms",
+                "ms",
+                vec![("mean", &|it| it.total_ms / it.calls.max(1) as f64), ("mean + deviation", &|it| it.total_ms / it.calls.max(1) as f64 + (it.m2.max(0.0) / it.calls.max(1) as f64).sqrt())],
+            ),
+            share: series("total_percent", "%", vec![("share", &|it| 100.0 * it.total_ms / all.get(&it.bucket).copied().unwrap_or(it.total_ms).max(1e-9))]),
+            row,
+        })
+    }
+
+    async fn load(&self, cluster: &str, range: Range, sequence: u64) -> Result<Arc<Loaded>, ControlError> {
+        let slot = {
+            let mut slots = self.inner.statements.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            let entry = slots.entry((cluster.to_owned(), range)).or_insert_with(|| (sequence, Slot::default()));
+            if entry.0 != sequence {
+                *entry = (sequence, Slot::default());
+            }
+            entry.1.clone()
+        };
+        let loaded = slot.get_or_try_init(|| async { self.load_now(cluster, range).await.map(Arc::new) }).await?;
+        Ok(loaded.clone())
+    }
+
+    async fn load_now(&self, cluster: &str, range: Range) -> Result<Loaded, ControlError> {
+        let to = now();
+        let from = to.plus_ms(-range.ms());
+        let repo = StatementRepo(self.inner.store.db());
+        let texts = repo.list(cluster).await?.into_iter().map(|record| (record.id, record)).collect::<HashMap<_, _>>();
+        let sums = repo.totals(cluster, from, to).await?;
+        let sums = sums.into_iter().filter_map(|total| {
+            let record = texts.get(&total.statement_id)?;
+            let mean_part = total.total_ms * total.total_ms / total.calls.max(1) as f64;
+            Some(StatementSum {
+                key: record.text.key,
+                statement_id: total.statement_id,
+                text: record.text.query.as_str().into(),
+                database: record.text.database.clone(),
+                user: record.text.user.clone(),
+                first_seen_at: record.first_seen_at,
+                calls: total.calls,
+                total_ms: total.total_ms,
+                m2: (total.m2 + total.squares - mean_part).max(0.0),
+                max_ms: total.max_ms,
+                rows: total.row_count,
+                shared_blks_hit: total.shared_blks_hit,
+                shared_blks_read: total.shared_blks_read,
+                temp_blks_written: total.temp_blks_written,
+                wal_bytes: total.wal_bytes,
+            })
+        });
+        let covered = repo.covered_since(cluster, from, to).await?;
+        Ok(Loaded { sums: sums.collect(), from, to, window_seconds: covered.map_or(0.0, |since| to.seconds_since(since)) })
+    }
+
+    async fn sparks(&self, statements: &[i64], loaded: &Loaded) -> Result<HashMap<i64, Vec<Option<f64>>>, ControlError> {
+        let from = Timestamp(loaded.to.0 - ((loaded.window_seconds * 1_000.0) as i64).max(SPARK_POINTS));
+        let step = ((loaded.to.0 - from.0) / SPARK_POINTS).max(1);
+        let buckets = StatementRepo(self.inner.store.db()).buckets(statements, from, loaded.to, step).await?;
+        let mut sparks = HashMap::<i64, Vec<StatementBucket>>::new();
+        for bucket in buckets {
+            sparks.entry(bucket.statement_id).or_default().push(bucket);
+        }
+        // A statement without calls took no time: zero, not a gap.
+        Ok(sparks.into_iter().map(|(id, own)| (id, spread(&own, SPARK_POINTS, &|it| it.total_ms).into_iter().map(|it| it.or(Some(0.0))).collect())).collect())
+    }
+}
+
+fn spread(buckets: &[StatementBucket], count: i64, value: &dyn Fn(&StatementBucket) -> f64) -> Vec<Option<f64>> {
+    let mut values = vec![None; usize::try_from(count).unwrap_or(0)];
+    for bucket in buckets {
+        // The last moment of the range falls just behind the last bucket.
+        let place = usize::try_from(bucket.bucket.min(count - 1)).unwrap_or(0);
+        if let Some(slot) = values.get_mut(place) {
+            *slot = Some(value(bucket));
+        }
+    }
+    values
+}

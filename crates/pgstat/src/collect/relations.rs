@@ -1,0 +1,168 @@
+//! Tables, indexes and foreign keys, of every database we may enter.
+use super::{get, oid, time};
+use crate::{Cluster, PgstatError, sql};
+use domain::{
+    Timestamp,
+    reading::{ForeignKey, IndexCounters, IndexReading, TableCounters, TableReading},
+};
+use sqlx::postgres::PgRow;
+use std::time::{Duration, Instant};
+
+/// A server of a thousand small databases must not keep the tick for minutes.
+const DATABASES_AT_MOST: usize = 20;
+const BUDGET: Duration = Duration::from_secs(60);
+
+impl Cluster {
+    /// All user indexes and foreign keys. A database that fails is named in `skipped`; it does not stop the others.
+    ///
+    /// # Errors
+    /// [`PgstatError`] when the server as a whole cannot be read.
+    pub async fn indexes(&self) -> Result<IndexReading, PgstatError> {
+        let mut reading = IndexReading::default();
+        let index_sql = sql::indexes(&*self.probe().await?);
+        for (database, reset) in self.each_database(&mut reading.skipped).await? {
+            let found = async {
+                let indexes = self.fetch_in(&database, "indexes", &index_sql).await?;
+                let keys = self.fetch_in(&database, "foreign keys", &sql::foreign_keys()).await?;
+                let indexes = indexes.iter().map(|row| index(&database, row)).collect::<Result<Vec<_>, _>>()?;
+                let keys = keys.iter().map(|row| foreign_key(&database, row)).collect::<Result<Vec<_>, _>>()?;
+                Ok((indexes, keys))
+            };
+            match found.await {
+                Ok((indexes, keys)) => {
+                    reading.rows.extend(indexes);
+                    reading.foreign_keys.extend(keys);
+                    reading.stats_reset.push((database, reset));
+                }
+                Err(error) => skip(&mut reading.skipped, database, error)?,
+            }
+        }
+        Ok(reading)
+    }
+
+    /// All user tables.
+    ///
+    /// # Errors
+    /// [`PgstatError`] when the server as a whole cannot be read.
+    pub async fn tables(&self) -> Result<TableReading, PgstatError> {
+        let mut reading = TableReading::default();
+        for (database, _) in self.each_database(&mut reading.skipped).await? {
+            let found = async {
+                let rows = self.fetch_in(&database, "tables", sql::TABLES).await?;
+                rows.iter().map(|row| table(&database, row)).collect::<Result<Vec<_>, _>>()
+            };
+            match found.await {
+                Ok(rows) => reading.rows.extend(rows),
+                Err(error) => skip(&mut reading.skipped, database, error)?,
+            }
+        }
+        Ok(reading)
+    }
+
+    async fn each_database(&self, skipped: &mut Vec<(String, String)>) -> Result<Vec<(String, Option<Timestamp>)>, PgstatError> {
+        const NAME: &str = "databases";
+        let began = Instant::now();
+        let mut databases = Vec::new();
+        for row in self.fetch(NAME, sql::DATABASES).await? {
+            let name: String = get(NAME, &row, "name")?;
+            if databases.len() < DATABASES_AT_MOST && began.elapsed() < BUDGET {
+                databases.push((name, time(NAME, &row, "stats_reset")?));
+            } else {
+                skipped.push((name, format!("only {DATABASES_AT_MOST} databases are looked into")));
+            }
+        }
+        Ok(databases)
+    }
+}
+
+fn skip(skipped: &mut Vec<(String, String)>, database: String, error: PgstatError) -> Result<(), PgstatError> {
+    if error.is_connection() && skipped.len() > 2 {
+        return Err(error);
+    }
+    skipped.push((database, error.to_string()));
+    Ok(())
+}
+
+fn index(database: &str, row: &PgRow) -> Result<IndexCounters, PgstatError> {
+    const NAME: &str = "indexes";
+    let oids = |column| Ok::<_, PgstatError>(get::<Vec<i64>>(NAME, row, column)?.into_iter().map(|oid| u32::try_from(oid).unwrap_or(0)).collect());
+    Ok(IndexCounters {
+        database: database.to_owned(),
+        schema: get(NAME, row, "schema")?,
+        table: get(NAME, row, "table")?,
+        name: get(NAME, row, "name")?,
+        oid: oid(NAME, row, "oid")?,
+        table_oid: oid(NAME, row, "table_oid")?,
+        definition: get(NAME, row, "definition")?,
+        method: get(NAME, row, "method")?,
+        bytes: get(NAME, row, "bytes")?,
+        table_rows: get(NAME, row, "table_rows")?,
+        key: get(NAME, row, "key")?,
+        key_columns: get(NAME, row, "key_columns")?,
+        classes: oids("classes")?,
+        collations: oids("collations")?,
+        options: get(NAME, row, "options")?,
+        predicate: get(NAME, row, "predicate")?,
+        expressions: get(NAME, row, "expressions")?,
+        unique: get(NAME, row, "unique")?,
+        primary: get(NAME, row, "primary")?,
+        valid: get(NAME, row, "valid")?,
+        ready: get(NAME, row, "ready")?,
+        replica_identity: get(NAME, row, "replica_identity")?,
+        backs_constraint: get(NAME, row, "backs_constraint")?,
+        partitioned: get(NAME, row, "partitioned")?,
+        parent: get(NAME, row, "parent")?,
+        building: get(NAME, row, "building")?,
+        scans: get(NAME, row, "scans")?,
+        rows_read: get(NAME, row, "rows_read")?,
+        rows_fetched: get(NAME, row, "rows_fetched")?,
+        last_scan: time(NAME, row, "last_scan")?,
+        blks_hit: get(NAME, row, "blks_hit")?,
+        blks_read: get(NAME, row, "blks_read")?,
+        table_writes: get(NAME, row, "table_writes")?,
+    })
+}
+
+fn foreign_key(database: &str, row: &PgRow) -> Result<ForeignKey, PgstatError> {
+    const NAME: &str = "foreign keys";
+    Ok(ForeignKey {
+        database: database.to_owned(),
+        schema: get(NAME, row, "schema")?,
+        table: get(NAME, row, "table")?,
+        name: get(NAME, row, "name")?,
+        definition: get(NAME, row, "definition")?,
+        columns: get(NAME, row, "columns")?,
+        references: get(NAME, row, "references")?,
+        table_rows: get(NAME, row, "table_rows")?,
+        table_bytes: get(NAME, row, "table_bytes")?,
+        indexed: get(NAME, row, "indexed")?,
+    })
+}
+
+fn table(database: &str, row: &PgRow) -> Result<TableCounters, PgstatError> {
+    const NAME: &str = "tables";
+    Ok(TableCounters {
+        database: database.to_owned(),
+        schema: get(NAME, row, "schema")?,
+        name: get(NAME, row, "name")?,
+        oid: oid(NAME, row, "oid")?,
+        parent: get(NAME, row, "parent")?,
+        heap_bytes: get(NAME, row, "heap_bytes")?,
+        toast_bytes: get(NAME, row, "toast_bytes")?,
+        index_bytes: get(NAME, row, "index_bytes")?,
+        rows: get(NAME, row, "rows")?,
+        live_rows: get(NAME, row, "live_rows")?,
+        dead_rows: get(NAME, row, "dead_rows")?,
+        seq_scans: get(NAME, row, "seq_scans")?,
+        seq_rows_read: get(NAME, row, "seq_rows_read")?,
+        index_scans: get(NAME, row, "index_scans")?,
+        inserted: get(NAME, row, "inserted")?,
+        updated: get(NAME, row, "updated")?,
+        hot_updated: get(NAME, row, "hot_updated")?,
+        deleted: get(NAME, row, "deleted")?,
+        changed_since_analyze: get(NAME, row, "changed_since_analyze")?,
+        last_vacuum: time(NAME, row, "last_vacuum")?,
+        last_analyze: time(NAME, row, "last_analyze")?,
+        xid_age: get(NAME, row, "xid_age")?,
+    })
+}

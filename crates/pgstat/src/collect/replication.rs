@@ -1,0 +1,71 @@
+//! Standbys, the WAL receiver, slots.
+use super::{get, lsn};
+use crate::{Cluster, PgstatError, sql};
+use domain::reading::{ReplicationReading, Sender, Slot, StandbyState, WalReceiver};
+
+impl Cluster {
+    /// Replication as this server sees it.
+    ///
+    /// # Errors
+    /// [`PgstatError`].
+    pub async fn replication(&self) -> Result<ReplicationReading, PgstatError> {
+        const NAME: &str = "replication";
+        let current = self.fetch_one("lsn", sql::CURRENT_LSN).await?;
+        let senders = self.fetch("senders", sql::SENDERS).await?;
+        let slots = self.fetch("slots", sql::SLOTS).await?;
+        let standby = if get::<bool>(NAME, &current, "in_recovery")? {
+            let receiver = self.fetch("receiver", &sql::receiver(&*self.probe().await?)).await?;
+            let receiver = receiver
+                .first()
+                .map(|row| {
+                    Ok::<_, PgstatError>(WalReceiver {
+                        // Without pg_monitor all columns but the pid are NULL.
+                        status: get::<Option<String>>(NAME, row, "status")?.unwrap_or_else(|| "hidden".to_owned()),
+                        sender_host: get(NAME, row, "sender_host")?,
+                        flushed_lsn: lsn(NAME, row, "flushed_lsn")?,
+                        latest_end_lsn: lsn(NAME, row, "latest_end_lsn")?,
+                        latest_end_age_seconds: get(NAME, row, "latest_end_age_seconds")?,
+                    })
+                })
+                .transpose()?;
+            Some(StandbyState {
+                receive_lsn: lsn(NAME, &current, "receive_lsn")?,
+                replay_lsn: lsn(NAME, &current, "replay_lsn")?,
+                last_replay_seconds: get(NAME, &current, "last_replay_seconds")?,
+                paused: get(NAME, &current, "paused")?,
+                receiver,
+            })
+        } else {
+            None
+        };
+        let sender = |row| {
+            Ok(Sender {
+                name: get::<Option<String>>(NAME, row, "name")?.unwrap_or_default(),
+                client_address: get(NAME, row, "client_address")?,
+                state: get::<Option<String>>(NAME, row, "state")?.unwrap_or_else(|| "hidden".to_owned()),
+                sync_state: get::<Option<String>>(NAME, row, "sync_state")?.unwrap_or_default(),
+                sent_lsn: lsn(NAME, row, "sent_lsn")?,
+                write_lsn: lsn(NAME, row, "write_lsn")?,
+                flush_lsn: lsn(NAME, row, "flush_lsn")?,
+                replay_lsn: lsn(NAME, row, "replay_lsn")?,
+                replay_lag_seconds: get(NAME, row, "replay_lag_seconds")?,
+            })
+        };
+        let slot = |row| {
+            Ok(Slot {
+                name: get(NAME, row, "name")?,
+                slot_type: get(NAME, row, "slot_type")?,
+                active: get(NAME, row, "active")?,
+                wal_status: get(NAME, row, "wal_status")?,
+                safe_wal_bytes: get(NAME, row, "safe_wal_bytes")?,
+                retained_bytes: get(NAME, row, "retained_bytes")?,
+            })
+        };
+        Ok(ReplicationReading {
+            current_lsn: lsn(NAME, &current, "lsn")?,
+            senders: senders.iter().map(sender).collect::<Result<_, PgstatError>>()?,
+            standby,
+            slots: slots.iter().map(slot).collect::<Result<_, PgstatError>>()?,
+        })
+    }
+}

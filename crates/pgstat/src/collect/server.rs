@@ -1,0 +1,68 @@
+//! Version, role, limits, settings.
+use super::{get, lsn};
+use crate::{Cluster, PgstatError, sql};
+use domain::{
+    Timestamp,
+    reading::{ServerReading, ServerRole, Setting, SettingsReading},
+};
+
+impl Cluster {
+    /// Version, role, start time, connection limits, rights. A server that was started anew, changed its role or its
+    /// version since the last look is probed again.
+    ///
+    /// # Errors
+    /// [`PgstatError`].
+    pub async fn server(&self) -> Result<ServerReading, PgstatError> {
+        const NAME: &str = "server";
+        let row = self.fetch_one(NAME, sql::SERVER).await?;
+        let version_num = get(NAME, &row, "version_num")?;
+        let mut probe = self.probe().await?;
+        if probe.version_num != version_num || !matches!(probe.statements, domain::reading::ExtensionState::Installed { .. }) {
+            // Somebody may have created the extension or upgraded the server: cheap to look again.
+            self.forget();
+            probe = self.probe().await?;
+        }
+        // Functions of pg_monitor: without the right the reading is only less complete.
+        let control = self.fetch_one("control", sql::CONTROL).await.ok();
+        let in_recovery: bool = get(NAME, &row, "in_recovery")?;
+        Ok(ServerReading {
+            version_num,
+            version: get(NAME, &row, "version")?,
+            role: if in_recovery { ServerRole::Standby } else { ServerRole::Primary },
+            started_at: Timestamp(get(NAME, &row, "started_at")?),
+            clock: Timestamp(get(NAME, &row, "clock")?),
+            lsn: lsn(NAME, &row, "lsn")?,
+            timeline: control.as_ref().and_then(|row| get("control", row, "timeline").ok()).flatten(),
+            system_identifier: control.as_ref().and_then(|row| get("control", row, "system_identifier").ok()).flatten(),
+            max_connections: get(NAME, &row, "max_connections")?,
+            usable_connections: get(NAME, &row, "usable_connections")?,
+            used_connections: get(NAME, &row, "used_connections")?,
+            role_name: get(NAME, &row, "role_name")?,
+            has_pg_monitor: probe.has_pg_monitor,
+            statements_extension: probe.statements.clone(),
+            track_io_timing: get(NAME, &row, "track_io_timing")?,
+            database: probe.database.clone(),
+            tls: get::<Option<bool>>(NAME, &row, "tls")?.unwrap_or(false),
+        })
+    }
+
+    /// All settings that the role may see.
+    ///
+    /// # Errors
+    /// [`PgstatError`].
+    pub async fn settings(&self) -> Result<SettingsReading, PgstatError> {
+        const NAME: &str = "settings";
+        let rows = self.fetch(NAME, sql::SETTINGS).await?;
+        let setting = |row| {
+            Ok(Setting {
+                name: get(NAME, row, "name")?,
+                setting: get::<Option<String>>(NAME, row, "setting")?.unwrap_or_default(),
+                unit: get(NAME, row, "unit")?,
+                boot_value: get(NAME, row, "boot_value")?,
+                source: get(NAME, row, "source")?,
+                pending_restart: get(NAME, row, "pending_restart")?,
+            })
+        };
+        Ok(SettingsReading { rows: rows.iter().map(setting).collect::<Result<_, PgstatError>>()? })
+    }
+}

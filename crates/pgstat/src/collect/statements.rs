@@ -1,0 +1,102 @@
+//! `pg_stat_statements`.
+use super::{get, oid, time};
+use crate::{Cluster, PgstatError, Probe, sql};
+use domain::reading::{ExtensionState, StatementCounters, StatementKey, StatementReading, StatementText};
+use sqlx::postgres::PgRow;
+
+impl Cluster {
+    /// All statements, without their texts.
+    ///
+    /// # Errors
+    /// [`PgstatError::Unsupported`] with the commands to copy when the extension is not there.
+    pub async fn statements(&self) -> Result<StatementReading, PgstatError> {
+        const NAME: &str = "statements";
+        let probe = self.probe().await?;
+        self.check_extension(&probe)?;
+        let rows = self.fetch(NAME, &sql::statements(&probe)).await?;
+        let mut reading = StatementReading { rows: Vec::with_capacity(rows.len()), ..StatementReading::default() };
+        for row in &rows {
+            match get::<Option<i64>>(NAME, row, "queryid")? {
+                Some(queryid) => reading.rows.push(counters(NAME, row, queryid)?),
+                None => reading.hidden += 1,
+            }
+        }
+        if probe.has("pg_stat_statements_info", "dealloc") {
+            let info = self.fetch_one("statements info", &sql::statements_info(&probe)).await?;
+            reading.dealloc = get("statements info", &info, "dealloc")?;
+            reading.stats_reset = time("statements info", &info, "stats_reset")?;
+        }
+        Ok(reading)
+    }
+
+    /// The texts of some statements. It makes the server read its whole file of texts: ask for unknown ones only.
+    ///
+    /// # Errors
+    /// As [`Self::statements`].
+    pub async fn statement_texts(&self, keys: &[StatementKey]) -> Result<Vec<StatementText>, PgstatError> {
+        const NAME: &str = "statement texts";
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let probe = self.probe().await?;
+        self.check_extension(&probe)?;
+        let mut ids = keys.iter().map(|key| key.queryid).collect::<Vec<_>>();
+        ids.sort_unstable();
+        ids.dedup();
+        let wanted = keys.iter().collect::<std::collections::HashSet<_>>();
+        let rows = self.fetch(NAME, &sql::statement_texts(&probe, &ids)).await?;
+        let mut texts = Vec::with_capacity(keys.len());
+        for row in &rows {
+            let key = key(NAME, row, get(NAME, row, "queryid")?)?;
+            if wanted.contains(&key) {
+                let query = get::<Option<String>>(NAME, row, "query")?.unwrap_or_default();
+                texts.push(StatementText { key, database: get(NAME, row, "database")?, user: get(NAME, row, "user")?, query });
+            }
+        }
+        Ok(texts)
+    }
+
+    fn check_extension(&self, probe: &Probe) -> Result<(), PgstatError> {
+        let (reason, cure) = match probe.statements {
+            ExtensionState::Installed { .. } => return Ok(()),
+            ExtensionState::NotCreated => (
+                format!("pg_stat_statements is not created in the database \"{}\"", probe.database),
+                "CREATE EXTENSION pg_stat_statements;",
+            ),
+            ExtensionState::NotPreloaded => (
+                "pg_stat_statements is not in shared_preload_libraries".to_owned(),
+                "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'; -- then restart the server\nCREATE EXTENSION IF NOT EXISTS pg_stat_statements;",
+            ),
+            ExtensionState::NotAvailable => (
+                "the files of pg_stat_statements are not installed on the server".to_owned(),
+                "-- Debian: apt-get install postgresql-contrib\nALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'; -- then restart the server\nCREATE EXTENSION pg_stat_statements;",
+            ),
+        };
+        Err(PgstatError::Unsupported { reason, cure: Some(cure.to_owned()) })
+    }
+}
+
+fn key(name: &'static str, row: &PgRow, queryid: i64) -> Result<StatementKey, PgstatError> {
+    Ok(StatementKey { dbid: oid(name, row, "dbid")?, userid: oid(name, row, "userid")?, queryid, toplevel: get(name, row, "toplevel")? })
+}
+
+fn counters(name: &'static str, row: &PgRow, queryid: i64) -> Result<StatementCounters, PgstatError> {
+    Ok(StatementCounters {
+        key: key(name, row, queryid)?,
+        calls: get(name, row, "calls")?,
+        total_ms: get(name, row, "total_ms")?,
+        stddev_ms: get(name, row, "stddev_ms")?,
+        max_ms: get(name, row, "max_ms")?,
+        rows: get(name, row, "rows")?,
+        shared_blks_hit: get(name, row, "shared_blks_hit")?,
+        shared_blks_read: get(name, row, "shared_blks_read")?,
+        shared_blks_dirtied: get(name, row, "shared_blks_dirtied")?,
+        shared_blks_written: get(name, row, "shared_blks_written")?,
+        temp_blks_read: get(name, row, "temp_blks_read")?,
+        temp_blks_written: get(name, row, "temp_blks_written")?,
+        blk_read_ms: get(name, row, "blk_read_ms")?,
+        blk_write_ms: get(name, row, "blk_write_ms")?,
+        wal_bytes: get(name, row, "wal_bytes")?,
+        stats_since: time(name, row, "stats_since")?,
+    })
+}

@@ -1,0 +1,110 @@
+//! Connections to one cluster: few, limited by the server, and replaced when they are lost for good.
+use crate::{PgstatError, Target, cluster::Limits};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool, postgres::{PgConnectOptions, PgPoolOptions, PgRow}};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicU32, Ordering},
+};
+use tokio::{sync::Semaphore, time::timeout};
+
+/// The pool's share of the four; the others are for looks into other databases.
+const POOL_SIZE: u32 = 2;
+const EPHEMERAL: usize = 2;
+
+/// The supervised connections.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) target: Target,
+    limits: Limits,
+    pool: Mutex<PgPool>,
+    /// Acquire time-outs in a row.
+    starved: AtomicU32,
+    ephemeral: Semaphore,
+}
+
+impl Link {
+    pub(crate) fn new(target: Target, limits: Limits) -> Self {
+        let pool = Mutex::new(new_pool(&target, &limits));
+        Self { target, limits, pool, starved: AtomicU32::new(0), ephemeral: Semaphore::new(EPHEMERAL) }
+    }
+
+    /// Runs one statement of the catalogue in the database of the URL.
+    pub(crate) async fn fetch(&self, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {
+        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // The text is from our own catalogue; values that are not ours never stand in it but as numbers.
+        let query = sqlx::query(AssertSqlSafe(sql)).fetch_all(&pool);
+        match timeout(self.limits.deadline, query).await {
+            Ok(Ok(rows)) => {
+                self.starved.store(0, Ordering::Relaxed);
+                Ok(rows)
+            }
+            Ok(Err(error)) => {
+                let starving = matches!(error, sqlx::Error::PoolTimedOut) && self.starved.fetch_add(1, Ordering::Relaxed) >= 1;
+                if starving {
+                    self.replace_pool("two acquire time-outs in a row");
+                }
+                Err(self.sort(name, error))
+            }
+            Err(_) => {
+                // The peer is silent. The driver would wait for it on return of the connection and keep the permit
+                // for ever (transact-rs/sqlx#4349): leave the whole pool.
+                self.replace_pool("no answer within the deadline");
+                Err(PgstatError::Unreachable { host: self.target.host(), reason: format!("no answer within {} s", self.limits.deadline.as_secs()) })
+            }
+        }
+    }
+
+    /// Runs one statement in another database over a connection of its own.
+    pub(crate) async fn fetch_in(&self, database: &str, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {
+        let Ok(_permit) = self.ephemeral.acquire().await else { return self.fetch(name, sql).await };
+        let options = limited(&self.target, &self.limits).database(database);
+        let work = async {
+            let mut connection = timeout(self.limits.connect, options.connect()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            let rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(&mut connection).await;
+            let _ = connection.close().await;
+            rows
+        };
+        match timeout(self.limits.deadline, work).await {
+            Ok(result) => result.map_err(|error| self.sort(name, error)),
+            Err(_) => Err(PgstatError::Unreachable { host: self.target.host(), reason: format!("no answer within {} s", self.limits.deadline.as_secs()) }),
+        }
+    }
+
+    fn sort(&self, name: &'static str, error: sqlx::Error) -> PgstatError {
+        PgstatError::sort(name, &self.target.host(), self.target.role(), error)
+    }
+
+    /// The old pool is dropped without being closed: closing would wait for the peer that does not answer.
+    fn replace_pool(&self, reason: &str) {
+        tracing::warn!(host = self.target.host(), reason, "the connections to a monitored cluster are replaced");
+        self.starved.store(0, Ordering::Relaxed);
+        *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new_pool(&self.target, &self.limits);
+    }
+}
+
+fn limited(target: &Target, limits: &Limits) -> PgConnectOptions {
+    let ms = |duration: std::time::Duration| duration.as_millis().to_string();
+    target
+        .options()
+        .application_name("holdfast")
+        .options([
+            ("default_transaction_read_only", "on".to_owned()),
+            ("statement_timeout", ms(limits.statement)),
+            ("lock_timeout", ms(limits.lock)),
+            ("idle_in_transaction_session_timeout", "30000".to_owned()),
+            // Plans of catalogue queries are cheap; compiling them is not.
+            ("jit", "off".to_owned()),
+        ])
+        .disable_statement_logging()
+}
+
+fn new_pool(target: &Target, limits: &Limits) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(POOL_SIZE)
+        .min_connections(0)
+        .acquire_timeout(limits.connect)
+        .idle_timeout(std::time::Duration::from_secs(120))
+        .max_lifetime(std::time::Duration::from_secs(1_800))
+        .test_before_acquire(false)
+        .connect_lazy_with(limited(target, limits))
+}

@@ -1,0 +1,233 @@
+//! The catalogue: every statement sent to a monitored cluster. Each begins with a marker, so that a DBA sees whose it
+//! is and we can leave ourselves out. Values are cast to types that the driver decodes.
+use crate::Probe;
+
+pub(crate) const PROBE: &str = "/* holdfast:probe */ SELECT current_setting('server_version_num')::int AS version_num, \
+ (SELECT extversion FROM pg_extension WHERE extname = 'pg_stat_statements') AS statements_version, \
+ (SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements') AS statements_schema, \
+ (SELECT setting ~ '(^|[ ,])\"?pg_stat_statements\"?([ ,]|$)' FROM pg_settings WHERE name = 'shared_preload_libraries') AS preloaded, \
+ EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'pg_stat_statements') AS available, \
+ (pg_has_role(current_user, 'pg_monitor', 'USAGE') OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)) AS has_pg_monitor, \
+ current_database()::text AS database";
+
+pub(crate) const PROBE_COLUMNS: &str = "/* holdfast:probe columns */ SELECT c.relname || '.' || a.attname AS name \
+ FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relname IN ('pg_stat_statements', 'pg_stat_statements_info', 'pg_stat_wal', \
+ 'pg_stat_activity', 'pg_stat_bgwriter', 'pg_stat_checkpointer', 'pg_stat_user_indexes', 'pg_stat_user_tables', 'pg_locks', \
+ 'pg_replication_slots', 'pg_stat_wal_receiver', 'pg_stat_database') AND c.relkind = 'v'";
+
+pub(crate) const SERVER: &str = "/* holdfast:server */ SELECT current_setting('server_version_num')::int AS version_num, \
+ split_part(current_setting('server_version'), ' ', 1) AS version, pg_is_in_recovery() AS in_recovery, \
+ (extract(epoch FROM pg_postmaster_start_time()) * 1000)::int8 AS started_at, \
+ (extract(epoch FROM clock_timestamp()) * 1000)::int8 AS clock, \
+ (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text AS lsn, \
+ current_setting('max_connections')::int8 AS max_connections, \
+ current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8 \
+ - coalesce(current_setting('reserved_connections', true)::int8, 0) AS usable_connections, \
+ (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used_connections, \
+ current_user::text AS role_name, current_setting('track_io_timing')::bool AS track_io_timing, \
+ (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS tls";
+
+/// Needs `EXECUTE` on functions that only `pg_monitor` and superusers have by default.
+pub(crate) const CONTROL: &str = "/* holdfast:control */ SELECT (SELECT timeline_id FROM pg_control_checkpoint())::int8 AS timeline, \
+ (SELECT system_identifier FROM pg_control_system())::text AS system_identifier";
+
+pub(crate) fn database(with_sizes: bool) -> String {
+    // pg_database_size walks the directory: asked for seldom, and only where CONNECT or pg_read_all_stats allows it.
+    let bytes = if with_sizes {
+        "CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') \
+         THEN pg_database_size(d.oid) END"
+    } else {
+        "NULL::int8"
+    };
+    format!(
+        "/* holdfast:database */ SELECT d.oid::int8 AS oid, d.datname::text AS name, s.numbackends::int8 AS backends, s.xact_commit, \
+         s.xact_rollback, s.blks_read, s.blks_hit, s.tup_returned, s.tup_fetched, s.tup_inserted, s.tup_updated, s.tup_deleted, \
+         s.conflicts, s.temp_files, s.temp_bytes, s.deadlocks, s.checksum_failures, s.blk_read_time AS blk_read_ms, \
+         s.blk_write_time AS blk_write_ms, age(d.datfrozenxid)::int8 AS xid_age, {bytes} AS bytes, \
+         (extract(epoch FROM s.stats_reset) * 1000)::int8 AS stats_reset \
+         FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid WHERE NOT d.datistemplate ORDER BY d.oid"
+    )
+}
+
+/// `pg_blocking_pids` takes all partitions of the lock manager: asked only for backends that wait for a lock.
+pub(crate) fn activity(probe: &Probe) -> String {
+    let query_id = probe.column("pg_stat_activity", "query_id", "a.query_id::text", "text");
+    format!(
+        "/* holdfast:activity */ SELECT a.pid, a.leader_pid, a.datname::text AS database, a.usename::text AS \"user\", \
+         coalesce(a.application_name, '') AS application, host(a.client_addr) AS client_address, coalesce(a.backend_type, '') AS backend_type, \
+         a.state, a.wait_event_type, a.wait_event, {query_id} AS query_id, \
+         extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS transaction_seconds, \
+         extract(epoch FROM clock_timestamp() - a.query_start)::float8 AS query_seconds, \
+         extract(epoch FROM clock_timestamp() - a.state_change)::float8 AS state_seconds, \
+         age(a.backend_xmin)::int8 AS xmin_age, left(a.query, 1000) AS query, \
+         CASE WHEN a.wait_event_type = 'Lock' THEN pg_blocking_pids(a.pid) ELSE '{{}}'::int4[] END AS blocked_by \
+         FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid()"
+    )
+}
+
+pub(crate) fn locks(probe: &Probe) -> String {
+    let waited = probe.column("pg_locks", "waitstart", "extract(epoch FROM clock_timestamp() - l.waitstart)::float8", "float8");
+    format!(
+        "/* holdfast:locks */ SELECT l.pid, l.locktype AS lock_type, l.mode, {waited} AS wait_seconds, pg_blocking_pids(l.pid) AS blocked_by, \
+         (SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+          WHERE c.oid = l.relation AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS relation \
+         FROM pg_locks l WHERE NOT l.granted AND l.pid IS NOT NULL"
+    )
+}
+
+pub(crate) const GRANTED: &str =
+    "/* holdfast:granted */ SELECT mode, count(*) AS number FROM pg_locks WHERE granted AND pid <> pg_backend_pid() GROUP BY mode ORDER BY mode";
+
+/// All rows and no texts: the texts lie in a file that would be read whole for each call.
+pub(crate) fn statements(probe: &Probe) -> String {
+    let view = "pg_stat_statements";
+    let toplevel = if probe.has(view, "toplevel") { "toplevel" } else { "true" };
+    let read_time = if probe.has(view, "shared_blk_read_time") { "shared_blk_read_time" } else { "blk_read_time" };
+    let write_time = if probe.has(view, "shared_blk_write_time") { "shared_blk_write_time" } else { "blk_write_time" };
+    let since = probe.column(view, "stats_since", "(extract(epoch FROM stats_since) * 1000)::int8", "int8");
+    format!(
+        "/* holdfast:statements */ SELECT dbid::int8 AS dbid, userid::int8 AS userid, queryid, {toplevel} AS toplevel, calls, \
+         total_exec_time AS total_ms, stddev_exec_time AS stddev_ms, max_exec_time AS max_ms, rows, shared_blks_hit, shared_blks_read, \
+         shared_blks_dirtied, shared_blks_written, temp_blks_read, temp_blks_written, {read_time} AS blk_read_ms, {write_time} AS blk_write_ms, \
+         wal_bytes::int8 AS wal_bytes, {since} AS stats_since FROM {}.pg_stat_statements(false)",
+        probe.statements_schema
+    )
+}
+
+pub(crate) fn statements_info(probe: &Probe) -> String {
+    format!(
+        "/* holdfast:statements info */ SELECT dealloc, (extract(epoch FROM stats_reset) * 1000)::int8 AS stats_reset FROM {}.pg_stat_statements_info",
+        probe.statements_schema
+    )
+}
+
+/// The text loader: the one place that reads texts, and only those of ids not yet known.
+pub(crate) fn statement_texts(probe: &Probe, queryids: &[i64]) -> String {
+    let toplevel = if probe.has("pg_stat_statements", "toplevel") { "s.toplevel" } else { "true" };
+    let ids = queryids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
+    format!(
+        "/* holdfast:statement texts */ SELECT s.dbid::int8 AS dbid, s.userid::int8 AS userid, s.queryid, {toplevel} AS toplevel, \
+         coalesce(d.datname::text, s.dbid::text) AS database, coalesce(r.rolname::text, s.userid::text) AS \"user\", s.query \
+         FROM {}.pg_stat_statements(true) s LEFT JOIN pg_database d ON d.oid = s.dbid LEFT JOIN pg_roles r ON r.oid = s.userid \
+         WHERE s.queryid = ANY ('{{{ids}}}'::int8[])",
+        probe.statements_schema
+    )
+}
+
+pub(crate) const DATABASES: &str = "/* holdfast:databases */ SELECT d.datname::text AS name, \
+ (extract(epoch FROM s.stats_reset) * 1000)::int8 AS stats_reset FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid \
+ WHERE d.datallowconn AND NOT d.datistemplate AND has_database_privilege(d.oid, 'CONNECT') ORDER BY d.datname = current_database() DESC, d.datname";
+
+/// Relations somebody holds an exclusive lock on; looking into them would wait.
+const LOCKED: &str = "locked AS MATERIALIZED (SELECT relation FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation IS NOT NULL \
+ AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+
+/// Arrays are built anew: `int2vector` and `oidvector` begin at 0, which the driver does not take.
+pub(crate) fn indexes(probe: &Probe) -> String {
+    let last_scan = probe.column("pg_stat_user_indexes", "last_idx_scan", "(extract(epoch FROM s.last_idx_scan) * 1000)::int8", "int8");
+    format!(
+        "/* holdfast:indexes */ WITH {LOCKED} SELECT n.nspname::text AS schema, t.relname::text AS \"table\", c.relname::text AS name, \
+         i.indexrelid::int8 AS oid, i.indrelid::int8 AS table_oid, pg_get_indexdef(i.indexrelid) AS definition, am.amname::text AS method, \
+         c.relpages::int8 * current_setting('block_size')::int8 AS bytes, greatest(t.reltuples, 0)::float8 AS table_rows, \
+         ARRAY(SELECT unnest(i.indkey::int2[])) AS key, i.indnkeyatts AS key_columns, ARRAY(SELECT unnest(i.indclass::oid[])::int8) AS classes, ARRAY(SELECT unnest(i.indcollation::oid[])::int8) AS collations, \
+         ARRAY(SELECT unnest(i.indoption::int2[])) AS options, pg_get_expr(i.indpred, i.indrelid) AS predicate, pg_get_expr(i.indexprs, i.indrelid) AS expressions, \
+         i.indisunique AS \"unique\", i.indisprimary AS \"primary\", i.indisvalid AS valid, i.indisready AS ready, i.indisreplident AS replica_identity, \
+         EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.indexrelid) AS backs_constraint, c.relkind = 'I' AS partitioned, \
+         (SELECT pn.nspname || '.' || pc.relname FROM pg_inherits h JOIN pg_class pc ON pc.oid = h.inhparent \
+          JOIN pg_namespace pn ON pn.oid = pc.relnamespace WHERE h.inhrelid = i.indexrelid LIMIT 1) AS parent, \
+         EXISTS (SELECT 1 FROM pg_stat_progress_create_index p WHERE p.index_relid = i.indexrelid) AS building, \
+         coalesce(s.idx_scan, 0) AS scans, coalesce(s.idx_tup_read, 0) AS rows_read, coalesce(s.idx_tup_fetch, 0) AS rows_fetched, \
+         {last_scan} AS last_scan, coalesce(io.idx_blks_hit, 0) AS blks_hit, coalesce(io.idx_blks_read, 0) AS blks_read, \
+         coalesce(st.n_tup_ins + st.n_tup_del + st.n_tup_upd - st.n_tup_hot_upd, 0) AS table_writes \
+         FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid \
+         JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am am ON am.oid = c.relam \
+         LEFT JOIN pg_stat_user_indexes s ON s.indexrelid = i.indexrelid LEFT JOIN pg_statio_user_indexes io ON io.indexrelid = i.indexrelid \
+         LEFT JOIN pg_stat_user_tables st ON st.relid = i.indrelid \
+         WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND n.nspname NOT LIKE 'pg_temp%' \
+         AND i.indrelid NOT IN (SELECT relation FROM locked) AND i.indexrelid NOT IN (SELECT relation FROM locked) ORDER BY c.relpages DESC"
+    )
+}
+
+/// A foreign key is indexed when a valid, whole index leads with its columns, in any order (splinter's rule 0001).
+pub(crate) fn foreign_keys() -> String {
+    format!(
+        "/* holdfast:foreign keys */ WITH {LOCKED} SELECT n.nspname::text AS schema, t.relname::text AS \"table\", k.conname::text AS name, \
+         pg_get_constraintdef(k.oid) AS definition, \
+         ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u(attnum, place) \
+          JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.attnum ORDER BY u.place) AS columns, \
+         (SELECT rn.nspname || '.' || r.relname FROM pg_class r JOIN pg_namespace rn ON rn.oid = r.relnamespace WHERE r.oid = k.confrelid) AS \"references\", \
+         greatest(t.reltuples, 0)::float8 AS table_rows, t.relpages::int8 * current_setting('block_size')::int8 AS table_bytes, \
+         EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = k.conrelid AND i.indisvalid AND i.indpred IS NULL \
+          AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] @> k.conkey AND (i.indkey::int2[])[0:cardinality(k.conkey) - 1] <@ k.conkey) AS indexed \
+         FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace \
+         WHERE k.contype = 'f' AND k.conparentid = 0 AND k.conrelid NOT IN (SELECT relation FROM locked) ORDER BY t.relpages DESC"
+    )
+}
+
+pub(crate) const TABLES: &str = "/* holdfast:tables */ SELECT n.nspname::text AS schema, c.relname::text AS name, c.oid::int8 AS oid, \
+ (SELECT pn.nspname || '.' || pc.relname FROM pg_inherits h JOIN pg_class pc ON pc.oid = h.inhparent \
+  JOIN pg_namespace pn ON pn.oid = pc.relnamespace WHERE h.inhrelid = c.oid LIMIT 1) AS parent, \
+ c.relpages::int8 * current_setting('block_size')::int8 AS heap_bytes, \
+ coalesce((SELECT t.relpages FROM pg_class t WHERE t.oid = c.reltoastrelid), 0)::int8 * current_setting('block_size')::int8 AS toast_bytes, \
+ coalesce((SELECT sum(ic.relpages) FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid WHERE i.indrelid = c.oid), 0)::int8 \
+ * current_setting('block_size')::int8 AS index_bytes, greatest(c.reltuples, 0)::float8 AS rows, s.n_live_tup AS live_rows, s.n_dead_tup AS dead_rows, \
+ s.seq_scan AS seq_scans, s.seq_tup_read AS seq_rows_read, coalesce(s.idx_scan, 0) AS index_scans, s.n_tup_ins AS inserted, s.n_tup_upd AS updated, \
+ s.n_tup_hot_upd AS hot_updated, s.n_tup_del AS deleted, s.n_mod_since_analyze AS changed_since_analyze, \
+ (extract(epoch FROM greatest(s.last_vacuum, s.last_autovacuum)) * 1000)::int8 AS last_vacuum, \
+ (extract(epoch FROM greatest(s.last_analyze, s.last_autoanalyze)) * 1000)::int8 AS last_analyze, \
+ CASE WHEN c.relkind IN ('r', 'm') THEN age(c.relfrozenxid)::int8 END AS xid_age \
+ FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY c.relpages DESC";
+
+pub(crate) const SENDERS: &str = "/* holdfast:senders */ SELECT r.application_name AS name, host(r.client_addr) AS client_address, r.state, r.sync_state, \
+ r.sent_lsn::text AS sent_lsn, r.write_lsn::text AS write_lsn, r.flush_lsn::text AS flush_lsn, r.replay_lsn::text AS replay_lsn, \
+ extract(epoch FROM r.replay_lag)::float8 AS replay_lag_seconds FROM pg_stat_replication r ORDER BY 1";
+
+pub(crate) const CURRENT_LSN: &str = "/* holdfast:lsn */ SELECT pg_is_in_recovery() AS in_recovery, \
+ (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END)::text AS lsn, \
+ pg_last_wal_receive_lsn()::text AS receive_lsn, pg_last_wal_replay_lsn()::text AS replay_lsn, \
+ extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8 AS last_replay_seconds, \
+ CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused";
+
+pub(crate) fn receiver(probe: &Probe) -> String {
+    let flushed = if probe.has("pg_stat_wal_receiver", "flushed_lsn") { "flushed_lsn" } else { "received_lsn" };
+    format!(
+        "/* holdfast:receiver */ SELECT status, sender_host, {flushed}::text AS flushed_lsn, latest_end_lsn::text AS latest_end_lsn, \
+         extract(epoch FROM clock_timestamp() - latest_end_time)::float8 AS latest_end_age_seconds FROM pg_stat_wal_receiver"
+    )
+}
+
+pub(crate) const SLOTS: &str = "/* holdfast:slots */ SELECT slot_name::text AS name, slot_type, active, wal_status, safe_wal_size AS safe_wal_bytes, \
+ pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)::int8 AS retained_bytes \
+ FROM pg_replication_slots ORDER BY 1";
+
+pub(crate) const WAL: &str = "/* holdfast:wal */ SELECT wal_records AS records, wal_fpi AS full_page_images, wal_bytes::int8 AS bytes, \
+ wal_buffers_full AS buffers_full, (extract(epoch FROM stats_reset) * 1000)::int8 AS stats_reset FROM pg_stat_wal";
+
+pub(crate) fn checkpoints(probe: &Probe) -> &'static str {
+    if probe.has("pg_stat_checkpointer", "num_timed") {
+        "/* holdfast:checkpoints */ SELECT num_timed AS timed, num_requested AS requested, write_time AS write_ms, sync_time AS sync_ms, \
+         buffers_written, (extract(epoch FROM stats_reset) * 1000)::int8 AS stats_reset FROM pg_stat_checkpointer"
+    } else {
+        "/* holdfast:checkpoints */ SELECT checkpoints_timed AS timed, checkpoints_req AS requested, checkpoint_write_time AS write_ms, \
+         checkpoint_sync_time AS sync_ms, buffers_checkpoint AS buffers_written, \
+         (extract(epoch FROM stats_reset) * 1000)::int8 AS stats_reset FROM pg_stat_bgwriter"
+    }
+}
+
+pub(crate) const ARCHIVER: &str = "/* holdfast:archiver */ SELECT archived_count AS archived, failed_count AS failed, \
+ (extract(epoch FROM last_archived_time) * 1000)::int8 AS last_archived_at, (extract(epoch FROM last_failed_time) * 1000)::int8 AS last_failed_at, \
+ current_setting('archive_mode') <> 'off' AS enabled FROM pg_stat_archiver";
+
+pub(crate) const SETTINGS: &str = "/* holdfast:settings */ SELECT name, setting, unit, boot_val AS boot_value, source, pending_restart \
+ FROM pg_settings ORDER BY name COLLATE \"C\"";
+
+/// The statements that make a role for Holdfast, to be shown and copied; they are never run by us.
+pub fn monitoring_role_sql(role: &str, database: &str) -> String {
+    let role = role.replace('"', "\"\"");
+    let database = database.replace('"', "\"\"");
+    format!(
+        "CREATE ROLE \"{role}\" LOGIN CONNECTION LIMIT 5 PASSWORD 'choose one';\nGRANT pg_monitor TO \"{role}\";\n\
+         GRANT CONNECT ON DATABASE \"{database}\" TO \"{role}\";\nCREATE EXTENSION IF NOT EXISTS pg_stat_statements;"
+    )
+}
