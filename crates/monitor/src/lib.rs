@@ -1,1 +1,70 @@
-//! monitor
+//! Background tasks. Each is a reconciler: it needs no input, its next period is its retry, and one that fails stops
+//! no other. All end by one cancellation token.
+
+mod backoff;
+mod cadence;
+mod collector;
+mod events;
+mod housekeeping;
+mod recorder;
+mod snapshot;
+mod state;
+mod watch;
+
+pub use cadence::Cadence;
+
+use control::{ClusterConfig, ClusterSnapshot, ControlPlane};
+use pgstat::{Cluster, Limits, Target};
+use state::Shared;
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A cluster to be watched.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// As configured.
+    pub config: ClusterConfig,
+    /// How to reach it.
+    pub target: Target,
+}
+
+/// The running tasks.
+#[derive(Debug)]
+pub struct Monitor {
+    tasks: JoinSet<()>,
+}
+
+impl Monitor {
+    /// Starts watching. Nothing need be reachable yet.
+    pub fn start(control: &ControlPlane, watched: Vec<Watched>, interval: Duration, stop: &CancellationToken) -> Self {
+        let cadence = Cadence::new(interval);
+        let mut tasks = JoinSet::new();
+        let shared = Arc::new(Shared::default());
+        for one in watched {
+            let recorder = recorder::start(&mut tasks, control.store().clone(), one.config.id.clone(), stop.clone());
+            let cluster = Arc::new(Cluster::new(one.target, limits(cadence)));
+            let watch = watch::Watch::new(control.clone(), cluster, one.config, cadence, recorder, shared.clone());
+            tasks.spawn(watch.run(stop.clone()));
+        }
+        tasks.spawn(housekeeping::run(control.clone(), stop.clone()));
+        Self { tasks }
+    }
+
+    /// Waits until all have ended; the caller has cancelled the token.
+    pub async fn join(mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// A tick must end before the next but one: short intervals get short limits.
+fn limits(cadence: Cadence) -> Limits {
+    let default = Limits::default();
+    let statement = default.statement.min(cadence.tick.max(Duration::from_secs(3)));
+    Limits { statement, deadline: statement + Duration::from_secs(2), connect: default.connect.min(statement), ..default }
+}
+
+/// What is shown before the first tick.
+pub fn first_snapshot(config: &ClusterConfig, interval: Duration) -> ClusterSnapshot {
+    snapshot::first(config, Cadence::new(interval))
+}

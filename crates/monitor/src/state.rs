@@ -1,0 +1,128 @@
+//! What is known of one cluster between ticks.
+use crate::{cadence::Cadence, collector::Collectors};
+use analysis::{
+    health::HealthTracker,
+    indexes::Previous,
+    rates::DatabaseWindow,
+    replication::Replicas,
+    statements::{StatementDelta, StatementTracker, StatementWindow},
+    waits::WaitSampler,
+};
+use domain::{
+    Lsn, Timestamp,
+    reading::{ActivityReading, DatabaseReading, IndexReading, ReplicationReading, ServerReading, SettingsReading, StatementKey, TableReading, WalReading},
+    view::{ClusterState, Health, IndexesPage, WaitLoad},
+};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+/// Figures on the dashboard are of the last five minutes.
+pub(crate) const WINDOW_SECONDS: f64 = 300.0;
+
+/// Readings of indexes that other clusters add theirs to: a primary's scans are not all scans.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) indexes: Mutex<HashMap<String, NodeIndexes>>,
+}
+
+/// The newest index reading of one server.
+#[derive(Clone, Debug)]
+pub(crate) struct NodeIndexes {
+    pub(crate) standby_of: Option<String>,
+    pub(crate) reading: Arc<IndexReading>,
+    pub(crate) started_at: Timestamp,
+}
+
+/// Everything of one cluster.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) sequence: u64,
+    pub(crate) connection: ClusterState,
+    pub(crate) collectors: Collectors,
+    pub(crate) collected_at: Option<Timestamp>,
+    pub(crate) tick_ms: f64,
+    pub(crate) server: Option<ServerReading>,
+    pub(crate) activity: Option<(Timestamp, ActivityReading)>,
+    pub(crate) database: Option<(Instant, DatabaseReading)>,
+    pub(crate) databases_bytes: Option<i64>,
+    pub(crate) sizes_read: Option<Instant>,
+    pub(crate) database_window: DatabaseWindow,
+    pub(crate) statements_read: Option<Instant>,
+    pub(crate) statement_tracker: StatementTracker,
+    pub(crate) statement_window: StatementWindow,
+    pub(crate) statement_names: HashMap<StatementKey, (Arc<str>, String, String)>,
+    pub(crate) unnamed: HashSet<StatementKey>,
+    pub(crate) evictions: VecDeque<(Instant, i64)>,
+    pub(crate) waits: WaitSampler,
+    pub(crate) load: VecDeque<(f64, Vec<WaitLoad>)>,
+    pub(crate) replication: Option<ReplicationReading>,
+    pub(crate) replicas: Replicas,
+    pub(crate) wal: Option<(Instant, WalReading)>,
+    pub(crate) wal_rate: Option<f64>,
+    pub(crate) archiver_failing: Option<bool>,
+    pub(crate) last_lsn: Option<(Instant, Lsn)>,
+    pub(crate) tables: Option<TableReading>,
+    pub(crate) indexes_read: Option<Instant>,
+    pub(crate) indexes_before: Option<Previous>,
+    pub(crate) indexes: Arc<IndexesPage>,
+    pub(crate) settings: Option<SettingsReading>,
+    pub(crate) health_tracker: HealthTracker,
+    pub(crate) health: Option<Health>,
+    /// The last interval's statements, to be recorded.
+    pub(crate) fresh_statements: Option<(f64, Vec<StatementDelta>)>,
+}
+
+impl State {
+    pub(crate) fn new(cadence: Cadence) -> Self {
+        Self {
+            sequence: 0,
+            connection: ClusterState::Connecting,
+            collectors: Collectors::new(cadence, Instant::now()),
+            collected_at: None,
+            tick_ms: 0.0,
+            server: None,
+            activity: None,
+            database: None,
+            databases_bytes: None,
+            sizes_read: None,
+            database_window: DatabaseWindow::new(WINDOW_SECONDS),
+            statements_read: None,
+            statement_tracker: StatementTracker::default(),
+            statement_window: StatementWindow::new(WINDOW_SECONDS),
+            statement_names: HashMap::new(),
+            unnamed: HashSet::new(),
+            evictions: VecDeque::new(),
+            waits: WaitSampler::default(),
+            load: VecDeque::new(),
+            replication: None,
+            replicas: Replicas::default(),
+            wal: None,
+            wal_rate: None,
+            archiver_failing: None,
+            last_lsn: None,
+            tables: None,
+            indexes_read: None,
+            indexes_before: None,
+            indexes: Arc::new(IndexesPage { availability: domain::view::Availability::Collecting, ..IndexesPage::default() }),
+            settings: None,
+            health_tracker: HealthTracker::default(),
+            health: None,
+            fresh_statements: None,
+        }
+    }
+
+    /// Another server, or the same after a crash: nothing before compares with what comes.
+    pub(crate) fn forget_rates(&mut self) {
+        self.database = None;
+        self.database_window.clear();
+        self.wal = None;
+        self.wal_rate = None;
+        self.last_lsn = None;
+        self.indexes_before = None;
+        self.load.clear();
+        self.waits = WaitSampler::default();
+    }
+}

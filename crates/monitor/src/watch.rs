@@ -1,0 +1,362 @@
+//! Watching one cluster: one task, one collector at a time, so that we never pile up on a server that is slow.
+use crate::{
+    backoff::Backoff,
+    cadence::Cadence,
+    events,
+    recorder::{Batch, Recorder},
+    snapshot,
+    state::{NodeIndexes, Shared, State, WINDOW_SECONDS},
+};
+use analysis::{
+    indexes, rates,
+    rates::DatabaseInterval,
+    sqltext,
+};
+use control::{ClusterConfig, ControlPlane, now};
+use domain::{
+    reading::{CollectorKind, CollectorState, ServerReading, StatementKey},
+    view::{ClusterState, Event, EventKind},
+};
+use pgstat::{Cluster, PgstatError};
+use std::{
+    sync::{Arc, PoisonError},
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+/// The task of one cluster.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    control: ControlPlane,
+    cluster: Arc<Cluster>,
+    config: ClusterConfig,
+    cadence: Cadence,
+    recorder: Recorder,
+    shared: Arc<Shared>,
+    state: State,
+    events: Vec<Event>,
+}
+
+/// A wrong password tried too often locks an account out and fills the server's log.
+const REFUSED_CEILING: Duration = Duration::from_secs(60);
+const UNREACHABLE_CEILING: Duration = Duration::from_secs(15);
+
+impl Watch {
+    pub(crate) fn new(control: ControlPlane, cluster: Arc<Cluster>, config: ClusterConfig, cadence: Cadence, recorder: Recorder, shared: Arc<Shared>) -> Self {
+        let state = State::new(cadence);
+        let events = vec![Event { at: now(), kind: EventKind::MonitorStart, title: "Holdfast started watching".to_owned() }];
+        Self { control, cluster, config, cadence, recorder, shared, state, events }
+    }
+
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let first = self.cadence.tick.min(Duration::from_secs(1));
+        let mut unreachable = Backoff::new(first, UNREACHABLE_CEILING.min(self.cadence.tick.max(Duration::from_secs(2))));
+        let mut refused = Backoff::new(self.cadence.tick.min(Duration::from_secs(5)), REFUSED_CEILING);
+        loop {
+            let wait = tokio::select! {
+                () = stop.cancelled() => return,
+                outcome = self.pass() => match outcome {
+                    Ok(()) => {
+                        unreachable.reset();
+                        refused.reset();
+                        self.until_next_due()
+                    }
+                    Err(error) => {
+                        self.lost(&error);
+                        let backoff = if matches!(error, PgstatError::Refused { .. }) { &mut refused } else { &mut unreachable };
+                        backoff.next(rand::random())
+                    }
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    fn until_next_due(&self) -> Duration {
+        // The activity sampler is the quickest; look at the clock a few times in its period.
+        (self.cadence.of(CollectorKind::Activity) / 4).min(Duration::from_millis(500))
+    }
+
+    /// Runs what is due. A connection that is lost ends the pass; any other failure is that collector's own.
+    async fn pass(&mut self) -> Result<(), PgstatError> {
+        let began = Instant::now();
+        let tick = self.is_due(CollectorKind::Server);
+        if tick {
+            let server = self.timed(CollectorKind::Server, |cluster| async move { cluster.server().await }).await?;
+            if let Some(server) = server {
+                self.met(server);
+            }
+        }
+        if self.state.server.is_none() {
+            return Ok(());
+        }
+        if self.is_due(CollectorKind::Activity) {
+            if let Some(activity) = self.timed(CollectorKind::Activity, |cluster| async move { cluster.activity().await }).await? {
+                self.state.waits.add(&activity.rows);
+                self.state.activity = Some((now(), activity));
+            }
+        }
+        if self.is_due(CollectorKind::Locks) {
+            self.timed(CollectorKind::Locks, |cluster| async move { cluster.locks().await }).await?;
+        }
+        if self.is_due(CollectorKind::Database) {
+            self.database().await?;
+        }
+        if self.is_due(CollectorKind::Replication) {
+            if let Some(reading) = self.timed(CollectorKind::Replication, |cluster| async move { cluster.replication().await }).await? {
+                self.state.replicas.advance(&reading, now());
+                self.state.replication = Some(reading);
+            }
+        }
+        if self.is_due(CollectorKind::Wal) {
+            self.wal().await?;
+        }
+        if self.is_due(CollectorKind::Statements) {
+            self.statements().await?;
+        }
+        if self.is_due(CollectorKind::Tables) {
+            if let Some(reading) = self.timed(CollectorKind::Tables, |cluster| async move { cluster.tables().await }).await? {
+                self.state.tables = Some(reading);
+            }
+        }
+        if self.is_due(CollectorKind::Indexes) {
+            self.indexes().await?;
+        }
+        if self.is_due(CollectorKind::Settings) {
+            if let Some(reading) = self.timed(CollectorKind::Settings, |cluster| async move { cluster.settings().await }).await? {
+                if let Some(before) = &self.state.settings {
+                    self.events.extend(events::of_settings(before, &reading, now()));
+                }
+                self.state.settings = Some(reading);
+            }
+        }
+        if tick {
+            self.state.collected_at = Some(now());
+            self.state.tick_ms = began.elapsed().as_secs_f64() * 1_000.0;
+            self.publish();
+        }
+        Ok(())
+    }
+
+    fn is_due(&self, kind: CollectorKind) -> bool {
+        self.state.collectors.is_due(kind, Instant::now())
+    }
+
+    /// Runs one collector and books the outcome; `None` when it failed on its own.
+    async fn timed<T, F: Future<Output = Result<T, PgstatError>>>(&mut self, kind: CollectorKind, run: impl FnOnce(Arc<Cluster>) -> F) -> Result<Option<T>, PgstatError> {
+        let began = Instant::now();
+        let outcome = run(self.cluster.clone()).await;
+        let collectors = &mut self.state.collectors;
+        match outcome {
+            Ok(reading) => {
+                collectors.succeeded(kind, now(), began.elapsed(), Instant::now());
+                Ok(Some(reading))
+            }
+            Err(error) if error.is_connection() => {
+                collectors.failed(kind, CollectorState::Failed { reason: error.to_string() }, Instant::now());
+                Err(error)
+            }
+            Err(error) => {
+                let state = match &error {
+                    PgstatError::Unsupported { reason, cure } => CollectorState::Unsupported { reason: reason.clone(), cure: cure.clone() },
+                    PgstatError::NoPermission { reason, cure } => CollectorState::NoPermission { reason: reason.clone(), cure: cure.clone() },
+                    error => CollectorState::Failed { reason: error.to_string() },
+                };
+                if collectors.state(kind) != Some(&state) {
+                    tracing::warn!(%error, cluster = self.config.id, collector = kind.as_str(), "a collector cannot read");
+                }
+                collectors.failed(kind, state, Instant::now());
+                Ok(None)
+            }
+        }
+    }
+
+    /// The server answered: it may be back, anew, or another.
+    fn met(&mut self, server: ServerReading) {
+        let at = now();
+        if self.state.connection != ClusterState::Up {
+            if matches!(self.state.connection, ClusterState::Unreachable { .. } | ClusterState::Refused { .. }) {
+                self.events.push(Event { at, kind: EventKind::Up, title: "answers again".to_owned() });
+                // What was known is old: read everything again now.
+                self.state.collectors.all_due(Instant::now());
+            }
+            tracing::info!(cluster = self.config.id, version = server.version, role = server.role.as_str(), "a cluster is watched");
+            self.state.connection = ClusterState::Up;
+        }
+        if let Some(before) = &self.state.server {
+            let happened = events::of_server(before, &server, at);
+            if !happened.is_empty() {
+                tracing::info!(cluster = self.config.id, what = happened[0].title, "a cluster changed");
+                self.cluster.forget();
+                self.state.forget_rates();
+                if before.role != server.role {
+                    self.state.replicas.clear();
+                    self.state.statement_tracker.forget();
+                }
+                self.state.collectors.all_due(Instant::now());
+                self.events.extend(happened);
+            }
+        }
+        if let Some(lsn) = server.lsn {
+            self.state.replicas.position(at, lsn);
+        }
+        self.state.server = Some(server);
+    }
+
+    fn lost(&mut self, error: &PgstatError) {
+        let at = now();
+        let since = match &self.state.connection {
+            ClusterState::Unreachable { since, .. } | ClusterState::Refused { since, .. } => *since,
+            ClusterState::Up | ClusterState::Connecting => {
+                tracing::warn!(%error, cluster = self.config.id, "a cluster is lost");
+                self.events.push(Event { at, kind: EventKind::Down, title: error.to_string().chars().take(200).collect() });
+                at
+            }
+        };
+        let reason = error.to_string();
+        self.state.connection = match error {
+            PgstatError::Refused { .. } => ClusterState::Refused { reason, since },
+            _ => ClusterState::Unreachable { reason, since },
+        };
+        // The next connection may be to another server, and what it is asked first is who it is.
+        self.cluster.forget();
+        self.state.forget_rates();
+        self.state.collectors.all_due(Instant::now());
+        self.publish();
+    }
+
+    async fn database(&mut self) -> Result<(), PgstatError> {
+        let with_sizes = self.state.sizes_read.is_none_or(|last| last.elapsed() >= self.cadence.sizes());
+        let Some(reading) = self.timed(CollectorKind::Database, |cluster| async move { cluster.database(with_sizes).await }).await? else { return Ok(()) };
+        let read_at = Instant::now();
+        if with_sizes {
+            self.state.sizes_read = Some(read_at);
+            self.state.databases_bytes = Some(reading.rows.iter().filter_map(|row| row.bytes).sum());
+        }
+        if let Some((before_at, before)) = &self.state.database {
+            let interval = DatabaseInterval::between(before, &reading, read_at.duration_since(*before_at).as_secs_f64(), false);
+            if interval.reset {
+                self.events.push(Event { at: now(), kind: EventKind::StatsReset, title: "database statistics were reset".to_owned() });
+            }
+            self.state.database_window.push(interval);
+        }
+        self.state.database = Some((read_at, reading));
+        Ok(())
+    }
+
+    async fn wal(&mut self) -> Result<(), PgstatError> {
+        let Some(reading) = self.timed(CollectorKind::Wal, |cluster| async move { cluster.wal().await }).await? else { return Ok(()) };
+        let read_at = Instant::now();
+        if let (Some((before_at, before)), Some(lsn)) = (self.state.last_lsn, reading.lsn) {
+            self.state.wal_rate = rates::wal_bytes_per_second(before, lsn, read_at.duration_since(before_at).as_secs_f64());
+        }
+        self.state.last_lsn = reading.lsn.map(|lsn| (read_at, lsn));
+        if let (Some((_, before)), Some(archiver)) = (&self.state.wal, &reading.archiver) {
+            let failed_before = before.archiver.as_ref().map_or(0, |archiver| archiver.failed);
+            let last_failed = archiver.last_failed_at > archiver.last_archived_at;
+            self.state.archiver_failing = Some(archiver.enabled && (archiver.failed > failed_before || last_failed));
+        }
+        self.state.wal = Some((read_at, reading));
+        Ok(())
+    }
+
+    async fn statements(&mut self) -> Result<(), PgstatError> {
+        let Some(reading) = self.timed(CollectorKind::Statements, |cluster| async move { cluster.statements().await }).await? else {
+            self.state.statement_tracker.forget();
+            self.state.statements_read = None;
+            return Ok(());
+        };
+        let read_at = Instant::now();
+        let unknown = reading.rows.iter().map(|row| row.key).filter(|key| !self.state.statement_names.contains_key(key));
+        let unknown = unknown.filter(|key| !self.state.unnamed.contains(key)).collect::<Vec<_>>();
+        let seconds = self.state.statements_read.map(|last| read_at.duration_since(last).as_secs_f64());
+        self.state.statements_read = Some(read_at);
+        let interval = self.state.statement_tracker.advance(reading);
+        let texts = self.texts(&unknown).await?;
+        let (Some(interval), Some(seconds)) = (interval, seconds) else {
+            self.recorder.push(Batch { at: now(), texts, ..Batch::default() });
+            return Ok(());
+        };
+        if interval.reset {
+            self.events.push(Event { at: now(), kind: EventKind::StatsReset, title: "pg_stat_statements was reset".to_owned() });
+        }
+        if let Some(evicted) = interval.evicted {
+            self.state.evictions.push_back((read_at, evicted));
+            self.state.evictions.retain(|(at, _)| at.elapsed() < Duration::from_secs(3_600));
+        }
+        self.state.statement_window.push(seconds, interval.rows.clone());
+        self.state.fresh_statements = Some((seconds, interval.rows.clone()));
+        let interval_ms = (seconds * 1_000.0) as i64;
+        self.recorder.push(Batch { at: now(), texts, statements: interval.rows, interval_ms, ..Batch::default() });
+        Ok(())
+    }
+
+    /// Names of statements not seen before. A failure costs the names, not the figures.
+    async fn texts(&mut self, unknown: &[StatementKey]) -> Result<Vec<domain::reading::StatementText>, PgstatError> {
+        if unknown.is_empty() {
+            return Ok(Vec::new());
+        }
+        let texts = match self.cluster.statement_texts(unknown).await {
+            Ok(texts) => texts,
+            Err(error) if error.is_connection() => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, cluster = self.config.id, "the texts of new statements could not be read; it is tried again");
+                return Ok(Vec::new());
+            }
+        };
+        for text in &texts {
+            let line = sqltext::one_line(&text.query, 400);
+            self.state.statement_names.insert(text.key, (line.into(), text.database.clone(), text.user.clone()));
+        }
+        // Evicted between the two statements: do not ask for it for ever.
+        let unnamed = unknown.iter().filter(|key| !self.state.statement_names.contains_key(key)).copied().collect::<Vec<_>>();
+        self.state.unnamed.extend(unnamed);
+        Ok(texts)
+    }
+
+    async fn indexes(&mut self) -> Result<(), PgstatError> {
+        let Some(reading) = self.timed(CollectorKind::Indexes, |cluster| async move { cluster.indexes().await }).await? else { return Ok(()) };
+        let read_at = Instant::now();
+        let Some(server) = &self.state.server else { return Ok(()) };
+        let reading = Arc::new(reading);
+        let mine = NodeIndexes { standby_of: self.config.standby_of.clone(), reading: reading.clone(), started_at: server.started_at };
+        let others = {
+            let mut shared = self.shared.indexes.lock().unwrap_or_else(PoisonError::into_inner);
+            shared.insert(self.config.id.clone(), mine.clone());
+            let is_ours = |other: &NodeIndexes| other.standby_of.as_deref() == Some(self.config.id.as_str());
+            shared.iter().filter(|(_, other)| is_ours(other)).map(|(id, other)| (id.clone(), other.clone())).collect::<Vec<_>>()
+        };
+        let mut nodes = vec![indexes::Node { name: &self.config.name, reading: &reading, started_at: server.started_at }];
+        nodes.extend(others.iter().map(|(id, other)| indexes::Node { name: id, reading: &other.reading, started_at: other.started_at }));
+        let previous = self.state.indexes_before.as_ref().zip(self.state.indexes_read);
+        let previous = previous.map(|(previous, at)| (previous, read_at.duration_since(at).as_secs_f64()));
+        // Short ticks are for demonstrations and tests: there a minute of counting has to do.
+        let mut rules = indexes::Rules::default();
+        rules.counting_at_least_seconds = rules.counting_at_least_seconds.min(self.cadence.tick.as_secs_f64() * 120.0 / 10.0);
+        let page = indexes::page(&nodes, previous, rules, now());
+        self.state.indexes_before = Some(indexes::remember(&reading));
+        self.state.indexes_read = Some(read_at);
+        self.state.indexes = Arc::new(page);
+        Ok(())
+    }
+
+    /// Makes the snapshot, swaps it in and hands the figures to the recorder.
+    fn publish(&mut self) {
+        let at = now();
+        self.state.sequence += 1;
+        let load = self.state.waits.take();
+        if !load.is_empty() {
+            self.state.load.push_back((self.cadence.tick.as_secs_f64(), load.clone()));
+            while self.state.load.iter().map(|it| it.0).sum::<f64>() > WINDOW_SECONDS && self.state.load.len() > 1 {
+                self.state.load.pop_front();
+            }
+        }
+        let snapshot = snapshot::make(&mut self.state, &self.config, self.cadence, self.control.slow_threshold_ms(), at);
+        let metrics = snapshot::metrics(&snapshot, &self.state, &load);
+        self.recorder.push(Batch { at, metrics, events: std::mem::take(&mut self.events), ..Batch::default() });
+        self.control.clusters().publish(&self.config.id, snapshot, at);
+    }
+}
