@@ -188,11 +188,12 @@ impl Watch {
         }
         if let Some(before) = &self.state.server {
             let happened = events::of_server(before, &server, at);
+            let role_changed = before.role != server.role;
             if !happened.is_empty() {
                 tracing::info!(cluster = self.config.id, what = happened[0].title, "a cluster changed");
                 self.cluster.forget();
                 self.state.forget_rates();
-                if before.role != server.role {
+                if role_changed {
                     self.state.replicas.clear();
                     self.state.statement_tracker.forget();
                 }
