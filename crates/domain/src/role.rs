@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 /// What a person or a token may do; each role includes the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Reads everything that is not secret.
@@ -51,6 +52,7 @@ impl FromStr for Role {
 
 /// One thing that a use case of `control` asks for before it does anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
     /// See clusters, statements, indexes, activity, history, health.

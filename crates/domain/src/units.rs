@@ -4,6 +4,7 @@ use std::{fmt, str::FromStr};
 
 /// A position in the write-ahead log, in bytes; written `X/Y` in hexadecimal as PostgreSQL does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String))]
 pub struct Lsn(pub u64);
 
 impl Lsn {
@@ -59,6 +60,7 @@ impl<'de> Deserialize<'de> for Lsn {
 
 /// A moment, in milliseconds since 1970-01-01 UTC; RFC 3339 on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema), schema(value_type = String, format = DateTime))]
 pub struct Timestamp(pub i64);
 
 impl Timestamp {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One collector; its name is the same in the store, the API, `/metrics` and on the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CollectorKind {
     /// Version, role, start time, connection limits, rights.
@@ -62,6 +63,7 @@ impl CollectorKind {
 
 /// How a collector is doing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum CollectorState {
     /// It has not run yet.
@@ -107,6 +109,7 @@ impl CollectorState {
 
 /// State and age of one collector.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CollectorStatus {
     /// Which collector.
     pub name: CollectorKind,

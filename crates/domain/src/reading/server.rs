@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whether the server takes writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ServerRole {
     /// `pg_is_in_recovery()` is false.
@@ -24,6 +25,7 @@ impl ServerRole {
 
 /// What is known of an extension in the connected database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ExtensionState {
     /// Created and usable.
@@ -41,6 +43,7 @@ pub enum ExtensionState {
 
 /// One look at the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServerReading {
     /// `server_version_num`, for example 150018.
     pub version_num: i32,
@@ -80,6 +83,7 @@ pub struct ServerReading {
 
 /// One row of `pg_settings`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Setting {
     /// Parameter name.
     pub name: String,
@@ -97,6 +101,7 @@ pub struct Setting {
 
 /// All settings at one moment, ordered by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SettingsReading {
     /// The rows.
     pub rows: Vec<Setting>,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Who is signed in and what they may do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Whoami {
     /// Name.
     pub name: String,
@@ -15,6 +16,7 @@ pub struct Whoami {
 
 /// One account, without secrets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AccountView {
     /// Id as text.
     pub id: String,
@@ -32,6 +34,7 @@ pub struct AccountView {
 
 /// One API token, without its secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TokenView {
     /// Id as text.
     pub id: String,
@@ -57,6 +60,7 @@ pub struct TokenView {
 
 /// One row of the audit log.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditEntry {
     /// Position in the chain.
     pub seq: i64,
@@ -90,6 +94,7 @@ pub struct AuditEntry {
 
 /// A page of the audit log, the newest first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditPage {
     /// The rows.
     pub rows: Vec<AuditEntry>,
@@ -99,6 +104,7 @@ pub struct AuditPage {
 
 /// Whether the chain holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AuditVerdict {
     /// Rows checked.
     pub rows: i64,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One backend, literals in its statement masked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BackendRow {
     /// Process id.
     pub pid: i32,
@@ -39,6 +40,7 @@ pub struct BackendRow {
 
 /// All backends at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ActivityPage {
     /// Number of the snapshot.
     pub sequence: u64,

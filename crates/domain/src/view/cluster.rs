@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whether we reach it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ClusterState {
     /// The first connection is being tried.
@@ -47,6 +48,7 @@ impl ClusterState {
 
 /// One cluster as the picker and `GET /api/v1/clusters` show it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ClusterSummary {
     /// Stable id from the configuration: `main`.
     pub id: String,

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Connection slots.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ConnectionsView {
     /// Client backends now.
     pub used: i64,
@@ -14,11 +15,13 @@ pub struct ConnectionsView {
     pub utilization_percent: f64,
     /// State and number, the most first.
     #[serde(with = "pairs")]
+    #[cfg_attr(feature = "openapi", schema(value_type = std::collections::BTreeMap<String, i64>))]
     pub by_state: Vec<(String, i64)>,
 }
 
 /// Where percentiles come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum LatencySource {
     /// A mixture of log-normals fitted to each statement's interval mean and deviation, weighted by calls.
@@ -29,6 +32,7 @@ pub enum LatencySource {
 
 /// Statement latency over the window.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LatencyView {
     /// Median.
     pub p50_ms: f64,
@@ -44,6 +48,7 @@ pub struct LatencyView {
 
 /// Transactions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ThroughputView {
     /// Commits and rollbacks.
     pub transactions_per_second: f64,
@@ -53,6 +58,7 @@ pub struct ThroughputView {
 
 /// Shared buffers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CacheView {
     /// Shared-buffer hit ratio; `None` when too few blocks were touched to say.
     pub hit_ratio_percent: Option<f64>,
@@ -62,6 +68,7 @@ pub struct CacheView {
 
 /// How a standby is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ReplicaState {
     /// Streaming and behind by a measured time.
@@ -91,6 +98,7 @@ impl ReplicaState {
 
 /// One standby.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ReplicaView {
     /// `application_name`.
     pub name: String,
@@ -104,6 +112,7 @@ pub struct ReplicaView {
 
 /// A statement over the threshold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct SlowQuery {
     /// Id for `/queries/{id}`.
     pub id: String,
@@ -123,6 +132,7 @@ pub struct SlowQuery {
 
 /// Index findings in figures.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IndexTotals {
     /// Never scanned since the statistics began, and droppable.
     pub unused: i64,
@@ -138,6 +148,7 @@ pub struct IndexTotals {
 
 /// Load of one wait class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaitLoad {
     /// `CPU`, `IO`, `Lock`, `LWLock`, `Client`, `IPC`, `Other`.
     pub class: String,
@@ -147,6 +158,7 @@ pub struct WaitLoad {
 
 /// One application pool (5/5).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PoolView {
     /// Checked out.
     pub in_use: i64,
@@ -160,6 +172,7 @@ pub struct PoolView {
 
 /// The application pools (5/5).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PoolsView {
     /// Writes.
     pub primary: PoolView,
@@ -169,6 +182,7 @@ pub struct PoolsView {
 
 /// An alert that fires (3/5).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AlertView {
     /// Id.
     pub id: String,
@@ -184,6 +198,7 @@ pub struct AlertView {
 
 /// What can be restored (2/5, 4/5).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BackupView {
     /// Last full backup.
     pub last_full_at: Option<Timestamp>,
@@ -199,6 +214,7 @@ pub struct BackupView {
 
 /// The whole picture of one cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Dashboard {
     /// Which cluster.
     pub cluster: ClusterSummary,

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a line belongs to; each has its ceiling of points in `analysis`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum HealthComponent {
     /// The server answers and the collectors work.
@@ -48,6 +49,7 @@ impl HealthComponent {
 
 /// 90 and more good, 70 attention, 40 degraded, below critical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Band {
     /// 90 to 100.
@@ -83,6 +85,7 @@ impl Band {
 
 /// Points lost, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HealthLine {
     /// Part of the score.
     pub component: HealthComponent,
@@ -104,6 +107,7 @@ pub struct HealthLine {
 
 /// score = 100 - sum of the points of all lines, exactly.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {
     /// 0 to 100.
     pub score: u8,
@@ -119,6 +123,7 @@ pub struct Health {
 
 /// One entry of the "needs attention" list: fine, or what to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Attention {
     /// Stable key.
     pub key: String,

@@ -5,6 +5,7 @@ use std::{fmt, str::FromStr};
 
 /// How far back a page looks; part of the address: `?range=1h`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub enum Range {
     /// 15 minutes.
     #[serde(rename = "15m")]
@@ -88,6 +89,7 @@ impl FromStr for Range {
 
 /// A recorded figure of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
     /// Client backends.
@@ -213,6 +215,7 @@ impl FromStr for Metric {
 
 /// One line of a chart; `None` is a gap and is drawn as one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TimeSeriesLine {
     /// Label: a wait class, a standby, or the metric itself.
     pub name: String,
@@ -222,6 +225,7 @@ pub struct TimeSeriesLine {
 
 /// Lines over common times.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TimeSeries {
     /// What it is.
     pub metric: String,
@@ -243,6 +247,7 @@ pub struct TimeSeries {
 
 /// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum EventKind {
     /// The server was started anew.
@@ -288,6 +293,7 @@ impl EventKind {
 
 /// Something that happened to a cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
     /// When.
     pub at: Timestamp,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 /// Which indexes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum IndexTab {
     /// All.
@@ -57,6 +58,7 @@ impl FromStr for IndexTab {
 
 /// How one index covers another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum DuplicateKind {
     /// The same columns, classes, order and predicate.
@@ -67,6 +69,7 @@ pub enum DuplicateKind {
 
 /// What was found about an index, with the evidence and the commands to copy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum IndexFinding {
     /// No scan since the counters began, here and on every standby we watch.
@@ -102,6 +105,7 @@ pub enum IndexFinding {
 
 /// One index.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IndexRow {
     /// Database.
     pub database: String,
@@ -139,6 +143,7 @@ pub struct IndexRow {
 
 /// A foreign key without an index.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MissingForeignKey {
     /// Database.
     pub database: String,
@@ -164,6 +169,7 @@ pub struct MissingForeignKey {
 
 /// Indexes and what was found about them; pages filter, sort and cut it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IndexesPage {
     /// Number of the snapshot it belongs to.
     pub sequence: u64,

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whether a panel has figures, and what to do when it has none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Availability {
     /// It has.
@@ -21,6 +22,7 @@ pub enum Availability {
 
 /// One event of `GET /api/database/stream`, by its `event:` name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LiveEvent {
     /// Which cluster has a new snapshot.
     pub cluster: String,

@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr};
 
 /// What kind of statement it is, by its first word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum QueryKind {
     /// SELECT, and WITH that only reads.
@@ -44,6 +45,7 @@ impl FromStr for QueryKind {
 
 /// What stands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum QueryFlag {
     /// Mean over the threshold in the window.
@@ -70,6 +72,7 @@ impl QueryFlag {
 
 /// A column to sort by; descending is written with a leading `-` in the address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum QuerySort {
     /// Total time, which is also its share.
@@ -130,6 +133,7 @@ impl fmt::Display for QuerySort {
 
 /// Which statements to show.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueriesParams {
     /// Which cluster; the first when empty.
     pub cluster: Option<String>,
@@ -176,8 +180,69 @@ impl Default for QueriesParams {
     }
 }
 
+impl QueriesParams {
+    /// The names of all parameters in an address.
+    pub const NAMES: [&str; 11] = ["cluster", "range", "sort", "q", "kind", "database", "user", "slow", "monitoring", "limit", "cursor"];
+
+    /// Reads the parameters of an address: those of the page and of the API are the same. Empty values are absent ones.
+    ///
+    /// # Errors
+    /// The parameter's name, and what is allowed.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, (String, String)> {
+        let text = |name: &str| get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let wrong = |name: &str| {
+            let name = name.to_owned();
+            move |message: String| (name, message)
+        };
+        let flag = |name: &str| match text(name).as_deref() {
+            None | Some("0" | "false") => Ok(false),
+            Some("1" | "true") => Ok(true),
+            Some(other) => Err((name.to_owned(), format!("'{other}' is neither 1 nor 0"))),
+        };
+        let mut params = Self { cluster: text("cluster"), search: text("q"), database: text("database"), user: text("user"), cursor: text("cursor"), ..Self::default() };
+        if let Some(range) = text("range") {
+            params.range = range.parse().map_err(wrong("range"))?;
+        }
+        if let Some(sort) = text("sort") {
+            let (descending, column) = sort.strip_prefix('-').map_or((false, sort.as_str()), |column| (true, column));
+            params.sort = column.parse().map_err(wrong("sort"))?;
+            params.descending = descending;
+        }
+        if let Some(kind) = text("kind") {
+            params.kind = Some(kind.parse().map_err(wrong("kind"))?);
+        }
+        if let Some(limit) = text("limit") {
+            params.limit = limit.parse().ok().filter(|limit| (1..=500).contains(limit)).ok_or_else(|| ("limit".to_owned(), "a page has 1 to 500 rows".to_owned()))?;
+        }
+        params.slow_only = flag("slow")?;
+        params.hide_monitoring = !flag("monitoring")?;
+        Ok(params)
+    }
+
+    /// The parameters that differ from the defaults, in a fixed order: the canonical address.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let default = Self::default();
+        let mut pairs = Vec::new();
+        let mut push = |name, value: Option<String>| pairs.extend(value.map(|value| (name, value)));
+        push("cluster", self.cluster.clone());
+        push("range", (self.range != default.range).then(|| self.range.to_string()));
+        let sort = format!("{}{}", if self.descending { "-" } else { "" }, self.sort);
+        push("sort", (self.sort != default.sort || self.descending != default.descending).then_some(sort));
+        push("q", self.search.clone());
+        push("kind", self.kind.map(|kind| kind.as_str().to_owned()));
+        push("database", self.database.clone());
+        push("user", self.user.clone());
+        push("slow", self.slow_only.then(|| "1".to_owned()));
+        push("monitoring", (!self.hide_monitoring).then(|| "1".to_owned()));
+        push("limit", (self.limit != default.limit).then(|| self.limit.to_string()));
+        push("cursor", self.cursor.clone());
+        pairs
+    }
+}
+
 /// One statement over the range.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueryRow {
     /// Id for `/queries/{id}`.
     pub id: String,
@@ -223,6 +288,7 @@ pub struct QueryRow {
 
 /// All statements that are not in the list, so that the totals add up.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct OtherRow {
     /// How many.
     pub statements: i64,
@@ -236,6 +302,7 @@ pub struct OtherRow {
 
 /// The list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueriesPage {
     /// Number of the snapshot it belongs to.
     pub sequence: u64,
@@ -273,6 +340,7 @@ pub struct QueriesPage {
 
 /// One statement in full.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueryDetail {
     /// Its figures over the range.
     pub row: QueryRow,
@@ -296,4 +364,29 @@ pub struct QueryDetail {
     pub mean: TimeSeries,
     /// Share of all time over time.
     pub share: TimeSeries,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reads_back_what_it_says() {
+        let params = QueriesParams { sort: QuerySort::Mean, descending: false, search: Some("plugins".to_owned()), kind: Some(QueryKind::Dml), slow_only: true, hide_monitoring: false, limit: 25, ..QueriesParams::default() };
+        let pairs = params.pairs();
+        let read = QueriesParams::read(|name| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone())).unwrap();
+        assert_eq!(read, params);
+        assert!(QueriesParams::default().pairs().is_empty());
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named_with_what_is_allowed() {
+        let (field, message) = QueriesParams::read(|name| (name == "sort").then(|| "-speed".to_owned())).unwrap_err();
+        assert_eq!(field, "sort");
+        assert!(message.contains("total, calls, mean"), "{message}");
+        for bad in ["0", "501", "many", "-1"] {
+            assert_eq!(QueriesParams::read(|name| (name == "limit").then(|| bad.to_owned())).unwrap_err().0, "limit");
+        }
+    }
 }
