@@ -1,5 +1,76 @@
-//! The user interface, for both halves.
-use leptos::prelude::*;
-/// The application.
+//! The pages, rendered on the server and hydrated in the browser. They hold no rules: every figure comes from a
+//! server function, every decision from `control`.
+
+mod chart;
+mod components;
+mod error;
+mod keyboard;
+mod live;
+mod pages;
+mod scope;
+mod server_fns;
+mod sql;
+
+pub use error::AppError;
+
+use components::Frame;
+use leptos::{config::LeptosOptions, prelude::*};
+use leptos_meta::{MetaTags, Title, provide_meta_context};
+use leptos_router::{
+    SsrMode,
+    components::{ParentRoute, Route, Router, Routes},
+    path,
+};
+
+/// Where the files lie: `/assets/<hash>`.
+#[derive(Clone, Debug)]
+pub struct AssetBase(pub String);
+
+/// The document around the app; only the server renders it.
+pub fn shell(options: LeptosOptions) -> impl IntoView {
+    let base = use_context::<AssetBase>().map(|AssetBase(base)| base).unwrap_or_default();
+    let theme = scope::theme();
+    let charts = format!("{base}/charts.js");
+    let icon = format!("{base}/favicon.svg");
+    let style = format!("{base}/main.css");
+    view! {
+        <!DOCTYPE html>
+        <html lang="en" data-theme=theme data-assets=base>
+            <head>
+                <meta charset="utf-8" />
+                <meta name="viewport" content="width=device-width, initial-scale=1" />
+                <meta name="color-scheme" content="light dark" />
+                <link rel="icon" href=icon type="image/svg+xml" />
+                <link rel="stylesheet" href=style />
+                <script type="module" src=charts></script>
+                <HydrationScripts options />
+                <MetaTags />
+            </head>
+            <body>
+                <App />
+            </body>
+        </html>
+    }
+}
+
+/// All pages.
 #[component]
-pub fn App() -> impl IntoView { view! { <p>"Holdfast"</p> } }
+pub fn App() -> impl IntoView {
+    provide_meta_context();
+    view! {
+        <Title formatter=|title: String| if title.is_empty() { "Holdfast".to_owned() } else { format!("{title} · Holdfast") } />
+        <Router>
+            <Routes fallback=pages::NotFound>
+                <Route path=path!("/login") view=pages::Login ssr=SsrMode::Async />
+                <Route path=path!("/setup") view=pages::Setup ssr=SsrMode::Async />
+                <ParentRoute path=path!("") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("/database") view=pages::Overview ssr=SsrMode::Async />
+                    <Route path=path!("/database/performance") view=pages::Performance ssr=SsrMode::Async />
+                    <Route path=path!("/database/queries/:id") view=pages::QueryPage ssr=SsrMode::Async />
+                    <Route path=path!("/database/activity") view=pages::Activity ssr=SsrMode::Async />
+                    <Route path=path!("/account") view=pages::Account ssr=SsrMode::Async />
+                </ParentRoute>
+            </Routes>
+        </Router>
+    }
+}

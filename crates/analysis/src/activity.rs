@@ -40,7 +40,7 @@ pub fn page(reading: &ActivityReading, at: Timestamp) -> ActivityPage {
         let age = |row: &BackendRow| row.transaction_seconds.or(row.state_seconds).unwrap_or(0.0);
         rank(a).cmp(&rank(b)).then(age(b).total_cmp(&age(a))).then(a.pid.cmp(&b.pid))
     });
-    ActivityPage { sequence: 0, collected_at: Some(at), rows, hidden: reading.hidden }
+    ActivityPage { cluster: String::new(), sequence: 0, collected_at: Some(at), rows, hidden: reading.hidden }
 }
 
 /// Everybody who waits for `pid`, directly or behind another.

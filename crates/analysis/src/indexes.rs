@@ -109,6 +109,7 @@ pub fn page(nodes: &[Node<'_>], previous: Option<(&Previous, f64)>, rules: Rules
         .map(|count| i64::try_from(count).unwrap_or(i64::MAX))
         .into();
     IndexesPage {
+        cluster: String::new(),
         sequence: 0,
         collected_at: Some(at),
         nodes: nodes.iter().map(|node| node.name.to_owned()).collect(),

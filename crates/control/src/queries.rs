@@ -57,6 +57,7 @@ impl ControlPlane {
             names
         };
         Ok(QueriesPage {
+            cluster: config.id.clone(),
             sequence: snapshot.dashboard.sequence,
             range: params.range,
             window_seconds: loaded.window_seconds,

@@ -113,6 +113,7 @@ pub(crate) fn make(state: &mut State, config: &ClusterConfig, cadence: Cadence, 
     };
     let mut backends = state.activity.as_ref().map(|(read_at, reading)| activity::page(reading, *read_at)).unwrap_or_default();
     backends.sequence = state.sequence;
+    backends.cluster = config.id.clone();
     let evictions = &state.evictions;
     let evictions_per_hour = evictions.front().filter(|_| evictions.len() > 1).map(|(first, _)| {
         let hours = first.elapsed().as_secs_f64() / 3_600.0;
@@ -120,6 +121,7 @@ pub(crate) fn make(state: &mut State, config: &ClusterConfig, cadence: Cadence, 
     });
     ClusterSnapshot {
         indexes: Arc::new(IndexesPage {
+            cluster: config.id.clone(),
             sequence: state.sequence,
             availability: availability(state, CollectorKind::Indexes),
             ..IndexesPage::clone(&state.indexes)

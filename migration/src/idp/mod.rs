@@ -1,5 +1,11 @@
-//! The platform's schema `saas_idp` in the target PostgreSQL.
+//! The platform's schema `saas_idp` in the target PostgreSQL: plugins of tenants, what was done with them, what they
+//! measured, how they were used.
 use sea_orm_migration::prelude::*;
+
+mod concurrent_index;
+mod m20261124_000001_tables;
+mod m20261124_000002_indexes;
+mod m20261124_000003_views;
 
 /// Migrations of the platform's tables, the oldest first.
 #[derive(Debug)]
@@ -8,6 +14,11 @@ pub struct IdpMigrator;
 #[async_trait::async_trait]
 impl MigratorTrait for IdpMigrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![]
+        vec![Box::new(m20261124_000001_tables::Migration), Box::new(m20261124_000002_indexes::Migration), Box::new(m20261124_000003_views::Migration)]
+    }
+
+    /// Beside the platform's own tables other tools may keep a `seaql_migrations`.
+    fn migration_table_name() -> sea_orm::DynIden {
+        "holdfast_idp_migrations".into_iden()
     }
 }

@@ -42,6 +42,8 @@ pub struct BackendRow {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ActivityPage {
+    /// Id of the cluster.
+    pub cluster: String,
     /// Number of the snapshot.
     pub sequence: u64,
     /// When it was read.

@@ -171,6 +171,8 @@ pub struct MissingForeignKey {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IndexesPage {
+    /// Id of the cluster.
+    pub cluster: String,
     /// Number of the snapshot it belongs to.
     pub sequence: u64,
     /// When it was read.

@@ -304,6 +304,8 @@ pub struct OtherRow {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct QueriesPage {
+    /// Id of the cluster.
+    pub cluster: String,
     /// Number of the snapshot it belongs to.
     pub sequence: u64,
     /// How far back was asked.

@@ -1,0 +1,182 @@
+//! Charts: an option built by charming on the server and drawn by ECharts in the browser; and before that, or
+//! without JavaScript, a picture as SVG and a table of the numbers.
+
+use serde::{Deserialize, Serialize};
+
+/// A chart, ready to be shown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ChartData {
+    /// The ECharts option as JSON.
+    pub option: String,
+    /// Unit of the values, for axis and tooltip.
+    pub unit: String,
+    /// Lines or areas, the lowest first: colour slot, name, path.
+    pub paths: Vec<ChartPath>,
+    /// Horizontal lines: distance from the top, text.
+    pub grid: Vec<(f64, String)>,
+    /// Times on the axis: distance from the left, text.
+    pub ticks: Vec<(f64, String)>,
+    /// Events: distance from the left, title.
+    pub marks: Vec<(f64, String)>,
+    /// The same as a table: head and rows, thinned to what a person reads.
+    pub table: (Vec<String>, Vec<Vec<String>>),
+    /// There is not one value.
+    pub empty: bool,
+}
+
+/// One line or area of the picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChartPath {
+    /// Its name in the legend.
+    pub name: String,
+    /// Colour slot: `cpu`, `io`, `lock`, … or `s1` to `s6`.
+    pub slot: String,
+    /// SVG path.
+    pub path: String,
+    /// Filled.
+    pub area: bool,
+}
+
+/// Width of the picture's plot, in its own units.
+pub const WIDTH: f64 = 600.0;
+/// Height of the picture's plot.
+pub const HEIGHT: f64 = 150.0;
+
+#[cfg(feature = "ssr")]
+pub mod build {
+    //! From a series to a chart.
+    use super::{ChartData, ChartPath, HEIGHT, WIDTH};
+    use charming::{
+        Chart,
+        component::{Axis, Grid},
+        datatype::{CompositeValue, DataPoint},
+        element::{AreaStyle, AxisType, LineStyle, MarkLine, MarkLineData, MarkLineVariant, Symbol},
+        series::Line,
+    };
+    use domain::{
+        format,
+        view::{TimeSeries, TimeSeriesLine},
+    };
+
+    /// Areas on top of each other.
+    pub fn stacked(series: &TimeSeries) -> ChartData {
+        chart(series, true)
+    }
+
+    /// Lines.
+    pub fn lines(series: &TimeSeries) -> ChartData {
+        chart(series, false)
+    }
+
+    fn chart(series: &TimeSeries, stacked: bool) -> ChartData {
+        let top = analysis::svg::nice_top(highest(series, stacked));
+        let span = (series.to.0 - series.from.0).max(1) as f64;
+        let x = |at: domain::Timestamp| (at.0 - series.from.0) as f64 / span * WIDTH;
+        ChartData {
+            option: option(series, stacked),
+            unit: series.unit.clone(),
+            paths: paths(series, stacked, top),
+            grid: (0..=4).map(|i| (HEIGHT - HEIGHT * f64::from(i) / 4.0, value(top * f64::from(i) / 4.0, &series.unit))).collect(),
+            ticks: (1..6).map(|i| (WIDTH * f64::from(i) / 6.0, clock(series, f64::from(i) / 6.0))).collect(),
+            marks: series.events.iter().map(|event| (x(event.at), event.title.clone())).collect(),
+            table: table(series),
+            empty: series.series.iter().all(|line| line.values.iter().all(Option::is_none)),
+        }
+    }
+
+    fn highest(series: &TimeSeries, stacked: bool) -> f64 {
+        let points = series.times.len();
+        let at = |i: usize| series.series.iter().filter_map(move |line| line.values.get(i).copied().flatten());
+        (0..points).map(|i| if stacked { at(i).sum() } else { at(i).fold(0.0, f64::max) }).fold(0.0, f64::max)
+    }
+
+    fn clock(series: &TimeSeries, part: f64) -> String {
+        let span = series.to.0 - series.from.0;
+        let at = series.from.plus_ms((span as f64 * part) as i64);
+        if span > 2 * 86_400_000 { at.to_rfc3339().get(5..10).unwrap_or_default().to_owned() } else { at.to_clock().get(..5).unwrap_or_default().to_owned() }
+    }
+
+    /// A value with its unit, as a DBA reads it.
+    pub fn value(value: f64, unit: &str) -> String {
+        match unit {
+            "ms" => format::duration_ms(value),
+            "s" => format::duration_s(value),
+            "B" => format::bytes(value),
+            "B/s" => format!("{}/s", format::bytes(value)),
+            "%" => format::percent(value),
+            "/s" => format::rate(value),
+            _ => format::count(value),
+        }
+    }
+
+    /// Wait classes and session states keep one colour each in the whole product.
+    fn slot(name: &str, i: usize) -> String {
+        match name {
+            "CPU" | "active" => "cpu".to_owned(),
+            "IO" => "io".to_owned(),
+            "Lock" => "lock".to_owned(),
+            "LWLock" | "idle in transaction" => "lwlock".to_owned(),
+            "Client" | "idle" => "client".to_owned(),
+            "IPC" => "ipc".to_owned(),
+            "Other" => "other".to_owned(),
+            "idle in transaction (aborted)" => "lock".to_owned(),
+            "Rollbacks" => "lwlock".to_owned(),
+            _ => format!("s{}", i % 6 + 1),
+        }
+    }
+
+    fn paths(series: &TimeSeries, stacked: bool, top: f64) -> Vec<ChartPath> {
+        let mut base = vec![0.0; series.times.len()];
+        let path = |(i, line): (usize, &TimeSeriesLine)| {
+            let path = if stacked {
+                let path = analysis::svg::area(&line.values, &base, top, WIDTH, HEIGHT);
+                for (sum, value) in base.iter_mut().zip(&line.values) {
+                    *sum += value.unwrap_or(0.0);
+                }
+                path
+            } else {
+                analysis::svg::line(&line.values, top, WIDTH, HEIGHT)
+            };
+            ChartPath { name: line.name.clone(), slot: slot(&line.name, i), path, area: stacked }
+        };
+        series.series.iter().enumerate().map(path).collect()
+    }
+
+    fn option(series: &TimeSeries, stacked: bool) -> String {
+        // Colours, fonts and formats are the page's business: charts.js adds them from the style sheet.
+        let mut chart = Chart::new()
+            .grid(Grid::new().left(8).right(12).top(14).bottom(4).contain_label(true))
+            .x_axis(Axis::new().type_(AxisType::Time).min(series.from.0).max(series.to.0))
+            .y_axis(Axis::new().type_(AxisType::Value).min(0));
+        for (i, line) in series.series.iter().enumerate() {
+            let points = series.times.iter().zip(&line.values).map(|(at, value)| {
+                // ECharts' own word for "no value": the line has a gap.
+                let value = value.map_or_else(|| CompositeValue::from("-"), |value| CompositeValue::from((value * 1_000.0).round() / 1_000.0));
+                DataPoint::from(CompositeValue::Array(vec![CompositeValue::from(at.0), value]))
+            });
+            let mut drawn = Line::new().id(slot(&line.name, i)).name(line.name.as_str()).show_symbol(false).data(points.collect());
+            if stacked {
+                drawn = drawn.stack("all").area_style(AreaStyle::new()).line_style(LineStyle::new().width(0));
+            }
+            if i == 0 && !series.events.is_empty() {
+                let marks = series.events.iter().map(|event| MarkLineVariant::Simple(MarkLineData::new().name(event.title.as_str()).x_axis(event.at.0)));
+                drawn = drawn.mark_line(MarkLine::new().silent(true).symbol(vec![Symbol::None, Symbol::None]).data(marks.collect()));
+            }
+            chart = chart.series(drawn);
+        }
+        serde_json::to_string(&chart).unwrap_or_default()
+    }
+
+    fn table(series: &TimeSeries) -> (Vec<String>, Vec<Vec<String>>) {
+        const ROWS: usize = 12;
+        let mut head = vec!["Time (UTC)".to_owned()];
+        head.extend(series.series.iter().map(|line| line.name.clone()));
+        let step = series.times.len().div_ceil(ROWS).max(1);
+        let rows = series.times.iter().enumerate().rev().step_by(step).map(|(i, at)| {
+            let mut row = vec![at.to_clock()];
+            row.extend(series.series.iter().map(|line| line.values.get(i).copied().flatten().map_or_else(|| "—".to_owned(), |number| value(number, &series.unit))));
+            row
+        });
+        (head, rows.collect())
+    }
+}

@@ -1,0 +1,17 @@
+//! What pages are built from.
+
+mod chart;
+mod copy;
+mod frame;
+mod icon;
+mod live;
+mod panel;
+mod state;
+
+pub use chart::{Chart, Spark};
+pub use copy::CopyButton;
+pub use frame::Frame;
+pub use icon::{Icon, Logo};
+pub use live::LiveBadge;
+pub use panel::Panel;
+pub use state::{Failed, Missing, Skeleton, ago};

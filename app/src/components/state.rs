@@ -1,0 +1,57 @@
+//! What a panel shows when it has no figures: loading, empty with the cure, failed.
+
+use super::CopyButton;
+use crate::AppError;
+use domain::{Timestamp, format};
+use leptos::prelude::*;
+
+/// A place of the right size while figures are awaited.
+#[component]
+pub fn Skeleton(#[prop(default = "tall")] size: &'static str) -> impl IntoView {
+    view! { <div class=format!("skeleton {size}") role="status" aria-label="Loading"></div> }
+}
+
+/// Why there is nothing, and the commands that mend it.
+#[component]
+pub fn Missing(#[prop(into)] reason: String, #[prop(optional)] cure: Vec<String>) -> impl IntoView {
+    let text = cure.join("\n");
+    let has_cure = !text.is_empty();
+    view! {
+        <div class="missing">
+            <p>{reason}</p>
+            {has_cure.then(|| view! {
+                <div class="code-block">
+                    <pre tabindex="0">{text.clone()}</pre>
+                    <CopyButton text=text label="Copy the commands" />
+                </div>
+            })}
+        </div>
+    }
+}
+
+/// What went wrong. Whoever is signed out meanwhile is led to the sign-in page.
+#[component]
+pub fn Failed(error: AppError) -> impl IntoView {
+    #[cfg(feature = "hydrate")]
+    if error.is_signed_out() {
+        Effect::new(move |_| {
+            let location = window().location();
+            let here = format!("{}{}", location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
+            let _ = location.set_href(&format!("/login?next={}", crate::scope::encode(&here)));
+        });
+    }
+    let signed_out = error.is_signed_out();
+    view! {
+        <div class="failed c12" role="alert">
+            <strong>{error.kind.title()}</strong>
+            <p>{error.message.clone()}</p>
+            {signed_out.then(|| view! { <a href="/login" rel="external">"Sign in"</a> })}
+        </div>
+    }
+}
+
+/// `12 s ago`, with the moment on hover. The age is that at rendering: the server's clock, not the reader's.
+pub fn ago(at: Option<Timestamp>, age_seconds: Option<f64>) -> impl IntoView {
+    let text = age_seconds.map_or_else(|| "no figures yet".to_owned(), |age| format!("{} ago", format::duration_s(age.round())));
+    view! { <time class="age" datetime=at.map(|at| at.to_rfc3339()) title=at.map(|at| at.to_human())>{text}</time> }
+}

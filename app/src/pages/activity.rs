@@ -1,0 +1,109 @@
+//! `/database/activity`: who does what now.
+
+use crate::{
+    components::{Chart, Failed, Icon, Panel, Skeleton, ago},
+    live::Live,
+    scope::{Scope, address},
+    server_fns::{ActivityData, load_activity},
+    sql::highlighted,
+};
+use domain::{format, view::BackendRow};
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+/// Sessions over time, and each backend.
+#[component]
+pub fn Activity() -> impl IntoView {
+    let scope = Scope::get();
+    let live = Live::get();
+    let data = Resource::new(move || (scope.cluster.get(), scope.range.get().to_string(), live.sequence.get()), |(cluster, range, _)| load_activity(cluster, range));
+    let show_idle = RwSignal::new(false);
+    view! {
+        <Title text="Activity" />
+        <div class="title"><h1>"Activity"</h1><span class="muted">{move || scope.range.get().phrase()}</span></div>
+        <Transition fallback=|| view! { <Skeleton /> }>
+            {move || Suspend::new(async move {
+                match data.await {
+                    Ok(data) => view! { <Loaded data show_idle /> }.into_any(),
+                    Err(error) => view! { <Failed error /> }.into_any(),
+                }
+            })}
+        </Transition>
+    }
+}
+
+#[component]
+fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
+    let ActivityData { page, states, usable } = data;
+    let note = usable.map_or_else(String::new, |usable| format!("of {usable} usable slots"));
+    let blocked = page.rows.iter().filter(|row| !row.blocked_by.is_empty()).count();
+    let collected = page.collected_at;
+    let hidden = page.hidden;
+    let scope = Scope::get();
+    let csv = address(&format!("/api/v1/clusters/{}/activity", scope.cluster.get_untracked().unwrap_or_else(|| page.cluster.clone())), &[("format", "csv".to_owned())], None);
+    let rows = StoredValue::new(page.rows);
+    let busy = |row: &BackendRow| row.state.as_deref() != Some("idle") && row.backend_type == "client backend";
+    let shown = move || {
+        rows.with_value(|rows| {
+            let some = rows.iter().filter(|row| show_idle.get() || busy(row)).map(backend).collect_view();
+            let empty = !rows.iter().any(|row| show_idle.get() || busy(row));
+            (some, empty)
+        })
+    };
+    let blocked_badge = (blocked > 0).then(|| view! { <span class="badge critical"><Icon name="lock" />{format!("{blocked} waiting for a lock")}</span> });
+    view! {
+        <Panel title="Sessions" note=note source="pg_stat_activity"><Chart data=states label="Sessions by state" stacked=true /></Panel>
+        <section class="panel c12" aria-label="Backends">
+            <header><h2 title="pg_stat_activity">"Backends"</h2>{blocked_badge}<span class="aside">{ago(collected, None)}</span></header>
+            <div class="toolbar">
+                <button type="button" class="chip js-only" class:on=move || show_idle.get() aria-pressed=move || show_idle.get().to_string() on:click=move |_| show_idle.update(|on| *on = !*on)>"with idle and background"</button>
+                <span class="grow"></span>
+                <a class="btn" href=csv rel="external" download="activity.csv"><Icon name="download" />"CSV"</a>
+            </div>
+            {(hidden > 0).then(|| view! { <p class="banner attention"><Icon name="warn" />{format!("{hidden} statements are hidden from the monitoring role: GRANT pg_monitor TO it.")}</p> })}
+            <div class="scroll" tabindex="0" role="region" aria-label="Backends table">
+                <table>
+                    <thead><tr>
+                        <th scope="col" class="n">"PID"</th><th scope="col">"State"</th><th scope="col">"Wait"</th><th scope="col">"Role"</th><th scope="col">"Application"</th><th scope="col">"Database"</th>
+                        <th scope="col" class="n">"Transaction"</th><th scope="col" class="n">"Statement ↓"</th><th scope="col">"Blocked by"</th><th scope="col">"Statement text"</th>
+                    </tr></thead>
+                    <tbody>{move || shown().0}</tbody>
+                </table>
+            </div>
+            {move || shown().1.then(|| view! { <p class="fine"><Icon name="check" />"No session was busy at the last look."</p> })}
+        </section>
+    }
+}
+
+fn backend(row: &BackendRow) -> impl IntoView + use<> {
+    let wait = match (&row.wait_class, &row.wait_event) {
+        (Some(class), Some(event)) => format!("{class}: {event}"),
+        (Some(class), None) => class.clone(),
+        _ => "—".to_owned(),
+    };
+    let slot = match row.wait_class.as_deref() {
+        Some("CPU") => "slot-cpu",
+        Some("IO") => "slot-io",
+        Some("Lock") => "slot-lock",
+        Some("LWLock") => "slot-lwlock",
+        _ => "slot-client",
+    };
+    let seconds = |value: Option<f64>| value.map_or_else(|| "—".to_owned(), format::duration_s);
+    let blocked = row.blocked_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let root = (row.blocks > 0).then(|| view! { <span class="badge critical" title="Sessions that wait for this one, directly or not"><Icon name="lock" />{format!("blocks {}", row.blocks)}</span> });
+    let text = row.query.clone().unwrap_or_default();
+    view! {
+        <tr>
+            <td class="n">{row.pid}</td>
+            <td>{row.state.clone().unwrap_or_else(|| row.backend_type.clone())}</td>
+            <td class="wait"><i class=slot></i>{wait}</td>
+            <td>{row.user.clone()}</td>
+            <td>{row.application.clone()}</td>
+            <td>{row.database.clone()}</td>
+            <td class="n">{seconds(row.transaction_seconds)}</td>
+            <td class="n">{seconds(row.query_seconds)}</td>
+            <td>{(!blocked.is_empty()).then_some(blocked)}{root}</td>
+            <td class="statement"><span class="sql" title=text.clone()>{highlighted(&text.chars().take(160).collect::<String>())}</span></td>
+        </tr>
+    }
+}

@@ -1,0 +1,268 @@
+//! `/database`: how is it, why, and what to do.
+
+use crate::{
+    components::{Chart, CopyButton, Failed, Icon, Missing, Panel, Skeleton, Spark, ago},
+    live::Live,
+    scope::Scope,
+    server_fns::{OverviewData, load_overview},
+    sql::highlighted,
+};
+use domain::{
+    format,
+    reading::{CollectorState, CollectorStatus},
+    view::{Attention, ClusterState, Dashboard, Event, Health, SlowQuery},
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+
+/// Score, tiles, load, what needs attention.
+#[component]
+pub fn Overview() -> impl IntoView {
+    let scope = Scope::get();
+    let live = Live::get();
+    let data = Resource::new(move || (scope.cluster.get(), scope.range.get().to_string(), live.sequence.get()), |(cluster, range, _)| load_overview(cluster, range));
+    view! {
+        <Title text="Overview" />
+        <Transition fallback=|| view! { <Skeleton /> }>
+            {move || Suspend::new(async move {
+                match data.await {
+                    Ok(data) => view! { <Loaded data /> }.into_any(),
+                    Err(error) => view! { <Failed error /> }.into_any(),
+                }
+            })}
+        </Transition>
+    }
+}
+
+#[component]
+fn Loaded(data: OverviewData) -> impl IntoView {
+    let scope = Scope::get();
+    let dashboard = data.dashboard;
+    let band = dashboard.health.band.as_str();
+    let name = dashboard.cluster.name.clone();
+    let lost = match &dashboard.cluster.state {
+        ClusterState::Unreachable { reason, since } => Some(("does not answer", reason.clone(), *since)),
+        ClusterState::Refused { reason, since } => Some(("refuses us", reason.clone(), *since)),
+        ClusterState::Up | ClusterState::Connecting => None,
+    };
+    let first = matches!(dashboard.cluster.state, ClusterState::Connecting) || dashboard.collected_at.is_none();
+    let collectors = dashboard.collectors.clone();
+    let slow = dashboard.slow_queries.clone();
+    let spark = |metric: &str| data.sparks.iter().find(|spark| spark.0 == metric).map(|spark| spark.1.clone()).unwrap_or_default();
+    view! {
+        <div class="title">
+            <h1>"Overview"</h1>
+            <span class=format!("badge {band}")>{band}</span>
+            <span class="muted">{move || format!("{name}, {}", scope.range.get().phrase())}</span>
+            <span class="grow"></span>
+            {ago(dashboard.collected_at, dashboard.age_seconds)}
+        </div>
+        {lost.map(|(what, reason, since)| view! {
+            <p class="banner critical c12" role="alert"><Icon name="warn" /><span><strong>{format!("{} {what} since {}. ", dashboard.cluster.name, since.to_human())}</strong>{reason}". Figures below are the last ones known; it is tried again by itself."</span></p>
+        })}
+        {(first && !matches!(dashboard.cluster.state, ClusterState::Unreachable { .. } | ClusterState::Refused { .. })).then(|| view! {
+            <p class="banner c12">{format!("Collecting: the first figures come within {}.", format::duration_s(dashboard.interval_seconds))}</p>
+        })}
+        <HealthPanel health=dashboard.health.clone() history=spark("health_score") />
+        <AttentionPanel items=dashboard.attention.clone() />
+        <Tiles dashboard=dashboard.clone() sparks=data.sparks.clone() />
+        <Panel title="Database load" span="c8" note="average active sessions by what they wait for" source="pg_stat_activity, sampled"><Chart data=data.load label="Database load" stacked=true /></Panel>
+        <Panel title="Slow statements" span="c4" note="by mean in this window" flush=true><Slow slow /></Panel>
+        <Panel title="Latency" span="c6" note="of all statements, estimated" source="pg_stat_statements: log-normal mixture from mean and deviation"><Chart data=data.latency label="Latency" /></Panel>
+        <Panel title="Transactions" span="c6" note="per second" source="pg_stat_database"><Chart data=data.throughput label="Transactions" /></Panel>
+        <Panel title="Events" span="c4" flush=true><Events events=data.events /></Panel>
+        <Panel title="Collectors" span="c8" flush=true><Collectors collectors /></Panel>
+    }
+}
+
+#[component]
+fn HealthPanel(health: Health, history: Vec<Option<f64>>) -> impl IntoView {
+    const AROUND: f64 = 2.0 * std::f64::consts::PI * 46.0;
+    let band = health.band.as_str();
+    let arc = format!("{:.1} {AROUND:.1}", AROUND * f64::from(health.score) / 100.0);
+    let fine = health.lines.is_empty();
+    let scope = Scope::get();
+    let lines = health.lines.into_iter().map(move |line| {
+        let page = line.page.clone();
+        view! {
+            <li class="line">
+                <span class=format!("points {}", if line.points >= 15 { "critical" } else { "warning" })>{format!("−{}", line.points)}</span>
+                <span>{line.title.clone()}<small>{format!("{}, threshold {}, since {}", line.measured, line.threshold, line.since.to_clock())}</small></span>
+                <a class="muted" href=move || scope.link(&page) aria-label=format!("{}: look there", line.title)>{line.component.as_str()}" ›"</a>
+            </li>
+        }
+    });
+    let coverage = format::percent(health.coverage_percent);
+    let aside = view! { <span class="badge" title="Share of the rules that could be measured">{format!("coverage {coverage}")}</span> }.into_any();
+    view! {
+        <Panel title="Health" span="c6" note=format!("score version {}", health.version) aside=aside>
+            <div class="health">
+                <div>
+                    <svg class=format!("gauge {band}") viewBox="0 0 120 120" role="img" aria-label=format!("Health score {} of 100, {band}", health.score)>
+                        <circle cx="60" cy="60" r="46" />
+                        <circle class="arc" cx="60" cy="60" r="46" stroke-dasharray=arc transform="rotate(-90 60 60)" />
+                        <text x="60" y="66" text-anchor="middle" class="score">{health.score}</text>
+                        <text x="60" y="84" text-anchor="middle">"of 100"</text>
+                    </svg>
+                    <Spark values=history width=120.0 height=24.0 />
+                </div>
+                <ul class="lines">
+                    {lines.collect_view()}
+                    {fine.then(|| view! { <li class="fine"><Icon name="check" />"Nothing takes points away."</li> })}
+                </ul>
+            </div>
+        </Panel>
+    }
+}
+
+#[component]
+fn AttentionPanel(items: Vec<Attention>) -> impl IntoView {
+    let rows = items.into_iter().map(|item| {
+        let icon = match item.level.as_str() {
+            "good" => "check",
+            _ => "warn",
+        };
+        let scope = Scope::get();
+        let page = item.page.clone();
+        let place = (!page.is_empty()).then(|| view! { <a class="muted" href=move || scope.link(&page) aria-label=format!("{}: look there", item.title)>"open ›"</a> });
+        let fix = item.sql.clone().map(|sql| view! { <div class="code-block"><pre tabindex="0"><code>{highlighted(&sql)}</code></pre><CopyButton text=sql.clone() /></div> });
+        let detail = (!item.detail.is_empty()).then(|| item.detail.clone());
+        if fix.is_some() || detail.is_some() {
+            view! { <li class=format!("need {}", item.level)><Icon name=icon /><details><summary>{item.title.clone()}</summary><p>{detail}</p>{fix}</details>{place}</li> }.into_any()
+        } else {
+            view! { <li class=format!("need {}", item.level)><Icon name=icon /><span>{item.title.clone()}</span>{place}</li> }.into_any()
+        }
+    });
+    view! { <Panel title="Needs attention" span="c6"><ul class="needs">{rows.collect_view()}</ul></Panel> }
+}
+
+/// A tile: name, badge, value, unit, what it says besides, where it leads, its history, whether it is a breach.
+#[component]
+fn Tile(
+    name: &'static str,
+    #[prop(optional)] badge: &'static str,
+    #[prop(into)] value: String,
+    #[prop(into)] detail: String,
+    href: &'static str,
+    spark: Vec<Option<f64>>,
+    #[prop(optional_no_strip)] breach: Option<&'static str>,
+) -> impl IntoView {
+    let scope = Scope::get();
+    let (number, unit) = value.split_once(' ').map_or((value.clone(), String::new()), |(number, unit)| (number.to_owned(), unit.to_owned()));
+    let breach = breach.unwrap_or_default();
+    view! {
+        <a class=format!("panel tile c2 {breach}") href=move || scope.link(href)>
+            <span class="k">{name}{(!badge.is_empty()).then(|| view! { <span class="badge">{badge}</span> })}{(!breach.is_empty()).then(|| view! { <Icon name="warn" /><span class="sr">{breach}</span> })}</span>
+            <span class="v">{number}<small>{unit}</small></span>
+            <span class="d"><span>{detail}</span><Spark values=spark /></span>
+        </a>
+    }
+}
+
+#[component]
+fn Tiles(dashboard: Dashboard, sparks: Vec<(String, Vec<Option<f64>>)>) -> impl IntoView {
+    let spark = |metric: &str| sparks.iter().find(|spark| spark.0 == metric).map(|spark| spark.1.clone()).unwrap_or_default();
+    let none = || "—".to_owned();
+    let connections = dashboard.connections.as_ref();
+    let utilization = connections.map_or(0.0, |it| it.utilization_percent);
+    let in_transaction = connections.map_or(0, |it| it.by_state.iter().filter(|state| state.0.starts_with("idle in transaction")).map(|state| state.1).sum());
+    let latency = dashboard.latency.as_ref();
+    let hit = dashboard.cache.as_ref().and_then(|cache| cache.hit_ratio_percent);
+    let worst = dashboard.replication.iter().filter_map(|one| one.lag_seconds).fold(None, |worst: Option<f64>, lag| Some(worst.map_or(lag, |worst| worst.max(lag))));
+    let standbys = match dashboard.replication.as_slice() {
+        [] => "no standby".to_owned(),
+        [one] => format!("{} {}", one.name, one.state.as_str()),
+        many => format!("{} standbys", many.len()),
+    };
+    let lag_known = dashboard.replication.first().and_then(|one| one.lag_bytes).map_or(standbys.clone(), |bytes| format!("{standbys}, {}", format::bytes(bytes as f64)));
+    view! {
+        <Tile name="Connections" value=connections.map_or_else(none, |it| format!("{} /{}", it.used, it.usable)) detail=connections.map_or_else(String::new, |it| format!("{}, {in_transaction} idle in transaction", format::percent(it.utilization_percent)))
+            href="/database/activity" spark=spark("connections_used") breach=(utilization > 90.0).then_some("critical") />
+        <Tile name="Transactions" value=dashboard.throughput.as_ref().map_or_else(none, |it| format!("{} /s", format::count(it.transactions_per_second))) detail=dashboard.throughput.as_ref().map_or_else(String::new, |it| format!("{} rolled back", format::rate(it.rollbacks_per_second)))
+            href="/database/performance#queries" spark=spark("transactions_per_second") />
+        <Tile name="Latency P95" badge=if latency.is_some() { "estimate" } else { "" } value=latency.map_or_else(none, |it| format::duration_ms(it.p95_ms)) detail=latency.map_or_else(String::new, |it| format!("P50 {}, P99 {}", format::duration_ms(it.p50_ms), format::duration_ms(it.p99_ms)))
+            href="/database/performance#queries" spark=spark("latency_p95_ms") />
+        <Tile name="Cache hit" value=hit.map_or_else(none, |it| format!("{it:.1} %")) detail=dashboard.databases_bytes.map_or_else(String::new, |bytes| format!("databases {}", format::bytes(bytes as f64)))
+            href="/database/performance#queries" spark=spark("cache_hit_percent") breach=hit.filter(|hit| *hit < 90.0).map(|_| "warning") />
+        <Tile name="Replication lag" value=worst.map_or_else(none, format::duration_s) detail=lag_known href="/database" spark=spark("replication_lag_seconds") breach=worst.filter(|lag| *lag > 5.0).map(|_| "warning") />
+        <Tile name="WAL" value=dashboard.wal_bytes_per_second.map_or_else(none, |it| format!("{}/s", format::bytes(it))) detail=dashboard.temp_bytes_per_second.map_or_else(String::new, |it| format!("temp {}/s", format::bytes(it)))
+            href="/database/performance#queries" spark=spark("wal_bytes_per_second") />
+    }
+}
+
+#[component]
+fn Slow(slow: Vec<SlowQuery>) -> impl IntoView {
+    if slow.is_empty() {
+        return view! { <p class="fine"><Icon name="check" />"No statement is over the threshold."</p> }.into_any();
+    }
+    let scope = Scope::get();
+    let rows = slow.into_iter().map(|slow| {
+        let path = format!("/database/queries/{}", slow.id);
+        view! {
+            <tr>
+                <td class="statement"><a class="sql" data-row href=move || scope.link(&path) title=slow.query.clone()>{highlighted(&slow.query.chars().take(120).collect::<String>())}</a></td>
+                <td class="n">{format::duration_ms(slow.mean_ms)}</td>
+                <td class="n">{format!("{:.1}", slow.total_percent)}</td>
+            </tr>
+        }
+    });
+    view! {
+        <div class="scroll" tabindex="0" role="region" aria-label="Slow statements table">
+            <table>
+                <thead><tr><th scope="col">"Statement"</th><th scope="col" class="n">"Mean"</th><th scope="col" class="n">"% of time"</th></tr></thead>
+                <tbody>{rows.collect_view()}</tbody>
+            </table>
+        </div>
+    }
+    .into_any()
+}
+
+#[component]
+fn Events(events: Vec<Event>) -> impl IntoView {
+    if events.is_empty() {
+        return view! { <p class="fine muted">"No restart, failover, reset or change of settings in this range."</p> }.into_any();
+    }
+    let rows = events.into_iter().take(12).map(|event| {
+        view! { <li><time datetime=event.at.to_rfc3339() title=event.at.to_human()>{event.at.to_clock()}</time><span class="badge">{event.kind.as_str().replace('_', " ")}</span><span>{event.title}</span></li> }
+    });
+    view! { <ul class="events">{rows.collect_view()}</ul> }.into_any()
+}
+
+#[component]
+fn Collectors(collectors: Vec<CollectorStatus>) -> impl IntoView {
+    let rows = collectors.into_iter().map(|one| {
+        let class = match one.state {
+            CollectorState::Fresh => "good",
+            CollectorState::Pending => "",
+            CollectorState::Stale => "attention",
+            CollectorState::Failed { .. } | CollectorState::Unsupported { .. } | CollectorState::NoPermission { .. } => "warning",
+        };
+        let reason = match &one.state {
+            CollectorState::Failed { reason } => Some((reason.clone(), None)),
+            CollectorState::Unsupported { reason, cure } | CollectorState::NoPermission { reason, cure } => Some((reason.clone(), cure.clone())),
+            _ => None,
+        };
+        let reason = reason.map(|(reason, cure)| {
+            let cure = cure.into_iter().collect::<Vec<String>>();
+            view! { <Missing reason cure /> }
+        });
+        view! {
+            <tr>
+                <th scope="row">{one.name.as_str()}</th>
+                <td><span class=format!("badge {class}")>{one.state.as_str().replace('_', " ")}</span></td>
+                <td class="n">{ago(one.collected_at, one.age_seconds)}</td>
+                <td class="n">{format::duration_s(one.interval_seconds)}</td>
+                <td class="n">{one.duration_ms.map_or_else(|| "—".to_owned(), format::duration_ms)}</td>
+                <td class="reason">{reason}</td>
+            </tr>
+        }
+    });
+    view! {
+        <div class="scroll" tabindex="0" role="region" aria-label="Collectors table">
+            <table>
+                <thead><tr><th scope="col">"Collector"</th><th scope="col">"State"</th><th scope="col" class="n">"Read"</th><th scope="col" class="n">"Every"</th><th scope="col" class="n">"Took"</th><th scope="col"><span class="sr">"Reason"</span></th></tr></thead>
+                <tbody>{rows.collect_view()}</tbody>
+            </table>
+        </div>
+    }
+}

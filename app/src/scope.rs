@@ -1,0 +1,113 @@
+//! What a page is about: cluster and range. Both stand in the address, so that a pasted link shows the same page.
+
+use domain::view::Range;
+use leptos::prelude::*;
+use leptos_router::hooks::{use_location, use_query_map};
+
+/// Cluster and range of the page.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// Id of the cluster; `None` is the first.
+    pub cluster: Memo<Option<String>>,
+    /// How far back.
+    pub range: Memo<Range>,
+}
+
+impl Scope {
+    /// From the address.
+    pub fn from_address() -> Self {
+        let query = use_query_map();
+        let cluster = Memo::new(move |_| query.with(|query| query.get("cluster")).filter(|id| !id.is_empty()));
+        let range = Memo::new(move |_| query.with(|query| query.get("range")).and_then(|text| text.parse().ok()).unwrap_or_default());
+        Self { cluster, range }
+    }
+
+    /// The one of this page.
+    pub fn get() -> Self {
+        use_context::<Self>().unwrap_or_else(Self::from_address)
+    }
+
+    /// An address within the same cluster and range.
+    pub fn link(self, path: &str) -> String {
+        let (path, hash) = path.split_once('#').map_or((path, None), |(path, hash)| (path, Some(hash)));
+        let mut pairs = Vec::new();
+        if let Some(cluster) = self.cluster.get() {
+            pairs.push(("cluster", cluster));
+        }
+        let range = self.range.get();
+        if range != Range::default() {
+            pairs.push(("range", range.to_string()));
+        }
+        address(path, &pairs, hash)
+    }
+}
+
+/// A path, its parameters and its fragment.
+pub fn address(path: &str, pairs: &[(&str, String)], hash: Option<&str>) -> String {
+    let mut out = path.to_owned();
+    for (i, (name, value)) in pairs.iter().enumerate() {
+        out.push(if i == 0 && !path.contains('?') { '?' } else { '&' });
+        out.push_str(name);
+        out.push('=');
+        out.push_str(&encode(value));
+    }
+    if let Some(hash) = hash {
+        out.push('#');
+        out.push_str(hash);
+    }
+    out
+}
+
+/// Percent-encodes a value of a query.
+pub fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// This page's address with one parameter changed; the fragment is left to the caller.
+pub fn with_param(name: &'static str, value: Option<String>) -> Signal<String> {
+    let location = use_location();
+    let query = use_query_map();
+    Signal::derive(move || {
+        let mut pairs = query.with(|query| {
+            query.latest_values().filter(|(key, _)| *key != name && *key != "cursor").map(|(key, value)| (key.to_string(), value.to_string())).collect::<Vec<(String, String)>>()
+        });
+        if let Some(value) = &value {
+            pairs.push((name.to_owned(), value.clone()));
+        }
+        let pairs = pairs.iter().map(|(key, value)| (key.as_str(), value.clone())).collect::<Vec<_>>();
+        address(&location.pathname.get(), &pairs, None)
+    })
+}
+
+/// The theme that the reader chose; `None` follows the system.
+pub fn theme() -> Option<&'static str> {
+    let cookies = cookies();
+    let theme = cookies.split(';').find_map(|cookie| cookie.trim().strip_prefix("theme="))?;
+    match theme {
+        "light" => Some("light"),
+        "dark" => Some("dark"),
+        _ => None,
+    }
+}
+
+#[cfg(feature = "ssr")]
+fn cookies() -> String {
+    use_context::<http::request::Parts>()
+        .and_then(|parts| parts.headers.get(http::header::COOKIE).and_then(|value| value.to_str().ok()).map(str::to_owned))
+        .unwrap_or_default()
+}
+
+#[cfg(not(feature = "ssr"))]
+fn cookies() -> String {
+    use wasm_bindgen::JsCast as _;
+    // `document.cookie` through Reflect: web-sys has it on HtmlDocument only, which is not otherwise needed.
+    let document = document();
+    js_sys::Reflect::get(document.unchecked_ref(), &"cookie".into()).ok().and_then(|value| value.as_string()).unwrap_or_default()
+}

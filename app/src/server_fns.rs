@@ -1,0 +1,208 @@
+//! Server functions: what pages ask for. Each asks `control` as whoever is signed in; rights are decided there.
+
+use crate::{AppError, chart::ChartData};
+use domain::view::{ActivityPage, ClusterSummary, Dashboard, IndexesPage, QueriesPage, QueryDetail, Whoami};
+use leptos::{prelude::*, server_fn::codec::GetUrl};
+use serde::{Deserialize, Serialize};
+
+/// What the frame around every page shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FrameData {
+    /// Who is signed in.
+    pub me: Whoami,
+    /// All clusters.
+    pub clusters: Vec<ClusterSummary>,
+}
+
+/// The overview.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OverviewData {
+    /// The picture.
+    pub dashboard: Dashboard,
+    /// Average active sessions by wait class.
+    pub load: ChartData,
+    /// Percentiles.
+    pub latency: ChartData,
+    /// Transactions.
+    pub throughput: ChartData,
+    /// Small histories of the tiles, by metric.
+    pub sparks: Vec<(String, Vec<Option<f64>>)>,
+    /// What happened in the range, the newest first.
+    pub events: Vec<domain::view::Event>,
+}
+
+/// The list of statements with its chart.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueriesData {
+    /// The list.
+    pub page: QueriesPage,
+    /// Mean and percentiles over the range.
+    pub latency: ChartData,
+}
+
+/// One statement with its charts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueryData {
+    /// The statement, its series left out.
+    pub detail: QueryDetail,
+    /// Calls per second.
+    pub calls: ChartData,
+    /// Mean and deviation.
+    pub mean: ChartData,
+    /// Share of all time.
+    pub share: ChartData,
+}
+
+/// Backends now and over time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActivityData {
+    /// Backends.
+    pub page: ActivityPage,
+    /// Sessions by state.
+    pub states: ChartData,
+    /// Slots that ordinary roles can use.
+    pub usable: Option<i64>,
+}
+
+/// Who is signed in and which clusters there are.
+#[server(endpoint = "frame", input = GetUrl)]
+pub async fn load_frame() -> Result<FrameData, AppError> {
+    let (control, actor) = asking()?;
+    Ok(FrameData { me: told(control.whoami(&actor))?, clusters: told(control.clusters_list(&actor))? })
+}
+
+/// The overview of a cluster.
+#[server(endpoint = "overview", input = GetUrl)]
+pub async fn load_overview(cluster: Option<String>, range: String) -> Result<OverviewData, AppError> {
+    use crate::chart::build;
+    use domain::view::Metric;
+    let (control, actor) = asking()?;
+    let range = told(range_of(&range))?;
+    let id = cluster.as_deref();
+    let dashboard = told(control.dashboard_get(&actor, id))?;
+    let load = told(control.history_get(&actor, id, Metric::ActiveSessions, range).await)?;
+    let mut latency = told(control.history_get(&actor, id, Metric::LatencyP95Ms, range).await)?;
+    name(&mut latency, "P95");
+    for (metric, label) in [(Metric::LatencyP50Ms, "P50"), (Metric::LatencyP99Ms, "P99")] {
+        let mut other = told(control.history_get(&actor, id, metric, range).await)?;
+        name(&mut other, label);
+        latency.series.extend(other.series);
+    }
+    latency.series.sort_by(|a, b| a.name.cmp(&b.name));
+    let mut throughput = told(control.history_get(&actor, id, Metric::TransactionsPerSecond, range).await)?;
+    name(&mut throughput, "Transactions");
+    let mut rollbacks = told(control.history_get(&actor, id, Metric::RollbacksPerSecond, range).await)?;
+    name(&mut rollbacks, "Rollbacks");
+    let mut sparks = vec![
+        (Metric::TransactionsPerSecond.as_str().to_owned(), first(&throughput)),
+        (Metric::LatencyP95Ms.as_str().to_owned(), latency.series.iter().find(|line| line.name == "P95").map(|line| line.values.clone()).unwrap_or_default()),
+    ];
+    throughput.series.extend(rollbacks.series);
+    for metric in [Metric::ConnectionsUsed, Metric::CacheHitPercent, Metric::ReplicationLagSeconds, Metric::WalBytesPerSecond, Metric::HealthScore] {
+        sparks.push((metric.as_str().to_owned(), first(&told(control.history_get(&actor, id, metric, range).await)?)));
+    }
+    let mut events = load.events.clone();
+    events.reverse();
+    Ok(OverviewData { dashboard, load: build::stacked(&load), latency: build::lines(&latency), throughput: build::lines(&throughput), sparks, events })
+}
+
+/// Statements by the page's own address.
+#[server(endpoint = "queries", input = GetUrl)]
+pub async fn load_queries(search: String) -> Result<QueriesData, AppError> {
+    use crate::chart::build;
+    use domain::view::{Metric, QueriesParams};
+    let (control, actor) = asking()?;
+    let pairs = form(&search);
+    let params = QueriesParams::read(|name| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone())).map_err(|(field, message)| control::ControlError::field(&field, message));
+    let params = told(params)?;
+    let page = told(control.queries_top(&actor, &params).await)?;
+    let mut latency = told(control.history_get(&actor, params.cluster.as_deref(), Metric::MeanLatencyMs, params.range).await)?;
+    name(&mut latency, "Mean");
+    let mut p95 = told(control.history_get(&actor, params.cluster.as_deref(), Metric::LatencyP95Ms, params.range).await)?;
+    name(&mut p95, "P95");
+    latency.series.extend(p95.series);
+    Ok(QueriesData { page, latency: build::lines(&latency) })
+}
+
+/// One statement.
+#[server(endpoint = "query", input = GetUrl)]
+pub async fn load_query(cluster: Option<String>, id: String, range: String) -> Result<QueryData, AppError> {
+    use crate::chart::build;
+    use domain::view::TimeSeries;
+    let (control, actor) = asking()?;
+    let range = told(range_of(&range))?;
+    let mut detail = told(control.query_get(&actor, cluster.as_deref(), &id, range).await)?;
+    let mut take = |pick: fn(&mut QueryDetail) -> &mut TimeSeries| build::lines(&std::mem::take(pick(&mut detail)));
+    let calls = take(|detail| &mut detail.calls);
+    let mean = take(|detail| &mut detail.mean);
+    let share = take(|detail| &mut detail.share);
+    Ok(QueryData { detail, calls, mean, share })
+}
+
+/// Indexes.
+#[server(endpoint = "indexes", input = GetUrl)]
+pub async fn load_indexes(cluster: Option<String>) -> Result<IndexesPage, AppError> {
+    let (control, actor) = asking()?;
+    Ok(told(control.indexes_list(&actor, cluster.as_deref()))?.as_ref().clone())
+}
+
+/// Backends.
+#[server(endpoint = "activity", input = GetUrl)]
+pub async fn load_activity(cluster: Option<String>, range: String) -> Result<ActivityData, AppError> {
+    use crate::chart::build;
+    use domain::view::Metric;
+    let (control, actor) = asking()?;
+    let range = told(range_of(&range))?;
+    let id = cluster.as_deref();
+    let page = told(control.activity_list(&actor, id))?.as_ref().clone();
+    let states = told(control.history_get(&actor, id, Metric::ConnectionsByState, range).await)?;
+    let usable = told(control.dashboard_get(&actor, id))?.connections.map(|connections| connections.usable);
+    Ok(ActivityData { page, states: build::stacked(&states), usable })
+}
+
+#[cfg(feature = "ssr")]
+fn asking() -> Result<(control::ControlPlane, control::Actor), AppError> {
+    let missing = || AppError { kind: domain::ErrorKind::Internal, message: "a page was rendered outside the server".to_owned() };
+    let control = use_context::<control::ControlPlane>().ok_or_else(missing)?;
+    let parts = use_context::<http::request::Parts>().ok_or_else(missing)?;
+    let actor = parts.extensions.get::<control::Actor>().cloned().ok_or_else(missing)?;
+    Ok((control, actor))
+}
+
+/// A failure gives the answer its status: a page about a cluster that does not exist is a 404.
+#[cfg(feature = "ssr")]
+fn told<T>(result: Result<T, control::ControlError>) -> Result<T, AppError> {
+    result.map_err(|error| {
+        let error = AppError::from(error);
+        if let (Some(response), Ok(status)) = (use_context::<leptos_axum::ResponseOptions>(), http::StatusCode::from_u16(error.kind.status())) {
+            response.set_status(status);
+        }
+        error
+    })
+}
+
+#[cfg(feature = "ssr")]
+fn range_of(text: &str) -> Result<domain::view::Range, control::ControlError> {
+    text.parse().map_err(|message: String| control::ControlError::field("range", message))
+}
+
+#[cfg(feature = "ssr")]
+fn name(series: &mut domain::view::TimeSeries, name: &str) {
+    if series.series.is_empty() {
+        series.series.push(domain::view::TimeSeriesLine { name: name.to_owned(), values: vec![None; series.times.len()] });
+    }
+    for line in &mut series.series {
+        line.name = name.to_owned();
+    }
+}
+
+#[cfg(feature = "ssr")]
+fn first(series: &domain::view::TimeSeries) -> Vec<Option<f64>> {
+    series.series.first().map(|line| line.values.clone()).unwrap_or_default()
+}
+
+/// The pairs of a query string.
+#[cfg(feature = "ssr")]
+fn form(search: &str) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(search.trim_start_matches('?').as_bytes()).into_owned().collect()
+}

@@ -1,0 +1,169 @@
+//! Data that looks real: seeded, so that two demos of one scale are alike, and written by COPY.
+
+use crate::DemoError;
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use std::fmt::Write as _;
+
+const SEED: u64 = 20_261_124;
+/// Text is sent in pieces of about this size.
+const PIECE_BYTES: usize = 1 << 18;
+
+const CATEGORIES: [&str; 10] = ["ci-cd", "observability", "security", "database", "messaging", "identity", "cost", "docs", "testing", "networking"];
+const NOUNS: [&str; 24] = [
+    "pipeline", "tracer", "vault", "replicator", "broker", "directory", "meter", "catalog", "runner", "mesh", "gateway", "scanner", "ledger", "scheduler", "router", "sentinel", "collector", "archiver", "notifier", "profiler",
+    "planner", "registry", "proxy", "inspector",
+];
+const ADJECTIVES: [&str; 20] = ["swift", "quiet", "solid", "clear", "amber", "global", "local", "prime", "lean", "deep", "bright", "steady", "open", "exact", "north", "blue", "rapid", "safe", "smart", "native"];
+const KEYWORDS: [&str; 20] =
+    ["kubernetes", "terraform", "postgres", "kafka", "grpc", "oauth", "metrics", "logs", "traces", "backup", "secrets", "policy", "billing", "markdown", "fuzzing", "dns", "cache", "queue", "graphql", "webhook"];
+const COUNTRIES: [&str; 12] = ["US", "DE", "GB", "FR", "IN", "BR", "JP", "PL", "ES", "NL", "CA", "AU"];
+const METRICS: [&str; 6] = ["cpu_usage", "memory_usage", "request_rate", "error_rate", "latency_ms", "queue_depth"];
+const EVENTS: [&str; 5] = ["view", "install", "configure", "invoke", "uninstall"];
+
+/// How much of each.
+struct Sizes {
+    tenants: u32,
+    plugins: u32,
+    operations: u32,
+    metrics: u32,
+    analytics: u32,
+    audit: u32,
+}
+
+impl Sizes {
+    fn of(scale: f64) -> Self {
+        let times = |n: f64| ((n * scale) as u32).max(10);
+        Self { tenants: times(200.0).min(2_000), plugins: times(40_000.0), operations: times(120_000.0), metrics: times(3_000_000.0), analytics: times(300_000.0), audit: times(60_000.0) }
+    }
+}
+
+/// Fills the tables. Metrics and the rest are written by two connections at once.
+pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
+    let sizes = Sizes::of(scale);
+    let mut connection = PgConnection::connect(url).await?;
+    // A crash while loading costs nothing: the whole is made anew.
+    connection.execute("SET synchronous_commit = off").await?;
+    let tenants = sizes.tenants;
+    copy(&mut connection, "COPY tenants (slug, name, plan) FROM STDIN", tenants, |i, _, row| {
+        let plan = ["free", "team", "team", "enterprise"][i as usize % 4];
+        let _ = writeln!(row, "tenant-{i}\tTenant {i}\t{plan}");
+    })
+    .await?;
+    copy(&mut connection, "COPY plugins (tenant_id, name, display_name, description, category, status, owner, environment, keywords, tags, is_installed, is_enabled, health_score, cpu_usage, memory_usage, created_at) FROM STDIN", sizes.plugins, move |i, rng, row| plugin(i, tenants, rng, row)).await?;
+    let plugins = sizes.plugins;
+    copy(&mut connection, "COPY plugin_versions (plugin_id, version, released_at, changelog) FROM STDIN", plugins * 3, move |i, rng, row| {
+        let (plugin, minor) = (i / 3 + 1, i % 3);
+        let _ = writeln!(row, "{plugin}\t{}.{minor}.{}\t{}\tFixes and improvements, part {}", 1 + plugin % 4, rng.random_range(0..9), days_ago(400 - minor * 120 + plugin % 90), rng.random_range(1..2_000));
+    })
+    .await?;
+    copy(&mut connection, "COPY plugin_dependencies (plugin_version_id, depends_on_id, version_range, optional) FROM STDIN", plugins, move |i, rng, row| {
+        let on = rng.random_range(1..=plugins);
+        let _ = writeln!(row, "{}\t{on}\t^{}.0\t{}", i * 3 + 1, 1 + on % 4, if rng.random_bool(0.1) { 't' } else { 'f' });
+    })
+    .await?;
+    let rest = async {
+        let mut connection = PgConnection::connect(url).await?;
+        connection.execute("SET synchronous_commit = off").await?;
+        copy(&mut connection, "COPY plugin_operations (plugin_id, environment, operation_type, status, started_by, started_at, finished_at, error) FROM STDIN", sizes.operations, move |i, rng, row| operation(i, plugins, rng, row)).await?;
+        copy(&mut connection, "COPY plugin_analytics (plugin_id, tenant_id, event_type, user_id, country, properties, \"timestamp\") FROM STDIN", sizes.analytics, move |_, rng, row| {
+            let plugin = skewed(rng, plugins);
+            let at = rng.random_range(0..60 * 86_400);
+            let _ = writeln!(row, "{plugin}\t{}\t{}\tuser-{}\t{}\t{{\"source\": \"portal\"}}\t{}", plugin % tenants + 1, EVENTS[rng.random_range(0..EVENTS.len())], rng.random_range(0..20_000), COUNTRIES[skewed(rng, 12) as usize - 1], seconds_ago(at));
+        })
+        .await?;
+        copy(&mut connection, "COPY audit_logs (tenant_id, actor, action, object_kind, object_id, \"timestamp\") FROM STDIN", sizes.audit, move |i, rng, row| {
+            let _ = writeln!(row, "{}\tuser-{}\tplugin.{}\tplugin\t{}\t{}", i % tenants + 1, rng.random_range(0..5_000), EVENTS[rng.random_range(0..EVENTS.len())], rng.random_range(1..=plugins), seconds_ago(rng.random_range(0..90 * 86_400)));
+        })
+        .await?;
+        Ok::<_, DemoError>(())
+    };
+    // Thirty days, each plugin at its own phase: what a collector that runs round robin leaves.
+    let span = 30 * 86_400;
+    let total = sizes.metrics;
+    let metrics = copy(&mut connection, "COPY plugin_metrics (plugin_id, metric_name, value, \"timestamp\") FROM STDIN", total, move |i, rng, row| {
+        let plugin = skewed(rng, plugins);
+        let metric = METRICS[i as usize % METRICS.len()];
+        let at = span - (u64::from(i) * u64::from(span) / u64::from(total)) as u32;
+        let _ = writeln!(row, "{plugin}\t{metric}\t{:.2}\t{}", rng.random_range(0.0..100.0), seconds_ago(at));
+    });
+    let (metrics, rest) = futures::future::join(metrics, rest).await;
+    metrics?;
+    rest
+}
+
+/// COPYs `rows` rows; `write` appends one line.
+async fn copy(connection: &mut PgConnection, statement: &'static str, rows: u32, write: impl Fn(u32, &mut StdRng, &mut String) + Send) -> Result<(), DemoError> {
+    let mut rng = StdRng::seed_from_u64(SEED ^ statement.len() as u64);
+    let mut sink = connection.copy_in_raw(statement).await?;
+    let mut piece = String::with_capacity(PIECE_BYTES + 1_024);
+    for i in 0..rows {
+        write(i, &mut rng, &mut piece);
+        if piece.len() >= PIECE_BYTES {
+            sink.send(piece.as_bytes()).await?;
+            piece.clear();
+        }
+    }
+    sink.send(piece.as_bytes()).await?;
+    sink.finish().await?;
+    Ok(())
+}
+
+/// 1 to `n`, small ones far more often: some plugins are popular.
+fn skewed(rng: &mut StdRng, n: u32) -> u32 {
+    let x: f64 = rng.random();
+    ((x * x * x * f64::from(n)) as u32).min(n - 1) + 1
+}
+
+/// A moment relative to now, in a form that COPY reads.
+fn seconds_ago(seconds: u32) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0));
+    domain::Timestamp(now - i64::from(seconds) * 1_000).to_rfc3339()
+}
+
+fn days_ago(days: u32) -> String {
+    seconds_ago(days * 86_400)
+}
+
+fn plugin(i: u32, tenants: u32, rng: &mut StdRng, row: &mut String) {
+    let noun = NOUNS[i as usize % NOUNS.len()];
+    let adjective = ADJECTIVES[(i as usize / NOUNS.len()) % ADJECTIVES.len()];
+    let category = CATEGORIES[rng.random_range(0..CATEGORIES.len())];
+    let status = ["active", "active", "active", "active", "active", "inactive", "installing", "failed", "deprecated"][rng.random_range(0..9)];
+    let keywords = KEYWORDS.choose_multiple(rng, 3).copied().collect::<Vec<_>>().join(",");
+    let health = 100 - (rng.random::<f64>().powi(3) * 100.0) as u32;
+    let environment = ["production", "production", "staging", "development"][rng.random_range(0..4)];
+    let installed = rng.random_bool(0.7);
+    let enabled = installed && rng.random_bool(0.85);
+    let flag = |on: bool| if on { 't' } else { 'f' };
+    let _ = writeln!(
+        row,
+        "{}\t{adjective}-{noun}-{i}\t{adjective} {noun}\tKeeps the {noun} of a team {adjective}.\t{category}\t{status}\tteam-{}\t{environment}\t{{{keywords}}}\t{{{category},tier-{}}}\t{}\t{}\t{health}\t{:.1}\t{}\t{}",
+        i % tenants + 1,
+        rng.random_range(0..400),
+        rng.random_range(1..4),
+        flag(installed),
+        flag(enabled),
+        rng.random_range(0.0..60.0),
+        rng.random_range(8..900) * 1_048_576_u64,
+        days_ago(rng.random_range(1..700)),
+    );
+}
+
+fn operation(i: u32, plugins: u32, rng: &mut StdRng, row: &mut String) {
+    let kind = ["install", "enable", "disable", "upgrade", "rollback", "uninstall"][rng.random_range(0..6)];
+    let failed = rng.random_bool(0.06);
+    let environment = ["production", "staging", "development"][i as usize % 3];
+    let started = rng.random_range(60..90 * 86_400);
+    let took = rng.random_range(1..50);
+    let _ = writeln!(
+        row,
+        "{}\t{environment}\t{kind}\t{}\tuser-{}\t{}\t{}\t{}",
+        rng.random_range(1..=plugins),
+        if failed { "failed" } else { "succeeded" },
+        rng.random_range(0..5_000),
+        seconds_ago(started),
+        seconds_ago(started - took),
+        if failed { "time-out waiting for the health check" } else { "\\N" },
+    );
+}

@@ -1,0 +1,167 @@
+// Draws every element with `data-chart` (an ECharts option as JSON) and keeps it up to date. ECharts itself is loaded
+// when the first chart is near the screen, after the page has been painted. Colours and fonts come from the style
+// sheet, so that a change of theme needs no new data.
+const base = document.documentElement.dataset.assets ?? "";
+const charts = new Map();
+const groups = "holdfast";
+let library;
+
+function load() {
+  library ??= new Promise((done, failed) => {
+    const script = document.createElement("script");
+    script.src = `${base}/vendor/echarts-6.1.0.common.min.js`;
+    script.onload = () => done(window.echarts);
+    script.onerror = failed;
+    document.head.append(script);
+  });
+  return library;
+}
+
+const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+
+/** A style sheet's colour in a form that ECharts can mix. */
+function colour(name, element) {
+  const text = getComputedStyle(element).getPropertyValue(name).trim();
+  if (!text || !probe) return undefined;
+  probe.clearRect(0, 0, 1, 1);
+  probe.fillStyle = text;
+  probe.fillRect(0, 0, 1, 1);
+  const [r, g, b] = probe.getImageData(0, 0, 1, 1).data;
+  return `rgb(${r}, ${g}, ${b})`;
+}
+
+function bytes(value) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let i = 0;
+  while (Math.abs(value) >= 1024 && i < units.length - 1) {
+    value /= 1024;
+    i += 1;
+  }
+  return `${round(value)} ${units[i]}`;
+}
+
+function round(value) {
+  const size = Math.abs(value);
+  if (size >= 100) return value.toFixed(0);
+  if (size >= 10) return value.toFixed(1).replace(/\.0$/, "");
+  return String(Number(value.toFixed(2)));
+}
+
+/** As the server writes numbers: see `domain::format`. */
+function written(value, unit) {
+  if (typeof value !== "number") return "—";
+  switch (unit) {
+    case "ms":
+      return value >= 1000 ? `${round(value / 1000)} s` : `${round(value)} ms`;
+    case "s":
+      return `${round(value)} s`;
+    case "B":
+      return bytes(value);
+    case "B/s":
+      return `${bytes(value)}/s`;
+    case "%":
+      return `${round(value)} %`;
+    default:
+      return `${value >= 10000 ? `${round(value / 1000)} k` : round(value)}${unit === "/s" ? "/s" : ""}`;
+  }
+}
+
+function clock(at, long) {
+  const text = new Date(at).toISOString();
+  return long ? `${text.slice(5, 10)} ${text.slice(11, 16)}` : text.slice(11, 16);
+}
+
+function dressed(element) {
+  const option = JSON.parse(element.dataset.chart);
+  const unit = element.dataset.unit ?? "";
+  const [ink, line, surface] = ["--ink-3", "--line", "--surface"].map((name) => colour(name, element));
+  const font = { fontFamily: "Inter, system-ui", fontSize: 11, color: ink };
+  const x = [option.xAxis].flat()[0];
+  const long = x.max - x.min > 2 * 86400000;
+  Object.assign(x, {
+    axisLine: { lineStyle: { color: line } },
+    axisTick: { show: false },
+    splitLine: { show: false },
+    axisLabel: { ...font, hideOverlap: true, formatter: (at) => (long ? clock(at, true).slice(0, 5) : clock(at, false)) },
+  });
+  const y = [option.yAxis].flat()[0];
+  Object.assign(y, {
+    splitNumber: 4,
+    splitLine: { lineStyle: { color: line } },
+    axisLabel: { ...font, formatter: (value) => written(value, unit) },
+  });
+  for (const series of option.series ?? []) {
+    const own = colour(`--slot-${series.id}`, element);
+    series.color = own;
+    series.lineStyle = { width: 1.5, ...series.lineStyle, color: own };
+    series.emphasis = { disabled: true };
+    if (series.areaStyle) series.areaStyle = { color: own, opacity: 0.9 };
+    if (series.markLine) {
+      series.markLine.lineStyle = { color: ink, type: "dashed", width: 1 };
+      series.markLine.label = { ...font, formatter: "{b}", position: "insideEndTop", fontSize: 10 };
+    }
+  }
+  return {
+    ...option,
+    animation: false,
+    textStyle: font,
+    tooltip: {
+      trigger: "axis",
+      // Drawn into the canvas: the security policy allows no inline style, which an HTML tooltip would need.
+      renderMode: "richText",
+      confine: true,
+      backgroundColor: surface,
+      borderColor: line,
+      textStyle: { ...font, color: colour("--ink", element) },
+      axisPointer: { type: "line", lineStyle: { color: ink, type: "dashed" } },
+      formatter: (items) =>
+        [clock(items[0].value[0], true) + " UTC", ...items.map((item) => `${item.marker ?? ""}${item.seriesName}  ${written(item.value[1], unit)}`)].join("\n"),
+    },
+  };
+}
+
+async function draw(element) {
+  if (element.dataset.chart === "") return;
+  const echarts = await load();
+  if (!element.isConnected || !element.clientWidth) return;
+  let chart = charts.get(element);
+  if (!chart) {
+    chart = echarts.init(element, null, { renderer: "canvas" });
+    chart.group = groups;
+    echarts.connect(groups);
+    charts.set(element, chart);
+    // Also called when a hidden tab is shown for the first time.
+    new ResizeObserver(() => element.clientWidth && chart.resize()).observe(element);
+  }
+  chart.setOption(dressed(element), { notMerge: true, lazyUpdate: true });
+  element.dataset.drawn = "";
+}
+
+const near = new IntersectionObserver(
+  (entries) => {
+    for (const entry of entries) if (entry.isIntersecting && !charts.has(entry.target)) draw(entry.target);
+  },
+  { rootMargin: "200px" },
+);
+
+function look() {
+  for (const [element, chart] of charts) {
+    if (!element.isConnected) {
+      chart.dispose();
+      charts.delete(element);
+    }
+  }
+  for (const element of document.querySelectorAll("[data-chart]")) near.observe(element);
+}
+
+new MutationObserver((changes) => {
+  let structure = false;
+  for (const change of changes) {
+    if (change.type === "childList") structure = true;
+    else if (change.attributeName === "data-theme") for (const element of charts.keys()) draw(element);
+    else if (charts.has(change.target)) draw(change.target);
+  }
+  if (structure) look();
+}).observe(document.documentElement, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-chart", "data-theme"] });
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.forEach((_, element) => draw(element)));
+look();

@@ -1,0 +1,134 @@
+//! Lists as CSV, when asked for by `Accept: text/csv` or `?format=csv`.
+
+use crate::http::problem::Problem;
+use analysis::csv::{Cell, write};
+use axum::{
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use domain::view::{ActivityPage, IndexesPage, QueriesPage, TimeSeries};
+
+/// Whether CSV is wanted.
+///
+/// # Errors
+/// An unknown format.
+pub fn wanted(headers: &HeaderMap, format: Option<&str>) -> Result<bool, Problem> {
+    match format {
+        Some("csv") => Ok(true),
+        Some("json") => Ok(false),
+        Some(other) => Err(Problem::field("format", format!("'{other}' is not a format; use json or csv"))),
+        None => Ok(headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("text/csv"))),
+    }
+}
+
+/// The answer, as a file to save.
+pub fn answer(name: &str, text: String) -> Response {
+    let disposition = format!("attachment; filename=\"{name}.csv\"");
+    ([(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], text).into_response()
+}
+
+/// Statements.
+pub fn queries(page: &QueriesPage) -> String {
+    let header = ["id", "queryid", "query", "kind", "database", "user", "calls", "calls_per_second", "total_ms", "total_percent", "mean_ms", "stddev_ms", "max_ms", "rows_per_call", "hit_percent", "read_bytes", "temp_bytes", "wal_bytes"];
+    write(
+        &header,
+        page.rows.iter().map(|row| {
+            vec![
+                row.id.as_str().into(),
+                row.fingerprint.as_str().into(),
+                row.query.as_str().into(),
+                row.kind.as_str().into(),
+                row.database.as_str().into(),
+                row.user.as_str().into(),
+                Cell::Whole(row.calls),
+                Cell::Number(Some(row.calls_per_second)),
+                Cell::Number(Some(row.total_ms)),
+                Cell::Number(Some(row.total_percent)),
+                Cell::Number(Some(row.mean_ms)),
+                Cell::Number(row.stddev_ms),
+                Cell::Number(row.max_ms),
+                Cell::Number(Some(row.rows_per_call)),
+                Cell::Number(row.hit_percent),
+                Cell::Whole(row.read_bytes),
+                Cell::Whole(row.temp_bytes),
+                Cell::Whole(row.wal_bytes),
+            ]
+        }),
+    )
+}
+
+/// Indexes.
+pub fn indexes(page: &IndexesPage) -> String {
+    let header = ["database", "schema", "table", "index", "definition", "method", "bytes", "scans", "rows_read", "rows_fetched", "hit_percent", "labels", "findings"];
+    write(
+        &header,
+        page.rows.iter().map(|row| {
+            let findings = row.findings.iter().map(finding).collect::<Vec<_>>().join(" ");
+            vec![
+                row.database.as_str().into(),
+                row.schema.as_str().into(),
+                row.table.as_str().into(),
+                row.name.as_str().into(),
+                row.definition.as_str().into(),
+                row.method.as_str().into(),
+                Cell::Whole(row.bytes),
+                Cell::Whole(row.scans),
+                Cell::Whole(row.rows_read),
+                Cell::Whole(row.rows_fetched),
+                Cell::Number(row.hit_percent),
+                Cell::Text(row.labels.join(" ")),
+                Cell::Text(findings),
+            ]
+        }),
+    )
+}
+
+fn finding(finding: &domain::view::IndexFinding) -> &'static str {
+    use domain::view::IndexFinding;
+    match finding {
+        IndexFinding::Unused { .. } => "unused",
+        IndexFinding::Duplicate { .. } => "duplicate",
+        IndexFinding::Invalid { .. } => "invalid",
+    }
+}
+
+/// Backends.
+pub fn activity(page: &ActivityPage) -> String {
+    let header = ["pid", "database", "user", "application", "client_address", "backend_type", "state", "wait_class", "wait_event", "transaction_seconds", "query_seconds", "blocked_by", "blocks", "query"];
+    let text = |value: &Option<String>| Cell::Text(value.clone().unwrap_or_default());
+    write(
+        &header,
+        page.rows.iter().map(|row| {
+            vec![
+                Cell::Whole(i64::from(row.pid)),
+                text(&row.database),
+                text(&row.user),
+                row.application.as_str().into(),
+                text(&row.client_address),
+                row.backend_type.as_str().into(),
+                text(&row.state),
+                text(&row.wait_class),
+                text(&row.wait_event),
+                Cell::Number(row.transaction_seconds),
+                Cell::Number(row.query_seconds),
+                Cell::Text(row.blocked_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+                Cell::Whole(row.blocks),
+                text(&row.query),
+            ]
+        }),
+    )
+}
+
+/// A figure over time: one column a line.
+pub fn history(series: &TimeSeries) -> String {
+    let mut header = vec!["time"];
+    header.extend(series.series.iter().map(|line| line.name.as_str()));
+    write(
+        &header,
+        series.times.iter().enumerate().map(|(i, time)| {
+            let mut row = vec![Cell::Text(time.to_rfc3339())];
+            row.extend(series.series.iter().map(|line| Cell::Number(line.values.get(i).copied().flatten())));
+            row
+        }),
+    )
+}

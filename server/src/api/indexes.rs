@@ -1,0 +1,37 @@
+//! Indexes.
+
+use super::csv;
+use crate::http::{
+    App, Asking,
+    problem::{Params, Problem},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::{IntoResponse as _, Response},
+};
+use domain::view::IndexesPage;
+use serde::Deserialize;
+
+/// In which form.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Format {
+    /// json or csv.
+    pub format: Option<String>,
+}
+
+/// All indexes with what was found about them, and foreign keys without one.
+#[utoipa::path(get, path = "/api/v1/clusters/{cluster}/indexes", tag = "monitoring",
+    params(("cluster" = String, Path, description = "Id of the cluster"), Format), responses(
+    (status = 200, description = "The indexes; CSV by Accept: text/csv or format=csv", body = IndexesPage),
+    (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn indexes(State(app): State<App>, Asking(actor): Asking, Path(cluster): Path<String>, Params(query): Params<Format>, headers: HeaderMap) -> Result<Response, Problem> {
+    let as_csv = csv::wanted(&headers, query.format.as_deref())?;
+    let page = app.control.indexes_list(&actor, Some(&cluster))?;
+    Ok(if as_csv { csv::answer("indexes", csv::indexes(&page)) } else { Json(page.as_ref()).into_response() })
+}

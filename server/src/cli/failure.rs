@@ -1,0 +1,66 @@
+//! How a command fails: one line that says what to do, and an exit code.
+
+use crate::config::ConfigError;
+use control::ControlError;
+use domain::ErrorKind;
+use std::{fmt, io::Write as _, process::ExitCode};
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    /// It did not work out: exit code 1.
+    pub fn failed(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), code: 1 }
+    }
+
+    /// It was asked for wrongly: exit code 2.
+    pub fn usage(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), code: 2 }
+    }
+
+    /// Says why, and gives the exit code.
+    pub fn report(self) -> ExitCode {
+        complain(&self.message);
+        ExitCode::from(self.code)
+    }
+}
+
+/// One line on the standard error.
+pub fn complain(message: &str) {
+    let line = message.split('\n').map(str::trim).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("; ");
+    let _ = writeln!(std::io::stderr(), "holdfast: {line}");
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error)
+    }
+}
+
+impl From<ControlError> for Failure {
+    fn from(error: ControlError) -> Self {
+        match error.kind() {
+            ErrorKind::Invalid => Self::usage(error),
+            _ => Self::failed(with_source(&error)),
+        }
+    }
+}
+
+impl From<store::StoreError> for Failure {
+    fn from(error: store::StoreError) -> Self {
+        Self::failed(error)
+    }
+}
+
+/// On the command line the person is the one who can mend the cause, so it is told.
+fn with_source(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error} ({source})"),
+        None => error.to_string(),
+    }
+}

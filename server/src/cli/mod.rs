@@ -1,0 +1,147 @@
+//! The command line. Exit codes: 0 all is well, 1 it failed, 2 wrong use or configuration.
+
+mod accounts;
+mod audit;
+mod demo;
+mod failure;
+mod init;
+mod serve;
+
+pub use failure::{Failure, complain};
+
+use crate::config::Config;
+use clap::{Parser, Subcommand};
+use domain::Role;
+use std::process::ExitCode;
+
+/// Keeps a PostgreSQL estate fast and recoverable.
+///
+/// Settings come from the environment (DATABASE_URL, READ_REPLICA_URL, HOLDFAST_LISTEN, HOLDFAST_STORE_URL, …) and
+/// from holdfast.toml; 'holdfast config' shows what is in force.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, propagate_version = true)]
+pub struct Cli {
+    /// Print the result as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the web server, the API and the monitoring loop.
+    Serve,
+    /// Run all of it on a throw-away primary and replica with data and a workload.
+    Demo(demo::DemoArgs),
+    /// Migrate the control store and the platform's schema; safe to repeat.
+    Init,
+    /// Show the settings in force, secrets left out.
+    Config,
+    /// Manage accounts.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Manage API tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Check and export the audit log.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Print the OpenAPI document of the JSON API.
+    Openapi,
+}
+
+/// Passwords are read from the standard input, or from HOLDFAST_PASSWORD: an argument would show in the process list.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add an account.
+    Add {
+        /// Name to sign in with.
+        name: String,
+        /// viewer, operator or admin.
+        #[arg(long, default_value = "viewer")]
+        role: Role,
+    },
+    /// List all accounts.
+    List,
+    /// Change a role; the account's sessions end.
+    Role {
+        /// Whose.
+        name: String,
+        /// viewer, operator or admin.
+        role: Role,
+    },
+    /// Set a password; the account's sessions end.
+    Password {
+        /// Whose.
+        name: String,
+    },
+    /// Forbid signing in; the account's sessions end.
+    Disable {
+        /// Whose.
+        name: String,
+    },
+    /// Allow signing in again.
+    Enable {
+        /// Whose.
+        name: String,
+    },
+}
+
+/// API tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token; its secret is printed this once.
+    Create {
+        /// What it is for.
+        name: String,
+        /// viewer, operator or admin.
+        #[arg(long, default_value = "viewer")]
+        role: Role,
+        /// Days until it ends; without it, it does not.
+        #[arg(long)]
+        expires_in_days: Option<u32>,
+    },
+    /// List all tokens.
+    List,
+    /// Revoke a token.
+    Revoke {
+        /// Its id, from 'holdfast token list'.
+        id: String,
+    },
+}
+
+/// The audit log.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Walk the chain of hashes; exits 1 when it is broken.
+    Verify,
+    /// Write all rows as JSON lines.
+    Export,
+}
+
+/// Runs one command.
+pub async fn run(cli: Cli) -> ExitCode {
+    let json = cli.json;
+    let done = match cli.command {
+        Command::Serve => serve::serve(None).await,
+        Command::Demo(args) => demo::run(args).await,
+        Command::Init => init::run(json).await,
+        Command::Config => Config::load().map_err(Failure::from).map(|config| print(&config.to_string())),
+        Command::User(command) => accounts::user(command, json).await,
+        Command::Token(command) => accounts::token(command, json).await,
+        Command::Audit(command) => audit::run(command, json).await,
+        Command::Openapi => Ok(print(&crate::openapi::document_json())),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Results go to the standard output; logs and complaints go to the standard error.
+pub fn print(text: &str) {
+    use std::io::Write as _;
+    // A closed pipe (`| head`) is no failure of ours.
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
+}

@@ -1,0 +1,294 @@
+//! Configuration: `holdfast.toml`, and over it the environment. Every wrong value stops the start with one line that
+//! names it and says what is allowed.
+
+use control::ClusterConfig;
+use monitor::Watched;
+use pgstat::Target;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Deserialize;
+use std::{collections::HashSet, fmt, net::SocketAddr, path::Path, time::Duration};
+
+/// Why the configuration cannot be used; one line for the person at the terminal.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+/// All settings, checked.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the web server listens (`HOLDFAST_LISTEN`).
+    pub listen: SocketAddr,
+    /// Our own database (`HOLDFAST_STORE_URL`).
+    pub store_url: SecretString,
+    /// The address under which browsers reach us (`HOLDFAST_PUBLIC_URL`), when it is not the one we listen on.
+    pub public_url: Option<url::Url>,
+    /// Time between two ticks (`DB_MONITORING_INTERVAL`).
+    pub interval: Duration,
+    /// Mean time from which a statement is slow (`SLOW_QUERY_THRESHOLD`).
+    pub slow_threshold_ms: f64,
+    /// The clusters, the first being the default.
+    pub clusters: Vec<ClusterSource>,
+}
+
+/// One cluster and where it was configured.
+#[derive(Debug)]
+pub struct ClusterSource {
+    /// What to watch.
+    pub watched: Watched,
+    /// `DATABASE_URL`, `READ_REPLICA_URL` or the file.
+    pub source: &'static str,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    listen: Option<String>,
+    store_url: Option<String>,
+    public_url: Option<String>,
+    monitoring_interval_ms: Option<i64>,
+    slow_query_threshold_ms: Option<f64>,
+    #[serde(default)]
+    cluster: Vec<FileCluster>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileCluster {
+    id: String,
+    name: Option<String>,
+    url: Option<String>,
+    url_file: Option<String>,
+    standby_of: Option<String>,
+}
+
+/// The file that is read when `HOLDFAST_CONFIG` is not set and it is there.
+pub const DEFAULT_FILE: &str = "holdfast.toml";
+const DEFAULT_LISTEN: &str = "127.0.0.1:3000";
+const DEFAULT_STORE: &str = "sqlite://holdfast.db";
+
+impl Config {
+    /// From the process's environment and the file that it names.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting.
+    pub fn load() -> Result<Self, ConfigError> {
+        Self::read(|name| std::env::var(name).ok())
+    }
+
+    /// From an environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the setting.
+    pub fn read(env: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let env = |name: &str| env(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let file = match env("HOLDFAST_CONFIG") {
+            Some(path) => read_file(Path::new(&path))?,
+            None if Path::new(DEFAULT_FILE).exists() => read_file(Path::new(DEFAULT_FILE))?,
+            None => File::default(),
+        };
+        let listen = env("HOLDFAST_LISTEN").or(file.listen).unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
+        let listen = listen.parse().map_err(|_| wrong("HOLDFAST_LISTEN", &listen, "an address and a port, like 127.0.0.1:3000"))?;
+        let store_url = env("HOLDFAST_STORE_URL").or(file.store_url).unwrap_or_else(|| DEFAULT_STORE.to_owned());
+        if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| store_url.starts_with(scheme)) {
+            return Err(ConfigError("HOLDFAST_STORE_URL does not begin with sqlite:// or postgres://".to_owned()));
+        }
+        let public_url = env("HOLDFAST_PUBLIC_URL").or(file.public_url).map(|text| public_url(&text)).transpose()?;
+        let interval = number(&env, "DB_MONITORING_INTERVAL", file.monitoring_interval_ms.map(|ms| ms as f64), 30_000.0, 1_000.0..=3_600_000.0, "milliseconds")?;
+        let slow_threshold_ms = number(&env, "SLOW_QUERY_THRESHOLD", file.slow_query_threshold_ms, 1_000.0, 1.0..=3_600_000.0, "milliseconds")?;
+        let clusters = clusters(&env, file.cluster)?;
+        Ok(Self { listen, store_url: store_url.into(), public_url, interval: Duration::from_millis(interval as u64), slow_threshold_ms, clusters })
+    }
+
+    /// Whether browsers reach us by HTTPS, so that cookies may be sent over nothing else.
+    pub fn is_https(&self) -> bool {
+        self.public_url.as_ref().is_some_and(|url| url.scheme() == "https")
+    }
+
+    /// Where a person finds us.
+    pub fn address(&self) -> String {
+        self.public_url.as_ref().map_or_else(|| format!("http://{}", self.listen), |url| url.as_str().trim_end_matches('/').to_owned())
+    }
+}
+
+/// As `holdfast config` prints it: every secret left out.
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "listen                  {}", self.listen)?;
+        writeln!(f, "address                 {}", self.address())?;
+        writeln!(f, "store                   {}", redact(self.store_url.expose_secret()))?;
+        writeln!(f, "monitoring interval     {} ms", self.interval.as_millis())?;
+        writeln!(f, "slow query threshold    {} ms", self.slow_threshold_ms)?;
+        for cluster in &self.clusters {
+            write!(f, "cluster {:<15} {} ({})", cluster.watched.config.id, cluster.watched.target, cluster.source)?;
+            if let Some(primary) = &cluster.watched.config.standby_of {
+                write!(f, ", standby of {primary}")?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// A URL without its password.
+pub fn redact(text: &str) -> String {
+    match url::Url::parse(text) {
+        Ok(mut url) if url.password().is_some() => {
+            // A URL that has a password can have another.
+            let _ = url.set_password(Some("***"));
+            url.to_string()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+fn wrong(name: &str, value: &str, allowed: &str) -> ConfigError {
+    ConfigError(format!("{name} is '{value}'; it must be {allowed}"))
+}
+
+fn read_file(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError(format!("the configuration {} cannot be read: {error}", path.display())))?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+        ConfigError(format!("{} line {line}: {}", path.display(), error.message().replace('\n', " ")))
+    })
+}
+
+fn public_url(text: &str) -> Result<url::Url, ConfigError> {
+    let allowed = "an address that browsers use, like https://holdfast.example";
+    let url = url::Url::parse(text).map_err(|_| wrong("HOLDFAST_PUBLIC_URL", text, allowed))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() || url.path() != "/" {
+        return Err(wrong("HOLDFAST_PUBLIC_URL", text, allowed));
+    }
+    Ok(url)
+}
+
+fn number(
+    env: &impl Fn(&str) -> Option<String>,
+    name: &str,
+    in_file: Option<f64>,
+    default: f64,
+    allowed: std::ops::RangeInclusive<f64>,
+    unit: &str,
+) -> Result<f64, ConfigError> {
+    let range = || format!("a number of {unit} from {} to {}", allowed.start(), allowed.end());
+    let value = match env(name) {
+        Some(text) => text.parse::<f64>().map_err(|_| wrong(name, &text, &range()))?,
+        None => in_file.unwrap_or(default),
+    };
+    if !allowed.contains(&value) {
+        return Err(wrong(name, &value.to_string(), &range()));
+    }
+    Ok(value)
+}
+
+fn clusters(env: &impl Fn(&str) -> Option<String>, in_file: Vec<FileCluster>) -> Result<Vec<ClusterSource>, ConfigError> {
+    let mut clusters = Vec::new();
+    if let Some(url) = env("DATABASE_URL") {
+        clusters.push(cluster("DATABASE_URL", "main", None, &url, None, "DATABASE_URL")?);
+    }
+    if let Some(url) = env("READ_REPLICA_URL") {
+        let primary = (!clusters.is_empty()).then(|| "main".to_owned());
+        clusters.push(cluster("READ_REPLICA_URL", "replica", None, &url, primary, "READ_REPLICA_URL")?);
+    }
+    for entry in in_file {
+        let named = format!("[[cluster]] id = \"{}\"", entry.id);
+        let url = match (entry.url, entry.url_file) {
+            (Some(url), None) => url,
+            (None, Some(path)) => std::fs::read_to_string(&path).map_err(|error| ConfigError(format!("{named}: url_file {path} cannot be read: {error}")))?.trim().to_owned(),
+            _ => return Err(ConfigError(format!("{named} needs either url or url_file"))),
+        };
+        if clusters.iter().any(|other: &ClusterSource| other.watched.config.id == entry.id && other.source != "holdfast.toml") {
+            // The environment wins over the file.
+            continue;
+        }
+        clusters.push(cluster(&named, &entry.id, entry.name, &url, entry.standby_of, "holdfast.toml")?);
+    }
+    let mut ids = HashSet::new();
+    for one in &clusters {
+        if !ids.insert(one.watched.config.id.as_str()) {
+            return Err(ConfigError(format!("two clusters have the id '{}'", one.watched.config.id)));
+        }
+    }
+    for one in &clusters {
+        let config = &one.watched.config;
+        if let Some(primary) = config.standby_of.as_deref().filter(|primary| !ids.contains(primary) || *primary == config.id) {
+            return Err(ConfigError(format!("cluster '{}' has standby_of = \"{primary}\", which is no other cluster here", config.id)));
+        }
+    }
+    Ok(clusters)
+}
+
+fn cluster(named: &str, id: &str, name: Option<String>, url: &str, standby_of: Option<String>, source: &'static str) -> Result<ClusterSource, ConfigError> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if id.is_empty() || id.len() > 40 || !id.chars().all(plain) {
+        return Err(ConfigError(format!("{named}: an id has 1 to 40 lower-case letters, digits and '-'")));
+    }
+    let target = Target::parse(url).map_err(|error| ConfigError(format!("{named}: {error}")))?;
+    let config = ClusterConfig { id: id.to_owned(), name: name.unwrap_or_else(|| id.to_owned()), standby_of };
+    Ok(ClusterSource { watched: Watched { config, target }, source })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
+        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<std::collections::HashMap<_, _>>();
+        Config::read(|name| pairs.get(name).cloned()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_any_setting_it_starts_on_the_loopback_with_sqlite() {
+        let config = read(&[]).unwrap();
+        assert_eq!((config.listen.to_string().as_str(), config.interval.as_secs(), config.clusters.len()), ("127.0.0.1:3000", 30, 0));
+        assert!(!config.is_https());
+    }
+
+    #[test]
+    fn every_wrong_value_is_named_with_what_is_allowed() {
+        for (name, value, said) in [
+            ("HOLDFAST_LISTEN", "3000", "an address and a port"),
+            ("HOLDFAST_STORE_URL", "mysql://x", "sqlite:// or postgres://"),
+            ("DB_MONITORING_INTERVAL", "fast", "milliseconds from 1000"),
+            ("DB_MONITORING_INTERVAL", "10", "milliseconds from 1000"),
+            ("SLOW_QUERY_THRESHOLD", "-1", "milliseconds from 1"),
+            ("DATABASE_URL", "localhost", "postgres://"),
+            ("HOLDFAST_PUBLIC_URL", "holdfast.example", "https://"),
+            ("HOLDFAST_CONFIG", "/nowhere/holdfast.toml", "cannot be read"),
+        ] {
+            let error = read(&[(name, value)]).unwrap_err();
+            assert!(error.contains(said) && !error.contains('\n'), "{name}={value}: {error}");
+            assert!(error.contains(name) || name == "HOLDFAST_CONFIG", "{error}");
+        }
+    }
+
+    #[test]
+    fn no_password_is_printed() {
+        let config = read(&[("DATABASE_URL", "postgres://ada:s3cret@db/shop"), ("HOLDFAST_STORE_URL", "postgres://h:s3cret@db/h")]).unwrap();
+        assert!(!format!("{config} {config:?}").contains("s3cret"), "{config}");
+    }
+
+    #[test]
+    fn a_file_names_clusters_and_the_environment_wins() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("holdfast.toml");
+        std::fs::write(&path, "listen = \"127.0.0.1:4000\"\n[[cluster]]\nid = \"shop\"\nname = \"Shop\"\nurl = \"postgres://a@db/shop\"\n[[cluster]]\nid = \"shop-2\"\nurl = \"postgres://a@db2/shop\"\nstandby_of = \"shop\"\n").unwrap();
+        let path = path.to_str().unwrap();
+        let config = read(&[("HOLDFAST_CONFIG", path), ("HOLDFAST_LISTEN", "127.0.0.1:5000")]).unwrap();
+        assert_eq!(config.listen.port(), 5000);
+        assert_eq!(config.clusters[1].watched.config.standby_of.as_deref(), Some("shop"));
+
+        for (text, said) in [
+            ("lisen = 1", "lisen"),
+            ("listen = \"x", "line 1"),
+            ("[[cluster]]\nid = \"a\"", "url or url_file"),
+            ("[[cluster]]\nid = \"A b\"\nurl = \"postgres://a@b/c\"", "lower-case"),
+            ("[[cluster]]\nid = \"a\"\nurl = \"postgres://a@b/c\"\nstandby_of = \"b\"", "standby_of"),
+        ] {
+            std::fs::write(path, text).unwrap();
+            let error = read(&[("HOLDFAST_CONFIG", path)]).unwrap_err();
+            assert!(error.contains(said) && !error.contains('\n'), "{text}: {error}");
+        }
+    }
+}

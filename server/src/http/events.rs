@@ -1,0 +1,69 @@
+//! Server-sent events: one line for each new snapshot. The page then asks for what it shows.
+
+use super::{App, actor::Asking, problem::{Params, Problem}};
+use axum::{
+    extract::State,
+    response::{
+        IntoResponse,
+        sse::{Event, KeepAlive, Sse},
+    },
+};
+use control::ControlPlane;
+use domain::view::LiveEvent;
+use futures::{StreamExt as _, stream};
+use serde::Deserialize;
+use std::{convert::Infallible, sync::Arc, time::Duration};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+/// A proxy between may cut a stream that is silent.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A stream ends after this time and the browser opens another, which asks for its rights anew: a session that was
+/// ended sees nothing for longer.
+const LIFETIME: Duration = Duration::from_secs(600);
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Which {
+    cluster: Option<String>,
+}
+
+/// `GET /api/database/stream?cluster=`: `snapshot` events of one cluster, the newest first at once.
+pub async fn stream(State(app): State<App>, Asking(actor): Asking, Params(which): Params<Which>) -> Result<impl IntoResponse, Problem> {
+    let receiver = app.control.live_subscribe(&actor)?;
+    let first = app.control.live_latest(&actor, which.cluster.as_deref())?;
+    let cluster = first.cluster.clone();
+    let first = stream::once(std::future::ready(Ok(event(&first))));
+    let rest = stream::unfold((receiver, cluster, app.control.clone(), actor), |(mut receiver, cluster, control, actor)| async move {
+        let next = next_of(&mut receiver, &cluster, &control, &actor).await?;
+        Some((Ok::<_, Infallible>(event(&next)), (receiver, cluster, control, actor)))
+    });
+    // An open stream would hold back a graceful end for ever.
+    let stop = app.stop.clone();
+    let events = first.chain(rest).take_until(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(LIFETIME) => {}
+        }
+    });
+    // A proxy that buffers would make the page look dead.
+    Ok(([("x-accel-buffering", "no")], Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))
+}
+
+/// The next event of this cluster. A reader that fell behind gets the newest and none of those between.
+async fn next_of(receiver: &mut Receiver<Arc<LiveEvent>>, cluster: &str, control: &ControlPlane, actor: &control::Actor) -> Option<LiveEvent> {
+    loop {
+        match receiver.recv().await {
+            Ok(event) if event.cluster == cluster => return Some(event.as_ref().clone()),
+            Ok(_) => {}
+            Err(RecvError::Lagged(_)) => {
+                *receiver = receiver.resubscribe();
+                return control.live_latest(actor, Some(cluster)).ok();
+            }
+            Err(RecvError::Closed) => return None,
+        }
+    }
+}
+
+fn event(live: &LiveEvent) -> Event {
+    Event::default().event("snapshot").id(live.sequence.to_string()).data(serde_json::to_string(live).unwrap_or_default())
+}

@@ -1,0 +1,149 @@
+//! Forms that work without JavaScript: signing in and out, the first administrator, one's own password, the theme.
+//! Each answers with a redirect; what went wrong stands in the address of the page it came from.
+
+use super::{App, actor::{Asking, encode}, problem::Problem};
+use auth::{SESSION_KEY, SignedIn};
+use axum::{
+    Form,
+    extract::State,
+    http::{HeaderMap, HeaderValue, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use control::{Actor, ControlError};
+use domain::ErrorKind;
+use serde::Deserialize;
+use tower_sessions::Session;
+
+#[derive(Debug, Deserialize)]
+pub struct SignIn {
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// `POST /login`
+pub async fn sign_in(State(app): State<App>, Asking(actor): Asking, session: Session, Form(form): Form<SignIn>) -> Result<Response, Problem> {
+    match app.control.session_sign_in(&actor, &form.name, &form.password).await {
+        Ok(signed_in) => {
+            begin(&session, signed_in).await?;
+            Ok(Redirect::to(local(&form.next)).into_response())
+        }
+        Err(error) => back(error, &format!("/login?next={}&name={}", encode(local(&form.next)), encode(&form.name))),
+    }
+}
+
+/// `POST /logout`
+pub async fn sign_out(State(app): State<App>, Asking(actor): Asking, session: Session) -> Result<Response, Problem> {
+    app.control.session_sign_out(&actor).await?;
+    session.flush().await.map_err(|error| lost(&error))?;
+    Ok(Redirect::to("/login?done=signed_out").into_response())
+}
+
+#[derive(Debug, Deserialize)]
+pub struct SetUp {
+    #[serde(default)]
+    token: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    password: String,
+}
+
+/// `POST /setup`
+pub async fn set_up(State(app): State<App>, Asking(actor): Asking, session: Session, Form(form): Form<SetUp>) -> Result<Response, Problem> {
+    match app.control.setup_complete(&actor, &form.token, &form.name, &form.password).await {
+        Ok(signed_in) => {
+            begin(&session, signed_in).await?;
+            Ok(Redirect::to("/database").into_response())
+        }
+        Err(error) => back(error, &format!("/setup?token={}&name={}", encode(&form.token), encode(&form.name))),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub struct ChangePassword {
+    #[serde(default)]
+    current: String,
+    #[serde(default)]
+    password: String,
+}
+
+/// `POST /account/password`: all of the account's sessions end; this one begins anew.
+pub async fn change_password(State(app): State<App>, Asking(actor): Asking, session: Session, Form(form): Form<ChangePassword>) -> Result<Response, Problem> {
+    if let Err(error) = app.control.account_password_change(&actor, &form.current, &form.password).await {
+        return back(error, "/account?");
+    }
+    let name = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
+    let again = Actor { identity: None, ..actor };
+    match app.control.session_sign_in(&again, &name, &form.password).await {
+        Ok(signed_in) => {
+            begin(&session, signed_in).await?;
+            Ok(Redirect::to("/account?done=password").into_response())
+        }
+        Err(_) => Ok(Redirect::to("/login").into_response()),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Theme {
+    #[serde(default)]
+    theme: String,
+}
+
+/// `POST /theme`: light, dark, or as the system has it; kept in a cookie because it must be known before the first
+/// paint and without an account.
+pub async fn theme(headers: HeaderMap, Form(form): Form<Theme>) -> Response {
+    let theme = match form.theme.as_str() {
+        known @ ("light" | "dark") => known,
+        _ => "system",
+    };
+    let from = headers.get(header::REFERER).and_then(|value| value.to_str().ok()).and_then(|value| url::Url::parse(value).ok());
+    let path = from.map_or_else(|| "/".to_owned(), |url| format!("{}{}", url.path(), url.query().map(|query| format!("?{query}")).unwrap_or_default()));
+    let mut response = Redirect::to(local(&path)).into_response();
+    if let Ok(cookie) = HeaderValue::from_str(&format!("theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax")) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// A new id for the session of somebody whose identity was just proved, so that one planted before is worth nothing.
+async fn begin(session: &Session, signed_in: SignedIn) -> Result<(), Problem> {
+    session.cycle_id().await.map_err(|error| lost(&error))?;
+    session.insert(SESSION_KEY, signed_in).await.map_err(|error| lost(&error))
+}
+
+fn lost(error: &tower_sessions::session::Error) -> Problem {
+    tracing::error!(%error, "a session cannot be kept");
+    Problem::of(ErrorKind::Unavailable, "Holdfast's own store does not answer; check HOLDFAST_STORE_URL and the log")
+}
+
+/// Back to the form with a sentence; failures of ours are no sentence but a problem.
+fn back(error: ControlError, form: &str) -> Result<Response, Problem> {
+    match error.kind() {
+        ErrorKind::Internal | ErrorKind::Unavailable => Err(error.into()),
+        _ => Ok(Redirect::to(&format!("{form}&error={}", encode(&error.to_string())).replace("?&", "?")).into_response()),
+    }
+}
+
+/// Only a path of ours is gone to: `//elsewhere` and `https://elsewhere` would be a lure.
+fn local(path: &str) -> &str {
+    let ours = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n', '\t']);
+    let no_loop = !path.starts_with("/login") && !path.starts_with("/logout");
+    if ours && no_loop { path } else { "/database" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::local;
+
+    #[test]
+    fn nobody_is_led_to_another_site() {
+        for lure in ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "", "/login", "/\t/evil.example"] {
+            assert_eq!(local(lure), "/database", "{lure}");
+        }
+        assert_eq!(local("/queries/1.2.3?range=6h"), "/queries/1.2.3?range=6h");
+    }
+}

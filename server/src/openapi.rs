@@ -1,0 +1,71 @@
+//! The OpenAPI document, made from the handlers themselves, and the JSON API's routes.
+
+use crate::{api, http::App};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Holdfast",
+        description = "Keeps a PostgreSQL estate fast and recoverable. Times are RFC 3339, sizes bytes, durations carry their unit in the name; `null` is not applicable or not known. Errors are application/problem+json. Unsafe calls with a session must come from the same site; with a token they may come from anywhere.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    modifiers(&Security),
+    security(("token" = []), ("session" = []))
+)]
+struct Document;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_with(Default::default);
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`hf_…`, made by `holdfast token create` or POST /api/v1/tokens")).build();
+        components.add_security_scheme("token", SecurityScheme::Http(token));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("holdfast"))));
+    }
+}
+
+/// The API's routes with their document.
+pub fn api() -> (axum::Router<App>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(api::dashboard::dashboard))
+        .routes(routes!(api::clusters::clusters))
+        .routes(routes!(api::queries::queries))
+        .routes(routes!(api::queries::query))
+        .routes(routes!(api::queries::query_history))
+        .routes(routes!(api::indexes::indexes))
+        .routes(routes!(api::activity::activity))
+        .routes(routes!(api::history::history))
+        .routes(routes!(api::accounts::me))
+        .routes(routes!(api::accounts::users, api::accounts::user_add))
+        .routes(routes!(api::accounts::user_change))
+        .routes(routes!(api::accounts::tokens, api::accounts::token_create))
+        .routes(routes!(api::accounts::token_revoke))
+        .routes(routes!(api::audit::list))
+        .routes(routes!(api::audit::verify))
+        .routes(routes!(api::audit::export))
+        .split_for_parts()
+}
+
+/// As it is committed in `openapi.json`.
+pub fn document_json() -> String {
+    let mut text = api().1.to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    #[test]
+    fn the_committed_document_is_the_one_the_handlers_make() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.json");
+        let committed = std::fs::read_to_string(path).unwrap();
+        assert!(committed == super::document_json(), "openapi.json is not up to date: write it anew by 'holdfast openapi > openapi.json'");
+    }
+}
