@@ -74,11 +74,6 @@ impl Collectors {
         self.entries.get(&kind).map(|entry| &entry.state)
     }
 
-    /// How long the last run of one took.
-    pub fn duration(&self, kind: CollectorKind) -> Option<Duration> {
-        self.entries.get(&kind).and_then(|entry| entry.duration)
-    }
-
     /// When one last succeeded.
     pub fn collected_at(&self, kind: CollectorKind) -> Option<Timestamp> {
         self.entries.get(&kind).and_then(|entry| entry.collected_at)
