@@ -77,6 +77,7 @@ function dressed(element) {
   const [ink, line, surface] = ["--ink-3", "--line", "--surface"].map((name) => colour(name, element));
   const font = { fontFamily: "Inter, system-ui", fontSize: 11, color: ink };
   const x = [option.xAxis].flat()[0];
+  const events = (option.series ?? []).flatMap((series) => series.markLine?.data ?? []);
   const long = x.max - x.min > 2 * 86400000;
   Object.assign(x, {
     axisLine: { lineStyle: { color: line } },
@@ -98,7 +99,8 @@ function dressed(element) {
     if (series.areaStyle) series.areaStyle = { color: own, opacity: 0.9 };
     if (series.markLine) {
       series.markLine.lineStyle = { color: ink, type: "dashed", width: 1 };
-      series.markLine.label = { ...font, formatter: "{b}", position: "insideEndTop", fontSize: 10 };
+      // Titles would stand on top of each other: the tooltip tells them.
+      series.markLine.label = { show: false };
     }
   }
   return {
@@ -114,8 +116,15 @@ function dressed(element) {
       borderColor: line,
       textStyle: { ...font, color: colour("--ink", element) },
       axisPointer: { type: "line", lineStyle: { color: ink, type: "dashed" } },
-      formatter: (items) =>
-        [clock(items[0].value[0], true) + " UTC", ...items.map((item) => `${item.marker ?? ""}${item.seriesName}  ${written(item.value[1], unit)}`)].join("\n"),
+      formatter: (items) => {
+        const at = items[0].value[0];
+        const near = events.filter((event) => Math.abs(event.xAxis - at) <= (x.max - x.min) / 100);
+        return [
+          clock(at, true) + " UTC",
+          ...items.map((item) => `${item.marker ?? ""}${item.seriesName}  ${written(item.value[1], unit)}`),
+          ...near.map((event) => `${clock(event.xAxis, false)}  ${event.name}`),
+        ].join("\n");
+      },
     },
   };
 }

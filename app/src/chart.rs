@@ -103,7 +103,7 @@ pub mod build {
             "s" => format::duration_s(value),
             "B" => format::bytes(value),
             "B/s" => format!("{}/s", format::bytes(value)),
-            "%" => format::percent(value),
+            "%" => format!("{} %", format::percent(value)),
             "/s" => format::rate(value),
             _ => format::count(value),
         }

@@ -52,6 +52,10 @@ pub fn Failed(error: AppError) -> impl IntoView {
 
 /// `12 s ago`, with the moment on hover. The age is that at rendering: the server's clock, not the reader's.
 pub fn ago(at: Option<Timestamp>, age_seconds: Option<f64>) -> impl IntoView {
-    let text = age_seconds.map_or_else(|| "no figures yet".to_owned(), |age| format!("{} ago", format::duration_s(age.round())));
+    let text = match (age_seconds, at) {
+        (Some(age), _) => format!("{} ago", format::age_s(age)),
+        (None, Some(at)) => format!("at {} UTC", at.to_clock()),
+        (None, None) => "no figures yet".to_owned(),
+    };
     view! { <time class="age" datetime=at.map(|at| at.to_rfc3339()) title=at.map(|at| at.to_human())>{text}</time> }
 }

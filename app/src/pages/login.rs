@@ -20,9 +20,9 @@ pub fn Login() -> impl IntoView {
                 <h1>"Sign in to Holdfast"</h1>
                 {move || error().map(|error| view! { <p class="form-error" role="alert" id="form-error">{sentence(&error)}</p> })}
                 {move || signed_out().then(|| view! { <p class="form-done" role="status">"You are signed out."</p> })}
-                <label>"Name"<input name="name" autocomplete="username" required autofocus value=value("name") aria-describedby="form-error" /></label>
+                <label>"Name"<input name="name" autocomplete="username" required autofocus value=move || value("name") aria-describedby="form-error" /></label>
                 <label>"Password"<input name="password" type="password" autocomplete="current-password" required maxlength="256" /></label>
-                <input type="hidden" name="next" value=value("next") />
+                <input type="hidden" name="next" value=move || value("next") />
                 <button class="btn primary">"Sign in"</button>
                 <p class="muted">"No account yet? An administrator makes one, or "<code>"holdfast user add"</code>" on the host."</p>
             </form>
@@ -43,10 +43,10 @@ pub fn Setup() -> impl IntoView {
                 <Logo />
                 <h1>"Make the first administrator"</h1>
                 {move || error().map(|error| view! { <p class="form-error" role="alert">{sentence(&error)}</p> })}
-                <label>"Name"<input name="name" autocomplete="username" required autofocus value=value("name") /></label>
+                <label>"Name"<input name="name" autocomplete="username" required autofocus value=move || value("name") /></label>
                 <label>"Password"<input name="password" type="password" autocomplete="new-password" required minlength="10" maxlength="256" /></label>
                 <p class="muted">"At least 10 characters. A sentence is better than a riddle."</p>
-                <input type="hidden" name="token" value=value("token") />
+                <input type="hidden" name="token" value=move || value("token") />
                 <button class="btn primary">"Make it and sign in"</button>
             </form>
         </main>

@@ -61,7 +61,7 @@ fn Loaded(data: OverviewData) -> impl IntoView {
             <p class="banner critical c12" role="alert"><Icon name="warn" /><span><strong>{format!("{} {what} since {}. ", dashboard.cluster.name, since.to_human())}</strong>{reason}". Figures below are the last ones known; it is tried again by itself."</span></p>
         })}
         {(first && !matches!(dashboard.cluster.state, ClusterState::Unreachable { .. } | ClusterState::Refused { .. })).then(|| view! {
-            <p class="banner c12">{format!("Collecting: the first figures come within {}.", format::duration_s(dashboard.interval_seconds))}</p>
+            <p class="banner c12">{format!("Collecting: the first figures come within {}.", format::age_s(dashboard.interval_seconds))}</p>
         })}
         <HealthPanel health=dashboard.health.clone() history=spark("health_score") />
         <AttentionPanel items=dashboard.attention.clone() />
@@ -92,7 +92,7 @@ fn HealthPanel(health: Health, history: Vec<Option<f64>>) -> impl IntoView {
             </li>
         }
     });
-    let coverage = format::percent(health.coverage_percent);
+    let coverage = format!("{:.0} %", health.coverage_percent);
     let aside = view! { <span class="badge" title="Share of the rules that could be measured">{format!("coverage {coverage}")}</span> }.into_any();
     view! {
         <Panel title="Health" span="c6" note=format!("score version {}", health.version) aside=aside>
@@ -176,7 +176,7 @@ fn Tiles(dashboard: Dashboard, sparks: Vec<(String, Vec<Option<f64>>)>) -> impl 
     };
     let lag_known = dashboard.replication.first().and_then(|one| one.lag_bytes).map_or(standbys.clone(), |bytes| format!("{standbys}, {}", format::bytes(bytes as f64)));
     view! {
-        <Tile name="Connections" value=connections.map_or_else(none, |it| format!("{} /{}", it.used, it.usable)) detail=connections.map_or_else(String::new, |it| format!("{}, {in_transaction} idle in transaction", format::percent(it.utilization_percent)))
+        <Tile name="Connections" value=connections.map_or_else(none, |it| format!("{} /{}", it.used, it.usable)) detail=connections.map_or_else(String::new, |it| format!("{}, {in_transaction} idle in transaction", format!("{} %", format::percent(it.utilization_percent))))
             href="/database/activity" spark=spark("connections_used") breach=(utilization > 90.0).then_some("critical") />
         <Tile name="Transactions" value=dashboard.throughput.as_ref().map_or_else(none, |it| format!("{} /s", format::count(it.transactions_per_second))) detail=dashboard.throughput.as_ref().map_or_else(String::new, |it| format!("{} rolled back", format::rate(it.rollbacks_per_second)))
             href="/database/performance#queries" spark=spark("transactions_per_second") />
@@ -251,7 +251,7 @@ fn Collectors(collectors: Vec<CollectorStatus>) -> impl IntoView {
                 <th scope="row">{one.name.as_str()}</th>
                 <td><span class=format!("badge {class}")>{one.state.as_str().replace('_', " ")}</span></td>
                 <td class="n">{ago(one.collected_at, one.age_seconds)}</td>
-                <td class="n">{format::duration_s(one.interval_seconds)}</td>
+                <td class="n">{format::age_s(one.interval_seconds)}</td>
                 <td class="n">{one.duration_ms.map_or_else(|| "—".to_owned(), format::duration_ms)}</td>
                 <td class="reason">{reason}</td>
             </tr>

@@ -10,7 +10,7 @@ use crate::{
 };
 use domain::{
     format,
-    view::{Availability, QueriesPage, QueriesParams, QueryKind, QueryRow, QuerySort},
+    view::{Availability, QueriesPage, QueriesParams, QueryFlag, QueryKind, QueryRow, QuerySort},
 };
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_navigate, use_query_map};
@@ -202,7 +202,8 @@ fn dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
 
 fn query_row(row: &QueryRow, widest: f64, detail: &[(&'static str, String)]) -> impl IntoView + use<> {
     let href = address(&format!("/database/queries/{}", row.id), detail, None);
-    let flags = row.flags.iter().map(|flag| {
+    // Temporary files and cold reads have columns of their own.
+    let flags = row.flags.iter().filter(|flag| matches!(flag, QueryFlag::Slow | QueryFlag::New)).map(|flag| {
         let class = match flag.label() {
             "slow" => "badge warning",
             "new" => "badge accent",

@@ -27,6 +27,11 @@ pub fn duration_ms(ms: f64) -> String {
     format!("{sign}{text}")
 }
 
+/// How old something is, or how often it happens: whole seconds, `4 s`, `2 min 30 s`.
+pub fn age_s(seconds: f64) -> String {
+    if seconds < 60.0 { format!("{} s", seconds.round().max(0.0)) } else { duration_s(seconds.round()) }
+}
+
 /// [`duration_ms`] for seconds.
 pub fn duration_s(seconds: f64) -> String {
     duration_ms(seconds * 1_000.0)

@@ -39,7 +39,7 @@ const USERS: [(&str, Role); 3] = [("viewer", Role::Viewer), ("operator", Role::O
 
 /// Runs until a signal; then stops the clusters it started.
 pub async fn run(args: DemoArgs) -> Result<(), Failure> {
-    serve::log("warn,demo=info");
+    serve::log("warn,sqlx=error");
     if !(0.001..=100.0).contains(&args.scale) {
         return Err(Failure::usage(format!("--scale is {}; it must be from 0.001 to 100", args.scale)));
     }

@@ -38,7 +38,7 @@ pub fn log(default: &str) {
 
 /// Serves by the environment's configuration until SIGINT or SIGTERM, or until `stop`.
 pub async fn serve(stop: Option<CancellationToken>) -> Result<(), Failure> {
-    log("info,sqlx=warn");
+    log("info,sqlx=error");
     let config = Config::load()?;
     let listener = bind(&config).await?;
     let control = control(&config).await?;
