@@ -1,0 +1,178 @@
+//! Entities against tables: the same columns, and a row comes back as it went in.
+use sea_orm::{
+    ActiveModelTrait, ConnectionTrait as _, EntityTrait, IdenStatic as _, IntoActiveModel, Iterable as _, Statement,
+};
+use std::{collections::BTreeSet, fmt::Debug};
+use store::{Store, entity};
+
+on_both_databases!(entities_have_the_columns_of_their_tables, a_row_of_every_entity_comes_back_as_it_went_in);
+
+async fn compare<E: EntityTrait>(store: &Store) {
+    let table = E::default().table_name().to_owned();
+    let sql = if store.is_postgres() {
+        format!(
+            "SELECT column_name::text AS name FROM information_schema.columns WHERE table_schema = 'public' AND table_name = '{table}'"
+        )
+    } else {
+        format!("SELECT name FROM pragma_table_info('{table}')")
+    };
+    let rows = store.db().query_all_raw(Statement::from_string(store.db().get_database_backend(), sql)).await.unwrap();
+    let in_table = rows.iter().map(|row| row.try_get::<String>("", "name").unwrap()).collect::<BTreeSet<_>>();
+    let in_entity = E::Column::iter().map(|column| column.as_str().to_owned()).collect::<BTreeSet<_>>();
+    assert_eq!(in_table, in_entity, "{table}");
+}
+
+async fn entities_have_the_columns_of_their_tables(store: Store) {
+    compare::<entity::account::Entity>(&store).await;
+    compare::<entity::api_token::Entity>(&store).await;
+    compare::<entity::audit_log::Entity>(&store).await;
+    compare::<entity::event::Entity>(&store).await;
+    compare::<entity::login_throttle::Entity>(&store).await;
+    compare::<entity::metric_sample::Entity>(&store).await;
+    compare::<entity::metric_series::Entity>(&store).await;
+    compare::<entity::session::Entity>(&store).await;
+    compare::<entity::setup_link::Entity>(&store).await;
+    compare::<entity::statement_sample::Entity>(&store).await;
+    compare::<entity::statement_text::Entity>(&store).await;
+}
+
+async fn round_trip<E>(store: &Store, model: E::Model)
+where
+    E: EntityTrait,
+    E::Model: IntoActiveModel<E::ActiveModel> + Clone + PartialEq + Debug,
+    E::ActiveModel: ActiveModelTrait<Entity = E>,
+{
+    E::insert(model.clone().into_active_model()).exec_without_returning(store.db()).await.unwrap();
+    assert_eq!(E::find().all(store.db()).await.unwrap(), [model]);
+}
+
+/// The largest number of milliseconds, to see that no column is too narrow.
+const BIG: i64 = i64::MAX;
+
+async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
+    use entity::*;
+    let text = || "grün \u{1F418} 'quoted'".to_owned();
+    let long = || "x".repeat(100_000);
+    round_trip::<account::Entity>(
+        &store,
+        account::Model {
+            id: 7,
+            name: text(),
+            role: "admin".into(),
+            password_hash: "p".repeat(255),
+            disabled_at: Some(BIG),
+            created_at: 1,
+            password_changed_at: 2,
+            last_login_at: None,
+            session_epoch: BIG,
+        },
+    )
+    .await;
+    round_trip::<api_token::Entity>(
+        &store,
+        api_token::Model {
+            id: 7,
+            name: text(),
+            token_hash: "h".repeat(64),
+            prefix: "hf_abc".into(),
+            role: "viewer".into(),
+            created_by: text(),
+            created_at: 1,
+            expires_at: Some(BIG),
+            last_used_at: Some(0),
+            last_used_address: Some("::1".into()),
+            revoked_at: None,
+        },
+    )
+    .await;
+    round_trip::<audit_log::Entity>(
+        &store,
+        audit_log::Model {
+            seq: BIG,
+            at: -1,
+            actor_kind: "user".into(),
+            actor_id: text(),
+            source: "page".into(),
+            address: None,
+            action: "session.sign_in".into(),
+            object_kind: "session".into(),
+            object_id: String::new(),
+            outcome: "ok".into(),
+            before: None,
+            after: Some(long()),
+            request_id: Some(text()),
+            prev_hash: "0".repeat(64),
+            hash: "f".repeat(64),
+        },
+    )
+    .await;
+    round_trip::<event::Entity>(
+        &store,
+        event::Model { id: 7, cluster_id: "main".into(), at: BIG, kind: "down".into(), title: text() },
+    )
+    .await;
+    round_trip::<login_throttle::Entity>(
+        &store,
+        login_throttle::Model { subject: text(), failures: BIG, last_failure_at: 1, blocked_until: BIG },
+    )
+    .await;
+    round_trip::<metric_series::Entity>(
+        &store,
+        metric_series::Model { id: BIG, cluster_id: "main".into(), metric: "health_score".into(), label: text() },
+    )
+    .await;
+    round_trip::<metric_sample::Entity>(&store, metric_sample::Model { series_id: BIG, at: BIG, value: 0.1 + 0.2 })
+        .await;
+    round_trip::<session::Entity>(
+        &store,
+        session::Model {
+            id_hash: "a".repeat(64),
+            account_id: Some(BIG),
+            data: long(),
+            created_at: 1,
+            expires_at: 2,
+            absolute_expires_at: BIG,
+        },
+    )
+    .await;
+    round_trip::<setup_link::Entity>(
+        &store,
+        setup_link::Model { token_hash: "b".repeat(64), created_at: 1, expires_at: BIG, used_at: Some(2) },
+    )
+    .await;
+    round_trip::<statement_text::Entity>(
+        &store,
+        statement_text::Model {
+            id: 7,
+            cluster_id: "main".into(),
+            dbid: u32::MAX.into(),
+            userid: u32::MAX.into(),
+            queryid: i64::MIN,
+            toplevel: false,
+            database_name: text(),
+            user_name: text(),
+            query: long(),
+            first_seen_at: 1,
+            last_seen_at: BIG,
+        },
+    )
+    .await;
+    round_trip::<statement_sample::Entity>(
+        &store,
+        statement_sample::Model {
+            statement_id: BIG,
+            at: BIG,
+            interval_ms: 60_000,
+            calls: BIG,
+            total_ms: 1e300,
+            m2: f64::MIN_POSITIVE,
+            max_ms: 1.5,
+            row_count: BIG,
+            shared_blks_hit: BIG,
+            shared_blks_read: BIG,
+            temp_blks_written: BIG,
+            wal_bytes: BIG,
+        },
+    )
+    .await;
+}
