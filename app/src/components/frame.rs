@@ -146,7 +146,7 @@ fn ClusterPicker(data: FrameData) -> impl IntoView {
     });
     view! {
         <details class="menu" prop:open=move || open.get()>
-            <summary class="picker" aria-label="Cluster" on:click=move |event| { event.prevent_default(); open.update(|open| *open = !*open); }><ClusterLine cluster=here /></summary>
+            <summary class="picker" on:click=move |event| { event.prevent_default(); open.update(|open| *open = !*open); }><span class="sr">"Cluster "</span><ClusterLine cluster=here /></summary>
             <ul>{lines.collect_view()}</ul>
         </details>
     }
@@ -163,7 +163,7 @@ fn RangePicker() -> impl IntoView {
         let value = (range != Range::default()).then(|| range.to_string());
         let address = scope::with_param("range", value);
         let current = move || (scope.range.get() == range).then_some("true");
-        view! { <a href=move || format!("{}{}", address.get(), hash.get()) aria-current=current aria-label=range.phrase()>{range.label()}</a> }
+        view! { <a href=move || format!("{}{}", address.get(), hash.get()) aria-current=current title=range.phrase()>{range.label()}</a> }
     });
     view! { <nav class="seg range" aria-label="Time range">{ranges.collect_view()}</nav> }
 }
@@ -197,7 +197,7 @@ fn AccountMenu(data: FrameData) -> impl IntoView {
     let initial = data.me.name.chars().take(2).collect::<String>().to_uppercase();
     view! {
         <details class="menu right">
-            <summary class="avatar" aria-label="Account">{initial}</summary>
+            <summary class="avatar" title="Account">{initial}<span class="sr">", account"</span></summary>
             <ul>
                 <li class="who"><strong>{data.me.name.clone()}</strong><span class="role">{data.me.role.to_string()}</span></li>
                 <li><a href="/account"><Icon name="account" />"Account"</a></li>

@@ -88,7 +88,7 @@ fn HealthPanel(health: Health, history: Vec<Option<f64>>) -> impl IntoView {
             <li class="line">
                 <span class=format!("points {}", if line.points >= 15 { "critical" } else { "warning" })>{format!("−{}", line.points)}</span>
                 <span>{line.title.clone()}<small>{format!("{}, threshold {}, since {}", line.measured, line.threshold, line.since.to_clock())}</small></span>
-                <a class="muted" href=move || scope.link(&page) aria-label=format!("{}: look there", line.title)>{line.component.as_str()}" ›"</a>
+                <a class="muted" href=move || scope.link(&page)>{line.component.as_str()}" ›"<span class="sr">{format!(": {}", line.title)}</span></a>
             </li>
         }
     });
@@ -124,7 +124,7 @@ fn AttentionPanel(items: Vec<Attention>) -> impl IntoView {
         };
         let scope = Scope::get();
         let page = item.page.clone();
-        let place = (!page.is_empty()).then(|| view! { <a class="muted" href=move || scope.link(&page) aria-label=format!("{}: look there", item.title)>"open ›"</a> });
+        let place = (!page.is_empty()).then(|| view! { <a class="muted" href=move || scope.link(&page)>"open ›"<span class="sr">{format!(": {}", item.title)}</span></a> });
         let fix = item.sql.clone().map(|sql| view! { <div class="code-block"><pre tabindex="0"><code>{highlighted(&sql)}</code></pre><CopyButton text=sql.clone() /></div> });
         let detail = (!item.detail.is_empty()).then(|| item.detail.clone());
         if fix.is_some() || detail.is_some() {

@@ -105,7 +105,7 @@ fn Toolbar(page: QueriesPage, params: QueriesParams) -> impl IntoView {
             .chain(choices.into_iter().map(|one| (one.clone(), with(&params, Some(one.clone())), chosen.as_deref() == Some(one.as_str()))))
             .map(|(label, params, on)| view! { <li><a href=link(&params) aria-current=on.then_some("true")>{label}</a></li> })
             .collect_view();
-        view! { <details class="menu"><summary class="chip" aria-label=name>{label}</summary><ul>{lines}</ul></details> }
+        view! { <details class="menu"><summary class="chip"><span class="sr">{format!("{name}: ")}</span>{label}</summary><ul>{lines}</ul></details> }
     };
     let database = pick("Database", "all databases", params.database.clone(), page.databases.clone(), |params, database| QueriesParams { database, cursor: None, ..params.clone() });
     let user = pick("Role", "all roles", params.user.clone(), page.users.clone(), |params, user| QueriesParams { user, cursor: None, ..params.clone() });

@@ -23,7 +23,7 @@ pub struct Install {
 impl Install {
     /// One for each major version found, the newest first. `HOLDFAST_PG_BIN` (folders separated by `:`) goes first,
     /// then `PATH`, Debian's and Red Hat's folders, and the packages of PyPI and npm unpacked in the tool folder
-    /// (`HOLDFAST_TOOLS`). An install without `pg_basebackup` is taken only when there is no complete one.
+    /// (`HOLDFAST_TOOLS`); `HOLDFAST_PG_ONLY` replaces all of these. An install without `pg_basebackup` is taken only when there is no complete one.
     pub fn discover() -> Vec<Self> {
         let mut found = BTreeMap::<u32, Self>::new();
         for bin_dir in candidates() {
@@ -86,6 +86,10 @@ impl Install {
 
 fn candidates() -> Vec<PathBuf> {
     let mut folders = Vec::new();
+    // For those who must not get any other, and for the tests.
+    if let Some(only) = std::env::var_os("HOLDFAST_PG_ONLY") {
+        return std::env::split_paths(&only).collect();
+    }
     for variable in ["HOLDFAST_PG_BIN", "PATH"] {
         if let Some(value) = std::env::var_os(variable) {
             folders.extend(std::env::split_paths(&value));

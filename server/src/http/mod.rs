@@ -9,11 +9,19 @@ mod health;
 mod metrics;
 mod pages;
 pub mod problem;
+#[cfg(test)]
+mod routes_test;
 
 pub use actor::Asking;
 
 use auth::StoreSessions;
-use axum::{Router, extract::FromRef, middleware, routing};
+use axum::{
+    Router,
+    extract::FromRef,
+    middleware,
+    response::{IntoResponse as _, Redirect},
+    routing::{self, MethodRouter},
+};
 use control::ControlPlane;
 use leptos::config::LeptosOptions;
 use std::{sync::Arc, time::Duration};
@@ -53,33 +61,60 @@ impl FromRef<App> for LeptosOptions {
     }
 }
 
+/// Where a route stands among the layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Behind the question who asks.
+    Known,
+    /// For anybody, without a session being looked up.
+    Open,
+    /// As `Known`, and without a time limit.
+    Stream,
+}
+
+/// A route that is neither a page, nor a server function, nor part of the documented API.
+struct Plain {
+    method: &'static str,
+    path: &'static str,
+    place: Place,
+    handler: MethodRouter<App>,
+}
+
+/// All of them. The test of all routes reads this list too: a route that is not in it is not served.
+fn plain() -> Vec<Plain> {
+    let get = |path, place, handler| Plain { method: "GET", path, place, handler };
+    let post = |path, handler| Plain { method: "POST", path, place: Place::Known, handler };
+    vec![
+        get("/", Place::Known, routing::get(|| async { Redirect::to("/database") })),
+        post("/login", routing::post(forms::sign_in)),
+        post("/logout", routing::post(forms::sign_out)),
+        post("/setup", routing::post(forms::set_up)),
+        post("/account/password", routing::post(forms::change_password)),
+        post("/theme", routing::post(forms::theme)),
+        get("/api/docs", Place::Known, routing::get(crate::api::docs)),
+        get("/api/openapi.json", Place::Known, routing::get(crate::api::openapi)),
+        get("/metrics", Place::Known, routing::get(metrics::metrics)),
+        get("/api/database/stream", Place::Stream, routing::get(events::stream)),
+        get("/healthz", Place::Open, routing::get(health::healthz)),
+        get("/readyz", Place::Open, routing::get(health::readyz)),
+        get("/favicon.ico", Place::Open, routing::get(assets::favicon)),
+        get("/assets/{*path}", Place::Open, routing::get(assets::serve)),
+    ]
+}
+
 /// Everything that is served. Layers, outermost first: request id, panics, security headers, size and time limits,
 /// cross-site requests, session, who asks.
 pub fn router(app: App) -> Router {
     let (api, _) = crate::openapi::api();
     let sessions = sessions(&app);
-    let timed = Router::new()
-        .merge(Router::from(api))
-        .merge(pages::router(&app))
-        .route("/login", routing::post(forms::sign_in))
-        .route("/logout", routing::post(forms::sign_out))
-        .route("/setup", routing::post(forms::set_up))
-        .route("/account/password", routing::post(forms::change_password))
-        .route("/theme", routing::post(forms::theme))
-        .route("/api/docs", routing::get(crate::api::docs))
-        .route("/api/openapi.json", routing::get(crate::api::openapi))
-        .route("/metrics", routing::get(metrics::metrics))
-        .layer(middleware::from_fn(time_limit));
-    let known = timed
-        .route("/api/database/stream", routing::get(events::stream))
-        .layer(middleware::from_fn_with_state(app.clone(), actor::identify))
-        .layer(sessions);
+    let [known, open, streams] = [Place::Known, Place::Open, Place::Stream].map(|place| {
+        plain().into_iter().filter(|route| route.place == place).fold(Router::new(), |router, route| router.route(route.path, route.handler))
+    });
+    let timed = Router::new().merge(Router::from(api)).merge(pages::router(&app)).merge(known).layer(middleware::from_fn(time_limit));
+    let known = timed.merge(streams).layer(middleware::from_fn_with_state(app.clone(), actor::identify)).layer(sessions);
     Router::new()
         .merge(known)
-        .route("/healthz", routing::get(health::healthz))
-        .route("/readyz", routing::get(health::readyz))
-        .route("/favicon.ico", routing::get(assets::favicon))
-        .route("/assets/{*path}", routing::get(assets::serve))
+        .merge(open)
         .layer(CsrfLayer::new())
         .layer(RequestBodyLimitLayer::new(BODY_LIMIT_BYTES))
         .layer(CompressionLayer::new())
@@ -106,5 +141,3 @@ async fn time_limit(request: axum::extract::Request, next: middleware::Next) -> 
         Err(_) => problem::Problem::of(domain::ErrorKind::Unavailable, "the answer took too long; try again, and look into the log when it happens again").into_response(),
     }
 }
-
-use axum::response::IntoResponse as _;

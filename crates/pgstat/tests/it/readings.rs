@@ -1,0 +1,106 @@
+//! Every reading, on every PostgreSQL found.
+use crate::cluster;
+use domain::reading::{ExtensionState, ServerRole};
+use pgstat::{Cluster, PgstatError};
+use test_support::{private_cluster_of, versions};
+
+async fn every_reading(cluster: &Cluster) {
+    let server = cluster.server().await.unwrap();
+    assert!(server.has_pg_monitor && server.used_connections >= 1 && server.usable_connections > 0, "{server:?}");
+    assert!(server.system_identifier.is_some() && server.timeline.is_some(), "{server:?}");
+    assert!(matches!(server.statements_extension, ExtensionState::Installed { .. }), "{server:?}");
+    let databases = cluster.database(true).await.unwrap();
+    assert!(databases.rows.iter().any(|row| row.name == "postgres" && row.bytes.is_some()), "{databases:?}");
+    let activity = cluster.activity().await.unwrap();
+    assert_eq!(activity.hidden, 0, "a statement is hidden");
+    assert!(activity.rows.iter().any(|row| row.backend_type == "checkpointer"));
+    assert!(!cluster.locks().await.unwrap().granted.is_empty());
+    cluster.replication().await.unwrap();
+    let wal = cluster.wal().await.unwrap();
+    assert!(wal.lsn.is_some() && wal.wal.is_some() && wal.checkpoints.is_some(), "{wal:?}");
+    let statements = cluster.statements().await.unwrap();
+    assert!(!statements.rows.is_empty() && statements.hidden == 0 && statements.dealloc.is_some());
+    let keys = statements.rows.iter().map(|row| row.key).collect::<Vec<_>>();
+    let texts = cluster.statement_texts(&keys).await.unwrap();
+    assert!(texts.iter().any(|text| text.query.contains("CREATE TABLE parent")), "{texts:?}");
+    let tables = cluster.tables().await.unwrap();
+    assert!(tables.skipped.is_empty() && tables.rows.iter().any(|row| row.name == "child"), "{tables:?}");
+    let indexes = cluster.indexes().await.unwrap();
+    assert!(
+        indexes.skipped.is_empty() && indexes.rows.iter().any(|row| row.name == "parent_pkey" && row.primary),
+        "{indexes:?}"
+    );
+    assert!(indexes.foreign_keys.iter().any(|key| key.table == "child" && !key.indexed), "{indexes:?}");
+    assert!(cluster.settings().await.unwrap().rows.iter().any(|row| row.name == "shared_preload_libraries"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_reading_works_as_superuser_and_with_pg_monitor_alone_on_primary_and_standby() {
+    for install in versions() {
+        let primary = private_cluster_of(install, &[]).await;
+        primary.execute("postgres", "CREATE EXTENSION pg_stat_statements").await;
+        primary.execute("postgres", "CREATE TABLE parent (id int PRIMARY KEY)").await;
+        primary.execute("postgres", "CREATE TABLE child (parent int REFERENCES parent)").await;
+        primary.execute("postgres", "CREATE ROLE watcher LOGIN PASSWORD 'w'; GRANT pg_monitor TO watcher").await;
+        every_reading(&cluster(&primary.server.url("postgres"))).await;
+        let watcher = cluster(&primary.server.url_as("watcher", "w", "postgres"));
+        every_reading(&watcher).await;
+
+        let standby = primary.standby("replica1").await;
+        let there = cluster(&standby.url_as("watcher", "w", "postgres"));
+        let server = there.server().await.unwrap();
+        assert_eq!(server.role, ServerRole::Standby);
+        let replication = there.replication().await.unwrap();
+        assert!(replication.standby.is_some_and(|state| state.replay_lsn.is_some()));
+        there.activity().await.unwrap();
+        there.locks().await.unwrap();
+        there.database(true).await.unwrap();
+        there.indexes().await.unwrap();
+        there.tables().await.unwrap();
+        there.statements().await.unwrap();
+        assert!(there.wal().await.unwrap().lsn.is_some());
+        let seen = watcher.replication().await.unwrap();
+        assert_eq!(seen.senders.iter().map(|sender| sender.name.as_str()).collect::<Vec<_>>(), ["replica1"]);
+        assert!(seen.slots.iter().any(|slot| slot.name == "replica1" && slot.active), "{seen:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_pg_stat_statements_only_statements_fail_and_the_cure_is_told() {
+    let database = test_support::database().await;
+    let cluster = cluster(&database.url);
+    let error = cluster.statements().await.unwrap_err();
+    let PgstatError::Unsupported { reason, cure } = &error else { panic!("{error}") };
+    assert!(reason.contains(&database.name), "{reason}");
+    assert_eq!(cure.as_deref(), Some("CREATE EXTENSION pg_stat_statements;"));
+    assert!(!error.is_connection());
+    cluster.activity().await.unwrap();
+    test_support::cluster().await.execute(&database.name, cure.as_deref().unwrap()).await;
+    cluster.server().await.unwrap();
+    cluster.statements().await.unwrap();
+}
+
+#[test]
+fn every_statement_of_the_catalogue_is_marked_and_reads_only() {
+    let source = include_str!("../../src/sql.rs").replace("\\\n", " ");
+    let mut marked = 0;
+    for part in source.split("/* holdfast:").skip(1) {
+        let (name, rest) = part.split_once("*/").unwrap();
+        let words = rest.split_whitespace().next().unwrap();
+        assert!(matches!(words, "SELECT" | "WITH"), "{name}: {words}");
+        marked += 1;
+    }
+    assert!(marked >= 20, "{marked}");
+    for word in [
+        "\"SELECT ",
+        "\"WITH ",
+        "\"INSERT ",
+        "\"UPDATE ",
+        "\"DELETE ",
+        "\"TRUNCATE ",
+        "pg_stat_statements_reset",
+        "pg_stat_reset",
+    ] {
+        assert!(!source.contains(word), "{word}");
+    }
+}

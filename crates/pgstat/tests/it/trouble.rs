@@ -1,0 +1,73 @@
+//! Wrong passwords, silent peers, locks.
+use crate::{LIMITS, cluster};
+use pgstat::PgstatError;
+use std::time::{Duration, Instant};
+use test_support::{ChaosProxy, Weather, database};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_refused_with_the_role_and_without_the_password() {
+    let server = &test_support::cluster().await.server;
+    let error = cluster(&server.url_as("postgres", "wr0ng", "postgres")).server().await.unwrap_err();
+    assert!(matches!(&error, PgstatError::Refused { role, .. } if role == "postgres"), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("wr0ng"));
+    let error = cluster(&server.url("no_such_database")).server().await.unwrap_err();
+    assert!(matches!(&error, PgstatError::Refused { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_is_unreachable_at_once() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = cluster(&format!("postgres://postgres:secret@127.0.0.1:{port}/postgres")).server().await.unwrap_err();
+    assert!(matches!(&error, PgstatError::Unreachable { host, .. } if host.ends_with(&port.to_string())), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_black_hole_ends_within_the_deadline_and_the_same_cluster_reads_again_after_it() {
+    let database = database().await;
+    let proxy = ChaosProxy::start(test_support::cluster().await.server.port()).await;
+    let cluster = cluster(&format!("postgres://postgres:secret@127.0.0.1:{}/{}", proxy.port(), database.name));
+    cluster.server().await.unwrap();
+    proxy.set(Weather::BlackHole);
+    for _ in 0..3 {
+        let began = Instant::now();
+        let error = cluster.activity().await.unwrap_err();
+        assert!(matches!(&error, PgstatError::Unreachable { .. }), "{error:?}");
+        assert!(began.elapsed() < LIMITS.deadline + Duration::from_secs(1), "{:?}", began.elapsed());
+    }
+    proxy.set(Weather::Fair);
+    cluster.activity().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_holder_of_an_exclusive_lock_stalls_no_collector() {
+    use sqlx::{Connection as _, Executor as _};
+    let database = database().await;
+    let mut holder = sqlx::PgConnection::connect(&database.url).await.unwrap();
+    holder
+        .execute(
+            "CREATE TABLE held (id int PRIMARY KEY, other int REFERENCES held); CREATE TABLE free (id int PRIMARY KEY)",
+        )
+        .await
+        .unwrap();
+    holder.execute("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let cluster = cluster(&database.url);
+    let began = Instant::now();
+    let indexes = cluster.indexes().await.unwrap();
+    let mine = indexes
+        .rows
+        .iter()
+        .filter(|row| row.database == database.name)
+        .map(|row| row.name.as_str())
+        .collect::<Vec<_>>();
+    assert!(
+        mine.contains(&"free_pkey") && !indexes.skipped.iter().any(|(name, _)| *name == database.name),
+        "{mine:?} {:?}",
+        indexes.skipped
+    );
+    let tables = cluster.tables().await.unwrap();
+    assert!(tables.rows.iter().any(|row| row.database == database.name && row.name == "free"), "{:?}", tables.skipped);
+    cluster.database(true).await.unwrap();
+    cluster.locks().await.unwrap();
+    cluster.activity().await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}

@@ -1,0 +1,274 @@
+//! Every route asked by everybody: {anonymous, viewer, operator, admin, a viewer's token}. A route without a row here
+//! fails the test, and so does a row without a route.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::{App, plain, router};
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use control::{Actor, ClusterConfig, Clusters, ControlPlane};
+use domain::Role;
+use std::{collections::BTreeSet, time::Duration};
+use store::Store;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+/// Method, route, what is sent, and the status for anonymous, viewer, operator, admin, viewer's token.
+type Row = (&'static str, &'static str, &'static str, [u16; 5]);
+
+const READ: [u16; 5] = [401, 200, 200, 200, 200];
+const ADMIN: [u16; 5] = [401, 403, 403, 200, 403];
+const PAGE: [u16; 5] = [303, 200, 200, 200, 200];
+const ANYBODY: [u16; 5] = [200; 5];
+
+const ROWS: &[Row] = &[
+    ("GET", "/api/database/dashboard", "", READ),
+    ("GET", "/api/database/stream", "", READ),
+    ("GET", "/api/v1/clusters", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/queries", "", READ),
+    // There is no statement yet.
+    ("GET", "/api/v1/clusters/{cluster}/queries/{id}", "", [401, 404, 404, 404, 404]),
+    ("GET", "/api/v1/clusters/{cluster}/queries/{id}/history", "", [401, 404, 404, 404, 404]),
+    ("GET", "/api/v1/clusters/{cluster}/indexes", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/activity", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/history/{metric}", "", READ),
+    ("GET", "/api/v1/me", "", READ),
+    ("GET", "/api/v1/users", "", ADMIN),
+    // The name is taken: an admin gets as far as that.
+    ("POST", "/api/v1/users", r#"{"name":"viewer","role":"viewer","password":"a long password"}"#, [401, 403, 403, 409, 403]),
+    ("PATCH", "/api/v1/users/{name}", r#"{"disabled":false}"#, [401, 403, 403, 404, 403]),
+    ("GET", "/api/v1/tokens", "", ADMIN),
+    ("POST", "/api/v1/tokens", r#"{"name":"ci","role":"viewer","expires_in_days":1}"#, [401, 403, 403, 201, 403]),
+    ("DELETE", "/api/v1/tokens/{id}", "", [401, 403, 403, 404, 403]),
+    ("GET", "/api/v1/audit", "", ADMIN),
+    ("GET", "/api/v1/audit/verify", "", ADMIN),
+    ("GET", "/api/v1/audit/export", "", ADMIN),
+    ("GET", "/api/docs", "", READ),
+    ("GET", "/api/openapi.json", "", READ),
+    // Not bound to the loopback here.
+    ("GET", "/metrics", "", READ),
+    ("GET", "/healthz", "", ANYBODY),
+    ("GET", "/readyz", "", ANYBODY),
+    ("GET", "/favicon.ico", "", [404; 5]),
+    ("GET", "/assets/{*path}", "", [404; 5]),
+    ("GET", "/", "", [303; 5]),
+    ("GET", "/login", "", ANYBODY),
+    ("GET", "/setup", "", ANYBODY),
+    ("GET", "/database", "", PAGE),
+    ("GET", "/database/performance", "", PAGE),
+    ("GET", "/database/queries/:id", "", [303, 404, 404, 404, 404]),
+    ("GET", "/database/activity", "", PAGE),
+    ("GET", "/account", "", PAGE),
+    ("GET", "/fn/frame", "", READ),
+    ("GET", "/fn/overview", "range=1h", READ),
+    ("GET", "/fn/queries", "search=", READ),
+    ("GET", "/fn/query", "id=1.2.3&range=1h", [401, 404, 404, 404, 404]),
+    ("GET", "/fn/indexes", "", READ),
+    ("GET", "/fn/activity", "range=1h", READ),
+    ("POST", "/login", "name=viewer&password=wrong", [303; 5]),
+    ("POST", "/setup", "token=wrong&name=mallory&password=a+long+password", [303; 5]),
+    ("POST", "/theme", "theme=dark", [303; 5]),
+    ("POST", "/account/password", "current=wrong&password=another+password", [303, 303, 303, 303, 403]),
+    // Last: it ends the sessions.
+    ("POST", "/logout", "", [303; 5]),
+];
+
+const PASSWORD: &str = "correct horse battery";
+
+struct Site {
+    router: Router,
+    control: ControlPlane,
+    _directory: tempfile::TempDir,
+}
+
+async fn site() -> Site {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::connect(&format!("sqlite://{}", directory.path().join("store.db").display())).await.unwrap();
+    store.migrate().await.unwrap();
+    let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+    let clusters = Clusters::new(vec![config], |config| monitor::first_snapshot(config, Duration::from_secs(30)));
+    let control = ControlPlane::new(store, clusters, 1_000.0).await.unwrap();
+    for role in Role::ALL {
+        control.user_add(&Actor::cli(), role.as_str(), role, PASSWORD).await.unwrap();
+    }
+    let router = router(App::new(control.clone(), false, false, CancellationToken::new()));
+    Site { router, control, _directory: directory }
+}
+
+async fn ask(site: &Site, request: Request<Body>) -> axum::response::Response {
+    tokio::time::timeout(Duration::from_secs(20), site.router.clone().oneshot(request)).await.expect("an answer").unwrap()
+}
+
+async fn sign_in(site: &Site, name: &str) -> String {
+    let request = Request::post("/login").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(Body::from(format!("name={name}&password={}", PASSWORD.replace(' ', "+")))).unwrap();
+    let response = ask(site, request).await;
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    assert_eq!(response.headers()[header::LOCATION], "/database");
+    response.headers()[header::SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned()
+}
+
+/// A route's address with something in each of its places.
+fn address(method: &str, route: &str, sent: &str) -> String {
+    let path = route
+        .replace("{cluster}", "main")
+        .replace("{metric}", "active_sessions")
+        .replace("{id}", if route.contains("tokens") { "999" } else { "1.2.3" })
+        .replace(":id", "1.2.3")
+        .replace("{name}", "nobody")
+        .replace("{*path}", "0/nothing.js");
+    if method == "GET" && !sent.is_empty() { format!("{path}?{sent}") } else { path }
+}
+
+fn served() -> BTreeSet<(String, String)> {
+    let mut routes = BTreeSet::new();
+    let document = serde_json::to_value(crate::openapi::api().1).unwrap();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            routes.insert((method.to_uppercase(), path.clone()));
+        }
+    }
+    for route in plain() {
+        routes.insert((route.method.to_owned(), route.path.to_owned()));
+    }
+    for route in leptos_axum::generate_route_list(app::App) {
+        routes.insert(("GET".to_owned(), route.path().to_owned()));
+    }
+    for (path, method) in leptos::server_fn::axum::server_fn_paths() {
+        routes.insert((method.to_string(), path.to_owned()));
+    }
+    routes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_answers_everybody_as_the_matrix_says() {
+    let site = site().await;
+    let cookies = [sign_in(&site, "viewer").await, sign_in(&site, "operator").await, sign_in(&site, "admin").await];
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+
+    let rows = ROWS.iter().map(|row| (row.0.to_owned(), row.1.to_owned())).collect::<BTreeSet<_>>();
+    assert_eq!(served().difference(&rows).collect::<Vec<_>>(), Vec::<&(String, String)>::new(), "routes without a row");
+    assert_eq!(rows.difference(&served()).collect::<Vec<_>>(), Vec::<&(String, String)>::new(), "rows without a route");
+
+    let mut wrong = Vec::new();
+    for (method, route, sent, expected) in ROWS {
+        for (who, status) in ["anonymous", "viewer", "operator", "admin", "token"].into_iter().zip(expected) {
+            let mut request = Request::builder().method(*method).uri(address(method, route, sent));
+            request = match who {
+                "anonymous" => request,
+                "token" => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+                role => request.header(header::COOKIE, &cookies[Role::ALL.iter().position(|one| one.as_str() == role).unwrap()]),
+            };
+            let kind = if sent.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
+            let body = if *method == "GET" { Body::empty() } else { Body::from(*sent) };
+            let response = ask(&site, request.header(header::CONTENT_TYPE, kind).body(body).unwrap()).await;
+            if response.status().as_u16() != *status {
+                wrong.push(format!("{method} {route} as {who}: {} instead of {status}", response.status().as_u16()));
+            }
+            let headers = response.headers();
+            assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{method} {route}");
+            let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe-eval'; s") && !policy.contains("script-src 'unsafe-inline'"), "{method} {route}: {policy}");
+            if route.starts_with("/api/") && response.status().as_u16() >= 400 {
+                assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json", "{method} {route}");
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+
+    // Every refusal left its row, and the chain holds.
+    let filter = store::AuditFilter { outcome: Some("refused".to_owned()), ..store::AuditFilter::default() };
+    let refused = site.control.audit_list(&Actor::cli(), filter, None, 500).await.unwrap();
+    let count = |action: &str| refused.rows.iter().filter(|row| row.action == action).count();
+    for action in ["users_list", "user_add", "tokens_list", "token_create", "token_revoke", "audit_list", "audit_verify", "audit_export"] {
+        assert_eq!(count(action), 3, "{action} was refused to viewer, operator and token");
+    }
+    assert!(count("session_sign_in") >= 1 && count("setup_complete") == 5);
+    assert_eq!(site.control.audit_verify(&Actor::cli()).await.unwrap().broken, None);
+}
+
+async fn body(response: axum::response::Response) -> serde_json::Value {
+    serde_json::from_slice(&axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_input_is_answered_by_name_with_what_is_allowed() {
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "admin", Role::Admin, None).await.unwrap();
+    let cases = [
+        ("GET", "/api/v1/clusters/main/queries?sort=speed", "", 400, "sort"),
+        ("GET", "/api/v1/clusters/main/queries?limit=0", "", 400, "limit"),
+        ("GET", "/api/v1/clusters/main/queries?colour=red", "", 400, "colour"),
+        ("GET", "/api/v1/clusters/main/queries?cursor=x", "", 400, "cursor"),
+        ("GET", "/api/v1/clusters/main/queries?format=xml", "", 400, "format"),
+        ("GET", "/api/v1/clusters/main/history/speed", "", 400, "metric"),
+        ("GET", "/api/v1/clusters/main/history/active_sessions?range=1y", "", 400, "range"),
+        ("GET", "/api/database/dashboard?clutser=main", "", 400, "clutser"),
+        ("POST", "/api/v1/users", r#"{"name":"x","role":"root","password":"a long password"}"#, 400, "role"),
+        ("POST", "/api/v1/users", r#"{"name":"x","role":"viewer","password":"short"}"#, 400, "password"),
+        ("POST", "/api/v1/users", r#"{"name":"x","role":"viewer","password":"a long password","email":"x"}"#, 400, "email"),
+        ("POST", "/api/v1/users", r#"{"role":"viewer","password":"a long password"}"#, 400, "name"),
+        ("POST", "/api/v1/tokens", r#"{"name":"x","role":"viewer","expires_in_days":0}"#, 400, "expires_in_days"),
+    ];
+    for (method, uri, sent, status, field) in cases {
+        let request = Request::builder().method(method).uri(uri).header(header::AUTHORIZATION, format!("Bearer {token}")).header(header::CONTENT_TYPE, "application/json").body(Body::from(sent)).unwrap();
+        let response = ask(&site, request).await;
+        assert_eq!(response.status().as_u16(), status, "{method} {uri} {sent}");
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        let problem = body(response).await;
+        assert_eq!((problem["type"].as_str(), problem["instance"].as_str()), (Some("invalid"), Some(id.as_str())), "{problem}");
+        assert_eq!(problem["errors"][0]["field"].as_str(), Some(field), "{method} {uri} {sent}: {problem}");
+    }
+    let big = Request::post("/api/v1/users").header(header::AUTHORIZATION, format!("Bearer {token}")).header(header::CONTENT_TYPE, "application/json").body(Body::from(vec![b' '; 2 << 20])).unwrap();
+    assert_eq!(ask(&site, big).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_administrator_stays_and_a_changed_role_ends_sessions() {
+    let site = site().await;
+    let cookie = sign_in(&site, "operator").await;
+    let me = |cookie: String| Request::get("/api/v1/me").header(header::COOKIE, cookie).body(Body::empty()).unwrap();
+    assert_eq!(body(ask(&site, me(cookie.clone())).await).await["role"], "operator");
+    site.control.user_role_set(&Actor::cli(), "operator", Role::Viewer).await.unwrap();
+    assert_eq!(ask(&site, me(cookie)).await.status(), StatusCode::UNAUTHORIZED);
+    assert!(site.control.user_role_set(&Actor::cli(), "admin", Role::Viewer).await.is_err());
+    assert!(site.control.user_disable(&Actor::cli(), "admin", true).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_is_slowed_down_and_said_so() {
+    let site = site().await;
+    let attempt = || Request::post("/login").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(Body::from("name=admin&password=guess")).unwrap();
+    let mut last = String::new();
+    for _ in 0..6 {
+        last = ask(&site, attempt()).await.headers()[header::LOCATION].to_str().unwrap().to_owned();
+    }
+    assert!(last.contains("too+many+failed+attempts"), "{last}");
+    // Nor does the right password help now.
+    let right = Request::post("/login").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(Body::from(format!("name=admin&password={}", PASSWORD.replace(' ', "+")))).unwrap();
+    assert!(ask(&site, right).await.headers()[header::LOCATION].to_str().unwrap().contains("error="));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_of_another_site_is_refused_with_a_session_and_taken_with_a_token() {
+    let site = site().await;
+    let cookie = sign_in(&site, "admin").await;
+    let sent = r#"{"name":"eve","role":"admin","password":"a long password"}"#;
+    let foreign = || Request::post("/api/v1/users").header(header::CONTENT_TYPE, "application/json").header(header::HOST, "holdfast.example").header(header::ORIGIN, "https://evil.example");
+    let response = ask(&site, foreign().header(header::COOKIE, cookie).header("sec-fetch-site", "cross-site").body(Body::from(sent)).unwrap()).await;
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    let unchanged = site.control.users_list(&Actor::cli()).await.unwrap();
+    assert!(!unchanged.iter().any(|account| account.name == "eve"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_dashboard_is_not_sent_again() {
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    let get = || Request::get("/api/database/dashboard").header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let first = ask(&site, get().body(Body::empty()).unwrap()).await;
+    let tag = first.headers()[header::ETAG].clone();
+    let second = ask(&site, get().header(header::IF_NONE_MATCH, tag).body(Body::empty()).unwrap()).await;
+    assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
+}
