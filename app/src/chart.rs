@@ -76,7 +76,9 @@ pub mod build {
             option: option(series, stacked),
             unit: series.unit.clone(),
             paths: paths(series, stacked, top),
-            grid: (0..=4).map(|i| (HEIGHT - HEIGHT * f64::from(i) / 4.0, value(top * f64::from(i) / 4.0, &series.unit))).collect(),
+            grid: (0..=4)
+                .map(|i| (HEIGHT - HEIGHT * f64::from(i) / 4.0, value(top * f64::from(i) / 4.0, &series.unit)))
+                .collect(),
             ticks: (1..6).map(|i| (WIDTH * f64::from(i) / 6.0, clock(series, f64::from(i) / 6.0))).collect(),
             marks: series.events.iter().map(|event| (x(event.at), event.title.clone())).collect(),
             table: table(series),
@@ -93,7 +95,11 @@ pub mod build {
     fn clock(series: &TimeSeries, part: f64) -> String {
         let span = series.to.0 - series.from.0;
         let at = series.from.plus_ms((span as f64 * part) as i64);
-        if span > 2 * 86_400_000 { at.to_rfc3339().get(5..10).unwrap_or_default().to_owned() } else { at.to_clock().get(..5).unwrap_or_default().to_owned() }
+        if span > 2 * 86_400_000 {
+            at.to_rfc3339().get(5..10).unwrap_or_default().to_owned()
+        } else {
+            at.to_clock().get(..5).unwrap_or_default().to_owned()
+        }
     }
 
     /// A value with its unit, as a DBA reads it.
@@ -151,16 +157,24 @@ pub mod build {
         for (i, line) in series.series.iter().enumerate() {
             let points = series.times.iter().zip(&line.values).map(|(at, value)| {
                 // ECharts' own word for "no value": the line has a gap.
-                let value = value.map_or_else(|| CompositeValue::from("-"), |value| CompositeValue::from((value * 1_000.0).round() / 1_000.0));
+                let value = value.map_or_else(
+                    || CompositeValue::from("-"),
+                    |value| CompositeValue::from((value * 1_000.0).round() / 1_000.0),
+                );
                 DataPoint::from(CompositeValue::Array(vec![CompositeValue::from(at.0), value]))
             });
-            let mut drawn = Line::new().id(slot(&line.name, i)).name(line.name.as_str()).show_symbol(false).data(points.collect());
+            let mut drawn =
+                Line::new().id(slot(&line.name, i)).name(line.name.as_str()).show_symbol(false).data(points.collect());
             if stacked {
                 drawn = drawn.stack("all").area_style(AreaStyle::new()).line_style(LineStyle::new().width(0));
             }
             if i == 0 && !series.events.is_empty() {
-                let marks = series.events.iter().map(|event| MarkLineVariant::Simple(MarkLineData::new().name(event.title.as_str()).x_axis(event.at.0)));
-                drawn = drawn.mark_line(MarkLine::new().silent(true).symbol(vec![Symbol::None, Symbol::None]).data(marks.collect()));
+                let marks = series.events.iter().map(|event| {
+                    MarkLineVariant::Simple(MarkLineData::new().name(event.title.as_str()).x_axis(event.at.0))
+                });
+                drawn = drawn.mark_line(
+                    MarkLine::new().silent(true).symbol(vec![Symbol::None, Symbol::None]).data(marks.collect()),
+                );
             }
             chart = chart.series(drawn);
         }
@@ -174,7 +188,13 @@ pub mod build {
         let step = series.times.len().div_ceil(ROWS).max(1);
         let rows = series.times.iter().enumerate().rev().step_by(step).map(|(i, at)| {
             let mut row = vec![at.to_clock()];
-            row.extend(series.series.iter().map(|line| line.values.get(i).copied().flatten().map_or_else(|| "—".to_owned(), |number| value(number, &series.unit))));
+            row.extend(series.series.iter().map(|line| {
+                line.values
+                    .get(i)
+                    .copied()
+                    .flatten()
+                    .map_or_else(|| "—".to_owned(), |number| value(number, &series.unit))
+            }));
             row
         });
         (head, rows.collect())

@@ -1,7 +1,10 @@
 //! What a server function answers when it does not answer what was asked.
 
 use domain::ErrorKind;
-use leptos::server_fn::{codec::JsonEncoding, error::{FromServerFnError, ServerFnErrorErr}};
+use leptos::server_fn::{
+    codec::JsonEncoding,
+    error::{FromServerFnError, ServerFnErrorErr},
+};
 use serde::{Deserialize, Serialize};
 
 /// A sentence for the person, and the kind of failure.

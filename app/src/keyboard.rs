@@ -63,13 +63,17 @@ mod browser {
     }
 
     fn is_typing(event: &KeyboardEvent) -> bool {
-        let tag = event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok()).map(|element| element.tag_name());
+        let tag =
+            event.target().and_then(|target| target.dyn_into::<HtmlElement>().ok()).map(|element| element.tag_name());
         matches!(tag.as_deref(), Some("INPUT" | "TEXTAREA" | "SELECT"))
     }
 
     fn visible(selector: &str) -> Vec<HtmlElement> {
         let Ok(found) = document().query_selector_all(selector) else { return Vec::new() };
-        (0..found.length()).filter_map(|i| found.item(i)?.dyn_into::<HtmlElement>().ok()).filter(|element| element.offset_parent().is_some()).collect()
+        (0..found.length())
+            .filter_map(|i| found.item(i)?.dyn_into::<HtmlElement>().ok())
+            .filter(|element| element.offset_parent().is_some())
+            .collect()
     }
 
     fn focus(selector: &str) -> bool {

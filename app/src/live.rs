@@ -27,7 +27,11 @@ impl Live {
 
     /// The one of this page.
     pub fn get() -> Self {
-        use_context::<Self>().unwrap_or_else(|| Self { sequence: RwSignal::new(0), connected: RwSignal::new(false), paused: RwSignal::new(false) })
+        use_context::<Self>().unwrap_or_else(|| Self {
+            sequence: RwSignal::new(0),
+            connected: RwSignal::new(false),
+            paused: RwSignal::new(false),
+        })
     }
 }
 

@@ -18,7 +18,9 @@ impl Scope {
     pub fn from_address() -> Self {
         let query = use_query_map();
         let cluster = Memo::new(move |_| query.with(|query| query.get("cluster")).filter(|id| !id.is_empty()));
-        let range = Memo::new(move |_| query.with(|query| query.get("range")).and_then(|text| text.parse().ok()).unwrap_or_default());
+        let range = Memo::new(move |_| {
+            query.with(|query| query.get("range")).and_then(|text| text.parse().ok()).unwrap_or_default()
+        });
         Self { cluster, range }
     }
 
@@ -76,7 +78,11 @@ pub fn with_param(name: &'static str, value: Option<String>) -> Signal<String> {
     let query = use_query_map();
     Signal::derive(move || {
         let mut pairs = query.with(|query| {
-            query.latest_values().filter(|(key, _)| *key != name && *key != "cursor").map(|(key, value)| (key.to_string(), value.to_string())).collect::<Vec<(String, String)>>()
+            query
+                .latest_values()
+                .filter(|(key, _)| *key != name && *key != "cursor")
+                .map(|(key, value)| (key.to_string(), value.to_string()))
+                .collect::<Vec<(String, String)>>()
         });
         if let Some(value) = &value {
             pairs.push((name.to_owned(), value.clone()));
@@ -100,7 +106,9 @@ pub fn theme() -> Option<&'static str> {
 #[cfg(feature = "ssr")]
 fn cookies() -> String {
     use_context::<http::request::Parts>()
-        .and_then(|parts| parts.headers.get(http::header::COOKIE).and_then(|value| value.to_str().ok()).map(str::to_owned))
+        .and_then(|parts| {
+            parts.headers.get(http::header::COOKIE).and_then(|value| value.to_str().ok()).map(str::to_owned)
+        })
         .unwrap_or_default()
 }
 
@@ -109,5 +117,8 @@ fn cookies() -> String {
     use wasm_bindgen::JsCast as _;
     // `document.cookie` through Reflect: web-sys has it on HtmlDocument only, which is not otherwise needed.
     let document = document();
-    js_sys::Reflect::get(document.unchecked_ref(), &"cookie".into()).ok().and_then(|value| value.as_string()).unwrap_or_default()
+    js_sys::Reflect::get(document.unchecked_ref(), &"cookie".into())
+        .ok()
+        .and_then(|value| value.as_string())
+        .unwrap_or_default()
 }

@@ -95,15 +95,31 @@ pub async fn load_overview(cluster: Option<String>, range: String) -> Result<Ove
     name(&mut rollbacks, "Rollbacks");
     let mut sparks = vec![
         (Metric::TransactionsPerSecond.as_str().to_owned(), first(&throughput)),
-        (Metric::LatencyP95Ms.as_str().to_owned(), latency.series.iter().find(|line| line.name == "P95").map(|line| line.values.clone()).unwrap_or_default()),
+        (
+            Metric::LatencyP95Ms.as_str().to_owned(),
+            latency.series.iter().find(|line| line.name == "P95").map(|line| line.values.clone()).unwrap_or_default(),
+        ),
     ];
     throughput.series.extend(rollbacks.series);
-    for metric in [Metric::ConnectionsUsed, Metric::CacheHitPercent, Metric::ReplicationLagSeconds, Metric::WalBytesPerSecond, Metric::HealthScore] {
+    for metric in [
+        Metric::ConnectionsUsed,
+        Metric::CacheHitPercent,
+        Metric::ReplicationLagSeconds,
+        Metric::WalBytesPerSecond,
+        Metric::HealthScore,
+    ] {
         sparks.push((metric.as_str().to_owned(), first(&told(control.history_get(&actor, id, metric, range).await)?)));
     }
     let mut events = load.events.clone();
     events.reverse();
-    Ok(OverviewData { dashboard, load: build::stacked(&load), latency: build::lines(&latency), throughput: build::lines(&throughput), sparks, events })
+    Ok(OverviewData {
+        dashboard,
+        load: build::stacked(&load),
+        latency: build::lines(&latency),
+        throughput: build::lines(&throughput),
+        sparks,
+        events,
+    })
 }
 
 /// Statements by the page's own address.
@@ -113,12 +129,15 @@ pub async fn load_queries(search: String) -> Result<QueriesData, AppError> {
     use domain::view::{Metric, QueriesParams};
     let (control, actor) = asking()?;
     let pairs = form(&search);
-    let params = QueriesParams::read(|name| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone())).map_err(|(field, message)| control::ControlError::field(&field, message));
+    let params = QueriesParams::read(|name| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone()))
+        .map_err(|(field, message)| control::ControlError::field(&field, message));
     let params = told(params)?;
     let page = told(control.queries_top(&actor, &params).await)?;
-    let mut latency = told(control.history_get(&actor, params.cluster.as_deref(), Metric::MeanLatencyMs, params.range).await)?;
+    let mut latency =
+        told(control.history_get(&actor, params.cluster.as_deref(), Metric::MeanLatencyMs, params.range).await)?;
     name(&mut latency, "Mean");
-    let mut p95 = told(control.history_get(&actor, params.cluster.as_deref(), Metric::LatencyP95Ms, params.range).await)?;
+    let mut p95 =
+        told(control.history_get(&actor, params.cluster.as_deref(), Metric::LatencyP95Ms, params.range).await)?;
     name(&mut p95, "P95");
     latency.series.extend(p95.series);
     Ok(QueriesData { page, latency: build::lines(&latency) })
@@ -162,7 +181,8 @@ pub async fn load_activity(cluster: Option<String>, range: String) -> Result<Act
 
 #[cfg(feature = "ssr")]
 fn asking() -> Result<(control::ControlPlane, control::Actor), AppError> {
-    let missing = || AppError { kind: domain::ErrorKind::Internal, message: "a page was rendered outside the server".to_owned() };
+    let missing =
+        || AppError { kind: domain::ErrorKind::Internal, message: "a page was rendered outside the server".to_owned() };
     let control = use_context::<control::ControlPlane>().ok_or_else(missing)?;
     let parts = use_context::<http::request::Parts>().ok_or_else(missing)?;
     let actor = parts.extensions.get::<control::Actor>().cloned().ok_or_else(missing)?;
@@ -174,7 +194,9 @@ fn asking() -> Result<(control::ControlPlane, control::Actor), AppError> {
 fn told<T>(result: Result<T, control::ControlError>) -> Result<T, AppError> {
     result.map_err(|error| {
         let error = AppError::from(error);
-        if let (Some(response), Ok(status)) = (use_context::<leptos_axum::ResponseOptions>(), http::StatusCode::from_u16(error.kind.status())) {
+        if let (Some(response), Ok(status)) =
+            (use_context::<leptos_axum::ResponseOptions>(), http::StatusCode::from_u16(error.kind.status()))
+        {
             response.set_status(status);
         }
         error
@@ -189,7 +211,9 @@ fn range_of(text: &str) -> Result<domain::view::Range, control::ControlError> {
 #[cfg(feature = "ssr")]
 fn name(series: &mut domain::view::TimeSeries, name: &str) {
     if series.series.is_empty() {
-        series.series.push(domain::view::TimeSeriesLine { name: name.to_owned(), values: vec![None; series.times.len()] });
+        series
+            .series
+            .push(domain::view::TimeSeriesLine { name: name.to_owned(), values: vec![None; series.times.len()] });
     }
     for line in &mut series.series {
         line.name = name.to_owned();

@@ -3,9 +3,70 @@
 use leptos::prelude::*;
 
 const KEYWORDS: [&str; 64] = [
-    "ALL", "ALTER", "ANALYZE", "AND", "ANY", "AS", "ASC", "BEGIN", "BETWEEN", "BY", "CASE", "COMMIT", "CONCURRENTLY", "COPY", "CREATE", "CROSS", "DELETE", "DESC", "DISTINCT", "DROP", "ELSE", "END",
-    "EXISTS", "EXPLAIN", "FETCH", "FOR", "FROM", "FULL", "GRANT", "GROUP", "HAVING", "ILIKE", "IN", "INDEX", "INNER", "INSERT", "INTO", "IS", "JOIN", "LATERAL", "LEFT", "LIKE", "LIMIT", "NOT", "NULL",
-    "OFFSET", "ON", "OR", "ORDER", "OUTER", "OVER", "PARTITION", "RETURNING", "RIGHT", "SELECT", "SET", "TABLE", "THEN", "UNION", "UPDATE", "USING", "VALUES", "WHEN", "WHERE",
+    "ALL",
+    "ALTER",
+    "ANALYZE",
+    "AND",
+    "ANY",
+    "AS",
+    "ASC",
+    "BEGIN",
+    "BETWEEN",
+    "BY",
+    "CASE",
+    "COMMIT",
+    "CONCURRENTLY",
+    "COPY",
+    "CREATE",
+    "CROSS",
+    "DELETE",
+    "DESC",
+    "DISTINCT",
+    "DROP",
+    "ELSE",
+    "END",
+    "EXISTS",
+    "EXPLAIN",
+    "FETCH",
+    "FOR",
+    "FROM",
+    "FULL",
+    "GRANT",
+    "GROUP",
+    "HAVING",
+    "ILIKE",
+    "IN",
+    "INDEX",
+    "INNER",
+    "INSERT",
+    "INTO",
+    "IS",
+    "JOIN",
+    "LATERAL",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "NOT",
+    "NULL",
+    "OFFSET",
+    "ON",
+    "OR",
+    "ORDER",
+    "OUTER",
+    "OVER",
+    "PARTITION",
+    "RETURNING",
+    "RIGHT",
+    "SELECT",
+    "SET",
+    "TABLE",
+    "THEN",
+    "UNION",
+    "UPDATE",
+    "USING",
+    "VALUES",
+    "WHEN",
+    "WHERE",
 ];
 const MORE: [&str; 6] = ["WITH", "RECURSIVE", "UNIQUE", "VACUUM", "REINDEX", "INCLUDE"];
 
@@ -34,7 +95,11 @@ fn pieces(text: &str) -> Vec<(String, bool)> {
 pub fn highlighted(text: &str) -> impl IntoView + use<> {
     pieces(text)
         .into_iter()
-        .map(|(text, keyword)| if keyword { view! { <span class="kw">{text}</span> }.into_any() } else { text.into_any() })
+        .map(
+            |(text, keyword)| {
+                if keyword { view! { <span class="kw">{text}</span> }.into_any() } else { text.into_any() }
+            },
+        )
         .collect_view()
 }
 
@@ -45,6 +110,9 @@ mod tests {
         let text = "SELECT p.* FROM plugins p WHERE p.\"order\" = $1 -- ünïcode";
         let pieces = super::pieces(text);
         assert_eq!(pieces.iter().map(|piece| piece.0.as_str()).collect::<String>(), text);
-        assert!(pieces.contains(&("SELECT".to_owned(), true)) && !pieces.iter().any(|piece| piece.0 == "plugins" && piece.1));
+        assert!(
+            pieces.contains(&("SELECT".to_owned(), true))
+                && !pieces.iter().any(|piece| piece.0 == "plugins" && piece.1)
+        );
     }
 }

@@ -87,16 +87,39 @@ impl Config {
             None => File::default(),
         };
         let listen = env("HOLDFAST_LISTEN").or(file.listen).unwrap_or_else(|| DEFAULT_LISTEN.to_owned());
-        let listen = listen.parse().map_err(|_| wrong("HOLDFAST_LISTEN", &listen, "an address and a port, like 127.0.0.1:3000"))?;
+        let listen = listen
+            .parse()
+            .map_err(|_| wrong("HOLDFAST_LISTEN", &listen, "an address and a port, like 127.0.0.1:3000"))?;
         let store_url = env("HOLDFAST_STORE_URL").or(file.store_url).unwrap_or_else(|| DEFAULT_STORE.to_owned());
         if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| store_url.starts_with(scheme)) {
             return Err(ConfigError("HOLDFAST_STORE_URL does not begin with sqlite:// or postgres://".to_owned()));
         }
         let public_url = env("HOLDFAST_PUBLIC_URL").or(file.public_url).map(|text| public_url(&text)).transpose()?;
-        let interval = number(&env, "DB_MONITORING_INTERVAL", file.monitoring_interval_ms.map(|ms| ms as f64), 30_000.0, 1_000.0..=3_600_000.0, "milliseconds")?;
-        let slow_threshold_ms = number(&env, "SLOW_QUERY_THRESHOLD", file.slow_query_threshold_ms, 1_000.0, 1.0..=3_600_000.0, "milliseconds")?;
+        let interval = number(
+            &env,
+            "DB_MONITORING_INTERVAL",
+            file.monitoring_interval_ms.map(|ms| ms as f64),
+            30_000.0,
+            1_000.0..=3_600_000.0,
+            "milliseconds",
+        )?;
+        let slow_threshold_ms = number(
+            &env,
+            "SLOW_QUERY_THRESHOLD",
+            file.slow_query_threshold_ms,
+            1_000.0,
+            1.0..=3_600_000.0,
+            "milliseconds",
+        )?;
         let clusters = clusters(&env, file.cluster)?;
-        Ok(Self { listen, store_url: store_url.into(), public_url, interval: Duration::from_millis(interval as u64), slow_threshold_ms, clusters })
+        Ok(Self {
+            listen,
+            store_url: store_url.into(),
+            public_url,
+            interval: Duration::from_millis(interval as u64),
+            slow_threshold_ms,
+            clusters,
+        })
     }
 
     /// Whether browsers reach us by HTTPS, so that cookies may be sent over nothing else.
@@ -106,7 +129,9 @@ impl Config {
 
     /// Where a person finds us.
     pub fn address(&self) -> String {
-        self.public_url.as_ref().map_or_else(|| format!("http://{}", self.listen), |url| url.as_str().trim_end_matches('/').to_owned())
+        self.public_url
+            .as_ref()
+            .map_or_else(|| format!("http://{}", self.listen), |url| url.as_str().trim_end_matches('/').to_owned())
     }
 }
 
@@ -146,7 +171,8 @@ fn wrong(name: &str, value: &str, allowed: &str) -> ConfigError {
 }
 
 fn read_file(path: &Path) -> Result<File, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|error| ConfigError(format!("the configuration {} cannot be read: {error}", path.display())))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError(format!("the configuration {} cannot be read: {error}", path.display())))?;
     toml::from_str(&text).map_err(|error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
         ConfigError(format!("{} line {line}: {}", path.display(), error.message().replace('\n', " ")))
@@ -181,7 +207,10 @@ fn number(
     Ok(value)
 }
 
-fn clusters(env: &impl Fn(&str) -> Option<String>, in_file: Vec<FileCluster>) -> Result<Vec<ClusterSource>, ConfigError> {
+fn clusters(
+    env: &impl Fn(&str) -> Option<String>,
+    in_file: Vec<FileCluster>,
+) -> Result<Vec<ClusterSource>, ConfigError> {
     let mut clusters = Vec::new();
     if let Some(url) = env("DATABASE_URL") {
         clusters.push(cluster("DATABASE_URL", "main", None, &url, None, "DATABASE_URL")?);
@@ -194,10 +223,16 @@ fn clusters(env: &impl Fn(&str) -> Option<String>, in_file: Vec<FileCluster>) ->
         let named = format!("[[cluster]] id = \"{}\"", entry.id);
         let url = match (entry.url, entry.url_file) {
             (Some(url), None) => url,
-            (None, Some(path)) => std::fs::read_to_string(&path).map_err(|error| ConfigError(format!("{named}: url_file {path} cannot be read: {error}")))?.trim().to_owned(),
+            (None, Some(path)) => std::fs::read_to_string(&path)
+                .map_err(|error| ConfigError(format!("{named}: url_file {path} cannot be read: {error}")))?
+                .trim()
+                .to_owned(),
             _ => return Err(ConfigError(format!("{named} needs either url or url_file"))),
         };
-        if clusters.iter().any(|other: &ClusterSource| other.watched.config.id == entry.id && other.source != "holdfast.toml") {
+        if clusters
+            .iter()
+            .any(|other: &ClusterSource| other.watched.config.id == entry.id && other.source != "holdfast.toml")
+        {
             // The environment wins over the file.
             continue;
         }
@@ -211,14 +246,26 @@ fn clusters(env: &impl Fn(&str) -> Option<String>, in_file: Vec<FileCluster>) ->
     }
     for one in &clusters {
         let config = &one.watched.config;
-        if let Some(primary) = config.standby_of.as_deref().filter(|primary| !ids.contains(primary) || *primary == config.id) {
-            return Err(ConfigError(format!("cluster '{}' has standby_of = \"{primary}\", which is no other cluster here", config.id)));
+        if let Some(primary) =
+            config.standby_of.as_deref().filter(|primary| !ids.contains(primary) || *primary == config.id)
+        {
+            return Err(ConfigError(format!(
+                "cluster '{}' has standby_of = \"{primary}\", which is no other cluster here",
+                config.id
+            )));
         }
     }
     Ok(clusters)
 }
 
-fn cluster(named: &str, id: &str, name: Option<String>, url: &str, standby_of: Option<String>, source: &'static str) -> Result<ClusterSource, ConfigError> {
+fn cluster(
+    named: &str,
+    id: &str,
+    name: Option<String>,
+    url: &str,
+    standby_of: Option<String>,
+    source: &'static str,
+) -> Result<ClusterSource, ConfigError> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if id.is_empty() || id.len() > 40 || !id.chars().all(plain) {
         return Err(ConfigError(format!("{named}: an id has 1 to 40 lower-case letters, digits and '-'")));
@@ -234,14 +281,20 @@ mod tests {
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Config, String> {
-        let pairs = pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<std::collections::HashMap<_, _>>();
+        let pairs = pairs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect::<std::collections::HashMap<_, _>>();
         Config::read(|name| pairs.get(name).cloned()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn without_any_setting_it_starts_on_the_loopback_with_sqlite() {
         let config = read(&[]).unwrap();
-        assert_eq!((config.listen.to_string().as_str(), config.interval.as_secs(), config.clusters.len()), ("127.0.0.1:3000", 30, 0));
+        assert_eq!(
+            (config.listen.to_string().as_str(), config.interval.as_secs(), config.clusters.len()),
+            ("127.0.0.1:3000", 30, 0)
+        );
         assert!(!config.is_https());
     }
 
@@ -265,7 +318,11 @@ mod tests {
 
     #[test]
     fn no_password_is_printed() {
-        let config = read(&[("DATABASE_URL", "postgres://ada:s3cret@db/shop"), ("HOLDFAST_STORE_URL", "postgres://h:s3cret@db/h")]).unwrap();
+        let config = read(&[
+            ("DATABASE_URL", "postgres://ada:s3cret@db/shop"),
+            ("HOLDFAST_STORE_URL", "postgres://h:s3cret@db/h"),
+        ])
+        .unwrap();
         assert!(!format!("{config} {config:?}").contains("s3cret"), "{config}");
     }
 

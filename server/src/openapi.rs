@@ -24,7 +24,10 @@ struct Security;
 impl Modify for Security {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let components = document.components.get_or_insert_with(Default::default);
-        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("`hf_…`, made by `holdfast token create` or POST /api/v1/tokens")).build();
+        let token = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("`hf_…`, made by `holdfast token create` or POST /api/v1/tokens"))
+            .build();
         components.add_security_scheme("token", SecurityScheme::Http(token));
         components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("holdfast"))));
     }
@@ -66,6 +69,9 @@ mod tests {
     fn the_committed_document_is_the_one_the_handlers_make() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi.json");
         let committed = std::fs::read_to_string(path).unwrap();
-        assert!(committed == super::document_json(), "openapi.json is not up to date: write it anew by 'holdfast openapi > openapi.json'");
+        assert!(
+            committed == super::document_json(),
+            "openapi.json is not up to date: write it anew by 'holdfast openapi > openapi.json'"
+        );
     }
 }

@@ -10,7 +10,12 @@ use std::{
 fn holdfast(arguments: &[&str], environment: &[(&str, &str)], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
     let directory = tempfile::tempdir().unwrap();
-    command.args(arguments).current_dir(directory.path()).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("RUST_BACKTRACE", "1");
+    command
+        .args(arguments)
+        .current_dir(directory.path())
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("RUST_BACKTRACE", "1");
     command.envs(environment.iter().copied()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -28,7 +33,12 @@ fn complaint(output: &Output) -> (Option<i32>, String) {
 
 #[test]
 fn a_wrong_setting_is_one_line_and_exit_code_2() {
-    for (name, value, said) in [("HOLDFAST_LISTEN", "nowhere", "HOLDFAST_LISTEN"), ("DB_MONITORING_INTERVAL", "soon", "DB_MONITORING_INTERVAL"), ("DATABASE_URL", "mysql://x", "DATABASE_URL"), ("HOLDFAST_CONFIG", "missing.toml", "missing.toml")] {
+    for (name, value, said) in [
+        ("HOLDFAST_LISTEN", "nowhere", "HOLDFAST_LISTEN"),
+        ("DB_MONITORING_INTERVAL", "soon", "DB_MONITORING_INTERVAL"),
+        ("DATABASE_URL", "mysql://x", "DATABASE_URL"),
+        ("HOLDFAST_CONFIG", "missing.toml", "missing.toml"),
+    ] {
         let (code, line) = complaint(&holdfast(&["serve"], &[(name, value)], ""));
         assert!(code == Some(2) && line.contains(said), "{code:?} {line}");
     }
@@ -38,9 +48,11 @@ fn a_wrong_setting_is_one_line_and_exit_code_2() {
 fn an_unreachable_store_is_one_line_and_exit_code_1_without_its_password() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = format!("postgres://holdfast:s3cret@127.0.0.1:{free}/holdfast");
-    let (code, line) = complaint(&holdfast(&["serve"], &[("HOLDFAST_STORE_URL", &url), ("HOLDFAST_LISTEN", "127.0.0.1:0")], ""));
+    let (code, line) =
+        complaint(&holdfast(&["serve"], &[("HOLDFAST_STORE_URL", &url), ("HOLDFAST_LISTEN", "127.0.0.1:0")], ""));
     assert!(code == Some(1) && line.contains("store") && !line.contains("s3cret"), "{code:?} {line}");
-    let (code, line) = complaint(&holdfast(&["user", "list"], &[("HOLDFAST_STORE_URL", "sqlite:///proc/nothing/store.db")], ""));
+    let (code, line) =
+        complaint(&holdfast(&["user", "list"], &[("HOLDFAST_STORE_URL", "sqlite:///proc/nothing/store.db")], ""));
     assert!(code == Some(1) && line.contains("/proc/nothing"), "{code:?} {line}");
 }
 
@@ -57,7 +69,11 @@ fn a_demo_without_postgresql_says_what_to_install() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
     let directory = tempfile::tempdir().unwrap();
     // Nothing on the PATH, and the folders where PostgreSQL is looked for are taken away.
-    command.args(["demo", "--port", "0"]).current_dir(directory.path()).env_clear().env("HOLDFAST_PG_ONLY", directory.path());
+    command
+        .args(["demo", "--port", "0"])
+        .current_dir(directory.path())
+        .env_clear()
+        .env("HOLDFAST_PG_ONLY", directory.path());
     let (code, line) = complaint(&command.output().unwrap());
     assert!(code == Some(1) && line.contains("PostgreSQL"), "{code:?} {line}");
 }
@@ -80,6 +96,10 @@ fn accounts_and_tokens_are_made_on_the_command_line() {
     let verified = run(&["audit", "verify"], "");
     assert!(verified.status.success() && String::from_utf8_lossy(&verified.stdout).contains("holds"), "{verified:?}");
     let exported = run(&["audit", "export"], "");
-    let actions = String::from_utf8(exported.stdout).unwrap().lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["action"].as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let actions = String::from_utf8(exported.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["action"].as_str().unwrap().to_owned())
+        .collect::<Vec<_>>();
     assert!(actions.contains(&"user_add".to_owned()) && actions.contains(&"token_create".to_owned()), "{actions:?}");
 }

@@ -30,19 +30,34 @@ const COMPRESSED: [&str; 5] = ["js", "css", "wasm", "svg", "json"];
 pub fn build(options: &Options) -> Result<()> {
     // Not where xtask was compiled: several clones share one target directory.
     let here = std::env::current_dir()?;
-    let root = here.ancestors().find(|folder| folder.join("style/main.css").is_file()).context("run this inside the checkout")?;
+    let root = here
+        .ancestors()
+        .find(|folder| folder.join("style/main.css").is_file())
+        .context("run this inside the checkout")?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("front");
     let site = root.join("target/site");
 
     say(&format!("compiling the front end ({})", options.profile));
     let compiled = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
         .current_dir(root)
-        .args(["build", "--package", "frontend", "--lib", "--target", "wasm32-unknown-unknown", "--profile", &options.profile])
+        .args([
+            "build",
+            "--package",
+            "frontend",
+            "--lib",
+            "--target",
+            "wasm32-unknown-unknown",
+            "--profile",
+            &options.profile,
+        ])
         .arg("--target-dir")
         .arg(&target)
         .status()
         .context("cargo does not start")?;
-    ensure!(compiled.success(), "the front end does not compile; run script/setup when the target wasm32-unknown-unknown is missing");
+    ensure!(
+        compiled.success(),
+        "the front end does not compile; run script/setup when the target wasm32-unknown-unknown is missing"
+    );
     let wasm = target.join("wasm32-unknown-unknown").join(&options.profile).join("frontend.wasm");
 
     say("making the bindings");
@@ -52,7 +67,13 @@ pub fn build(options: &Options) -> Result<()> {
     }
     let package = fresh.join("pkg");
     fs::create_dir_all(&package)?;
-    Bindgen::new().input_path(&wasm).web(true)?.out_name("holdfast").typescript(false).debug(options.profile == "wasm-dev").generate(&package)?;
+    Bindgen::new()
+        .input_path(&wasm)
+        .web(true)?
+        .out_name("holdfast")
+        .typescript(false)
+        .debug(options.profile == "wasm-dev")
+        .generate(&package)?;
     let bound = package.join("holdfast.wasm");
     fs::rename(package.join("holdfast_bg.wasm"), &bound)?;
 
@@ -85,7 +106,15 @@ fn optimise(root: &Path, wasm: &Path) -> Result<()> {
     let local = root.join("end2end/node_modules/.bin/wasm-opt");
     let program = if local.exists() { local } else { PathBuf::from("wasm-opt") };
     let smaller = wasm.with_extension("opt");
-    let flags = ["-Oz", "--enable-bulk-memory", "--enable-nontrapping-float-to-int", "--enable-sign-ext", "--enable-reference-types", "--enable-multivalue", "--enable-mutable-globals"];
+    let flags = [
+        "-Oz",
+        "--enable-bulk-memory",
+        "--enable-nontrapping-float-to-int",
+        "--enable-sign-ext",
+        "--enable-reference-types",
+        "--enable-multivalue",
+        "--enable-mutable-globals",
+    ];
     match Command::new(&program).args(flags).arg(wasm).arg("-o").arg(&smaller).status() {
         Ok(status) if status.success() => Ok(fs::rename(&smaller, wasm)?),
         Ok(_) => bail!("{} failed", program.display()),

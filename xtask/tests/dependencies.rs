@@ -18,7 +18,22 @@ const ALLOWED: [(&str, &[&str]); 15] = [
     ("demo", &["domain", "migration", "pgphysical"]),
     ("app", &["analysis", "auth", "control", "domain"]),
     ("frontend", &["app"]),
-    ("server", &["analysis", "app", "auth", "control", "demo", "domain", "migration", "monitor", "pgphysical", "pgstat", "store"]),
+    (
+        "server",
+        &[
+            "analysis",
+            "app",
+            "auth",
+            "control",
+            "demo",
+            "domain",
+            "migration",
+            "monitor",
+            "pgphysical",
+            "pgstat",
+            "store",
+        ],
+    ),
     ("test-support", &["pgphysical"]),
     ("xtask", &[]),
 ];
@@ -27,15 +42,28 @@ fn rooms() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
     let metadata = MetadataCommand::new().no_deps().exec().unwrap();
     let names = metadata.packages.iter().map(|package| package.name.to_string()).collect::<BTreeSet<_>>();
     let of = |package: &cargo_metadata::Package, dev: bool| {
-        package.dependencies.iter().filter(|it| (it.kind == DependencyKind::Development) == dev && names.contains(&it.name)).map(|it| it.name.clone()).collect()
+        package
+            .dependencies
+            .iter()
+            .filter(|it| (it.kind == DependencyKind::Development) == dev && names.contains(&it.name))
+            .map(|it| it.name.clone())
+            .collect()
     };
-    metadata.packages.iter().map(|package| (package.name.to_string(), (of(package, false), of(package, true)))).collect()
+    metadata
+        .packages
+        .iter()
+        .map(|package| (package.name.to_string(), (of(package, false), of(package, true))))
+        .collect()
 }
 
 #[test]
 fn every_room_depends_only_on_those_below_it() {
     for (room, (dependencies, _)) in rooms() {
-        let allowed = ALLOWED.iter().find(|line| line.0 == room).unwrap_or_else(|| panic!("the room '{room}' has no line in ALLOWED")).1;
+        let allowed = ALLOWED
+            .iter()
+            .find(|line| line.0 == room)
+            .unwrap_or_else(|| panic!("the room '{room}' has no line in ALLOWED"))
+            .1;
         let forbidden = dependencies.iter().filter(|one| !allowed.contains(&one.as_str())).collect::<Vec<_>>();
         assert!(forbidden.is_empty(), "'{room}' must not depend on {forbidden:?}");
     }

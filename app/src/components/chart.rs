@@ -5,7 +5,11 @@ use leptos::prelude::*;
 
 /// One chart. `charts.js` finds it by `data-chart`, draws into the empty element and hides the picture.
 #[component]
-pub fn Chart(#[prop(into)] data: Signal<ChartData>, #[prop(into)] label: String, #[prop(optional)] stacked: bool) -> impl IntoView {
+pub fn Chart(
+    #[prop(into)] data: Signal<ChartData>,
+    #[prop(into)] label: String,
+    #[prop(optional)] stacked: bool,
+) -> impl IntoView {
     let caption = label.clone();
     view! {
         <figure class="chart" role="group" aria-label=label>
@@ -38,7 +42,10 @@ fn picture(data: &ChartData) -> AnyView {
             <text x=LEFT - 8.0 y=TOP + y + 3.5 text-anchor="end">{text.clone()}</text>
         }
     });
-    let ticks = data.ticks.iter().map(|(x, text)| view! { <text x=LEFT + x y=TOP + HEIGHT + 16.0 text-anchor="middle">{text.clone()}</text> });
+    let ticks = data
+        .ticks
+        .iter()
+        .map(|(x, text)| view! { <text x=LEFT + x y=TOP + HEIGHT + 16.0 text-anchor="middle">{text.clone()}</text> });
     let paths = data.paths.iter().map(|path| {
         let class = format!("{} slot-{}", if path.area { "area" } else { "line" }, path.slot);
         view! { <path class=class d=path.path.clone() transform=format!("translate({LEFT} {TOP})") /> }
@@ -71,7 +78,11 @@ fn table(data: &ChartData) -> impl IntoView + use<> {
 
 /// A line without axes, as high as text. Gaps stay gaps.
 #[component]
-pub fn Spark(values: Vec<Option<f64>>, #[prop(default = 72.0)] width: f64, #[prop(default = 20.0)] height: f64) -> impl IntoView {
+pub fn Spark(
+    values: Vec<Option<f64>>,
+    #[prop(default = 72.0)] width: f64,
+    #[prop(default = 20.0)] height: f64,
+) -> impl IntoView {
     let top = values.iter().flatten().copied().fold(0.0, f64::max);
     let low = values.iter().flatten().copied().fold(f64::INFINITY, f64::min);
     // From just below the lowest value: a line that is flat at its top says nothing.

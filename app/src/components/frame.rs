@@ -184,7 +184,11 @@ fn choose(event: &leptos::ev::MouseEvent, theme: &'static str) {
         use wasm_bindgen::JsCast as _;
         event.prevent_default();
         let Some(root) = document().document_element() else { return };
-        let _ = if theme == "system" { root.remove_attribute("data-theme") } else { root.set_attribute("data-theme", theme) };
+        let _ = if theme == "system" {
+            root.remove_attribute("data-theme")
+        } else {
+            root.set_attribute("data-theme", theme)
+        };
         let cookie = format!("theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax");
         let _ = js_sys::Reflect::set(document().unchecked_ref(), &"cookie".into(), &cookie.into());
     }

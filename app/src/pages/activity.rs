@@ -16,7 +16,10 @@ use leptos_meta::Title;
 pub fn Activity() -> impl IntoView {
     let scope = Scope::get();
     let live = Live::get();
-    let data = Resource::new(move || (scope.cluster.get(), scope.range.get().to_string(), live.sequence.get()), |(cluster, range, _)| load_activity(cluster, range));
+    let data = Resource::new(
+        move || (scope.cluster.get(), scope.range.get().to_string(), live.sequence.get()),
+        |(cluster, range, _)| load_activity(cluster, range),
+    );
     let show_idle = RwSignal::new(false);
     view! {
         <Title text="Activity" />
@@ -40,7 +43,11 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
     let collected = page.collected_at;
     let hidden = page.hidden;
     let scope = Scope::get();
-    let csv = address(&format!("/api/v1/clusters/{}/activity", scope.cluster.get_untracked().unwrap_or_else(|| page.cluster.clone())), &[("format", "csv".to_owned())], None);
+    let csv = address(
+        &format!("/api/v1/clusters/{}/activity", scope.cluster.get_untracked().unwrap_or_else(|| page.cluster.clone())),
+        &[("format", "csv".to_owned())],
+        None,
+    );
     let rows = StoredValue::new(page.rows);
     let busy = |row: &BackendRow| row.state.as_deref() != Some("idle") && row.backend_type == "client backend";
     let shown = move || {
@@ -50,7 +57,9 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
             (some, empty)
         })
     };
-    let blocked_badge = (blocked > 0).then(|| view! { <span class="badge critical"><Icon name="lock" />{format!("{blocked} waiting for a lock")}</span> });
+    let blocked_badge = (blocked > 0).then(
+        || view! { <span class="badge critical"><Icon name="lock" />{format!("{blocked} waiting for a lock")}</span> },
+    );
     view! {
         <Panel title="Sessions" note=note source="pg_stat_activity"><Chart data=states label="Sessions by state" stacked=true /></Panel>
         <section class="panel c12" aria-label="Backends">

@@ -43,7 +43,9 @@ fn Loaded(page: IndexesPage) -> impl IntoView {
         Availability::Ready => {}
     }
     let query = use_query_map();
-    let tab = Memo::new(move |_| query.with(|query| query.get("list")).and_then(|text| text.parse::<IndexTab>().ok()).unwrap_or_default());
+    let tab = Memo::new(move |_| {
+        query.with(|query| query.get("list")).and_then(|text| text.parse::<IndexTab>().ok()).unwrap_or_default()
+    });
     let filter = RwSignal::new(query.with_untracked(|query| query.get("index")).unwrap_or_default());
     let scope = Scope::get();
     let counts = page.counts.clone();
@@ -60,7 +62,11 @@ fn Loaded(page: IndexesPage) -> impl IntoView {
     let note = format!("{} on {}{since}", format::bytes(page.wasted_bytes as f64), page.nodes.join(" and "));
     let skipped = page.skipped.iter().map(|(database, reason)| format!("{database}: {reason}")).collect::<Vec<_>>();
     let cluster = scope.cluster.get_untracked();
-    let csv = address(&format!("/api/v1/clusters/{}/indexes", cluster.unwrap_or_else(|| page.cluster.clone())), &[("format", "csv".to_owned())], None);
+    let csv = address(
+        &format!("/api/v1/clusters/{}/indexes", cluster.unwrap_or_else(|| page.cluster.clone())),
+        &[("format", "csv".to_owned())],
+        None,
+    );
     let page = StoredValue::new(page);
     view! {
         <section class="panel c12" aria-label="Indexes">
@@ -89,7 +95,8 @@ fn Loaded(page: IndexesPage) -> impl IntoView {
 }
 
 fn matches(row: &IndexRow, words: &str) -> bool {
-    words.is_empty() || format!("{}.{}.{} {}", row.database, row.schema, row.table, row.name).to_lowercase().contains(words)
+    words.is_empty()
+        || format!("{}.{}.{} {}", row.database, row.schema, row.table, row.name).to_lowercase().contains(words)
 }
 
 fn flags(row: &IndexRow) -> impl IntoView + use<> {
@@ -141,7 +148,15 @@ fn all(page: &IndexesPage, words: &str) -> AnyView {
 }
 
 /// One finding: what, why, what to run, how to undo it.
-fn card(name: String, place: String, bytes: i64, badge: String, evidence: String, sql: (&'static str, String), undo: Option<String>) -> AnyView {
+fn card(
+    name: String,
+    place: String,
+    bytes: i64,
+    badge: String,
+    evidence: String,
+    sql: (&'static str, String),
+    undo: Option<String>,
+) -> AnyView {
     let (title, statement) = sql;
     view! {
         <li class="finding">
@@ -166,7 +181,9 @@ fn findings(page: &IndexesPage, tab: IndexTab, words: &str) -> AnyView {
         .collect::<Vec<_>>();
     if cards.is_empty() {
         let text = match tab {
-            IndexTab::Unused => "Every index that could be dropped was used since counting began, or counting began too lately to tell.",
+            IndexTab::Unused => {
+                "Every index that could be dropped was used since counting began, or counting began too lately to tell."
+            }
             IndexTab::Duplicate => "No index is covered by another.",
             _ => "Every index is valid.",
         };
@@ -178,32 +195,67 @@ fn findings(page: &IndexesPage, tab: IndexTab, words: &str) -> AnyView {
 fn finding_card(row: &IndexRow, finding: &IndexFinding, tab: IndexTab) -> Option<AnyView> {
     let place = format!("on {}.{}, database {}", row.schema, row.table, row.database);
     Some(match (finding, tab) {
-        (IndexFinding::Unused { evidence, drop_sql, undo_sql }, IndexTab::Unused) => {
-            card(row.name.clone(), place, row.bytes, "unused".to_owned(), evidence.clone(), ("Copy the DROP", drop_sql.clone()), Some(undo_sql.clone()))
-        }
-        (IndexFinding::Duplicate { covered_by, evidence, drop_sql, undo_sql, .. }, IndexTab::Duplicate) => {
-            card(row.name.clone(), place, row.bytes, format!("covered by {covered_by}"), evidence.clone(), ("Copy the DROP", drop_sql.clone()), Some(undo_sql.clone()))
-        }
-        (IndexFinding::Invalid { evidence, rebuild_sql }, IndexTab::Invalid) => {
-            card(row.name.clone(), place, row.bytes, "invalid".to_owned(), evidence.clone(), ("Copy the commands", rebuild_sql.clone()), None)
-        }
+        (IndexFinding::Unused { evidence, drop_sql, undo_sql }, IndexTab::Unused) => card(
+            row.name.clone(),
+            place,
+            row.bytes,
+            "unused".to_owned(),
+            evidence.clone(),
+            ("Copy the DROP", drop_sql.clone()),
+            Some(undo_sql.clone()),
+        ),
+        (IndexFinding::Duplicate { covered_by, evidence, drop_sql, undo_sql, .. }, IndexTab::Duplicate) => card(
+            row.name.clone(),
+            place,
+            row.bytes,
+            format!("covered by {covered_by}"),
+            evidence.clone(),
+            ("Copy the DROP", drop_sql.clone()),
+            Some(undo_sql.clone()),
+        ),
+        (IndexFinding::Invalid { evidence, rebuild_sql }, IndexTab::Invalid) => card(
+            row.name.clone(),
+            place,
+            row.bytes,
+            "invalid".to_owned(),
+            evidence.clone(),
+            ("Copy the commands", rebuild_sql.clone()),
+            None,
+        ),
         _ => return None,
     })
 }
 
 fn foreign_keys(page: &IndexesPage, words: &str) -> AnyView {
-    let found = |key: &&MissingForeignKey| words.is_empty() || format!("{} {}", key.table, key.constraint).to_lowercase().contains(words);
+    let found = |key: &&MissingForeignKey| {
+        words.is_empty() || format!("{} {}", key.table, key.constraint).to_lowercase().contains(words)
+    };
     let cards = page
         .missing_foreign_keys
         .iter()
         .filter(found)
         .map(|key| {
-            let place = format!("on {}.{}, database {}; about {} rows", key.schema, key.table, key.database, format::count(key.table_rows));
-            card(key.constraint.clone(), place, key.table_bytes, "no index".to_owned(), key.evidence.clone(), ("Copy the CREATE", key.create_sql.clone()), Some(key.undo_sql.clone()))
+            let place = format!(
+                "on {}.{}, database {}; about {} rows",
+                key.schema,
+                key.table,
+                key.database,
+                format::count(key.table_rows)
+            );
+            card(
+                key.constraint.clone(),
+                place,
+                key.table_bytes,
+                "no index".to_owned(),
+                key.evidence.clone(),
+                ("Copy the CREATE", key.create_sql.clone()),
+                Some(key.undo_sql.clone()),
+            )
         })
         .collect::<Vec<_>>();
     if cards.is_empty() {
-        return view! { <p class="fine"><Icon name="check" />"Every foreign key that needs an index has one."</p> }.into_any();
+        return view! { <p class="fine"><Icon name="check" />"Every foreign key that needs an index has one."</p> }
+            .into_any();
     }
     view! { <ul class="findings">{cards}</ul> }.into_any()
 }

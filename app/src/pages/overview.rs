@@ -20,7 +20,10 @@ use leptos_meta::Title;
 pub fn Overview() -> impl IntoView {
     let scope = Scope::get();
     let live = Live::get();
-    let data = Resource::new(move || (scope.cluster.get(), scope.range.get().to_string(), live.sequence.get()), |(cluster, range, _)| load_overview(cluster, range));
+    let data = Resource::new(
+        move || (scope.cluster.get(), scope.range.get().to_string(), live.sequence.get()),
+        |(cluster, range, _)| load_overview(cluster, range),
+    );
     view! {
         <Title text="Overview" />
         <Transition fallback=|| view! { <Skeleton /> }>
@@ -48,7 +51,9 @@ fn Loaded(data: OverviewData) -> impl IntoView {
     let first = matches!(dashboard.cluster.state, ClusterState::Connecting) || dashboard.collected_at.is_none();
     let collectors = dashboard.collectors.clone();
     let slow = dashboard.slow_queries.clone();
-    let spark = |metric: &str| data.sparks.iter().find(|spark| spark.0 == metric).map(|spark| spark.1.clone()).unwrap_or_default();
+    let spark = |metric: &str| {
+        data.sparks.iter().find(|spark| spark.0 == metric).map(|spark| spark.1.clone()).unwrap_or_default()
+    };
     view! {
         <div class="title">
             <h1>"Overview"</h1>
@@ -148,7 +153,9 @@ fn Tile(
     #[prop(optional_no_strip)] breach: Option<&'static str>,
 ) -> impl IntoView {
     let scope = Scope::get();
-    let (number, unit) = value.split_once(' ').map_or((value.clone(), String::new()), |(number, unit)| (number.to_owned(), unit.to_owned()));
+    let (number, unit) = value
+        .split_once(' ')
+        .map_or((value.clone(), String::new()), |(number, unit)| (number.to_owned(), unit.to_owned()));
     let breach = breach.unwrap_or_default();
     view! {
         <a class=format!("panel tile c2 {breach}") href=move || scope.link(href)>
@@ -161,20 +168,31 @@ fn Tile(
 
 #[component]
 fn Tiles(dashboard: Dashboard, sparks: Vec<(String, Vec<Option<f64>>)>) -> impl IntoView {
-    let spark = |metric: &str| sparks.iter().find(|spark| spark.0 == metric).map(|spark| spark.1.clone()).unwrap_or_default();
+    let spark =
+        |metric: &str| sparks.iter().find(|spark| spark.0 == metric).map(|spark| spark.1.clone()).unwrap_or_default();
     let none = || "—".to_owned();
     let connections = dashboard.connections.as_ref();
     let utilization = connections.map_or(0.0, |it| it.utilization_percent);
-    let in_transaction = connections.map_or(0, |it| it.by_state.iter().filter(|state| state.0.starts_with("idle in transaction")).map(|state| state.1).sum());
+    let in_transaction = connections.map_or(0, |it| {
+        it.by_state.iter().filter(|state| state.0.starts_with("idle in transaction")).map(|state| state.1).sum()
+    });
     let latency = dashboard.latency.as_ref();
     let hit = dashboard.cache.as_ref().and_then(|cache| cache.hit_ratio_percent);
-    let worst = dashboard.replication.iter().filter_map(|one| one.lag_seconds).fold(None, |worst: Option<f64>, lag| Some(worst.map_or(lag, |worst| worst.max(lag))));
+    let worst = dashboard
+        .replication
+        .iter()
+        .filter_map(|one| one.lag_seconds)
+        .fold(None, |worst: Option<f64>, lag| Some(worst.map_or(lag, |worst| worst.max(lag))));
     let standbys = match dashboard.replication.as_slice() {
         [] => "no standby".to_owned(),
         [one] => format!("{} {}", one.name, one.state.as_str()),
         many => format!("{} standbys", many.len()),
     };
-    let lag_known = dashboard.replication.first().and_then(|one| one.lag_bytes).map_or(standbys.clone(), |bytes| format!("{standbys}, {}", format::bytes(bytes as f64)));
+    let lag_known = dashboard
+        .replication
+        .first()
+        .and_then(|one| one.lag_bytes)
+        .map_or(standbys.clone(), |bytes| format!("{standbys}, {}", format::bytes(bytes as f64)));
     view! {
         <Tile name="Connections" value=connections.map_or_else(none, |it| format!("{} /{}", it.used, it.usable)) detail=connections.map_or_else(String::new, |it| format!("{}, {in_transaction} idle in transaction", format!("{} %", format::percent(it.utilization_percent))))
             href="/database/activity" spark=spark("connections_used") breach=(utilization > 90.0).then_some("critical") />
@@ -220,7 +238,8 @@ fn Slow(slow: Vec<SlowQuery>) -> impl IntoView {
 #[component]
 fn Events(events: Vec<Event>) -> impl IntoView {
     if events.is_empty() {
-        return view! { <p class="fine muted">"No restart, failover, reset or change of settings in this range."</p> }.into_any();
+        return view! { <p class="fine muted">"No restart, failover, reset or change of settings in this range."</p> }
+            .into_any();
     }
     let rows = events.into_iter().take(12).map(|event| {
         view! { <li><time datetime=event.at.to_rfc3339() title=event.at.to_human()>{event.at.to_clock()}</time><span class="badge">{event.kind.as_str().replace('_', " ")}</span><span>{event.title}</span></li> }
@@ -235,11 +254,15 @@ fn Collectors(collectors: Vec<CollectorStatus>) -> impl IntoView {
             CollectorState::Fresh => "good",
             CollectorState::Pending => "",
             CollectorState::Stale => "attention",
-            CollectorState::Failed { .. } | CollectorState::Unsupported { .. } | CollectorState::NoPermission { .. } => "warning",
+            CollectorState::Failed { .. }
+            | CollectorState::Unsupported { .. }
+            | CollectorState::NoPermission { .. } => "warning",
         };
         let reason = match &one.state {
             CollectorState::Failed { reason } => Some((reason.clone(), None)),
-            CollectorState::Unsupported { reason, cure } | CollectorState::NoPermission { reason, cure } => Some((reason.clone(), cure.clone())),
+            CollectorState::Unsupported { reason, cure } | CollectorState::NoPermission { reason, cure } => {
+                Some((reason.clone(), cure.clone()))
+            }
             _ => None,
         };
         let reason = reason.map(|(reason, cure)| {

@@ -29,7 +29,8 @@ pub fn Queries() -> impl IntoView {
     let query = use_query_map();
     let live = Live::get();
     let data = Resource::new(move || (location.search.get(), live.sequence.get()), |(search, _)| load_queries(search));
-    let params = Memo::new(move |_| query.with(|query| QueriesParams::read(|name| query.get(name))).unwrap_or_default());
+    let params =
+        Memo::new(move |_| query.with(|query| QueriesParams::read(|name| query.get(name))).unwrap_or_default());
     view! {
         <Transition fallback=|| view! { <Skeleton /> }>
             {move || Suspend::new(async move {
@@ -86,20 +87,44 @@ fn Toolbar(page: QueriesPage, params: QueriesParams) -> impl IntoView {
         move |event: leptos::ev::SubmitEvent| {
             event.prevent_default();
             let text = search.get_untracked();
-            let wanted = QueriesParams { search: Some(text).filter(|text| !text.trim().is_empty()), cursor: None, ..params.clone() };
+            let wanted = QueriesParams {
+                search: Some(text).filter(|text| !text.trim().is_empty()),
+                cursor: None,
+                ..params.clone()
+            };
             navigate(&link(&wanted), Default::default());
         }
     };
     // Without JavaScript the form itself carries the other parameters.
-    let hidden = params.pairs().into_iter().filter(|(name, _)| !matches!(*name, "q" | "cursor")).map(|(name, value)| view! { <input type="hidden" name=name value=value /> });
+    let hidden = params
+        .pairs()
+        .into_iter()
+        .filter(|(name, _)| !matches!(*name, "q" | "cursor"))
+        .map(|(name, value)| view! { <input type="hidden" name=name value=value /> });
     let chip = |on: bool, label: String, params: QueriesParams| view! { <a class="chip" class:on=on aria-current=on.then_some("true") href=link(&params)>{label}</a> };
     let kinds = QueryKind::ALL.into_iter().map(|kind| {
         let on = params.kind == Some(kind);
-        chip(on, kind.as_str().to_uppercase(), QueriesParams { kind: (!on).then_some(kind), cursor: None, ..params.clone() })
+        chip(
+            on,
+            kind.as_str().to_uppercase(),
+            QueriesParams { kind: (!on).then_some(kind), cursor: None, ..params.clone() },
+        )
     });
-    let slow = chip(params.slow_only, format!("slow > {} ({})", format::duration_ms(page.slow_threshold_ms), page.slow), QueriesParams { slow_only: !params.slow_only, cursor: None, ..params.clone() });
-    let monitoring = chip(!params.hide_monitoring, "with monitoring".to_owned(), QueriesParams { hide_monitoring: !params.hide_monitoring, cursor: None, ..params.clone() });
-    let pick = |name: &'static str, all: &'static str, chosen: Option<String>, choices: Vec<String>, with: fn(&QueriesParams, Option<String>) -> QueriesParams| {
+    let slow = chip(
+        params.slow_only,
+        format!("slow > {} ({})", format::duration_ms(page.slow_threshold_ms), page.slow),
+        QueriesParams { slow_only: !params.slow_only, cursor: None, ..params.clone() },
+    );
+    let monitoring = chip(
+        !params.hide_monitoring,
+        "with monitoring".to_owned(),
+        QueriesParams { hide_monitoring: !params.hide_monitoring, cursor: None, ..params.clone() },
+    );
+    let pick = |name: &'static str,
+                all: &'static str,
+                chosen: Option<String>,
+                choices: Vec<String>,
+                with: fn(&QueriesParams, Option<String>) -> QueriesParams| {
         let label = chosen.clone().unwrap_or_else(|| all.to_owned());
         let lines = std::iter::once((all.to_owned(), with(&params, None), chosen.is_none()))
             .chain(choices.into_iter().map(|one| (one.clone(), with(&params, Some(one.clone())), chosen.as_deref() == Some(one.as_str()))))
@@ -107,11 +132,23 @@ fn Toolbar(page: QueriesPage, params: QueriesParams) -> impl IntoView {
             .collect_view();
         view! { <details class="menu"><summary class="chip"><span class="sr">{format!("{name}: ")}</span>{label}</summary><ul>{lines}</ul></details> }
     };
-    let database = pick("Database", "all databases", params.database.clone(), page.databases.clone(), |params, database| QueriesParams { database, cursor: None, ..params.clone() });
-    let user = pick("Role", "all roles", params.user.clone(), page.users.clone(), |params, user| QueriesParams { user, cursor: None, ..params.clone() });
+    let database =
+        pick("Database", "all databases", params.database.clone(), page.databases.clone(), |params, database| {
+            QueriesParams { database, cursor: None, ..params.clone() }
+        });
+    let user = pick("Role", "all roles", params.user.clone(), page.users.clone(), |params, user| QueriesParams {
+        user,
+        cursor: None,
+        ..params.clone()
+    });
     let csv = {
         let cluster = params.cluster.clone().unwrap_or_else(|| page.cluster.clone());
-        let pairs = params.pairs().into_iter().filter(|(name, _)| !matches!(*name, "cluster" | "limit" | "cursor")).chain([("format", "csv".to_owned())]).collect::<Vec<_>>();
+        let pairs = params
+            .pairs()
+            .into_iter()
+            .filter(|(name, _)| !matches!(*name, "cluster" | "limit" | "cursor"))
+            .chain([("format", "csv".to_owned())])
+            .collect::<Vec<_>>();
         address(&format!("/api/v1/clusters/{cluster}/queries"), &pairs, None)
     };
     view! {
@@ -157,7 +194,8 @@ fn Table(page: QueriesPage, params: QueriesParams) -> impl IntoView {
     };
     let heads = COLUMNS.into_iter().map(|(sort, label, hint)| head(sort, label, hint, "n")).collect_view();
     let widest = page.rows.iter().map(|row| row.total_percent).fold(0.0, f64::max);
-    let detail = params.pairs().into_iter().filter(|(name, _)| matches!(*name, "cluster" | "range")).collect::<Vec<_>>();
+    let detail =
+        params.pairs().into_iter().filter(|(name, _)| matches!(*name, "cluster" | "range")).collect::<Vec<_>>();
     let spark_head = params.range.phrase();
     let rows = page.rows.iter().map(|row| query_row(row, widest, &detail)).collect_view();
     let other = page.other.clone();
@@ -212,7 +250,8 @@ fn query_row(row: &QueryRow, widest: f64, detail: &[(&'static str, String)]) -> 
         view! { <span class=class>{flag.label()}</span> }
     });
     // In steps of five, by class: the content security policy allows no inline style.
-    let share = format!("share w{}", ((row.total_percent / widest.max(f64::MIN_POSITIVE) * 20.0).round() as u32).min(20) * 5);
+    let share =
+        format!("share w{}", ((row.total_percent / widest.max(f64::MIN_POSITIVE) * 20.0).round() as u32).min(20) * 5);
     let title = format!("{} · {} · {}", row.database, row.user, row.query.chars().take(300).collect::<String>());
     view! {
         <tr>

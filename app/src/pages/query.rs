@@ -53,13 +53,39 @@ fn Loaded(data: QueryData) -> impl IntoView {
     let per_call = |total: f64| if row.calls > 0 { total / row.calls as f64 } else { 0.0 };
     let figures: Vec<(&str, String, String, String)> = vec![
         ("Calls", format::rate(row.calls_per_second), format::count(row.calls as f64), "—".to_owned()),
-        ("Time", format!("{} /s", format::duration_ms(row.total_ms / seconds)), format::duration_ms(row.total_ms), format::duration_ms(row.mean_ms)),
-        ("Rows", format::rate(row.rows_per_call * row.calls as f64 / seconds), format::count(row.rows_per_call * row.calls as f64), format::count(row.rows_per_call)),
-        ("Read outside the cache", format!("{}/s", format::bytes(row.read_bytes as f64 / seconds)), format::bytes(row.read_bytes as f64), format::bytes(per_call(row.read_bytes as f64))),
-        ("Temporary files", format!("{}/s", format::bytes(row.temp_bytes as f64 / seconds)), format::bytes(row.temp_bytes as f64), format::bytes(per_call(row.temp_bytes as f64))),
-        ("WAL", format!("{}/s", format::bytes(row.wal_bytes as f64 / seconds)), format::bytes(row.wal_bytes as f64), format::bytes(per_call(row.wal_bytes as f64))),
+        (
+            "Time",
+            format!("{} /s", format::duration_ms(row.total_ms / seconds)),
+            format::duration_ms(row.total_ms),
+            format::duration_ms(row.mean_ms),
+        ),
+        (
+            "Rows",
+            format::rate(row.rows_per_call * row.calls as f64 / seconds),
+            format::count(row.rows_per_call * row.calls as f64),
+            format::count(row.rows_per_call),
+        ),
+        (
+            "Read outside the cache",
+            format!("{}/s", format::bytes(row.read_bytes as f64 / seconds)),
+            format::bytes(row.read_bytes as f64),
+            format::bytes(per_call(row.read_bytes as f64)),
+        ),
+        (
+            "Temporary files",
+            format!("{}/s", format::bytes(row.temp_bytes as f64 / seconds)),
+            format::bytes(row.temp_bytes as f64),
+            format::bytes(per_call(row.temp_bytes as f64)),
+        ),
+        (
+            "WAL",
+            format!("{}/s", format::bytes(row.wal_bytes as f64 / seconds)),
+            format::bytes(row.wal_bytes as f64),
+            format::bytes(per_call(row.wal_bytes as f64)),
+        ),
     ];
-    let flags = row.flags.iter().map(|flag| view! { <span class="badge attention">{flag.label()}</span> }).collect_view();
+    let flags =
+        row.flags.iter().map(|flag| view! { <span class="badge attention">{flag.label()}</span> }).collect_view();
     let sql = detail.sql.clone();
     view! {
         <section class="panel c8" aria-label="Text">

@@ -25,7 +25,11 @@ pub fn page(reading: &ActivityReading, at: Timestamp) -> ActivityPage {
             transaction_seconds: backend.transaction_seconds,
             query_seconds: backend.query_seconds,
             state_seconds: backend.state_seconds,
-            query: backend.query.as_deref().map(|query| sqltext::one_line(&sqltext::mask_literals(query), 500)).filter(|query| !query.is_empty()),
+            query: backend
+                .query
+                .as_deref()
+                .map(|query| sqltext::one_line(&sqltext::mask_literals(query), 500))
+                .filter(|query| !query.is_empty()),
             blocked_by: backend.blocked_by.clone(),
             blocks: i64::try_from(blocked_by(reading, backend.pid).len()).unwrap_or(i64::MAX),
         })
@@ -103,7 +107,11 @@ pub fn running(reading: &ActivityReading) -> Running {
         }
         is_longer
     };
-    for backend in reading.rows.iter().filter(|backend| backend.backend_type == "client backend" && backend.application != "holdfast") {
+    for backend in reading
+        .rows
+        .iter()
+        .filter(|backend| backend.backend_type == "client backend" && backend.application != "holdfast")
+    {
         if backend.wait_event_type.as_deref() == Some("Lock") {
             running.blocked_sessions += 1;
             longer(&mut running.longest_wait_seconds, backend.query_seconds);
@@ -117,7 +125,8 @@ pub fn running(reading: &ActivityReading) -> Running {
             }
             Some(state) if state.starts_with("idle in transaction") => {
                 longer(&mut running.longest_idle_in_transaction_seconds, backend.state_seconds);
-                running.idle_in_transaction += i64::from(backend.state_seconds.is_some_and(|seconds| seconds > IDLE_IN_TRANSACTION_SECONDS));
+                running.idle_in_transaction +=
+                    i64::from(backend.state_seconds.is_some_and(|seconds| seconds > IDLE_IN_TRANSACTION_SECONDS));
             }
             _ => {}
         }
@@ -154,21 +163,38 @@ mod tests {
     #[test]
     fn a_chain_counts_everybody_behind_its_root() {
         let reading = ActivityReading {
-            rows: vec![client(1, "idle in transaction", "UPDATE t SET a = 5", &[]), client(2, "active", "UPDATE t SET a = 'x'", &[1]), client(3, "active", "x", &[2])],
+            rows: vec![
+                client(1, "idle in transaction", "UPDATE t SET a = 5", &[]),
+                client(2, "active", "UPDATE t SET a = 'x'", &[1]),
+                client(3, "active", "x", &[2]),
+            ],
             hidden: 0,
         };
         let page = page(&reading, Timestamp(0));
         let blocks = |pid| page.rows.iter().find(|row| row.pid == pid).map(|row| row.blocks);
         assert_eq!([blocks(1), blocks(2), blocks(3)], [Some(2), Some(1), Some(0)]);
-        assert_eq!(page.rows.iter().find(|row| row.pid == 2).and_then(|row| row.query.as_deref()), Some("UPDATE t SET a = ?"));
+        assert_eq!(
+            page.rows.iter().find(|row| row.pid == 2).and_then(|row| row.query.as_deref()),
+            Some("UPDATE t SET a = ?")
+        );
         let running = running(&reading);
         assert_eq!((running.blocked_sessions, running.longest_wait_seconds), (2, Some(3.0)));
     }
 
     #[test]
     fn maintenance_is_not_a_long_query() {
-        let reading = ActivityReading { rows: vec![client(90, "active", "VACUUM t", &[]), client(5, "active", "SELECT 1", &[]), client(4, "idle in transaction", "", &[])], hidden: 0 };
+        let reading = ActivityReading {
+            rows: vec![
+                client(90, "active", "VACUUM t", &[]),
+                client(5, "active", "SELECT 1", &[]),
+                client(4, "idle in transaction", "", &[]),
+            ],
+            hidden: 0,
+        };
         let running = running(&reading);
-        assert_eq!((running.longest_query_seconds, running.longest_query_pid, running.idle_in_transaction), (Some(5.0), Some(5), 1));
+        assert_eq!(
+            (running.longest_query_seconds, running.longest_query_pid, running.idle_in_transaction),
+            (Some(5.0), Some(5), 1)
+        );
     }
 }

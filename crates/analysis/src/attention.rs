@@ -6,7 +6,12 @@ use domain::{
 };
 
 /// Makes the list from what the score already found, the costliest first, then what is fine.
-pub fn list(health: &Health, input: &HealthInput, indexes: Option<&IndexTotals>, running: Option<&Running>) -> Vec<Attention> {
+pub fn list(
+    health: &Health,
+    input: &HealthInput,
+    indexes: Option<&IndexTotals>,
+    running: Option<&Running>,
+) -> Vec<Attention> {
     let mut found = health
         .lines
         .iter()
@@ -28,17 +33,39 @@ pub fn list(health: &Health, input: &HealthInput, indexes: Option<&IndexTotals>,
         ] {
             if count > 0 {
                 let level = if key == "index_invalid" { "warning" } else { "attention" };
-                found.push(item(key, level, title, &format!("{count} found, with the SQL to mend it"), "/database/performance#indexes"));
+                found.push(item(
+                    key,
+                    level,
+                    title,
+                    &format!("{count} found, with the SQL to mend it"),
+                    "/database/performance#indexes",
+                ));
             }
         }
     }
     let lost = |rule: &str| health.lines.iter().any(|line| line.rule == rule);
     let good = [
-        ("connections_high", input.connections_percent.map(|percent| format!("{} % of the slots used", format::percent(percent))), "Connections"),
-        ("query_long", input.longest_query_seconds.map(|seconds| format!("the longest runs for {}", format::duration_s(seconds))), "No long-running statement"),
+        (
+            "connections_high",
+            input.connections_percent.map(|percent| format!("{} % of the slots used", format::percent(percent))),
+            "Connections",
+        ),
+        (
+            "query_long",
+            input.longest_query_seconds.map(|seconds| format!("the longest runs for {}", format::duration_s(seconds))),
+            "No long-running statement",
+        ),
         ("sessions_blocked", input.blocked_sessions.map(|_| "nobody waits for long".to_owned()), "No blocking"),
-        ("cache_hit_low", input.cache_hit_percent.map(|percent| format!("{} % of the blocks", format::percent(percent))), "Cache hits"),
-        ("xid_age", input.xid_age.map(|age| format!("the oldest is {} transactions old", format::count(age as f64))), "Transaction ids"),
+        (
+            "cache_hit_low",
+            input.cache_hit_percent.map(|percent| format!("{} % of the blocks", format::percent(percent))),
+            "Cache hits",
+        ),
+        (
+            "xid_age",
+            input.xid_age.map(|age| format!("the oldest is {} transactions old", format::count(age as f64))),
+            "Transaction ids",
+        ),
     ];
     for (rule, detail, title) in good {
         match detail {
@@ -52,7 +79,14 @@ pub fn list(health: &Health, input: &HealthInput, indexes: Option<&IndexTotals>,
 }
 
 fn item(key: &str, level: &str, title: &str, detail: &str, page: &str) -> Attention {
-    Attention { key: key.to_owned(), level: level.to_owned(), title: title.to_owned(), detail: detail.to_owned(), sql: None, page: page.to_owned() }
+    Attention {
+        key: key.to_owned(),
+        level: level.to_owned(),
+        title: title.to_owned(),
+        detail: detail.to_owned(),
+        sql: None,
+        page: page.to_owned(),
+    }
 }
 
 const fn level(points: u8) -> &'static str {

@@ -58,7 +58,13 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_where_they_must_be_and_formulas_are_defused() {
-        let csv = write(&["a", "b", "c"], [vec!["x,\"y\"".into(), Cell::Number(None), Cell::Whole(-3)], vec!["=1+1".into(), Cell::Number(Some(0.5)), "-".into()]]);
+        let csv = write(
+            &["a", "b", "c"],
+            [
+                vec!["x,\"y\"".into(), Cell::Number(None), Cell::Whole(-3)],
+                vec!["=1+1".into(), Cell::Number(Some(0.5)), "-".into()],
+            ],
+        );
         assert_eq!(csv, "a,b,c\r\n\"x,\"\"y\"\"\",,-3\r\n\"'=1+1\",0.5,\"'-\"\r\n");
     }
 }

@@ -11,12 +11,20 @@ pub struct Delta<T> {
 
 /// The growth of an integer counter.
 pub const fn of(before: i64, after: i64, reset: bool) -> Delta<i64> {
-    if reset || after < before { Delta { value: if after > 0 { after } else { 0 }, reset: true } } else { Delta { value: after - before, reset: false } }
+    if reset || after < before {
+        Delta { value: if after > 0 { after } else { 0 }, reset: true }
+    } else {
+        Delta { value: after - before, reset: false }
+    }
 }
 
 /// The growth of a floating-point counter.
 pub fn of_float(before: f64, after: f64, reset: bool) -> Delta<f64> {
-    if reset || after < before { Delta { value: after.max(0.0), reset: true } } else { Delta { value: after - before, reset: false } }
+    if reset || after < before {
+        Delta { value: after.max(0.0), reset: true }
+    } else {
+        Delta { value: after - before, reset: false }
+    }
 }
 
 #[cfg(test)]

@@ -80,7 +80,15 @@ struct Lines<'a> {
 impl Lines<'_> {
     /// One rule: `points` gives the loss and the words for the measured value; `None` when it is not known.
     #[allow(clippy::too_many_arguments)] // the columns of a rule
-    fn rule(&mut self, component: HealthComponent, rule: &str, title: &str, threshold: &str, page: &str, points: Option<(u8, String)>) {
+    fn rule(
+        &mut self,
+        component: HealthComponent,
+        rule: &str,
+        title: &str,
+        threshold: &str,
+        page: &str,
+        points: Option<(u8, String)>,
+    ) {
         self.asked += 1;
         let Some((points, measured)) = points else { return };
         self.known += 1;
@@ -106,7 +114,10 @@ impl Lines<'_> {
 pub const fn ceiling(component: HealthComponent) -> u8 {
     match component {
         HealthComponent::Availability => 15,
-        HealthComponent::Connections | HealthComponent::Latency | HealthComponent::Replication | HealthComponent::Maintenance => 12,
+        HealthComponent::Connections
+        | HealthComponent::Latency
+        | HealthComponent::Replication
+        | HealthComponent::Maintenance => 12,
         HealthComponent::Locks => 10,
         HealthComponent::Cache => 7,
         HealthComponent::Wal | HealthComponent::Capacity => 6,
@@ -129,7 +140,13 @@ impl HealthTracker {
                 since,
                 page: "/database".to_owned(),
             };
-            return Health { score: 0, band: Band::Critical, coverage_percent: 0.0, lines: vec![line], version: VERSION };
+            return Health {
+                score: 0,
+                band: Band::Critical,
+                coverage_percent: 0.0,
+                lines: vec![line],
+                version: VERSION,
+            };
         }
         self.since.remove("unreachable");
         let mut lines = Lines { at, since: &mut self.since, lines: Vec::new(), known: 0, asked: 0 };
@@ -160,18 +177,51 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
     use HealthComponent as C;
     let failed = input.failed_collectors.len();
     let failed_points = (u8::try_from(failed).unwrap_or(u8::MAX).min(5) * 3, input.failed_collectors.join(", "));
-    lines.rule(C::Availability, "collectors_failing", "Some figures cannot be read", "none", "/database#collectors", Some(failed_points));
+    lines.rule(
+        C::Availability,
+        "collectors_failing",
+        "Some figures cannot be read",
+        "none",
+        "/database#collectors",
+        Some(failed_points),
+    );
 
-    let connections = input.connections_percent.map(|percent| (ramp(percent, 80.0, 95.0, 12), format!("{} %", format::percent(percent))));
-    lines.rule(C::Connections, "connections_high", "Connection slots are running out", "80 %", "/database/activity", connections);
+    let connections = input
+        .connections_percent
+        .map(|percent| (ramp(percent, 80.0, 95.0, 12), format!("{} %", format::percent(percent))));
+    lines.rule(
+        C::Connections,
+        "connections_high",
+        "Connection slots are running out",
+        "80 %",
+        "/database/activity",
+        connections,
+    );
     let idle = input.idle_in_transaction.map(|count| (ramp(count as f64, 0.0, 5.0, 6), format!("{count} sessions")));
-    lines.rule(C::Connections, "idle_in_transaction", "Sessions idle in a transaction", "5 min", "/database/activity", idle);
+    lines.rule(
+        C::Connections,
+        "idle_in_transaction",
+        "Sessions idle in a transaction",
+        "5 min",
+        "/database/activity",
+        idle,
+    );
 
-    let longest = input.longest_query_seconds.map(|seconds| (ramp(seconds, 30.0, 300.0, 8), format::duration_s(seconds)));
+    let longest =
+        input.longest_query_seconds.map(|seconds| (ramp(seconds, 30.0, 300.0, 8), format::duration_s(seconds)));
     lines.rule(C::Latency, "query_long", "A statement runs for long", "30 s", "/database/activity", longest);
-    let slow = input.slow_time_percent.map(|percent| (ramp(percent, 25.0, 90.0, 6), format!("{} % of all time", format::percent(percent))));
+    let slow = input
+        .slow_time_percent
+        .map(|percent| (ramp(percent, 25.0, 90.0, 6), format!("{} % of all time", format::percent(percent))));
     let threshold = format!("25 % in statements over {}", format::duration_ms(input.slow_threshold_ms));
-    lines.rule(C::Latency, "slow_statements", "Much time goes into slow statements", &threshold, "/database/performance#queries", slow);
+    lines.rule(
+        C::Latency,
+        "slow_statements",
+        "Much time goes into slow statements",
+        &threshold,
+        "/database/performance#queries",
+        slow,
+    );
 
     let waits = input.blocked_sessions.map(|count| {
         let wait = input.longest_wait_seconds.unwrap_or(0.0);
@@ -184,29 +234,80 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
 
     if input.replicas.as_ref().is_none_or(|replicas| !replicas.is_empty()) {
         let lag = input.replicas.as_ref().map(|replicas| {
-            let worst = replicas.iter().filter(|it| it.state != ReplicaState::Disconnected).filter_map(|it| it.lag_seconds).fold(0.0, f64::max);
+            let worst = replicas
+                .iter()
+                .filter(|it| it.state != ReplicaState::Disconnected)
+                .filter_map(|it| it.lag_seconds)
+                .fold(0.0, f64::max);
             (ramp(worst, 5.0, 60.0, 8), format::duration_s(worst))
         });
         lines.rule(C::Replication, "replication_lag", "A standby is behind", "5 s", "/database#replication", lag);
         let cut = input.replicas.as_ref().map(|replicas| {
-            let names = replicas.iter().filter(|it| it.state == ReplicaState::Disconnected).map(|it| it.name.as_str()).collect::<Vec<_>>();
+            let names = replicas
+                .iter()
+                .filter(|it| it.state == ReplicaState::Disconnected)
+                .map(|it| it.name.as_str())
+                .collect::<Vec<_>>();
             (if names.is_empty() { 0 } else { 12 }, names.join(", "))
         });
-        lines.rule(C::Replication, "replica_disconnected", "A standby is gone", "connected", "/database#replication", cut);
+        lines.rule(
+            C::Replication,
+            "replica_disconnected",
+            "A standby is gone",
+            "connected",
+            "/database#replication",
+            cut,
+        );
     }
     let slots = input.inactive_slots.map(|count| (ramp(count as f64, 0.0, 2.0, 6), format!("{count} slots")));
-    lines.rule(C::Replication, "slot_inactive", "A slot that nobody uses keeps WAL", "0", "/database#replication", slots);
+    lines.rule(
+        C::Replication,
+        "slot_inactive",
+        "A slot that nobody uses keeps WAL",
+        "0",
+        "/database#replication",
+        slots,
+    );
 
-    let cache = input.cache_hit_percent.map(|percent| (ramp(-percent, -90.0, -60.0, 7), format!("{} %", format::percent(percent))));
-    lines.rule(C::Cache, "cache_hit_low", "Few blocks are found in shared buffers", "90 %", "/database/performance#queries", cache);
+    let cache = input
+        .cache_hit_percent
+        .map(|percent| (ramp(-percent, -90.0, -60.0, 7), format!("{} %", format::percent(percent))));
+    lines.rule(
+        C::Cache,
+        "cache_hit_low",
+        "Few blocks are found in shared buffers",
+        "90 %",
+        "/database/performance#queries",
+        cache,
+    );
     let mebibytes = 1_048_576.0;
-    let temp = input.temp_bytes_per_second.map(|rate| (ramp(rate, 10.0 * mebibytes, 200.0 * mebibytes, 4), format!("{}/s", format::bytes(rate))));
-    lines.rule(C::Cache, "temp_files", "Sorts and hashes spill to disk", "10 MiB/s", "/database/performance#queries", temp);
+    let temp = input
+        .temp_bytes_per_second
+        .map(|rate| (ramp(rate, 10.0 * mebibytes, 200.0 * mebibytes, 4), format!("{}/s", format::bytes(rate))));
+    lines.rule(
+        C::Cache,
+        "temp_files",
+        "Sorts and hashes spill to disk",
+        "10 MiB/s",
+        "/database/performance#queries",
+        temp,
+    );
 
-    let xid = input.xid_age.map(|age| (ramp(age as f64, 5e8, 1.6e9, 12), format!("{} transactions", format::count(age as f64))));
+    let xid = input
+        .xid_age
+        .map(|age| (ramp(age as f64, 5e8, 1.6e9, 12), format!("{} transactions", format::count(age as f64))));
     lines.rule(C::Maintenance, "xid_age", "Transaction ids are running out", "500 M", "/database", xid);
-    let oldest = input.oldest_transaction_seconds.map(|seconds| (ramp(seconds, 900.0, 14_400.0, 6), format::duration_s(seconds)));
-    lines.rule(C::Maintenance, "transaction_old", "An old transaction holds back vacuum", "15 min", "/database/activity", oldest);
+    let oldest = input
+        .oldest_transaction_seconds
+        .map(|seconds| (ramp(seconds, 900.0, 14_400.0, 6), format::duration_s(seconds)));
+    lines.rule(
+        C::Maintenance,
+        "transaction_old",
+        "An old transaction holds back vacuum",
+        "15 min",
+        "/database/activity",
+        oldest,
+    );
     let bloat = input.bloated_tables.map(|count| (ramp(count as f64, 0.0, 10.0, 4), format!("{count} tables")));
     lines.rule(C::Maintenance, "dead_rows", "Tables with many dead rows", "20 %", "/database", bloat);
 
@@ -219,7 +320,14 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         let points = if bytes < 16 * 1_048_576 { 0 } else { ramp(percent, 5.0, 50.0, 6) };
         (points, format!("{}, {} %", format::bytes(bytes as f64), format::percent(percent)))
     });
-    lines.rule(C::Capacity, "index_waste", "Index space serves nothing", "5 %", "/database/performance#indexes", wasted);
+    lines.rule(
+        C::Capacity,
+        "index_waste",
+        "Index space serves nothing",
+        "5 %",
+        "/database/performance#indexes",
+        wasted,
+    );
 }
 
 #[cfg(test)]
@@ -259,7 +367,16 @@ mod tests {
         let n = |max: i64| proptest::option::of(0..max);
         (
             (f(120.0), n(20), f(5_000.0), f(100.0), n(20), f(500.0), n(20)),
-            (f(100.0), f(1e9), n(2_000_000_000), f(100_000.0), n(50), proptest::option::of(any::<bool>()), f(100.0), n(1 << 40)),
+            (
+                f(100.0),
+                f(1e9),
+                n(2_000_000_000),
+                f(100_000.0),
+                n(50),
+                proptest::option::of(any::<bool>()),
+                f(100.0),
+                n(1 << 40),
+            ),
             proptest::collection::vec("[a-z]{3,8}", 0..8),
         )
             .prop_map(|(a, b, failed_collectors)| HealthInput {
@@ -317,7 +434,10 @@ mod tests {
     #[test]
     fn a_healthy_server_scores_a_hundred_and_an_unreachable_one_nothing() {
         let health = score(&healthy());
-        assert_eq!((health.score, health.band, health.coverage_percent, health.lines.len()), (100, Band::Good, 100.0, 0));
+        assert_eq!(
+            (health.score, health.band, health.coverage_percent, health.lines.len()),
+            (100, Band::Good, 100.0, 0)
+        );
         let down = score(&HealthInput { unreachable: Some("connection refused".into()), ..healthy() });
         assert_eq!((down.score, down.band, down.lines.len()), (0, Band::Critical, 1));
         let unknown = score(&HealthInput { blocked_sessions: None, ..healthy() });

@@ -5,7 +5,9 @@
 use domain::{
     Timestamp, format,
     reading::{ForeignKey, IndexCounters, IndexReading},
-    view::{Availability, DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, IndexTotals, MissingForeignKey},
+    view::{
+        Availability, DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexTotals, IndexesPage, MissingForeignKey,
+    },
 };
 use std::collections::HashMap;
 
@@ -34,7 +36,11 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         // pganalyze waits 35 days; we say how long we have counted and let the reader judge, from an hour on.
-        Self { counting_at_least_seconds: 3_600.0, unused_at_least_bytes: 64 * 1_024, foreign_key_at_least_rows: 1_000.0 }
+        Self {
+            counting_at_least_seconds: 3_600.0,
+            unused_at_least_bytes: 64 * 1_024,
+            foreign_key_at_least_rows: 1_000.0,
+        }
     }
 }
 
@@ -53,7 +59,10 @@ pub fn page(nodes: &[Node<'_>], previous: Option<(&Previous, f64)>, rules: Rules
     for row in nodes.iter().skip(1).flat_map(|node| &node.reading.rows) {
         *elsewhere.entry((&row.database, &row.schema, &row.name)).or_default() += row.scans;
     }
-    let scans_of = |row: &IndexCounters| row.scans + elsewhere.get(&(row.database.as_str(), row.schema.as_str(), row.name.as_str())).copied().unwrap_or(0);
+    let scans_of = |row: &IndexCounters| {
+        row.scans
+            + elsewhere.get(&(row.database.as_str(), row.schema.as_str(), row.name.as_str())).copied().unwrap_or(0)
+    };
     // A partitioned index is used when one of its partitions is.
     let mut family = HashMap::<(&str, String), i64>::new();
     for row in &main.reading.rows {
@@ -67,7 +76,8 @@ pub fn page(nodes: &[Node<'_>], previous: Option<(&Previous, f64)>, rules: Rules
     let mut rows = all
         .iter()
         .map(|index| {
-            let scans = scans_of(index) + family.get(&(index.database.as_str(), qualified(index))).copied().unwrap_or(0);
+            let scans =
+                scans_of(index) + family.get(&(index.database.as_str(), qualified(index))).copied().unwrap_or(0);
             let mut findings = Vec::new();
             findings.extend(invalid(index));
             findings.extend(duplicate(index, all));
@@ -99,7 +109,9 @@ pub fn page(nodes: &[Node<'_>], previous: Option<(&Previous, f64)>, rules: Rules
             }
         })
         .collect::<Vec<_>>();
-    rows.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| (&a.database, &a.schema, &a.name).cmp(&(&b.database, &b.schema, &b.name))));
+    rows.sort_by(|a, b| {
+        b.bytes.cmp(&a.bytes).then_with(|| (&a.database, &a.schema, &a.name).cmp(&(&b.database, &b.schema, &b.name)))
+    });
     let missing_foreign_keys = missing_foreign_keys(&main.reading.foreign_keys, rules);
     let counts = IndexTab::ALL
         .map(|tab| match tab {
@@ -136,7 +148,9 @@ pub fn is_on(row: &IndexRow, tab: IndexTab) -> bool {
 
 /// The figures of the dashboard.
 pub fn totals(page: &IndexesPage) -> IndexTotals {
-    let count = |tab: IndexTab| IndexTab::ALL.iter().position(|it| *it == tab).and_then(|i| page.counts.get(i)).copied().unwrap_or(0);
+    let count = |tab: IndexTab| {
+        IndexTab::ALL.iter().position(|it| *it == tab).and_then(|i| page.counts.get(i)).copied().unwrap_or(0)
+    };
     IndexTotals {
         unused: count(IndexTab::Unused),
         duplicate: count(IndexTab::Duplicate),
@@ -148,7 +162,10 @@ pub fn totals(page: &IndexesPage) -> IndexTotals {
 
 /// When counting began on the node that began last: `stats_reset`, or the server's start where it was never reset.
 fn counting_since(nodes: &[Node<'_>]) -> Option<Timestamp> {
-    nodes.iter().map(|node| node.reading.stats_reset.iter().filter_map(|(_, reset)| *reset).max().unwrap_or(node.started_at)).max()
+    nodes
+        .iter()
+        .map(|node| node.reading.stats_reset.iter().filter_map(|(_, reset)| *reset).max().unwrap_or(node.started_at))
+        .max()
 }
 
 fn qualified(index: &IndexCounters) -> String {
@@ -181,7 +198,10 @@ fn is_needed(index: &IndexCounters) -> bool {
 fn invalid(index: &IndexCounters) -> Option<IndexFinding> {
     // The parent of a partitioned index is invalid until all partitions have one: no failed build.
     (!index.valid && !index.building && !index.partitioned).then(|| IndexFinding::Invalid {
-        evidence: format!("A concurrent build of {} failed or was stopped: it is kept up by every write and serves no query.", index.name),
+        evidence: format!(
+            "A concurrent build of {} failed or was stopped: it is kept up by every write and serves no query.",
+            index.name
+        ),
         rebuild_sql: format!("{}\n{}", drop_sql(index), create_sql(index)),
     })
 }
@@ -194,7 +214,11 @@ fn unused(index: &IndexCounters, scans: i64, nodes: usize, counted: f64, rules: 
     if !index.partitioned && index.bytes < rules.unused_at_least_bytes {
         return None;
     }
-    let on = if nodes == 1 { "on this server; standbys that Holdfast does not watch are not counted".to_owned() } else { format!("on {nodes} servers") };
+    let on = if nodes == 1 {
+        "on this server; standbys that Holdfast does not watch are not counted".to_owned()
+    } else {
+        format!("on {nodes} servers")
+    };
     Some(IndexFinding::Unused {
         evidence: format!("0 scans in {} {on}. It is not unique and backs no constraint.", format::duration_s(counted)),
         drop_sql: drop_sql(index),
@@ -207,7 +231,11 @@ fn duplicate(index: &IndexCounters, all: &[IndexCounters]) -> Option<IndexFindin
         return None;
     }
     let others = all.iter().filter(|other| {
-        other.database == index.database && other.table_oid == index.table_oid && other.oid != index.oid && other.valid && !other.building
+        other.database == index.database
+            && other.table_oid == index.table_oid
+            && other.oid != index.oid
+            && other.valid
+            && !other.building
     });
     let (how, other) = others
         .filter_map(|other| covers(other, index).map(|how| (how, other)))
@@ -216,9 +244,18 @@ fn duplicate(index: &IndexCounters, all: &[IndexCounters]) -> Option<IndexFindin
         .min_by_key(|(how, other)| (*how == DuplicateKind::Prefix, other.oid))?;
     let evidence = match how {
         DuplicateKind::Exact => format!("{} has the same columns, order and operator classes.", other.name),
-        DuplicateKind::Prefix => format!("The columns are the first ones of {}, which serves the same searches; it is larger, so a scan may read a little more.", other.name),
+        DuplicateKind::Prefix => format!(
+            "The columns are the first ones of {}, which serves the same searches; it is larger, so a scan may read a little more.",
+            other.name
+        ),
     };
-    Some(IndexFinding::Duplicate { how, covered_by: qualified(other), evidence, drop_sql: drop_sql(index), undo_sql: create_sql(index) })
+    Some(IndexFinding::Duplicate {
+        how,
+        covered_by: qualified(other),
+        evidence,
+        drop_sql: drop_sql(index),
+        undo_sql: create_sql(index),
+    })
 }
 
 /// Whether `other` can do all that `index` does.
@@ -235,7 +272,11 @@ fn covers(other: &IndexCounters, index: &IndexCounters) -> Option<DuplicateKind>
     }
     let same = |a: &[i16], b: &[i16]| a.get(..columns).is_some_and(|a| b.get(..columns) == Some(a));
     let same_oids = |a: &[u32], b: &[u32]| a.get(..columns).is_some_and(|a| b.get(..columns) == Some(a));
-    if !same(&index.key, &other.key) || !same(&index.options, &other.options) || !same_oids(&index.classes, &other.classes) || !same_oids(&index.collations, &other.collations) {
+    if !same(&index.key, &other.key)
+        || !same(&index.options, &other.options)
+        || !same_oids(&index.classes, &other.classes)
+        || !same_oids(&index.collations, &other.collations)
+    {
         return None;
     }
     // Included columns serve index-only scans: the other must have them too.
@@ -293,7 +334,9 @@ fn drop_sql(index: &IndexCounters) -> String {
 fn create_sql(index: &IndexCounters) -> String {
     let definition = index.definition.trim_end_matches(';');
     if index.partitioned {
-        return format!("{definition}; -- on a large table: ON ONLY the parent, then CONCURRENTLY on each partition, then ALTER INDEX … ATTACH PARTITION");
+        return format!(
+            "{definition}; -- on a large table: ON ONLY the parent, then CONCURRENTLY on each partition, then ALTER INDEX … ATTACH PARTITION"
+        );
     }
     let concurrently = ["CREATE UNIQUE INDEX ", "CREATE INDEX "]
         .iter()
@@ -337,7 +380,11 @@ mod tests {
     }
 
     fn look(rows: Vec<IndexCounters>, standby: Option<Vec<IndexCounters>>) -> IndexesPage {
-        let reading = |rows| IndexReading { rows, stats_reset: vec![("d".into(), Some(Timestamp(0)))], ..IndexReading::default() };
+        let reading = |rows| IndexReading {
+            rows,
+            stats_reset: vec![("d".into(), Some(Timestamp(0)))],
+            ..IndexReading::default()
+        };
         let (main, standby) = (reading(rows), standby.map(reading));
         let mut nodes = vec![Node { name: "main", reading: &main, started_at: Timestamp(0) }];
         nodes.extend(standby.as_ref().map(|reading| Node { name: "replica", reading, started_at: Timestamp(0) }));
@@ -378,7 +425,8 @@ mod tests {
     #[test]
     fn a_partitioned_index_is_used_when_a_partition_is() {
         let parent = IndexCounters { partitioned: true, bytes: 0, ..index(10, "p", &[1]) };
-        let part = |scans| IndexCounters { parent: Some("public.p".into()), table_oid: 2, scans, ..index(11, "p1", &[1]) };
+        let part =
+            |scans| IndexCounters { parent: Some("public.p".into()), table_oid: 2, scans, ..index(11, "p1", &[1]) };
         assert!(matches!(finding(&look(vec![parent.clone(), part(0)], None), "p"), Some(IndexFinding::Unused { .. })));
         assert_eq!(finding(&look(vec![parent, part(3)], None), "p"), None);
     }
@@ -386,8 +434,12 @@ mod tests {
     #[test]
     fn of_two_alike_one_is_reported_and_a_prefix_is_covered() {
         let page = look(vec![index(10, "a", &[1]), index(11, "b", &[1]), index(12, "ab", &[1, 2])], None);
-        assert!(matches!(finding(&page, "b"), Some(IndexFinding::Duplicate { how: DuplicateKind::Exact, covered_by, .. }) if covered_by == "public.a"));
-        assert!(matches!(finding(&page, "a"), Some(IndexFinding::Duplicate { how: DuplicateKind::Prefix, covered_by, .. }) if covered_by == "public.ab"));
+        assert!(
+            matches!(finding(&page, "b"), Some(IndexFinding::Duplicate { how: DuplicateKind::Exact, covered_by, .. }) if covered_by == "public.a")
+        );
+        assert!(
+            matches!(finding(&page, "a"), Some(IndexFinding::Duplicate { how: DuplicateKind::Prefix, covered_by, .. }) if covered_by == "public.ab")
+        );
         assert!(!matches!(finding(&page, "ab"), Some(IndexFinding::Duplicate { .. })));
     }
 
@@ -414,18 +466,49 @@ mod tests {
     #[test]
     fn an_invalid_index_is_to_be_built_again_and_young_counters_say_nothing() {
         let broken = look(vec![IndexCounters { valid: false, ..index(10, "i", &[1]) }], None);
-        assert!(matches!(finding(&broken, "i"), Some(IndexFinding::Invalid { rebuild_sql, .. }) if rebuild_sql.contains("CREATE INDEX CONCURRENTLY")));
+        assert!(
+            matches!(finding(&broken, "i"), Some(IndexFinding::Invalid { rebuild_sql, .. }) if rebuild_sql.contains("CREATE INDEX CONCURRENTLY"))
+        );
         let reading = IndexReading { rows: vec![index(10, "i", &[1])], ..IndexReading::default() };
-        let young = page(&[Node { name: "main", reading: &reading, started_at: Timestamp(0) }], None, Rules::default(), Timestamp(60_000));
+        let young = page(
+            &[Node { name: "main", reading: &reading, started_at: Timestamp(0) }],
+            None,
+            Rules::default(),
+            Timestamp(60_000),
+        );
         assert_eq!(young.rows[0].findings, []);
     }
 
     #[test]
     fn foreign_keys_get_a_script_that_can_be_copied() {
-        let key = ForeignKey { database: "d".into(), schema: "public".into(), table: "Order".into(), columns: vec!["user".into(), "b".into()], table_rows: 5e4, references: "public.u".into(), ..ForeignKey::default() };
-        let reading = IndexReading { foreign_keys: vec![key.clone(), ForeignKey { indexed: true, ..key.clone() }, ForeignKey { table_rows: 10.0, ..key }], ..IndexReading::default() };
-        let page = page(&[Node { name: "main", reading: &reading, started_at: Timestamp(0) }], None, Rules::default(), Timestamp(0));
+        let key = ForeignKey {
+            database: "d".into(),
+            schema: "public".into(),
+            table: "Order".into(),
+            columns: vec!["user".into(), "b".into()],
+            table_rows: 5e4,
+            references: "public.u".into(),
+            ..ForeignKey::default()
+        };
+        let reading = IndexReading {
+            foreign_keys: vec![
+                key.clone(),
+                ForeignKey { indexed: true, ..key.clone() },
+                ForeignKey { table_rows: 10.0, ..key },
+            ],
+            ..IndexReading::default()
+        };
+        let page = page(
+            &[Node { name: "main", reading: &reading, started_at: Timestamp(0) }],
+            None,
+            Rules::default(),
+            Timestamp(0),
+        );
         assert_eq!(page.missing_foreign_keys.len(), 1);
-        assert_eq!(page.missing_foreign_keys[0].create_sql, "CREATE INDEX CONCURRENTLY \"Order_user_b_idx\" ON public.\"Order\" (\"user\", b);".replace("\"user\", b", "user, b"));
+        assert_eq!(
+            page.missing_foreign_keys[0].create_sql,
+            "CREATE INDEX CONCURRENTLY \"Order_user_b_idx\" ON public.\"Order\" (\"user\", b);"
+                .replace("\"user\", b", "user, b")
+        );
     }
 }

@@ -64,12 +64,22 @@ pub struct QueryList {
 }
 
 /// Filters, sorts and cuts.
-pub fn list(all: &[StatementSum], params: &QueriesParams, window_seconds: f64, slow_ms: f64, new_since: Timestamp) -> QueryList {
+pub fn list(
+    all: &[StatementSum],
+    params: &QueriesParams,
+    window_seconds: f64,
+    slow_ms: f64,
+    new_since: Timestamp,
+) -> QueryList {
     let total_ms = all.iter().map(|sum| sum.total_ms).sum::<f64>();
     let all_calls = all.iter().map(|sum| sum.calls).sum::<i64>();
     let words = params.search.as_deref().unwrap_or_default().to_lowercase();
     let words = words.split_whitespace().collect::<Vec<_>>();
-    let mut matching = all.iter().filter(|sum| matches(sum, params, &words, slow_ms)).map(|sum| (sort_value(sum, params.sort), sum)).collect::<Vec<_>>();
+    let mut matching = all
+        .iter()
+        .filter(|sum| matches(sum, params, &words, slow_ms))
+        .map(|sum| (sort_value(sum, params.sort), sum))
+        .collect::<Vec<_>>();
     let order = |a: &(Value, &StatementSum), b: &(Value, &StatementSum)| {
         let by_value = if params.descending { b.0.compare(&a.0) } else { a.0.compare(&b.0) };
         by_value.then_with(|| a.1.key.cmp(&b.1.key))
@@ -86,8 +96,12 @@ pub fn list(all: &[StatementSum], params: &QueriesParams, window_seconds: f64, s
     let limit = usize::try_from(params.limit.clamp(1, 500)).unwrap_or(500);
     let shown = matching.iter().skip(start).take(limit).map(|(_, sum)| *sum).collect::<Vec<_>>();
     let next_cursor = (start + shown.len() < count).then(|| shown.last().map(|sum| sum.key.to_string())).flatten();
-    let rows = shown.iter().map(|sum| (sum.statement_id, row(sum, total_ms, window_seconds, slow_ms, new_since))).collect::<Vec<_>>();
-    let (calls, ms) = (shown.iter().map(|sum| sum.calls).sum::<i64>(), shown.iter().map(|sum| sum.total_ms).sum::<f64>());
+    let rows = shown
+        .iter()
+        .map(|sum| (sum.statement_id, row(sum, total_ms, window_seconds, slow_ms, new_since)))
+        .collect::<Vec<_>>();
+    let (calls, ms) =
+        (shown.iter().map(|sum| sum.calls).sum::<i64>(), shown.iter().map(|sum| sum.total_ms).sum::<f64>());
     let other_ms = (total_ms - ms).max(0.0);
     QueryList {
         other: OtherRow {
@@ -139,7 +153,9 @@ pub fn row(sum: &StatementSum, total_ms: f64, window_seconds: f64, slow_ms: f64,
 }
 
 fn matches(sum: &StatementSum, params: &QueriesParams, words: &[&str], slow_ms: f64) -> bool {
-    let wanted = |filter: &Option<String>, value: &str| filter.as_deref().is_none_or(|filter| filter.is_empty() || filter == value);
+    let wanted = |filter: &Option<String>, value: &str| {
+        filter.as_deref().is_none_or(|filter| filter.is_empty() || filter == value)
+    };
     wanted(&params.database, &sum.database)
         && wanted(&params.user, &sum.user)
         && params.kind.is_none_or(|kind: QueryKind| sqltext::kind(&sum.text) == kind)
@@ -175,7 +191,13 @@ fn sort_value(sum: &StatementSum, sort: QuerySort) -> Value {
         QuerySort::Max => sum.max_ms,
         QuerySort::Rows => sum.rows as f64 / sum.calls.max(1) as f64,
         // Not applicable sorts after everything else in either direction would surprise: it counts as 101 %.
-        QuerySort::Hit => if blocks > 0 { 100.0 * sum.shared_blks_hit as f64 / blocks as f64 } else { 101.0 },
+        QuerySort::Hit => {
+            if blocks > 0 {
+                100.0 * sum.shared_blks_hit as f64 / blocks as f64
+            } else {
+                101.0
+            }
+        }
         QuerySort::Temp => sum.temp_blks_written as f64,
         QuerySort::Wal => sum.wal_bytes as f64,
         QuerySort::Query => return Value::Text(sqltext::one_line(&sum.text, TEXT_CHARS).to_lowercase()),

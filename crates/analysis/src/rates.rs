@@ -74,7 +74,9 @@ impl DatabaseWindow {
     /// Adds an interval and drops what is too old.
     pub fn push(&mut self, interval: DatabaseInterval) {
         self.intervals.push_back(interval);
-        while self.intervals.len() > 1 && self.sum().seconds - self.intervals.front().map_or(0.0, |it| it.seconds) >= self.seconds {
+        while self.intervals.len() > 1
+            && self.sum().seconds - self.intervals.front().map_or(0.0, |it| it.seconds) >= self.seconds
+        {
             self.intervals.pop_front();
         }
     }
@@ -122,7 +124,14 @@ mod tests {
     use domain::reading::DatabaseCounters;
 
     fn reading(commits: i64, reset: i64) -> DatabaseReading {
-        let row = DatabaseCounters { oid: 1, xact_commit: commits, blks_hit: commits * 9, blks_read: commits, stats_reset: Some(domain::Timestamp(reset)), ..DatabaseCounters::default() };
+        let row = DatabaseCounters {
+            oid: 1,
+            xact_commit: commits,
+            blks_hit: commits * 9,
+            blks_read: commits,
+            stats_reset: Some(domain::Timestamp(reset)),
+            ..DatabaseCounters::default()
+        };
         DatabaseReading { rows: vec![row] }
     }
 

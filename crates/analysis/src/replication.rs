@@ -78,7 +78,9 @@ impl Replicas {
             let seconds = sender.replay_lsn.map(|replayed| self.ring.lag_seconds(replayed, at));
             let state = match (bytes, seconds) {
                 (Some(0), _) => ReplicaState::Idle,
-                (_, Some(seconds)) if seconds > CATCHING_UP_SECONDS || sender.state == "catchup" => ReplicaState::CatchingUp,
+                (_, Some(seconds)) if seconds > CATCHING_UP_SECONDS || sender.state == "catchup" => {
+                    ReplicaState::CatchingUp
+                }
                 (_, Some(_)) => ReplicaState::Streaming,
                 (_, None) => ReplicaState::Unknown,
             };
@@ -90,9 +92,15 @@ impl Replicas {
                 continue;
             }
             // At least as old as our last sight of it, or as what it had replayed by then.
-            let since = replayed.map_or(0.0, |replayed| self.ring.lag_seconds(replayed, at)).max(at.seconds_since(*last));
+            let since =
+                replayed.map_or(0.0, |replayed| self.ring.lag_seconds(replayed, at)).max(at.seconds_since(*last));
             let bytes = self.ring.newest().zip(*replayed).map(|(newest, replayed)| newest.bytes_since(replayed).max(0));
-            views.push(ReplicaView { name: name.clone(), state: ReplicaState::Disconnected, lag_seconds: Some(since), lag_bytes: bytes });
+            views.push(ReplicaView {
+                name: name.clone(),
+                state: ReplicaState::Disconnected,
+                lag_seconds: Some(since),
+                lag_bytes: bytes,
+            });
         }
         views.sort_by(|a, b| a.name.cmp(&b.name));
         self.now = views;
@@ -112,7 +120,8 @@ impl Replicas {
 /// A standby's view of itself, when its primary is not asked: only states that are certain.
 pub fn of_standby(reading: &ReplicationReading) -> Option<ReplicaView> {
     let standby = reading.standby.as_ref()?;
-    let bytes = standby.receive_lsn.zip(standby.replay_lsn).map(|(received, replayed)| received.bytes_since(replayed).max(0));
+    let bytes =
+        standby.receive_lsn.zip(standby.replay_lsn).map(|(received, replayed)| received.bytes_since(replayed).max(0));
     let (state, seconds) = match &standby.receiver {
         None => (ReplicaState::Disconnected, standby.last_replay_seconds),
         Some(_) if bytes == Some(0) => (ReplicaState::Idle, Some(0.0)),
@@ -127,8 +136,17 @@ mod tests {
     use domain::reading::Sender;
 
     fn reading(current: u64, replay: Option<u64>) -> ReplicationReading {
-        let senders = replay.map(|replay| Sender { name: "r1".into(), state: "streaming".into(), replay_lsn: Some(Lsn(replay)), ..Sender::default() });
-        ReplicationReading { current_lsn: Some(Lsn(current)), senders: senders.into_iter().collect(), ..ReplicationReading::default() }
+        let senders = replay.map(|replay| Sender {
+            name: "r1".into(),
+            state: "streaming".into(),
+            replay_lsn: Some(Lsn(replay)),
+            ..Sender::default()
+        });
+        ReplicationReading {
+            current_lsn: Some(Lsn(current)),
+            senders: senders.into_iter().collect(),
+            ..ReplicationReading::default()
+        }
     }
 
     fn at(seconds: i64) -> Timestamp {
@@ -141,7 +159,10 @@ mod tests {
         for second in 0..1_000 {
             replicas.advance(&reading(500, Some(500)), at(second));
         }
-        assert_eq!(replicas.views(), [ReplicaView { name: "r1".into(), state: ReplicaState::Idle, lag_seconds: Some(0.0), lag_bytes: Some(0) }]);
+        assert_eq!(
+            replicas.views(),
+            [ReplicaView { name: "r1".into(), state: ReplicaState::Idle, lag_seconds: Some(0.0), lag_bytes: Some(0) }]
+        );
     }
 
     #[test]

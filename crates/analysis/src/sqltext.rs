@@ -22,10 +22,68 @@ pub enum TokenKind {
 }
 
 const KEYWORDS: [&str; 62] = [
-    "ALL", "ANALYZE", "AND", "AS", "ASC", "BEGIN", "BETWEEN", "BY", "CASE", "COMMIT", "CREATE", "CROSS", "DELETE", "DESC", "DISTINCT", "DO",
-    "DROP", "ELSE", "END", "EXISTS", "EXPLAIN", "FETCH", "FILTER", "FOR", "FROM", "FULL", "GROUP", "HAVING", "ILIKE", "IN", "INDEX", "INNER",
-    "INSERT", "INTO", "IS", "JOIN", "LATERAL", "LEFT", "LIKE", "LIMIT", "MERGE", "NOT", "NULL", "OFFSET", "ON", "OR", "ORDER", "OUTER", "OVER",
-    "RETURNING", "RIGHT", "ROLLBACK", "SELECT", "SET", "TABLE", "THEN", "UNION", "UPDATE", "USING", "VALUES", "WHEN", "WHERE",
+    "ALL",
+    "ANALYZE",
+    "AND",
+    "AS",
+    "ASC",
+    "BEGIN",
+    "BETWEEN",
+    "BY",
+    "CASE",
+    "COMMIT",
+    "CREATE",
+    "CROSS",
+    "DELETE",
+    "DESC",
+    "DISTINCT",
+    "DO",
+    "DROP",
+    "ELSE",
+    "END",
+    "EXISTS",
+    "EXPLAIN",
+    "FETCH",
+    "FILTER",
+    "FOR",
+    "FROM",
+    "FULL",
+    "GROUP",
+    "HAVING",
+    "ILIKE",
+    "IN",
+    "INDEX",
+    "INNER",
+    "INSERT",
+    "INTO",
+    "IS",
+    "JOIN",
+    "LATERAL",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "MERGE",
+    "NOT",
+    "NULL",
+    "OFFSET",
+    "ON",
+    "OR",
+    "ORDER",
+    "OUTER",
+    "OVER",
+    "RETURNING",
+    "RIGHT",
+    "ROLLBACK",
+    "SELECT",
+    "SET",
+    "TABLE",
+    "THEN",
+    "UNION",
+    "UPDATE",
+    "USING",
+    "VALUES",
+    "WHEN",
+    "WHERE",
 ];
 
 /// Splits a text into tokens; together they are the text again.
@@ -35,7 +93,11 @@ pub fn tokens(sql: &str) -> Vec<(TokenKind, &str)> {
     while let Some(first) = rest.chars().next() {
         let (kind, length) = next(rest, first);
         let (token, after) = rest.split_at(length);
-        let kind = if kind == TokenKind::Name && is_keyword(token) || token.eq_ignore_ascii_case("with") { TokenKind::Keyword } else { kind };
+        let kind = if kind == TokenKind::Name && is_keyword(token) || token.eq_ignore_ascii_case("with") {
+            TokenKind::Keyword
+        } else {
+            kind
+        };
         found.push((kind, token));
         rest = after;
     }
@@ -57,11 +119,17 @@ fn next(rest: &str, first: char) -> (TokenKind, usize) {
         '\'' => (TokenKind::Literal, quoted(rest, '\'', false)),
         '"' => (TokenKind::Name, quoted(rest, '"', false)),
         'e' | 'E' if second == b'\'' => (TokenKind::Literal, 1 + quoted(&rest[1..], '\'', true)),
-        'b' | 'B' | 'x' | 'X' | 'n' | 'N' if second == b'\'' => (TokenKind::Literal, 1 + quoted(&rest[1..], '\'', false)),
-        '$' if second.is_ascii_digit() => (TokenKind::Parameter, 1 + rest[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - 1)),
+        'b' | 'B' | 'x' | 'X' | 'n' | 'N' if second == b'\'' => {
+            (TokenKind::Literal, 1 + quoted(&rest[1..], '\'', false))
+        }
+        '$' if second.is_ascii_digit() => {
+            (TokenKind::Parameter, 1 + rest[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len() - 1))
+        }
         '$' => dollar_quoted(rest).map_or((TokenKind::Symbol, 1), |length| (TokenKind::Literal, length)),
         c if c.is_ascii_digit() || c == '.' && second.is_ascii_digit() => (TokenKind::Literal, number(bytes)),
-        c if c.is_alphabetic() || c == '_' => (TokenKind::Name, while_(|c| c.is_alphanumeric() || c == '_' || c == '$')),
+        c if c.is_alphabetic() || c == '_' => {
+            (TokenKind::Name, while_(|c| c.is_alphanumeric() || c == '_' || c == '$'))
+        }
         c => (TokenKind::Symbol, c.len_utf8()),
     }
 }
@@ -106,7 +174,10 @@ fn block_comment(rest: &str) -> usize {
     let bytes = rest.as_bytes();
     while i + 1 < bytes.len() {
         match (bytes[i], bytes[i + 1]) {
-            (b'/', b'*') => { depth += 1; i += 2; }
+            (b'/', b'*') => {
+                depth += 1;
+                i += 2;
+            }
             (b'*', b'/') => {
                 depth -= 1;
                 i += 2;
@@ -164,13 +235,20 @@ pub fn is_own(sql: &str) -> bool {
 
 /// The kind of a statement by its first word; a WITH is DML when it changes something.
 pub fn kind(sql: &str) -> QueryKind {
-    let words = tokens(sql).into_iter().filter(|(kind, _)| matches!(kind, TokenKind::Keyword | TokenKind::Name)).map(|(_, word)| word.to_ascii_uppercase());
+    let words = tokens(sql)
+        .into_iter()
+        .filter(|(kind, _)| matches!(kind, TokenKind::Keyword | TokenKind::Name))
+        .map(|(_, word)| word.to_ascii_uppercase());
     let mut words = words.peekable();
     match words.next().as_deref() {
         Some("SELECT" | "VALUES" | "TABLE") => QueryKind::Select,
         Some("INSERT" | "UPDATE" | "DELETE" | "MERGE" | "COPY") => QueryKind::Dml,
-        Some("CREATE" | "ALTER" | "DROP" | "TRUNCATE" | "COMMENT" | "GRANT" | "REVOKE" | "REINDEX" | "REFRESH") => QueryKind::Ddl,
-        Some("WITH") if words.any(|word| matches!(word.as_str(), "INSERT" | "UPDATE" | "DELETE" | "MERGE")) => QueryKind::Dml,
+        Some("CREATE" | "ALTER" | "DROP" | "TRUNCATE" | "COMMENT" | "GRANT" | "REVOKE" | "REINDEX" | "REFRESH") => {
+            QueryKind::Ddl
+        }
+        Some("WITH") if words.any(|word| matches!(word.as_str(), "INSERT" | "UPDATE" | "DELETE" | "MERGE")) => {
+            QueryKind::Dml
+        }
         Some("WITH") => QueryKind::Select,
         _ => QueryKind::Utility,
     }
@@ -193,7 +271,12 @@ pub fn format_sql(sql: &str) -> String {
     };
     for (i, (kind, token)) in tokens.iter().enumerate() {
         let depth = brackets.iter().filter(|holds| **holds).count();
-        let following = || tokens[i + 1..].iter().find(|(kind, _)| *kind != TokenKind::Space).map(|(_, token)| token.to_ascii_uppercase());
+        let following = || {
+            tokens[i + 1..]
+                .iter()
+                .find(|(kind, _)| *kind != TokenKind::Space)
+                .map(|(_, token)| token.to_ascii_uppercase())
+        };
         let upper = token.to_ascii_uppercase();
         match kind {
             TokenKind::Space => {
@@ -216,12 +299,21 @@ pub fn format_sql(sql: &str) -> String {
             }
             TokenKind::Keyword => {
                 let in_plain_bracket = brackets.last() == Some(&false);
-                let previous = tokens[..i].iter().rev().find(|(kind, _)| *kind != TokenKind::Space).map(|(_, token)| token.to_ascii_uppercase());
+                let previous = tokens[..i]
+                    .iter()
+                    .rev()
+                    .find(|(kind, _)| *kind != TokenKind::Space)
+                    .map(|(_, token)| token.to_ascii_uppercase());
                 let starts = match upper.as_str() {
-                    "SELECT" | "FROM" | "WHERE" | "HAVING" | "LIMIT" | "OFFSET" | "UNION" | "VALUES" | "RETURNING" | "SET" => true,
+                    "SELECT" | "FROM" | "WHERE" | "HAVING" | "LIMIT" | "OFFSET" | "UNION" | "VALUES" | "RETURNING"
+                    | "SET" => true,
                     "GROUP" | "ORDER" => following().as_deref() == Some("BY"),
-                    "LEFT" | "RIGHT" | "FULL" | "CROSS" | "INNER" => following().is_some_and(|word| matches!(word.as_str(), "JOIN" | "OUTER")),
-                    "JOIN" => !previous.as_deref().is_some_and(|word| matches!(word, "LEFT" | "RIGHT" | "FULL" | "CROSS" | "INNER" | "OUTER")),
+                    "LEFT" | "RIGHT" | "FULL" | "CROSS" | "INNER" => {
+                        following().is_some_and(|word| matches!(word.as_str(), "JOIN" | "OUTER"))
+                    }
+                    "JOIN" => !previous
+                        .as_deref()
+                        .is_some_and(|word| matches!(word, "LEFT" | "RIGHT" | "FULL" | "CROSS" | "INNER" | "OUTER")),
                     "AND" | "OR" => true,
                     _ => false,
                 };
@@ -304,7 +396,11 @@ mod tests {
     }
 
     fn solid(sql: &str) -> Vec<(TokenKind, String)> {
-        tokens(sql).into_iter().filter(|(kind, _)| *kind != TokenKind::Space).map(|(kind, token)| (kind, token.trim_end().to_owned())).collect()
+        tokens(sql)
+            .into_iter()
+            .filter(|(kind, _)| *kind != TokenKind::Space)
+            .map(|(kind, token)| (kind, token.trim_end().to_owned()))
+            .collect()
     }
 
     proptest! {

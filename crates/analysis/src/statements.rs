@@ -165,7 +165,9 @@ impl StatementWindow {
     /// Adds an interval and drops what is too old.
     pub fn push(&mut self, seconds: f64, rows: Vec<StatementDelta>) {
         self.intervals.push_back((seconds, rows));
-        while self.intervals.len() > 1 && self.covered_seconds() - self.intervals.front().map_or(0.0, |it| it.0) >= self.seconds {
+        while self.intervals.len() > 1
+            && self.covered_seconds() - self.intervals.front().map_or(0.0, |it| it.0) >= self.seconds
+        {
             self.intervals.pop_front();
         }
     }
@@ -204,7 +206,14 @@ mod tests {
         let total = calls.iter().sum::<f64>();
         let mean = total / n;
         let variance = calls.iter().map(|call| (call - mean).powi(2)).sum::<f64>() / n;
-        StatementCounters { key: KEY, calls: calls.len() as i64, total_ms: total, stddev_ms: variance.sqrt(), max_ms: calls.iter().copied().fold(0.0, f64::max), ..ZERO }
+        StatementCounters {
+            key: KEY,
+            calls: calls.len() as i64,
+            total_ms: total,
+            stddev_ms: variance.sqrt(),
+            max_ms: calls.iter().copied().fold(0.0, f64::max),
+            ..ZERO
+        }
     }
 
     fn reading(rows: Vec<StatementCounters>) -> StatementReading {

@@ -26,11 +26,17 @@ pub fn area(values: &[Option<f64>], base: &[f64], top: f64, width: f64, height: 
     let mut path = String::new();
     let mut start = 0;
     while start < values.len() {
-        let Some(length) = values[start..].iter().position(Option::is_none).or(Some(values.len() - start)).filter(|length| *length > 0) else {
+        let Some(length) = values[start..]
+            .iter()
+            .position(Option::is_none)
+            .or(Some(values.len() - start))
+            .filter(|length| *length > 0)
+        else {
             start += 1;
             continue;
         };
-        let upper = (start..start + length).map(|i| (i, base.get(i).copied().unwrap_or(0.0) + values[i].unwrap_or(0.0)));
+        let upper =
+            (start..start + length).map(|i| (i, base.get(i).copied().unwrap_or(0.0) + values[i].unwrap_or(0.0)));
         let lower = (start..start + length).rev().map(|i| (i, base.get(i).copied().unwrap_or(0.0)));
         for (n, (i, value)) in upper.chain(lower).enumerate() {
             let (x, y) = place(i, values.len(), value, top, width, height);
@@ -64,13 +70,19 @@ mod tests {
 
     #[test]
     fn a_gap_lifts_the_pen() {
-        assert_eq!(line(&[Some(0.0), Some(1.0), None, Some(1.0)], 1.0, 30.0, 10.0), "M0.0 10.0L10.0 0.0M30.0 0.0L30.5 0.0");
+        assert_eq!(
+            line(&[Some(0.0), Some(1.0), None, Some(1.0)], 1.0, 30.0, 10.0),
+            "M0.0 10.0L10.0 0.0M30.0 0.0L30.5 0.0"
+        );
         assert_eq!(line(&[None, None], 1.0, 30.0, 10.0), "");
         assert_eq!(area(&[Some(1.0), None], &[0.0, 0.0], 1.0, 10.0, 10.0), "M0.0 0.0L0.0 10.0Z");
     }
 
     #[test]
     fn an_axis_ends_at_a_round_number() {
-        assert_eq!([nice_top(0.0), nice_top(0.3), nice_top(7.0), nice_top(1_000.0), nice_top(2_400.0)], [1.0, 0.5, 10.0, 1_000.0, 2_500.0]);
+        assert_eq!(
+            [nice_top(0.0), nice_top(0.3), nice_top(7.0), nice_top(1_000.0), nice_top(2_400.0)],
+            [1.0, 0.5, 10.0, 1_000.0, 2_500.0]
+        );
     }
 }

@@ -61,7 +61,12 @@ mod tests {
     use super::*;
 
     fn backend(kind: &str, state: Option<&str>, wait: Option<&str>) -> Backend {
-        Backend { backend_type: kind.into(), state: state.map(Into::into), wait_event_type: wait.map(Into::into), ..Backend::default() }
+        Backend {
+            backend_type: kind.into(),
+            state: state.map(Into::into),
+            wait_event_type: wait.map(Into::into),
+            ..Backend::default()
+        }
     }
 
     #[test]
@@ -78,7 +83,8 @@ mod tests {
     fn the_load_is_the_average_over_the_samples() {
         let mut sampler = WaitSampler::default();
         assert!(sampler.take().is_empty());
-        let (busy, io) = (backend("client backend", Some("active"), None), backend("client backend", Some("active"), Some("IO")));
+        let (busy, io) =
+            (backend("client backend", Some("active"), None), backend("client backend", Some("active"), Some("IO")));
         sampler.add([&busy, &io]);
         sampler.add([&busy]);
         let load = sampler.take().into_iter().map(|load| load.average_active_sessions).collect::<Vec<_>>();

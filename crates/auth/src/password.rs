@@ -71,7 +71,10 @@ impl Passwords {
         .await
     }
 
-    async fn beside<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, AuthError> + Send + 'static) -> Result<T, AuthError> {
+    async fn beside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, AuthError> + Send + 'static,
+    ) -> Result<T, AuthError> {
         let _permit = self.permits.acquire().await.map_err(|error| AuthError::Hash(error.to_string()))?;
         tokio::task::spawn_blocking(work).await.map_err(|error| AuthError::Hash(error.to_string()))?
     }
@@ -92,7 +95,10 @@ pub fn check_strength(password: &str) -> Result<(), AuthError> {
 }
 
 fn hash_now(password: &str) -> Result<String, AuthError> {
-    Argon2::default().hash_password(password.as_bytes()).map(|hash| hash.to_string()).map_err(|error| AuthError::Hash(error.to_string()))
+    Argon2::default()
+        .hash_password(password.as_bytes())
+        .map(|hash| hash.to_string())
+        .map_err(|error| AuthError::Hash(error.to_string()))
 }
 
 fn is_weaker(stored: &PasswordHash) -> bool {
@@ -111,7 +117,10 @@ mod tests {
         let passwords = Passwords::new().await.unwrap();
         let hash = passwords.hash("correct horse").await.unwrap();
         assert!(hash.starts_with("$argon2id$"));
-        assert_eq!(passwords.verify("correct horse", Some(&hash)).await.unwrap(), Verdict { right: true, rehashed: None });
+        assert_eq!(
+            passwords.verify("correct horse", Some(&hash)).await.unwrap(),
+            Verdict { right: true, rehashed: None }
+        );
         assert!(!passwords.verify("wrong horse", Some(&hash)).await.unwrap().right);
         assert!(!passwords.verify("no account has this password", None).await.unwrap().right);
         assert!(!passwords.verify(&"x".repeat(257), Some(&hash)).await.unwrap().right);
@@ -120,11 +129,18 @@ mod tests {
     #[tokio::test]
     async fn a_weaker_hash_is_replaced_when_the_password_is_right() {
         let passwords = Passwords::new().await.unwrap();
-        let weak = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, argon2::Params::new(1_024, 1, 1, None).unwrap());
+        let weak = Argon2::new(
+            argon2::Algorithm::Argon2id,
+            argon2::Version::V0x13,
+            argon2::Params::new(1_024, 1, 1, None).unwrap(),
+        );
         let hash = weak.hash_password(b"correct horse").unwrap().to_string();
         let verdict = passwords.verify("correct horse", Some(&hash)).await.unwrap();
         let stronger = verdict.rehashed.unwrap();
-        assert_eq!(passwords.verify("correct horse", Some(&stronger)).await.unwrap(), Verdict { right: true, rehashed: None });
+        assert_eq!(
+            passwords.verify("correct horse", Some(&stronger)).await.unwrap(),
+            Verdict { right: true, rehashed: None }
+        );
         assert_eq!(passwords.verify("wrong horse", Some(&hash)).await.unwrap().rehashed, None);
     }
 

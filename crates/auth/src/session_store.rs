@@ -25,7 +25,8 @@ pub struct StoreSessions(pub Store);
 
 fn row(record: &Record) -> Result<SessionRow> {
     let now = now();
-    let signed_in = record.data.get(SESSION_KEY).and_then(|value| serde_json::from_value::<SignedIn>(value.clone()).ok());
+    let signed_in =
+        record.data.get(SESSION_KEY).and_then(|value| serde_json::from_value::<SignedIn>(value.clone()).ok());
     Ok(SessionRow {
         id_hash: hash_of(&record.id.to_string()),
         account_id: signed_in.map(|signed_in| signed_in.account_id),
@@ -63,7 +64,8 @@ impl SessionStore for StoreSessions {
         found
             .map(|row| {
                 let data = serde_json::from_str(&row.data).map_err(|error| Error::Decode(error.to_string()))?;
-                let expiry_date = OffsetDateTime::from_unix_timestamp(row.expires_at.0 / 1_000).map_err(|error| Error::Decode(error.to_string()))?;
+                let expiry_date = OffsetDateTime::from_unix_timestamp(row.expires_at.0 / 1_000)
+                    .map_err(|error| Error::Decode(error.to_string()))?;
                 Ok(Record { id: *id, data, expiry_date })
             })
             .transpose()
@@ -81,7 +83,11 @@ mod tests {
     use sea_orm::ConnectionTrait as _;
 
     fn record(minutes: i64) -> Record {
-        Record { id: Id::default(), data: Default::default(), expiry_date: OffsetDateTime::now_utc() + time::Duration::minutes(minutes) }
+        Record {
+            id: Id::default(),
+            data: Default::default(),
+            expiry_date: OffsetDateTime::now_utc() + time::Duration::minutes(minutes),
+        }
     }
 
     #[tokio::test]

@@ -29,7 +29,12 @@ impl Throttle {
     ///
     /// # Errors
     /// [`AuthError::Store`].
-    pub async fn retry_after(&self, account: &str, address: Option<&str>, now: Timestamp) -> Result<Option<u64>, AuthError> {
+    pub async fn retry_after(
+        &self,
+        account: &str,
+        address: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Option<u64>, AuthError> {
         let mut longest = 0;
         for (subject, _) in subjects(account, address) {
             if let Some(row) = ThrottleRepo(self.store.db()).find(&subject).await? {
@@ -92,7 +97,10 @@ mod tests {
 
     #[test]
     fn the_delay_doubles_up_to_a_quarter_of_an_hour() {
-        assert_eq!([delay_ms(0), delay_ms(1), delay_ms(2), delay_ms(5), delay_ms(60)], [0, 2_000, 4_000, 32_000, 900_000]);
+        assert_eq!(
+            [delay_ms(0), delay_ms(1), delay_ms(2), delay_ms(5), delay_ms(60)],
+            [0, 2_000, 4_000, 32_000, 900_000]
+        );
     }
 
     #[tokio::test]

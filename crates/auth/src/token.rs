@@ -14,8 +14,9 @@ pub fn new_token() -> Result<String, AuthError> {
 
 /// Whether a text has the form of a token; anything else need not be looked up.
 pub fn is_token(text: &str) -> bool {
-    text.strip_prefix(TOKEN_PREFIX)
-        .is_some_and(|rest| rest.len() == 43 && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'))
+    text.strip_prefix(TOKEN_PREFIX).is_some_and(|rest| {
+        rest.len() == 43 && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    })
 }
 
 #[cfg(test)]

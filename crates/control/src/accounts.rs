@@ -18,13 +18,29 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`ControlError::Invalid`] by field, [`ControlError::Conflict`] when the name is taken.
-    pub async fn user_add(&self, actor: &Actor, name: &str, role: Role, password: &str) -> Result<AccountView, ControlError> {
+    pub async fn user_add(
+        &self,
+        actor: &Actor,
+        name: &str,
+        role: Role,
+        password: &str,
+    ) -> Result<AccountView, ControlError> {
         self.authorize_audited(actor, Permission::UserManage, "user_add", ("account", name)).await?;
         let name = sessions::checked_name(name)?;
         let password_hash = self.inner.passwords.hash(password).await.map_err(sessions::weak_password)?;
         let transaction = self.inner.store.begin().await?;
-        let account = AccountRepo(&transaction).insert(NewAccount { name, role, password_hash, at: now() }).await.map_err(taken)?;
-        self.audit_in(&transaction, actor, "user_add", ("account", &account.name), (None, Some(json!({ "role": role })))).await?;
+        let account = AccountRepo(&transaction)
+            .insert(NewAccount { name, role, password_hash, at: now() })
+            .await
+            .map_err(taken)?;
+        self.audit_in(
+            &transaction,
+            actor,
+            "user_add",
+            ("account", &account.name),
+            (None, Some(json!({ "role": role }))),
+        )
+        .await?;
         self.inner.store.commit(transaction).await?;
         Ok(view(&account))
     }
@@ -60,19 +76,33 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`ControlError::Credentials`], [`ControlError::Invalid`].
-    pub async fn account_password_change(&self, actor: &Actor, current: &str, password: &str) -> Result<(), ControlError> {
+    pub async fn account_password_change(
+        &self,
+        actor: &Actor,
+        current: &str,
+        password: &str,
+    ) -> Result<(), ControlError> {
         const ACTION: &str = "account_password_change";
         let name = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
         self.authorize_audited(actor, Permission::AccountSelf, ACTION, ("account", &name)).await?;
         let throttle = &self.inner.throttle;
-        if let Some(retry_after_seconds) = throttle.retry_after(&name, actor.address.as_deref(), now()).await.map_err(ControlError::Auth)? {
+        if let Some(retry_after_seconds) =
+            throttle.retry_after(&name, actor.address.as_deref(), now()).await.map_err(ControlError::Auth)?
+        {
             return Err(ControlError::TooManyRequests { retry_after_seconds });
         }
         let account = AccountRepo(self.inner.store.db()).find(&name).await?;
         let hash = account.as_ref().map(|account| account.password_hash.as_str());
         if !self.inner.passwords.verify(current, hash).await.map_err(ControlError::Auth)?.right {
             throttle.failed(&name, actor.address.as_deref(), now()).await.map_err(ControlError::Auth)?;
-            self.audit_outcome(actor, ACTION, ("account", &name), Outcome::Refused, Some(json!({ "reason": "wrong password" }))).await?;
+            self.audit_outcome(
+                actor,
+                ACTION,
+                ("account", &name),
+                Outcome::Refused,
+                Some(json!({ "reason": "wrong password" })),
+            )
+            .await?;
             return Err(ControlError::field("current", "this is not the present password"));
         }
         self.set_password(actor, ACTION, &name, password).await
@@ -111,9 +141,13 @@ impl ControlPlane {
     }
 
     async fn keep_an_admin(&self, transaction: &Transaction, account: &Account) -> Result<(), ControlError> {
-        let last = account.role == Role::Admin && !account.disabled && AccountRepo(transaction).count_admins().await? <= 1;
+        let last =
+            account.role == Role::Admin && !account.disabled && AccountRepo(transaction).count_admins().await? <= 1;
         if last {
-            return Err(ControlError::Conflict(format!("'{}' is the last administrator; make another one first", account.name)));
+            return Err(ControlError::Conflict(format!(
+                "'{}' is the last administrator; make another one first",
+                account.name
+            )));
         }
         Ok(())
     }

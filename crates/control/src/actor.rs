@@ -47,7 +47,12 @@ impl Actor {
     }
 
     /// Whoever is signed in.
-    pub const fn known(identity: Identity, source: Source, address: Option<String>, request_id: Option<String>) -> Self {
+    pub const fn known(
+        identity: Identity,
+        source: Source,
+        address: Option<String>,
+        request_id: Option<String>,
+    ) -> Self {
         Self { identity: Some(identity), source, address, request_id }
     }
 

@@ -22,7 +22,14 @@ impl ControlPlane {
     }
 
     /// Appends a row of its own: a refusal, a failure, or an event without a change.
-    pub(crate) async fn audit_outcome(&self, actor: &Actor, action: &str, object: (&str, &str), outcome: Outcome, detail: Option<Value>) -> Result<(), ControlError> {
+    pub(crate) async fn audit_outcome(
+        &self,
+        actor: &Actor,
+        action: &str,
+        object: (&str, &str),
+        outcome: Outcome,
+        detail: Option<Value>,
+    ) -> Result<(), ControlError> {
         let transaction = self.inner.store.begin().await?;
         AuditRepo(&transaction).append(row(actor, action, object, outcome, (None, detail))).await?;
         Ok(self.inner.store.commit(transaction).await?)
@@ -41,10 +48,18 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`ControlError`].
-    pub async fn audit_list(&self, actor: &Actor, mut filter: AuditFilter, cursor: Option<&str>, limit: u64) -> Result<AuditPage, ControlError> {
+    pub async fn audit_list(
+        &self,
+        actor: &Actor,
+        mut filter: AuditFilter,
+        cursor: Option<&str>,
+        limit: u64,
+    ) -> Result<AuditPage, ControlError> {
         self.authorize_audited(actor, Permission::AuditRead, "audit_list", ("audit_log", "")).await?;
         if let Some(cursor) = cursor {
-            let seq = cursor.parse().map_err(|_| ControlError::field("cursor", "take the cursor from 'next_cursor' of the page before"))?;
+            let seq = cursor
+                .parse()
+                .map_err(|_| ControlError::field("cursor", "take the cursor from 'next_cursor' of the page before"))?;
             filter.before_seq = Some(seq);
         }
         let limit = limit.clamp(1, 500);
@@ -75,7 +90,13 @@ impl ControlPlane {
     }
 }
 
-fn row(actor: &Actor, action: &str, object: (&str, &str), outcome: Outcome, change: (Option<Value>, Option<Value>)) -> NewAudit {
+fn row(
+    actor: &Actor,
+    action: &str,
+    object: (&str, &str),
+    outcome: Outcome,
+    change: (Option<Value>, Option<Value>),
+) -> NewAudit {
     let (actor_kind, actor_id) = match &actor.identity {
         Some(identity) => (identity.kind.as_str(), identity.name.clone()),
         None => ("anonymous", String::new()),

@@ -87,7 +87,11 @@ impl Clusters {
         };
         slot.map(|slot| (&slot.config, slot.snapshot.load_full())).ok_or_else(|| {
             if self.slots.is_empty() {
-                ControlError::not_found("cluster", id.unwrap_or("main"), "set DATABASE_URL or add a [[cluster]] to holdfast.toml")
+                ControlError::not_found(
+                    "cluster",
+                    id.unwrap_or("main"),
+                    "set DATABASE_URL or add a [[cluster]] to holdfast.toml",
+                )
             } else {
                 let known = self.slots.iter().map(|slot| slot.config.id.as_str()).collect::<Vec<_>>().join(", ");
                 ControlError::not_found("cluster", id.unwrap_or_default(), &format!("known are: {known}"))

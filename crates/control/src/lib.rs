@@ -48,7 +48,14 @@ impl ControlPlane {
         let passwords = Passwords::new().await.map_err(ControlError::Auth)?;
         let throttle = Throttle::new(store.clone());
         Ok(Self {
-            inner: Arc::new(Inner { store, clusters, passwords, throttle, statements: StatementCache::default(), slow_threshold_ms }),
+            inner: Arc::new(Inner {
+                store,
+                clusters,
+                passwords,
+                throttle,
+                statements: StatementCache::default(),
+                slow_threshold_ms,
+            }),
         })
     }
 
@@ -74,7 +81,9 @@ impl ControlPlane {
     pub async fn ready(&self) -> Result<(), ControlError> {
         match self.inner.store.pending_migrations().await? {
             0 => Ok(()),
-            pending => Err(ControlError::Conflict(format!("{pending} migrations of the control store are pending; run holdfast init"))),
+            pending => Err(ControlError::Conflict(format!(
+                "{pending} migrations of the control store are pending; run holdfast init"
+            ))),
         }
     }
 
@@ -90,9 +99,22 @@ impl ControlPlane {
     }
 
     /// As [`Self::authorize`], and a refusal is written into the audit log.
-    async fn authorize_audited(&self, actor: &Actor, permission: Permission, action: &str, object: (&str, &str)) -> Result<(), ControlError> {
+    async fn authorize_audited(
+        &self,
+        actor: &Actor,
+        permission: Permission,
+        action: &str,
+        object: (&str, &str),
+    ) -> Result<(), ControlError> {
         let Err(refusal) = self.authorize(actor, permission) else { return Ok(()) };
-        self.audit_outcome(actor, action, object, store::Outcome::Refused, Some(serde_json::json!({ "reason": refusal.to_string() }))).await?;
+        self.audit_outcome(
+            actor,
+            action,
+            object,
+            store::Outcome::Refused,
+            Some(serde_json::json!({ "reason": refusal.to_string() })),
+        )
+        .await?;
         Err(refusal)
     }
 }

@@ -2,7 +2,10 @@
 use crate::{Actor, ControlError, ControlPlane, clusters::live_event, now};
 use domain::{
     Permission, Timestamp,
-    view::{ActivityPage, ClusterSummary, Dashboard, Event, IndexesPage, LiveEvent, Metric, Range, TimeSeries, TimeSeriesLine},
+    view::{
+        ActivityPage, ClusterSummary, Dashboard, Event, IndexesPage, LiveEvent, Metric, Range, TimeSeries,
+        TimeSeriesLine,
+    },
 };
 use std::{collections::BTreeMap, sync::Arc};
 use store::{EventRepo, MetricRepo};
@@ -66,7 +69,13 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`ControlError::NotFound`].
-    pub async fn history_get(&self, actor: &Actor, cluster: Option<&str>, metric: Metric, range: Range) -> Result<TimeSeries, ControlError> {
+    pub async fn history_get(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        metric: Metric,
+        range: Range,
+    ) -> Result<TimeSeries, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
         let id = self.inner.clusters.find(cluster)?.0.id.clone();
         let (from, to, step) = grid(range, now());
@@ -79,24 +88,45 @@ impl ControlPlane {
             }
         }
         let gap = self.gap_seconds(&id);
-        let mut series = lines.into_iter().map(|(name, values)| TimeSeriesLine { name: if name.is_empty() { metric.as_str().to_owned() } else { name }, values: bridge(values, step, gap) }).collect::<Vec<_>>();
+        let mut series = lines
+            .into_iter()
+            .map(|(name, values)| TimeSeriesLine {
+                name: if name.is_empty() { metric.as_str().to_owned() } else { name },
+                values: bridge(values, step, gap),
+            })
+            .collect::<Vec<_>>();
         if metric == Metric::ActiveSessions {
             // In the order in which they are stacked everywhere.
             let rank = |line: &TimeSeriesLine| analysis::waits::CLASSES.iter().position(|class| *class == line.name);
             series.sort_by_key(rank);
         }
         let events = self.events(&id, from, to).await?;
-        Ok(TimeSeries { metric: metric.as_str().to_owned(), unit: metric.unit().to_owned(), from, to, step_seconds: step as f64 / 1_000.0, times: times(from, step), series, events })
+        Ok(TimeSeries {
+            metric: metric.as_str().to_owned(),
+            unit: metric.unit().to_owned(),
+            from,
+            to,
+            step_seconds: step as f64 / 1_000.0,
+            times: times(from, step),
+            series,
+            events,
+        })
     }
 
     /// What happened over a range.
-    pub(crate) async fn events(&self, cluster: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Event>, ControlError> {
+    pub(crate) async fn events(
+        &self,
+        cluster: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Event>, ControlError> {
         Ok(EventRepo(self.inner.store.db()).list(cluster, from, to).await?)
     }
 
     /// Longer than this without a point is a gap.
     pub(crate) fn gap_seconds(&self, cluster: &str) -> f64 {
-        let interval = self.inner.clusters.find(Some(cluster)).map_or(30.0, |(_, snapshot)| snapshot.dashboard.interval_seconds);
+        let interval =
+            self.inner.clusters.find(Some(cluster)).map_or(30.0, |(_, snapshot)| snapshot.dashboard.interval_seconds);
         2.5 * 2.0 * interval
     }
 
@@ -147,7 +177,10 @@ mod tests {
     #[test]
     fn steps_between_samples_are_bridged_and_gaps_are_kept() {
         let values = vec![None, Some(1.0), None, Some(2.0), None, None, None, Some(3.0), None];
-        assert_eq!(bridge(values, 10_000, 25.0), [None, Some(1.0), Some(1.0), Some(2.0), None, None, None, Some(3.0), None]);
+        assert_eq!(
+            bridge(values, 10_000, 25.0),
+            [None, Some(1.0), Some(1.0), Some(2.0), None, None, None, Some(3.0), None]
+        );
     }
 
     #[test]

@@ -48,11 +48,13 @@ impl ControlPlane {
         let (config, snapshot) = self.inner.clusters.find(params.cluster.as_deref())?;
         let loaded = self.load(&config.id, params.range, snapshot.dashboard.sequence).await?;
         // Everything is new in the first minutes of a history; say so only of what came later.
-        let new_since = loaded.from.max(Timestamp(loaded.to.0 - (loaded.window_seconds * 1_000.0) as i64)).plus_ms(120_000);
+        let new_since =
+            loaded.from.max(Timestamp(loaded.to.0 - (loaded.window_seconds * 1_000.0) as i64)).plus_ms(120_000);
         let list = rules::list(&loaded.sums, params, loaded.window_seconds, self.inner.slow_threshold_ms, new_since);
         let sparks = self.sparks(&list.rows.iter().map(|row| row.0).collect::<Vec<_>>(), &loaded).await?;
         let distinct = |pick: fn(&StatementSum) -> &String| {
-            let mut names = loaded.sums.iter().map(pick).collect::<HashSet<_>>().into_iter().cloned().collect::<Vec<_>>();
+            let mut names =
+                loaded.sums.iter().map(pick).collect::<HashSet<_>>().into_iter().cloned().collect::<Vec<_>>();
             names.sort();
             names
         };
@@ -88,11 +90,18 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`ControlError::NotFound`] when it was not seen in the range.
-    pub async fn query_get(&self, actor: &Actor, cluster: Option<&str>, id: &str, range: Range) -> Result<QueryDetail, ControlError> {
+    pub async fn query_get(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        id: &str,
+        range: Range,
+    ) -> Result<QueryDetail, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
         let (config, snapshot) = self.inner.clusters.find(cluster)?;
         let key = id.parse::<StatementKey>().map_err(|message| ControlError::field("id", message))?;
-        let missing = || ControlError::not_found("statement", id, "it may not have run in this range: choose a longer one");
+        let missing =
+            || ControlError::not_found("statement", id, "it may not have run in this range: choose a longer one");
         let record = StatementRepo(self.inner.store.db()).find(&config.id, key).await?.ok_or_else(missing)?;
         let loaded = self.load(&config.id, range, snapshot.dashboard.sequence).await?;
         let sum = loaded.sums.iter().find(|sum| sum.key == key).ok_or_else(missing)?;
@@ -102,7 +111,12 @@ impl ControlPlane {
         let (from, to, step) = monitoring::grid(range, now());
         let repo = StatementRepo(self.inner.store.db());
         let own = repo.buckets(&[record.id], from, to, step).await?;
-        let all = repo.buckets_of_all(&config.id, from, to, step).await?.into_iter().map(|it| (it.bucket, it.total_ms)).collect::<HashMap<_, _>>();
+        let all = repo
+            .buckets_of_all(&config.id, from, to, step)
+            .await?
+            .into_iter()
+            .map(|it| (it.bucket, it.total_ms))
+            .collect::<HashMap<_, _>>();
         let events = self.events(&config.id, from, to).await?;
         let gap = self.gap_seconds(&config.id) * 2.0;
         let series = |metric: &str, unit: &str, lines: Vec<(&str, &dyn Fn(&StatementBucket) -> f64)>| TimeSeries {
@@ -114,7 +128,10 @@ impl ControlPlane {
             times: monitoring::times(from, step),
             series: lines
                 .into_iter()
-                .map(|(name, value)| TimeSeriesLine { name: name.to_owned(), values: monitoring::bridge(spread(&own, monitoring::POINTS, value), step, gap) })
+                .map(|(name, value)| TimeSeriesLine {
+                    name: name.to_owned(),
+                    values: monitoring::bridge(spread(&own, monitoring::POINTS, value), step, gap),
+                })
                 .collect(),
             events: events.clone(),
         };
@@ -127,13 +144,28 @@ impl ControlPlane {
             window_seconds: loaded.window_seconds,
             p95_at_most_ms: deviation.map(|deviation| latency::at_most(row.mean_ms, deviation, 0.95)),
             p99_at_most_ms: deviation.map(|deviation| latency::at_most(row.mean_ms, deviation, 0.99)),
-            calls: series("calls_per_second", "/s", vec![("calls", &|it| it.calls as f64 / (it.interval_ms.max(step) as f64 / 1_000.0))]),
+            calls: series(
+                "calls_per_second",
+                "/s",
+                vec![("calls", &|it| it.calls as f64 / (it.interval_ms.max(step) as f64 / 1_000.0))],
+            ),
             mean: series(
                 "mean_latency_ms",
                 "ms",
-                vec![("mean", &|it| it.total_ms / it.calls.max(1) as f64), ("mean + deviation", &|it| it.total_ms / it.calls.max(1) as f64 + (it.m2.max(0.0) / it.calls.max(1) as f64).sqrt())],
+                vec![
+                    ("mean", &|it| it.total_ms / it.calls.max(1) as f64),
+                    ("mean + deviation", &|it| {
+                        it.total_ms / it.calls.max(1) as f64 + (it.m2.max(0.0) / it.calls.max(1) as f64).sqrt()
+                    }),
+                ],
             ),
-            share: series("total_percent", "%", vec![("share", &|it| 100.0 * it.total_ms / all.get(&it.bucket).copied().unwrap_or(it.total_ms).max(1e-9))]),
+            share: series(
+                "total_percent",
+                "%",
+                vec![("share", &|it| {
+                    100.0 * it.total_ms / all.get(&it.bucket).copied().unwrap_or(it.total_ms).max(1e-9)
+                })],
+            ),
             row,
         })
     }
@@ -179,10 +211,19 @@ impl ControlPlane {
             })
         });
         let covered = repo.covered_since(cluster, from, to).await?;
-        Ok(Loaded { sums: sums.collect(), from, to, window_seconds: covered.map_or(0.0, |since| to.seconds_since(since)) })
+        Ok(Loaded {
+            sums: sums.collect(),
+            from,
+            to,
+            window_seconds: covered.map_or(0.0, |since| to.seconds_since(since)),
+        })
     }
 
-    async fn sparks(&self, statements: &[i64], loaded: &Loaded) -> Result<HashMap<i64, Vec<Option<f64>>>, ControlError> {
+    async fn sparks(
+        &self,
+        statements: &[i64],
+        loaded: &Loaded,
+    ) -> Result<HashMap<i64, Vec<Option<f64>>>, ControlError> {
         let from = Timestamp(loaded.to.0 - ((loaded.window_seconds * 1_000.0) as i64).max(SPARK_POINTS));
         let step = ((loaded.to.0 - from.0) / SPARK_POINTS).max(1);
         let buckets = StatementRepo(self.inner.store.db()).buckets(statements, from, loaded.to, step).await?;
@@ -191,7 +232,12 @@ impl ControlPlane {
             sparks.entry(bucket.statement_id).or_default().push(bucket);
         }
         // A statement without calls took no time: zero, not a gap.
-        Ok(sparks.into_iter().map(|(id, own)| (id, spread(&own, SPARK_POINTS, &|it| it.total_ms).into_iter().map(|it| it.or(Some(0.0))).collect())).collect())
+        Ok(sparks
+            .into_iter()
+            .map(|(id, own)| {
+                (id, spread(&own, SPARK_POINTS, &|it| it.total_ms).into_iter().map(|it| it.or(Some(0.0))).collect())
+            })
+            .collect())
     }
 }
 

@@ -18,7 +18,9 @@ impl ControlPlane {
         let address = actor.address.as_deref();
         let object = ("account", name.as_str());
         let throttle = &self.inner.throttle;
-        if let Some(retry_after_seconds) = throttle.retry_after(&name, address, now()).await.map_err(ControlError::Auth)? {
+        if let Some(retry_after_seconds) =
+            throttle.retry_after(&name, address, now()).await.map_err(ControlError::Auth)?
+        {
             let detail = Some(serde_json::json!({ "reason": "throttled", "retry_after_seconds": retry_after_seconds }));
             self.audit_outcome(actor, ACTION, object, Outcome::Refused, detail).await?;
             return Err(ControlError::TooManyRequests { retry_after_seconds });
@@ -61,7 +63,9 @@ impl ControlPlane {
     /// [`ControlError`].
     pub async fn session_identity(&self, signed_in: &SignedIn) -> Result<Option<Identity>, ControlError> {
         let account = AccountRepo(self.inner.store.db()).get(signed_in.account_id).await?;
-        Ok(account.filter(|account| !account.disabled && account.session_epoch == signed_in.epoch).map(|account| identity_of(&account)))
+        Ok(account
+            .filter(|account| !account.disabled && account.session_epoch == signed_in.epoch)
+            .map(|account| identity_of(&account)))
     }
 
     /// A one-time link for the first administrator; `None` when there is one.
@@ -84,7 +88,13 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`ControlError::Invalid`] by field; [`ControlError::Forbidden`]-like refusals are `Conflict` with what to do.
-    pub async fn setup_complete(&self, actor: &Actor, token: &str, name: &str, password: &str) -> Result<SignedIn, ControlError> {
+    pub async fn setup_complete(
+        &self,
+        actor: &Actor,
+        token: &str,
+        name: &str,
+        password: &str,
+    ) -> Result<SignedIn, ControlError> {
         let name = checked_name(name)?;
         let hash = self.inner.passwords.hash(password).await.map_err(weak_password)?;
         let transaction = self.inner.store.begin().await?;
@@ -92,9 +102,14 @@ impl ControlPlane {
         if !used || AccountRepo(&transaction).count_admins().await? > 0 {
             drop(transaction);
             self.audit_outcome(actor, "setup_complete", ("account", &name), Outcome::Refused, None).await?;
-            return Err(ControlError::Conflict("this link is over or was used; start Holdfast again for a new one, or use 'holdfast user add'".to_owned()));
+            return Err(ControlError::Conflict(
+                "this link is over or was used; start Holdfast again for a new one, or use 'holdfast user add'"
+                    .to_owned(),
+            ));
         }
-        let account = AccountRepo(&transaction).insert(NewAccount { name, role: Role::Admin, password_hash: hash, at: now() }).await?;
+        let account = AccountRepo(&transaction)
+            .insert(NewAccount { name, role: Role::Admin, password_hash: hash, at: now() })
+            .await?;
         let known = Actor { identity: Some(identity_of(&account)), ..actor.clone() };
         let after = serde_json::json!({ "role": account.role });
         self.audit_in(&transaction, &known, "setup_complete", ("account", &account.name), (None, Some(after))).await?;
@@ -108,7 +123,8 @@ impl ControlPlane {
     /// [`ControlError::Unauthenticated`].
     pub fn whoami(&self, actor: &Actor) -> Result<Whoami, ControlError> {
         let identity = actor.identity.as_ref().ok_or(ControlError::Unauthenticated)?;
-        let permissions = domain::Permission::ALL.into_iter().filter(|permission| identity.allows(*permission)).collect();
+        let permissions =
+            domain::Permission::ALL.into_iter().filter(|permission| identity.allows(*permission)).collect();
         Ok(Whoami { name: identity.name.clone(), role: identity.role, permissions })
     }
 }

@@ -23,11 +23,20 @@ impl ControlPlane {
     ///
     /// # Errors
     /// [`ControlError::Invalid`] by field.
-    pub async fn token_create(&self, actor: &Actor, name: &str, role: Role, expires_in_days: Option<u32>) -> Result<(TokenView, String), ControlError> {
+    pub async fn token_create(
+        &self,
+        actor: &Actor,
+        name: &str,
+        role: Role,
+        expires_in_days: Option<u32>,
+    ) -> Result<(TokenView, String), ControlError> {
         self.authorize_audited(actor, Permission::TokenManage, "token_create", ("token", name)).await?;
         let name = sessions::checked_name(name)?;
         if expires_in_days.is_some_and(|days| days == 0 || days > 3_650) {
-            return Err(ControlError::field("expires_in_days", "a token lives for 1 to 3650 days, or for ever without this field"));
+            return Err(ControlError::field(
+                "expires_in_days",
+                "a token lives for 1 to 3650 days, or for ever without this field",
+            ));
         }
         let secret = auth::new_token().map_err(ControlError::Auth)?;
         let created_by = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();

@@ -9,14 +9,70 @@ const SEED: u64 = 20_261_124;
 /// Text is sent in pieces of about this size.
 const PIECE_BYTES: usize = 1 << 18;
 
-const CATEGORIES: [&str; 10] = ["ci-cd", "observability", "security", "database", "messaging", "identity", "cost", "docs", "testing", "networking"];
-const NOUNS: [&str; 24] = [
-    "pipeline", "tracer", "vault", "replicator", "broker", "directory", "meter", "catalog", "runner", "mesh", "gateway", "scanner", "ledger", "scheduler", "router", "sentinel", "collector", "archiver", "notifier", "profiler",
-    "planner", "registry", "proxy", "inspector",
+const CATEGORIES: [&str; 10] = [
+    "ci-cd",
+    "observability",
+    "security",
+    "database",
+    "messaging",
+    "identity",
+    "cost",
+    "docs",
+    "testing",
+    "networking",
 ];
-const ADJECTIVES: [&str; 20] = ["swift", "quiet", "solid", "clear", "amber", "global", "local", "prime", "lean", "deep", "bright", "steady", "open", "exact", "north", "blue", "rapid", "safe", "smart", "native"];
-const KEYWORDS: [&str; 20] =
-    ["kubernetes", "terraform", "postgres", "kafka", "grpc", "oauth", "metrics", "logs", "traces", "backup", "secrets", "policy", "billing", "markdown", "fuzzing", "dns", "cache", "queue", "graphql", "webhook"];
+const NOUNS: [&str; 24] = [
+    "pipeline",
+    "tracer",
+    "vault",
+    "replicator",
+    "broker",
+    "directory",
+    "meter",
+    "catalog",
+    "runner",
+    "mesh",
+    "gateway",
+    "scanner",
+    "ledger",
+    "scheduler",
+    "router",
+    "sentinel",
+    "collector",
+    "archiver",
+    "notifier",
+    "profiler",
+    "planner",
+    "registry",
+    "proxy",
+    "inspector",
+];
+const ADJECTIVES: [&str; 20] = [
+    "swift", "quiet", "solid", "clear", "amber", "global", "local", "prime", "lean", "deep", "bright", "steady",
+    "open", "exact", "north", "blue", "rapid", "safe", "smart", "native",
+];
+const KEYWORDS: [&str; 20] = [
+    "kubernetes",
+    "terraform",
+    "postgres",
+    "kafka",
+    "grpc",
+    "oauth",
+    "metrics",
+    "logs",
+    "traces",
+    "backup",
+    "secrets",
+    "policy",
+    "billing",
+    "markdown",
+    "fuzzing",
+    "dns",
+    "cache",
+    "queue",
+    "graphql",
+    "webhook",
+];
 const COUNTRIES: [&str; 12] = ["US", "DE", "GB", "FR", "IN", "BR", "JP", "PL", "ES", "NL", "CA", "AU"];
 const METRICS: [&str; 6] = ["cpu_usage", "memory_usage", "request_rate", "error_rate", "latency_ms", "queue_depth"];
 const EVENTS: [&str; 5] = ["view", "install", "configure", "invoke", "uninstall"];
@@ -34,7 +90,14 @@ struct Sizes {
 impl Sizes {
     fn of(scale: f64) -> Self {
         let times = |n: f64| ((n * scale) as u32).max(10);
-        Self { tenants: times(200.0).min(2_000), plugins: times(40_000.0), operations: times(120_000.0), metrics: times(3_000_000.0), analytics: times(300_000.0), audit: times(60_000.0) }
+        Self {
+            tenants: times(200.0).min(2_000),
+            plugins: times(40_000.0),
+            operations: times(120_000.0),
+            metrics: times(3_000_000.0),
+            analytics: times(300_000.0),
+            audit: times(60_000.0),
+        }
     }
 }
 
@@ -52,15 +115,38 @@ pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
     .await?;
     copy(&mut connection, "COPY plugins (tenant_id, name, display_name, description, category, status, owner, environment, keywords, tags, is_installed, is_enabled, health_score, cpu_usage, memory_usage, created_at) FROM STDIN", sizes.plugins, move |i, rng, row| plugin(i, tenants, rng, row)).await?;
     let plugins = sizes.plugins;
-    copy(&mut connection, "COPY plugin_versions (plugin_id, version, released_at, changelog) FROM STDIN", plugins * 3, move |i, rng, row| {
-        let (plugin, minor) = (i / 3 + 1, i % 3);
-        let _ = writeln!(row, "{plugin}\t{}.{minor}.{}\t{}\tFixes and improvements, part {}", 1 + plugin % 4, rng.random_range(0..9), days_ago(400 - minor * 120 + plugin % 90), rng.random_range(1..2_000));
-    })
+    copy(
+        &mut connection,
+        "COPY plugin_versions (plugin_id, version, released_at, changelog) FROM STDIN",
+        plugins * 3,
+        move |i, rng, row| {
+            let (plugin, minor) = (i / 3 + 1, i % 3);
+            let _ = writeln!(
+                row,
+                "{plugin}\t{}.{minor}.{}\t{}\tFixes and improvements, part {}",
+                1 + plugin % 4,
+                rng.random_range(0..9),
+                days_ago(400 - minor * 120 + plugin % 90),
+                rng.random_range(1..2_000)
+            );
+        },
+    )
     .await?;
-    copy(&mut connection, "COPY plugin_dependencies (plugin_version_id, depends_on_id, version_range, optional) FROM STDIN", plugins, move |i, rng, row| {
-        let on = rng.random_range(1..=plugins);
-        let _ = writeln!(row, "{}\t{on}\t^{}.0\t{}", i * 3 + 1, 1 + on % 4, if rng.random_bool(0.1) { 't' } else { 'f' });
-    })
+    copy(
+        &mut connection,
+        "COPY plugin_dependencies (plugin_version_id, depends_on_id, version_range, optional) FROM STDIN",
+        plugins,
+        move |i, rng, row| {
+            let on = rng.random_range(1..=plugins);
+            let _ = writeln!(
+                row,
+                "{}\t{on}\t^{}.0\t{}",
+                i * 3 + 1,
+                1 + on % 4,
+                if rng.random_bool(0.1) { 't' } else { 'f' }
+            );
+        },
+    )
     .await?;
     let rest = async {
         let mut connection = PgConnection::connect(url).await?;
@@ -72,28 +158,51 @@ pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
             let _ = writeln!(row, "{plugin}\t{}\t{}\tuser-{}\t{}\t{{\"source\": \"portal\"}}\t{}", plugin % tenants + 1, EVENTS[rng.random_range(0..EVENTS.len())], rng.random_range(0..20_000), COUNTRIES[skewed(rng, 12) as usize - 1], seconds_ago(at));
         })
         .await?;
-        copy(&mut connection, "COPY audit_logs (tenant_id, actor, action, object_kind, object_id, \"timestamp\") FROM STDIN", sizes.audit, move |i, rng, row| {
-            let _ = writeln!(row, "{}\tuser-{}\tplugin.{}\tplugin\t{}\t{}", i % tenants + 1, rng.random_range(0..5_000), EVENTS[rng.random_range(0..EVENTS.len())], rng.random_range(1..=plugins), seconds_ago(rng.random_range(0..90 * 86_400)));
-        })
+        copy(
+            &mut connection,
+            "COPY audit_logs (tenant_id, actor, action, object_kind, object_id, \"timestamp\") FROM STDIN",
+            sizes.audit,
+            move |i, rng, row| {
+                let _ = writeln!(
+                    row,
+                    "{}\tuser-{}\tplugin.{}\tplugin\t{}\t{}",
+                    i % tenants + 1,
+                    rng.random_range(0..5_000),
+                    EVENTS[rng.random_range(0..EVENTS.len())],
+                    rng.random_range(1..=plugins),
+                    seconds_ago(rng.random_range(0..90 * 86_400))
+                );
+            },
+        )
         .await?;
         Ok::<_, DemoError>(())
     };
     // Thirty days, each plugin at its own phase: what a collector that runs round robin leaves.
     let span = 30 * 86_400;
     let total = sizes.metrics;
-    let metrics = copy(&mut connection, "COPY plugin_metrics (plugin_id, metric_name, value, \"timestamp\") FROM STDIN", total, move |i, rng, row| {
-        let plugin = skewed(rng, plugins);
-        let metric = METRICS[i as usize % METRICS.len()];
-        let at = span - (u64::from(i) * u64::from(span) / u64::from(total)) as u32;
-        let _ = writeln!(row, "{plugin}\t{metric}\t{:.2}\t{}", rng.random_range(0.0..100.0), seconds_ago(at));
-    });
+    let metrics = copy(
+        &mut connection,
+        "COPY plugin_metrics (plugin_id, metric_name, value, \"timestamp\") FROM STDIN",
+        total,
+        move |i, rng, row| {
+            let plugin = skewed(rng, plugins);
+            let metric = METRICS[i as usize % METRICS.len()];
+            let at = span - (u64::from(i) * u64::from(span) / u64::from(total)) as u32;
+            let _ = writeln!(row, "{plugin}\t{metric}\t{:.2}\t{}", rng.random_range(0.0..100.0), seconds_ago(at));
+        },
+    );
     let (metrics, rest) = futures::future::join(metrics, rest).await;
     metrics?;
     rest
 }
 
 /// COPYs `rows` rows; `write` appends one line.
-async fn copy(connection: &mut PgConnection, statement: &'static str, rows: u32, write: impl Fn(u32, &mut StdRng, &mut String) + Send) -> Result<(), DemoError> {
+async fn copy(
+    connection: &mut PgConnection,
+    statement: &'static str,
+    rows: u32,
+    write: impl Fn(u32, &mut StdRng, &mut String) + Send,
+) -> Result<(), DemoError> {
     let mut rng = StdRng::seed_from_u64(SEED ^ statement.len() as u64);
     let mut sink = connection.copy_in_raw(statement).await?;
     let mut piece = String::with_capacity(PIECE_BYTES + 1_024);
@@ -117,7 +226,9 @@ fn skewed(rng: &mut StdRng, n: u32) -> u32 {
 
 /// A moment relative to now, in a form that COPY reads.
 fn seconds_ago(seconds: u32) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0));
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0));
     domain::Timestamp(now - i64::from(seconds) * 1_000).to_rfc3339()
 }
 
@@ -129,7 +240,8 @@ fn plugin(i: u32, tenants: u32, rng: &mut StdRng, row: &mut String) {
     let noun = NOUNS[i as usize % NOUNS.len()];
     let adjective = ADJECTIVES[(i as usize / NOUNS.len()) % ADJECTIVES.len()];
     let category = CATEGORIES[rng.random_range(0..CATEGORIES.len())];
-    let status = ["active", "active", "active", "active", "active", "inactive", "installing", "failed", "deprecated"][rng.random_range(0..9)];
+    let status = ["active", "active", "active", "active", "active", "inactive", "installing", "failed", "deprecated"]
+        [rng.random_range(0..9)];
     let keywords = KEYWORDS.choose_multiple(rng, 3).copied().collect::<Vec<_>>().join(",");
     let health = 100 - (rng.random::<f64>().powi(3) * 100.0) as u32;
     let environment = ["production", "production", "staging", "development"][rng.random_range(0..4)];

@@ -49,10 +49,13 @@ impl Estate {
         say(&format!("PostgreSQL {} from {}", install.version, install.bin_dir.display()));
         let has_statements = install.has_extension("pg_stat_statements");
         if !has_statements {
-            say("pg_stat_statements is not installed (package postgresql-contrib), so the list of statements will stay empty");
+            say(
+                "pg_stat_statements is not installed (package postgresql-contrib), so the list of statements will stay empty",
+            );
         }
         let begun = Instant::now();
-        let primary = LocalCluster::start_in(&options.dir.join("primary"), settings(install, &password, has_statements)).await?;
+        let primary =
+            LocalCluster::start_in(&options.dir.join("primary"), settings(install, &password, has_statements)).await?;
         let mut estate_primary = PgConnection::connect(&primary.url("postgres")).await?;
         let made = whole(&mut estate_primary).await?;
         match &made {
@@ -123,7 +126,10 @@ fn settings(install: Install, password: &str, has_statements: bool) -> ClusterOp
         .setting("log_checkpoints", "on")
         .setting("hot_standby_feedback", "on");
     if has_statements {
-        options.setting("shared_preload_libraries", "pg_stat_statements").setting("pg_stat_statements.max", 10_000).setting("pg_stat_statements.track", "all")
+        options
+            .setting("shared_preload_libraries", "pg_stat_statements")
+            .setting("pg_stat_statements.max", 10_000)
+            .setting("pg_stat_statements.track", "all")
     } else {
         options
     }
@@ -137,7 +143,13 @@ fn password(path: &Path) -> Result<String, DemoError> {
         Ok(_) | Err(_) => {
             use std::io::Write as _;
             let password = Alphanumeric.sample_string(&mut rand::rng(), 24);
-            let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path).map_err(failed)?;
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path)
+                .map_err(failed)?;
             file.write_all(password.as_bytes()).map_err(failed)?;
             Ok(password)
         }
@@ -147,15 +159,27 @@ fn password(path: &Path) -> Result<String, DemoError> {
 /// The scale of the data, when it is whole.
 async fn whole(connection: &mut PgConnection) -> Result<Option<String>, DemoError> {
     let comment: Option<Option<String>> =
-        sqlx::query_scalar("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1").bind(DATABASE).fetch_optional(connection).await?;
+        sqlx::query_scalar("SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1")
+            .bind(DATABASE)
+            .fetch_optional(connection)
+            .await?;
     Ok(comment.flatten().and_then(|text| text.strip_prefix(WHOLE).map(str::to_owned)))
 }
 
-async fn make(primary: &LocalCluster, connection: &mut PgConnection, scale: f64, password: &str, has_statements: bool) -> Result<(), DemoError> {
+async fn make(
+    primary: &LocalCluster,
+    connection: &mut PgConnection,
+    scale: f64,
+    password: &str,
+    has_statements: bool,
+) -> Result<(), DemoError> {
     connection.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"))).await?;
     connection.execute(AssertSqlSafe(format!("CREATE DATABASE {DATABASE}"))).await?;
     for role in [MONITOR, APPLICATION] {
-        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)").bind(role).fetch_one(&mut *connection).await?;
+        let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+            .bind(role)
+            .fetch_one(&mut *connection)
+            .await?;
         let verb = if exists { "ALTER" } else { "CREATE" };
         connection.execute(AssertSqlSafe(format!("{verb} ROLE {role} LOGIN PASSWORD '{password}'"))).await?;
     }
@@ -176,7 +200,11 @@ async fn make(primary: &LocalCluster, connection: &mut PgConnection, scale: f64,
     if has_statements {
         platform.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements").await?;
     }
-    platform.execute(AssertSqlSafe(format!("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {APPLICATION}"))).await?;
+    platform
+        .execute(AssertSqlSafe(format!(
+            "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {APPLICATION}"
+        )))
+        .await?;
     platform.execute("ANALYZE").await?;
     // What the making of the data cost is no part of the demo.
     if has_statements {

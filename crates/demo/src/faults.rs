@@ -23,7 +23,11 @@ pub async fn make(connection: &mut PgConnection) -> Result<(), DemoError> {
         connection.execute(index).await?;
     }
     // Display names repeat, so that the build fails and leaves an invalid index behind, as it does in real life.
-    let failed = connection.execute("CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS idx_plugins_display_name_unique ON plugins (display_name)").await;
+    let failed = connection
+        .execute(
+            "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS idx_plugins_display_name_unique ON plugins (display_name)",
+        )
+        .await;
     match failed {
         Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(()),
         Err(error) => Err(error.into()),

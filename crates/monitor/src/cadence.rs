@@ -23,7 +23,9 @@ impl Cadence {
     pub fn of(self, kind: CollectorKind) -> Duration {
         match kind {
             CollectorKind::Activity | CollectorKind::Locks => (self.tick / 6).max(ACTIVITY_AT_LEAST),
-            CollectorKind::Server | CollectorKind::Database | CollectorKind::Replication | CollectorKind::Wal => self.tick,
+            CollectorKind::Server | CollectorKind::Database | CollectorKind::Replication | CollectorKind::Wal => {
+                self.tick
+            }
             CollectorKind::Statements => self.tick * 2,
             CollectorKind::Tables | CollectorKind::Indexes => self.tick * 10,
             CollectorKind::Settings => self.tick * 30,

@@ -110,7 +110,12 @@ mod tests {
     use super::*;
 
     fn state_of(collectors: &Collectors, kind: CollectorKind, at: i64) -> CollectorState {
-        collectors.statuses(Timestamp(at)).into_iter().find(|status| status.name == kind).map(|s| s.state).unwrap_or(CollectorState::Pending)
+        collectors
+            .statuses(Timestamp(at))
+            .into_iter()
+            .find(|status| status.name == kind)
+            .map(|s| s.state)
+            .unwrap_or(CollectorState::Pending)
     }
 
     #[test]

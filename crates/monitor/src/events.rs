@@ -38,12 +38,18 @@ pub fn of_settings(before: &SettingsReading, after: &SettingsReading, at: Timest
         .rows
         .iter()
         .filter_map(|now| {
-            let then = before.rows.binary_search_by(|row| row.name.cmp(&now.name)).ok().and_then(|i| before.rows.get(i))?;
+            let then =
+                before.rows.binary_search_by(|row| row.name.cmp(&now.name)).ok().and_then(|i| before.rows.get(i))?;
             let changed = then.setting != now.setting && now.source != "session" && now.source != "client";
             changed.then(|| Event {
                 at,
                 kind: EventKind::SettingChange,
-                title: format!("{}: {} became {}", now.name, shown(&then.setting, &now.unit), shown(&now.setting, &now.unit)),
+                title: format!(
+                    "{}: {} became {}",
+                    now.name,
+                    shown(&then.setting, &now.unit),
+                    shown(&now.setting, &now.unit)
+                ),
             })
         })
         .collect()
@@ -106,15 +112,21 @@ mod tests {
         let same = server(1_400, ServerRole::Standby);
         assert_eq!(of_server(&before, &same, Timestamp(9_000)), []);
         let after = server(8_000, ServerRole::Primary);
-        let kinds = of_server(&before, &after, Timestamp(9_000)).into_iter().map(|event| event.kind).collect::<Vec<_>>();
+        let kinds =
+            of_server(&before, &after, Timestamp(9_000)).into_iter().map(|event| event.kind).collect::<Vec<_>>();
         assert_eq!(kinds, [EventKind::Restart, EventKind::RoleChange]);
     }
 
     #[test]
     fn only_settings_of_the_server_make_events() {
         let before = settings(&[("application_name", "a", "client"), ("work_mem", "4096", "default")]);
-        let after = settings(&[("application_name", "b", "client"), ("new_guc", "1", "default"), ("work_mem", "8192", "configuration file")]);
-        let titles = of_settings(&before, &after, Timestamp(0)).into_iter().map(|event| event.title).collect::<Vec<_>>();
+        let after = settings(&[
+            ("application_name", "b", "client"),
+            ("new_guc", "1", "default"),
+            ("work_mem", "8192", "configuration file"),
+        ]);
+        let titles =
+            of_settings(&before, &after, Timestamp(0)).into_iter().map(|event| event.title).collect::<Vec<_>>();
         assert_eq!(titles, ["work_mem: 4096 became 8192"]);
     }
 }

@@ -61,7 +61,12 @@ impl Monitor {
 fn limits(cadence: Cadence) -> Limits {
     let default = Limits::default();
     let statement = default.statement.min(cadence.tick.max(Duration::from_secs(3)));
-    Limits { statement, deadline: statement + Duration::from_secs(2), connect: default.connect.min(statement), ..default }
+    Limits {
+        statement,
+        deadline: statement + Duration::from_secs(2),
+        connect: default.connect.min(statement),
+        ..default
+    }
 }
 
 /// What is shown before the first tick.

@@ -108,7 +108,14 @@ impl Writer {
         }
         let unknown = batch.statements.iter().any(|row| !self.statements.contains_key(&row.key));
         let learnt = if unknown || !batch.texts.is_empty() {
-            Some(statements.list(&self.cluster).await?.into_iter().map(|record| (record.text.key, record.id)).collect::<HashMap<_, _>>())
+            Some(
+                statements
+                    .list(&self.cluster)
+                    .await?
+                    .into_iter()
+                    .map(|record| (record.text.key, record.id))
+                    .collect::<HashMap<_, _>>(),
+            )
         } else {
             None
         };

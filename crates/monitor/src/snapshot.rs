@@ -9,9 +9,10 @@ use analysis::{
 use control::{ClusterConfig, ClusterSnapshot, connecting};
 use domain::{
     Timestamp,
-    reading::{CollectorKind, CollectorState, ServerRole},
+    reading::{CollectorKind, CollectorState, CollectorStatus, ServerRole},
     view::{
-        Availability, CacheView, ClusterState, ClusterSummary, Dashboard, IndexesPage, LatencySource, LatencyView, Metric, SlowQuery, ThroughputView, WaitLoad,
+        Availability, CacheView, ClusterState, ClusterSummary, Dashboard, IndexesPage, LatencySource, LatencyView,
+        Metric, SlowQuery, ThroughputView, WaitLoad,
     },
 };
 use std::sync::Arc;
@@ -26,7 +27,13 @@ pub(crate) fn first(config: &ClusterConfig, cadence: Cadence) -> ClusterSnapshot
 }
 
 /// The picture at `at`.
-pub(crate) fn make(state: &mut State, config: &ClusterConfig, cadence: Cadence, slow_ms: f64, at: Timestamp) -> ClusterSnapshot {
+pub(crate) fn make(
+    state: &mut State,
+    config: &ClusterConfig,
+    cadence: Cadence,
+    slow_ms: f64,
+    at: Timestamp,
+) -> ClusterSnapshot {
     let up = state.connection == ClusterState::Up;
     let running = state.activity.as_ref().filter(|_| up).map(|(_, reading)| activity::running(reading));
     let window = state.database_window.sum();
@@ -35,7 +42,12 @@ pub(crate) fn make(state: &mut State, config: &ClusterConfig, cadence: Cadence, 
     let all_ms = totals.iter().map(|row| row.total_ms).sum::<f64>();
     let slow = slow_queries(&totals, state, all_ms, slow_ms);
     let slow_ms_sum = totals.iter().filter(|row| row.mean_ms() >= slow_ms).map(|row| row.total_ms).sum::<f64>();
-    let connections = state.activity.as_ref().zip(state.server.as_ref()).filter(|_| up).map(|((_, reading), server)| activity::connections(reading, server));
+    let connections = state
+        .activity
+        .as_ref()
+        .zip(state.server.as_ref())
+        .filter(|_| up)
+        .map(|((_, reading), server)| activity::connections(reading, server));
     let is_standby = state.server.as_ref().is_some_and(|server| server.role == ServerRole::Standby);
     let mut replicas = state.replicas.views().to_vec();
     if is_standby {
@@ -43,8 +55,14 @@ pub(crate) fn make(state: &mut State, config: &ClusterConfig, cadence: Cadence, 
     }
     let index_totals = state.indexes.collected_at.map(|_| indexes::totals(&state.indexes));
     let index_bytes = state.indexes.rows.iter().map(|row| row.bytes).sum::<i64>();
-    let statuses = state.collectors.statuses(at);
-    let failed = statuses.iter().filter(|it| matches!(it.state, CollectorState::Failed { .. } | CollectorState::NoPermission { .. } | CollectorState::Unsupported { .. }));
+    let mut statuses = state.collectors.statuses(at);
+    hidden_from_role(state, &mut statuses);
+    let failed = statuses.iter().filter(|it| {
+        matches!(
+            it.state,
+            CollectorState::Failed { .. } | CollectorState::NoPermission { .. } | CollectorState::Unsupported { .. }
+        )
+    });
     let has_statements = state.statement_window.covered_seconds() > 0.0;
     let input = HealthInput {
         unreachable: state.connection.reason().map(str::to_owned),
@@ -58,28 +76,39 @@ pub(crate) fn make(state: &mut State, config: &ClusterConfig, cadence: Cadence, 
         longest_wait_seconds: running.and_then(|it| it.longest_wait_seconds),
         deadlocks: (window.seconds > 0.0).then_some(window.deadlocks),
         replicas: state.replication.is_some().then(|| replicas.clone()),
-        inactive_slots: state.replication.as_ref().map(|reading| count(reading.slots.iter().filter(|slot| !slot.active))),
+        inactive_slots: state
+            .replication
+            .as_ref()
+            .map(|reading| count(reading.slots.iter().filter(|slot| !slot.active))),
         // Idle is not ill: without enough blocks there is nothing to judge, and the ratio counts as good.
         cache_hit_percent: if window.seconds > 0.0 { Some(hit.unwrap_or(100.0)) } else { None },
         temp_bytes_per_second: (window.seconds > 0.0).then(|| window.temp_bytes as f64 / window.seconds),
-        xid_age: state.database.as_ref().and_then(|(_, reading)| reading.rows.iter().filter_map(|row| row.xid_age).max()),
+        xid_age: state
+            .database
+            .as_ref()
+            .and_then(|(_, reading)| reading.rows.iter().filter_map(|row| row.xid_age).max()),
         oldest_transaction_seconds: running.map(|it| it.oldest_transaction_seconds.unwrap_or(0.0)),
-        bloated_tables: state.tables.as_ref().map(|reading| count(reading.rows.iter().filter(|it| it.dead_rows > 10_000 && it.dead_rows * 5 > it.live_rows))),
+        bloated_tables: state.tables.as_ref().map(|reading| {
+            count(reading.rows.iter().filter(|it| it.dead_rows > 10_000 && it.dead_rows * 5 > it.live_rows))
+        }),
         archiver_failing: state.wal.as_ref().map(|_| state.archiver_failing.unwrap_or(false)),
-        wasted_index_percent: index_totals.as_ref().map(|it| if index_bytes > 0 { 100.0 * it.wasted_bytes as f64 / index_bytes as f64 } else { 0.0 }),
+        wasted_index_percent: index_totals
+            .as_ref()
+            .map(|it| if index_bytes > 0 { 100.0 * it.wasted_bytes as f64 / index_bytes as f64 } else { 0.0 }),
         wasted_index_bytes: index_totals.as_ref().map(|it| it.wasted_bytes),
     };
     let mut tracker = std::mem::take::<HealthTracker>(&mut state.health_tracker);
     let health = tracker.score(&input, at);
     state.health_tracker = tracker;
     state.health = Some(health.clone());
-    let latency = latency::estimate(&totals, [0.5, 0.95, 0.99]).filter(|_| up).map(|[p50_ms, p95_ms, p99_ms]| LatencyView {
-        p50_ms,
-        p95_ms,
-        p99_ms,
-        source: LatencySource::Estimate,
-        window_seconds: state.statement_window.covered_seconds(),
-    });
+    let latency =
+        latency::estimate(&totals, [0.5, 0.95, 0.99]).filter(|_| up).map(|[p50_ms, p95_ms, p99_ms]| LatencyView {
+            p50_ms,
+            p95_ms,
+            p99_ms,
+            source: LatencySource::Estimate,
+            window_seconds: state.statement_window.covered_seconds(),
+        });
     let measured = up && window.seconds > 0.0;
     let dashboard = Dashboard {
         cluster: summary(state, config),
@@ -111,7 +140,8 @@ pub(crate) fn make(state: &mut State, config: &ClusterConfig, cadence: Cadence, 
         backup: None,
         collectors: statuses,
     };
-    let mut backends = state.activity.as_ref().map(|(read_at, reading)| activity::page(reading, *read_at)).unwrap_or_default();
+    let mut backends =
+        state.activity.as_ref().map(|(read_at, reading)| activity::page(reading, *read_at)).unwrap_or_default();
     backends.sequence = state.sequence;
     backends.cluster = config.id.clone();
     let evictions = &state.evictions;
@@ -133,6 +163,22 @@ pub(crate) fn make(state: &mut State, config: &ClusterConfig, cadence: Cadence, 
     }
 }
 
+/// Without `pg_monitor` the views answer, and leave out what other roles do: a reading that succeeded is not whole.
+fn hidden_from_role(state: &State, statuses: &mut [CollectorStatus]) {
+    let Some(server) = state.server.as_ref().filter(|server| !server.has_pg_monitor) else { return };
+    for status in statuses.iter_mut().filter(|it| {
+        matches!(it.name, CollectorKind::Activity | CollectorKind::Replication) && it.state == CollectorState::Fresh
+    }) {
+        status.state = CollectorState::NoPermission {
+            reason: format!(
+                "the role '{}' is no member of pg_monitor: what other roles do is hidden from it",
+                server.role_name
+            ),
+            cure: Some(format!("GRANT pg_monitor TO \"{}\";", server.role_name)),
+        };
+    }
+}
+
 fn count<T>(items: impl Iterator<Item = T>) -> i64 {
     i64::try_from(items.count()).unwrap_or(i64::MAX)
 }
@@ -150,9 +196,14 @@ fn summary(state: &State, config: &ClusterConfig) -> ClusterSummary {
 fn availability(state: &State, kind: CollectorKind) -> Availability {
     match state.collectors.state(kind) {
         Some(CollectorState::Unsupported { reason, cure } | CollectorState::NoPermission { reason, cure }) => {
-            Availability::Missing { reason: reason.clone(), cure: cure.iter().flat_map(|cure| cure.lines()).map(str::to_owned).collect() }
+            Availability::Missing {
+                reason: reason.clone(),
+                cure: cure.iter().flat_map(|cure| cure.lines()).map(str::to_owned).collect(),
+            }
         }
-        Some(CollectorState::Failed { reason }) if state.collectors.collected_at(kind).is_none() => Availability::Missing { reason: reason.clone(), cure: Vec::new() },
+        Some(CollectorState::Failed { reason }) if state.collectors.collected_at(kind).is_none() => {
+            Availability::Missing { reason: reason.clone(), cure: Vec::new() }
+        }
         Some(CollectorState::Pending) | None => Availability::Collecting,
         Some(_) => Availability::Ready,
     }
@@ -179,8 +230,19 @@ fn slow_queries(totals: &[StatementDelta], state: &State, all_ms: f64, slow_ms: 
 fn average_load(state: &State) -> Vec<WaitLoad> {
     let samples = state.load.len().max(1) as f64;
     let Some((_, first)) = state.load.front() else { return Vec::new() };
-    let sum = |class: &str| state.load.iter().flat_map(|it| &it.1).filter(|it| it.class == class).map(|it| it.average_active_sessions).sum::<f64>();
-    first.iter().map(|it| WaitLoad { class: it.class.clone(), average_active_sessions: sum(&it.class) / samples }).collect()
+    let sum = |class: &str| {
+        state
+            .load
+            .iter()
+            .flat_map(|it| &it.1)
+            .filter(|it| it.class == class)
+            .map(|it| it.average_active_sessions)
+            .sum::<f64>()
+    };
+    first
+        .iter()
+        .map(|it| WaitLoad { class: it.class.clone(), average_active_sessions: sum(&it.class) / samples })
+        .collect()
 }
 
 /// The figures of this tick, for history. Nothing is recorded of a server that is not reached but its score: a gap is
@@ -220,7 +282,8 @@ pub(crate) fn metrics(snapshot: &ClusterSnapshot, state: &State, load: &[WaitLoa
     add(Metric::DatabaseBytes, "", dashboard.databases_bytes.map(|bytes| bytes as f64));
     add(Metric::BlockedSessions, "", dashboard.blocked_sessions.map(|number| number as f64));
     if let Some((seconds, rows)) = &state.fresh_statements {
-        let (calls, ms) = (rows.iter().map(|row| row.calls).sum::<i64>() as f64, rows.iter().map(|row| row.total_ms).sum::<f64>());
+        let (calls, ms) =
+            (rows.iter().map(|row| row.calls).sum::<i64>() as f64, rows.iter().map(|row| row.total_ms).sum::<f64>());
         add(Metric::CallsPerSecond, "", Some(calls / seconds.max(1e-9)));
         add(Metric::MeanLatencyMs, "", (calls > 0.0).then(|| ms / calls));
     }

@@ -10,7 +10,10 @@ use analysis::{
 };
 use domain::{
     Lsn, Timestamp,
-    reading::{ActivityReading, DatabaseReading, IndexReading, ReplicationReading, ServerReading, SettingsReading, StatementKey, TableReading, WalReading},
+    reading::{
+        ActivityReading, DatabaseReading, IndexReading, ReplicationReading, ServerReading, SettingsReading,
+        StatementKey, TableReading, WalReading,
+    },
     view::{ClusterState, Health, IndexesPage, WaitLoad},
 };
 use std::{
@@ -106,7 +109,10 @@ impl State {
             tables: None,
             indexes_read: None,
             indexes_before: None,
-            indexes: Arc::new(IndexesPage { availability: domain::view::Availability::Collecting, ..IndexesPage::default() }),
+            indexes: Arc::new(IndexesPage {
+                availability: domain::view::Availability::Collecting,
+                ..IndexesPage::default()
+            }),
             settings: None,
             health_tracker: HealthTracker::default(),
             health: None,

@@ -7,11 +7,7 @@ use crate::{
     snapshot,
     state::{NodeIndexes, Shared, State, WINDOW_SECONDS},
 };
-use analysis::{
-    indexes, rates,
-    rates::DatabaseInterval,
-    sqltext,
-};
+use analysis::{indexes, rates, rates::DatabaseInterval, sqltext};
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
     reading::{CollectorKind, CollectorState, ServerReading, StatementKey},
@@ -42,15 +38,24 @@ const REFUSED_CEILING: Duration = Duration::from_secs(60);
 const UNREACHABLE_CEILING: Duration = Duration::from_secs(15);
 
 impl Watch {
-    pub(crate) fn new(control: ControlPlane, cluster: Arc<Cluster>, config: ClusterConfig, cadence: Cadence, recorder: Recorder, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(
+        control: ControlPlane,
+        cluster: Arc<Cluster>,
+        config: ClusterConfig,
+        cadence: Cadence,
+        recorder: Recorder,
+        shared: Arc<Shared>,
+    ) -> Self {
         let state = State::new(cadence);
-        let events = vec![Event { at: now(), kind: EventKind::MonitorStart, title: "Holdfast started watching".to_owned() }];
+        let events =
+            vec![Event { at: now(), kind: EventKind::MonitorStart, title: "Holdfast started watching".to_owned() }];
         Self { control, cluster, config, cadence, recorder, shared, state, events }
     }
 
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let first = self.cadence.tick.min(Duration::from_secs(1));
-        let mut unreachable = Backoff::new(first, UNREACHABLE_CEILING.min(self.cadence.tick.max(Duration::from_secs(2))));
+        let mut unreachable =
+            Backoff::new(first, UNREACHABLE_CEILING.min(self.cadence.tick.max(Duration::from_secs(2))));
         let mut refused = Backoff::new(self.cadence.tick.min(Duration::from_secs(5)), REFUSED_CEILING);
         loop {
             let wait = tokio::select! {
@@ -94,7 +99,9 @@ impl Watch {
             return Ok(());
         }
         if self.is_due(CollectorKind::Activity) {
-            if let Some(activity) = self.timed(CollectorKind::Activity, |cluster| async move { cluster.activity().await }).await? {
+            if let Some(activity) =
+                self.timed(CollectorKind::Activity, |cluster| async move { cluster.activity().await }).await?
+            {
                 self.state.waits.add(&activity.rows);
                 self.state.activity = Some((now(), activity));
             }
@@ -106,7 +113,9 @@ impl Watch {
             self.database().await?;
         }
         if self.is_due(CollectorKind::Replication) {
-            if let Some(reading) = self.timed(CollectorKind::Replication, |cluster| async move { cluster.replication().await }).await? {
+            if let Some(reading) =
+                self.timed(CollectorKind::Replication, |cluster| async move { cluster.replication().await }).await?
+            {
                 self.state.replicas.advance(&reading, now());
                 self.state.replication = Some(reading);
             }
@@ -118,7 +127,9 @@ impl Watch {
             self.statements().await?;
         }
         if self.is_due(CollectorKind::Tables) {
-            if let Some(reading) = self.timed(CollectorKind::Tables, |cluster| async move { cluster.tables().await }).await? {
+            if let Some(reading) =
+                self.timed(CollectorKind::Tables, |cluster| async move { cluster.tables().await }).await?
+            {
                 self.state.tables = Some(reading);
             }
         }
@@ -126,7 +137,9 @@ impl Watch {
             self.indexes().await?;
         }
         if self.is_due(CollectorKind::Settings) {
-            if let Some(reading) = self.timed(CollectorKind::Settings, |cluster| async move { cluster.settings().await }).await? {
+            if let Some(reading) =
+                self.timed(CollectorKind::Settings, |cluster| async move { cluster.settings().await }).await?
+            {
                 if let Some(before) = &self.state.settings {
                     self.events.extend(events::of_settings(before, &reading, now()));
                 }
@@ -146,7 +159,11 @@ impl Watch {
     }
 
     /// Runs one collector and books the outcome; `None` when it failed on its own.
-    async fn timed<T, F: Future<Output = Result<T, PgstatError>>>(&mut self, kind: CollectorKind, run: impl FnOnce(Arc<Cluster>) -> F) -> Result<Option<T>, PgstatError> {
+    async fn timed<T, F: Future<Output = Result<T, PgstatError>>>(
+        &mut self,
+        kind: CollectorKind,
+        run: impl FnOnce(Arc<Cluster>) -> F,
+    ) -> Result<Option<T>, PgstatError> {
         let began = Instant::now();
         let outcome = run(self.cluster.clone()).await;
         let collectors = &mut self.state.collectors;
@@ -161,8 +178,12 @@ impl Watch {
             }
             Err(error) => {
                 let state = match &error {
-                    PgstatError::Unsupported { reason, cure } => CollectorState::Unsupported { reason: reason.clone(), cure: cure.clone() },
-                    PgstatError::NoPermission { reason, cure } => CollectorState::NoPermission { reason: reason.clone(), cure: cure.clone() },
+                    PgstatError::Unsupported { reason, cure } => {
+                        CollectorState::Unsupported { reason: reason.clone(), cure: cure.clone() }
+                    }
+                    PgstatError::NoPermission { reason, cure } => {
+                        CollectorState::NoPermission { reason: reason.clone(), cure: cure.clone() }
+                    }
                     error => CollectorState::Failed { reason: error.to_string() },
                 };
                 if collectors.state(kind) != Some(&state) {
@@ -183,7 +204,12 @@ impl Watch {
                 // What was known is old: read everything again now.
                 self.state.collectors.all_due(Instant::now());
             }
-            tracing::info!(cluster = self.config.id, version = server.version, role = server.role.as_str(), "a cluster is watched");
+            tracing::info!(
+                cluster = self.config.id,
+                version = server.version,
+                role = server.role.as_str(),
+                "a cluster is watched"
+            );
             self.state.connection = ClusterState::Up;
         }
         if let Some(before) = &self.state.server {
@@ -213,7 +239,11 @@ impl Watch {
             ClusterState::Unreachable { since, .. } | ClusterState::Refused { since, .. } => *since,
             ClusterState::Up | ClusterState::Connecting => {
                 tracing::warn!(%error, cluster = self.config.id, "a cluster is lost");
-                self.events.push(Event { at, kind: EventKind::Down, title: error.to_string().chars().take(200).collect() });
+                self.events.push(Event {
+                    at,
+                    kind: EventKind::Down,
+                    title: error.to_string().chars().take(200).collect(),
+                });
                 at
             }
         };
@@ -231,16 +261,25 @@ impl Watch {
 
     async fn database(&mut self) -> Result<(), PgstatError> {
         let with_sizes = self.state.sizes_read.is_none_or(|last| last.elapsed() >= self.cadence.sizes());
-        let Some(reading) = self.timed(CollectorKind::Database, |cluster| async move { cluster.database(with_sizes).await }).await? else { return Ok(()) };
+        let Some(reading) =
+            self.timed(CollectorKind::Database, |cluster| async move { cluster.database(with_sizes).await }).await?
+        else {
+            return Ok(());
+        };
         let read_at = Instant::now();
         if with_sizes {
             self.state.sizes_read = Some(read_at);
             self.state.databases_bytes = Some(reading.rows.iter().filter_map(|row| row.bytes).sum());
         }
         if let Some((before_at, before)) = &self.state.database {
-            let interval = DatabaseInterval::between(before, &reading, read_at.duration_since(*before_at).as_secs_f64(), false);
+            let interval =
+                DatabaseInterval::between(before, &reading, read_at.duration_since(*before_at).as_secs_f64(), false);
             if interval.reset {
-                self.events.push(Event { at: now(), kind: EventKind::StatsReset, title: "database statistics were reset".to_owned() });
+                self.events.push(Event {
+                    at: now(),
+                    kind: EventKind::StatsReset,
+                    title: "database statistics were reset".to_owned(),
+                });
             }
             self.state.database_window.push(interval);
         }
@@ -249,10 +288,13 @@ impl Watch {
     }
 
     async fn wal(&mut self) -> Result<(), PgstatError> {
-        let Some(reading) = self.timed(CollectorKind::Wal, |cluster| async move { cluster.wal().await }).await? else { return Ok(()) };
+        let Some(reading) = self.timed(CollectorKind::Wal, |cluster| async move { cluster.wal().await }).await? else {
+            return Ok(());
+        };
         let read_at = Instant::now();
         if let (Some((before_at, before)), Some(lsn)) = (self.state.last_lsn, reading.lsn) {
-            self.state.wal_rate = rates::wal_bytes_per_second(before, lsn, read_at.duration_since(before_at).as_secs_f64());
+            self.state.wal_rate =
+                rates::wal_bytes_per_second(before, lsn, read_at.duration_since(before_at).as_secs_f64());
         }
         self.state.last_lsn = reading.lsn.map(|lsn| (read_at, lsn));
         if let (Some((_, before)), Some(archiver)) = (&self.state.wal, &reading.archiver) {
@@ -265,13 +307,16 @@ impl Watch {
     }
 
     async fn statements(&mut self) -> Result<(), PgstatError> {
-        let Some(reading) = self.timed(CollectorKind::Statements, |cluster| async move { cluster.statements().await }).await? else {
+        let Some(reading) =
+            self.timed(CollectorKind::Statements, |cluster| async move { cluster.statements().await }).await?
+        else {
             self.state.statement_tracker.forget();
             self.state.statements_read = None;
             return Ok(());
         };
         let read_at = Instant::now();
-        let unknown = reading.rows.iter().map(|row| row.key).filter(|key| !self.state.statement_names.contains_key(key));
+        let unknown =
+            reading.rows.iter().map(|row| row.key).filter(|key| !self.state.statement_names.contains_key(key));
         let unknown = unknown.filter(|key| !self.state.unnamed.contains(key)).collect::<Vec<_>>();
         let seconds = self.state.statements_read.map(|last| read_at.duration_since(last).as_secs_f64());
         self.state.statements_read = Some(read_at);
@@ -282,7 +327,11 @@ impl Watch {
             return Ok(());
         };
         if interval.reset {
-            self.events.push(Event { at: now(), kind: EventKind::StatsReset, title: "pg_stat_statements was reset".to_owned() });
+            self.events.push(Event {
+                at: now(),
+                kind: EventKind::StatsReset,
+                title: "pg_stat_statements was reset".to_owned(),
+            });
         }
         if let Some(evicted) = interval.evicted {
             self.state.evictions.push_back((read_at, evicted));
@@ -313,30 +362,49 @@ impl Watch {
             self.state.statement_names.insert(text.key, (line.into(), text.database.clone(), text.user.clone()));
         }
         // Evicted between the two statements: do not ask for it for ever.
-        let unnamed = unknown.iter().filter(|key| !self.state.statement_names.contains_key(key)).copied().collect::<Vec<_>>();
+        let unnamed =
+            unknown.iter().filter(|key| !self.state.statement_names.contains_key(key)).copied().collect::<Vec<_>>();
         self.state.unnamed.extend(unnamed);
         Ok(texts)
     }
 
     async fn indexes(&mut self) -> Result<(), PgstatError> {
-        let Some(reading) = self.timed(CollectorKind::Indexes, |cluster| async move { cluster.indexes().await }).await? else { return Ok(()) };
+        let Some(reading) =
+            self.timed(CollectorKind::Indexes, |cluster| async move { cluster.indexes().await }).await?
+        else {
+            return Ok(());
+        };
         let read_at = Instant::now();
         let Some(server) = &self.state.server else { return Ok(()) };
         let reading = Arc::new(reading);
-        let mine = NodeIndexes { standby_of: self.config.standby_of.clone(), reading: reading.clone(), started_at: server.started_at };
+        let mine = NodeIndexes {
+            standby_of: self.config.standby_of.clone(),
+            reading: reading.clone(),
+            started_at: server.started_at,
+        };
         let others = {
             let mut shared = self.shared.indexes.lock().unwrap_or_else(PoisonError::into_inner);
             shared.insert(self.config.id.clone(), mine.clone());
             let is_ours = |other: &NodeIndexes| other.standby_of.as_deref() == Some(self.config.id.as_str());
-            shared.iter().filter(|(_, other)| is_ours(other)).map(|(id, other)| (id.clone(), other.clone())).collect::<Vec<_>>()
+            shared
+                .iter()
+                .filter(|(_, other)| is_ours(other))
+                .map(|(id, other)| (id.clone(), other.clone()))
+                .collect::<Vec<_>>()
         };
-        let mut nodes = vec![indexes::Node { name: &self.config.name, reading: &reading, started_at: server.started_at }];
-        nodes.extend(others.iter().map(|(id, other)| indexes::Node { name: id, reading: &other.reading, started_at: other.started_at }));
+        let mut nodes =
+            vec![indexes::Node { name: &self.config.name, reading: &reading, started_at: server.started_at }];
+        nodes.extend(others.iter().map(|(id, other)| indexes::Node {
+            name: id,
+            reading: &other.reading,
+            started_at: other.started_at,
+        }));
         let previous = self.state.indexes_before.as_ref().zip(self.state.indexes_read);
         let previous = previous.map(|(previous, at)| (previous, read_at.duration_since(at).as_secs_f64()));
         // Short ticks are for demonstrations and tests: there a minute of counting has to do.
         let mut rules = indexes::Rules::default();
-        rules.counting_at_least_seconds = rules.counting_at_least_seconds.min(self.cadence.tick.as_secs_f64() * 120.0 / 10.0);
+        rules.counting_at_least_seconds =
+            rules.counting_at_least_seconds.min(self.cadence.tick.as_secs_f64() * 120.0 / 10.0);
         let page = indexes::page(&nodes, previous, rules, now());
         self.state.indexes_before = Some(indexes::remember(&reading));
         self.state.indexes_read = Some(read_at);
@@ -355,7 +423,8 @@ impl Watch {
                 self.state.load.pop_front();
             }
         }
-        let snapshot = snapshot::make(&mut self.state, &self.config, self.cadence, self.control.slow_threshold_ms(), at);
+        let snapshot =
+            snapshot::make(&mut self.state, &self.config, self.cadence, self.control.slow_threshold_ms(), at);
         let metrics = snapshot::metrics(&snapshot, &self.state, &load);
         self.recorder.push(Batch { at, metrics, events: std::mem::take(&mut self.events), ..Batch::default() });
         self.control.clusters().publish(&self.config.id, snapshot, at);

@@ -10,7 +10,10 @@ use monitor::{Monitor, Watched, first_snapshot};
 use pgstat::Target;
 use std::time::{Duration, Instant};
 use store::Store;
-use test_support::{ChaosProxy, ShutdownMode, TestCluster, Weather, private_cluster, private_cluster_of, versions};
+use test_support::{
+    ChaosProxy, ClusterOptions, LocalCluster, ShutdownMode, TestCluster, Weather, private_cluster, private_cluster_of,
+    versions,
+};
 use tokio_util::sync::CancellationToken;
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -35,11 +38,17 @@ impl Watching {
         let watched = targets
             .iter()
             .map(|(id, url, primary)| Watched {
-                config: ClusterConfig { id: (*id).to_owned(), name: (*id).to_owned(), standby_of: primary.map(str::to_owned) },
+                config: ClusterConfig {
+                    id: (*id).to_owned(),
+                    name: (*id).to_owned(),
+                    standby_of: primary.map(str::to_owned),
+                },
                 target: Target::parse(url).unwrap(),
             })
             .collect::<Vec<_>>();
-        let clusters = Clusters::new(watched.iter().map(|one| one.config.clone()).collect(), |config| first_snapshot(config, INTERVAL));
+        let clusters = Clusters::new(watched.iter().map(|one| one.config.clone()).collect(), |config| {
+            first_snapshot(config, INTERVAL)
+        });
         let control = ControlPlane::new(store, clusters, 500.0).await.unwrap();
         let stop = CancellationToken::new();
         let monitor = Monitor::start(&control, watched, INTERVAL, &stop);
@@ -58,13 +67,19 @@ impl Watching {
             if condition(&dashboard) {
                 return dashboard;
             }
-            assert!(begun.elapsed() < Duration::from_secs(45), "{what} did not come; last: {:?} {:?}", dashboard.cluster, dashboard.collectors);
+            assert!(
+                begun.elapsed() < Duration::from_secs(45),
+                "{what} did not come; last: {:?} {:?}",
+                dashboard.cluster,
+                dashboard.collectors
+            );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
 
     async fn events(&self) -> Vec<EventKind> {
-        let series = self.control.history_get(&Actor::system(), None, Metric::ConnectionsUsed, Range::Minutes15).await.unwrap();
+        let series =
+            self.control.history_get(&Actor::system(), None, Metric::ConnectionsUsed, Range::Minutes15).await.unwrap();
         series.events.into_iter().map(|event| event.kind).collect()
     }
 
@@ -78,7 +93,9 @@ impl Watching {
 
     async fn end(self) {
         self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(15), self.monitor.join()).await.expect("the monitor ends when it is told to");
+        tokio::time::timeout(Duration::from_secs(15), self.monitor.join())
+            .await
+            .expect("the monitor ends when it is told to");
     }
 }
 
@@ -103,8 +120,13 @@ async fn on_every_version_each_collector_becomes_fresh_and_history_is_kept() {
         let cluster = private_cluster_of(install, &[]).await;
         cluster.execute("postgres", "CREATE EXTENSION pg_stat_statements; CREATE TABLE t (a int PRIMARY KEY, b int); CREATE INDEX t_b ON t (b)").await;
         let watching = Watching::start(&cluster.server.url("postgres")).await;
-        let dashboard = watching.until("all collectors", |it| it.collectors.iter().all(|one| one.state == CollectorState::Fresh)).await;
-        assert_eq!((dashboard.cluster.server_version.as_deref(), dashboard.cluster.role), (Some(version.as_str()), Some(ServerRole::Primary)));
+        let dashboard = watching
+            .until("all collectors", |it| it.collectors.iter().all(|one| one.state == CollectorState::Fresh))
+            .await;
+        assert_eq!(
+            (dashboard.cluster.server_version.as_deref(), dashboard.cluster.role),
+            (Some(version.as_str()), Some(ServerRole::Primary))
+        );
         for _ in 0..5 {
             cluster.execute("postgres", "SELECT count(*) FROM t").await;
         }
@@ -123,7 +145,11 @@ async fn on_every_version_each_collector_becomes_fresh_and_history_is_kept() {
         }
         let indexes = watching.control.indexes_list(&Actor::system(), None).unwrap();
         assert!(indexes.rows.iter().any(|row| row.name == "t_b"), "{version}");
-        let history = watching.control.history_get(&Actor::system(), None, Metric::ConnectionsUsed, Range::Minutes15).await.unwrap();
+        let history = watching
+            .control
+            .history_get(&Actor::system(), None, Metric::ConnectionsUsed, Range::Minutes15)
+            .await
+            .unwrap();
         assert!(history.series.iter().any(|line| line.values.iter().any(Option::is_some)), "{version}");
         watching.end().await;
     }
@@ -131,24 +157,32 @@ async fn on_every_version_each_collector_becomes_fresh_and_history_is_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_down_at_the_start_and_restarts_later_is_met_again() {
-    let mut cluster = with_statements(&[]).await;
-    let url = cluster.server.url("postgres");
-    cluster.server.stop(ShutdownMode::Fast).await.unwrap();
+    // One that outlives its server: the others' directories go when their server ends.
+    let root = tempfile::Builder::new()
+        .prefix("holdfast-test-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+        .tempdir()
+        .unwrap();
+    let options = ClusterOptions::new(versions().remove(0), "secret").setting("fsync", "off");
+    let mut server = LocalCluster::start_in(root.path(), options).await.unwrap();
+    let url = server.url("postgres");
+    server.stop(ShutdownMode::Fast).await.unwrap();
     let watching = Watching::start(&url).await;
     let lost = watching.until("unreachable", |it| matches!(it.cluster.state, ClusterState::Unreachable { .. })).await;
     assert_eq!(lost.health.score, 0, "a cluster that does not answer is not healthy");
     assert!(lost.collected_at.is_none());
 
-    cluster.server.start().await.unwrap();
+    server.start().await.unwrap();
     watching.until("up", is_up).await;
 
-    cluster.server.restart(ShutdownMode::Immediate).await.unwrap();
+    server.restart(ShutdownMode::Immediate).await.unwrap();
     watching.until_event(EventKind::Restart).await;
     let dashboard = watching.until("up again", is_up).await;
     if let Some(throughput) = dashboard.throughput {
         assert!(throughput.transactions_per_second >= 0.0, "counters that began anew make no negative rate");
     }
     watching.end().await;
+    server.stop(ShutdownMode::Immediate).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,7 +202,11 @@ async fn a_wrong_password_is_told_as_a_refusal_and_mended_without_us() {
 async fn without_pg_stat_statements_the_rest_works_and_the_cure_is_named_and_works() {
     let cluster = private_cluster(&[]).await;
     let watching = Watching::start(&cluster.server.url("postgres")).await;
-    let dashboard = watching.until("unsupported", |it| matches!(state(it, CollectorKind::Statements), CollectorState::Unsupported { .. }) && is_up(it)).await;
+    let dashboard = watching
+        .until("unsupported", |it| {
+            matches!(state(it, CollectorKind::Statements), CollectorState::Unsupported { .. }) && is_up(it)
+        })
+        .await;
     let CollectorState::Unsupported { cure, .. } = state(&dashboard, CollectorKind::Statements) else { unreachable!() };
     let cure = cure.expect("there is a cure");
     assert!(cure.contains("CREATE EXTENSION"), "{cure}");
@@ -199,14 +237,16 @@ async fn pg_monitor_alone_is_enough_and_less_is_told_with_the_grant() {
 async fn a_black_hole_is_noticed_in_time_and_left_without_a_restart_of_ours() {
     let cluster = with_statements(&[]).await;
     let proxy = ChaosProxy::start(cluster.server.port()).await;
-    let url = cluster.server.url("postgres").replace(&format!(":{}/", cluster.server.port()), &format!(":{}/", proxy.port()));
+    let url =
+        cluster.server.url("postgres").replace(&format!(":{}/", cluster.server.port()), &format!(":{}/", proxy.port()));
     let watching = Watching::start(&url).await;
     watching.until("up", is_up).await;
 
     for weather in [Weather::BlackHole, Weather::Cut] {
         proxy.set(weather);
         let begun = Instant::now();
-        let lost = watching.until("unreachable", |it| matches!(it.cluster.state, ClusterState::Unreachable { .. })).await;
+        let lost =
+            watching.until("unreachable", |it| matches!(it.cluster.state, ClusterState::Unreachable { .. })).await;
         assert!(begun.elapsed() < Duration::from_secs(20), "{weather:?} was noticed after {:?}", begun.elapsed());
         assert!(lost.collected_at.is_some(), "the last figures stay, with their age");
         let accepted = proxy.accepted();
@@ -218,7 +258,11 @@ async fn a_black_hole_is_noticed_in_time_and_left_without_a_restart_of_ours() {
     watching.until_event(EventKind::Up).await;
 
     // At most five connections of ours, also after all that.
-    let connections = watching.until("figures", |it| it.connections.as_ref().is_some_and(|it| it.used <= 6)).await.connections.unwrap();
+    let connections = watching
+        .until("figures", |it| it.connections.as_ref().is_some_and(|it| it.used <= 6))
+        .await
+        .connections
+        .unwrap();
     assert!(connections.used <= 6, "{connections:?}");
     watching.end().await;
 }
@@ -243,7 +287,11 @@ async fn one_bad_cluster_stops_no_other() {
 async fn a_promoted_standby_is_shown_as_primary_with_an_event() {
     let cluster = with_statements(&[]).await;
     let standby = cluster.standby("replica1").await;
-    let watching = Watching::start_all(&[("main", &standby.url("postgres"), None), ("primary", &cluster.server.url("postgres"), None)]).await;
+    let watching = Watching::start_all(&[
+        ("main", &standby.url("postgres"), None),
+        ("primary", &cluster.server.url("postgres"), None),
+    ])
+    .await;
     watching.until("standby", |it| is_up(it) && it.cluster.role == Some(ServerRole::Standby)).await;
     let begun = Instant::now();
     while watching.control.dashboard_get(&Actor::system(), Some("primary")).unwrap().replication.is_empty() {
@@ -267,9 +315,14 @@ async fn a_session_that_locks_a_table_holds_up_no_collector() {
     let mut holding = holder.begin().await.unwrap();
     holding.execute("LOCK TABLE held IN ACCESS EXCLUSIVE MODE").await.unwrap();
     let before = watching.dashboard();
-    let at = |dashboard: &Dashboard, kind| dashboard.collectors.iter().find(|one| one.name == kind).unwrap().collected_at;
+    let at =
+        |dashboard: &Dashboard, kind| dashboard.collectors.iter().find(|one| one.name == kind).unwrap().collected_at;
     for kind in [CollectorKind::Indexes, CollectorKind::Tables] {
-        watching.until("a reading under the lock", |it| at(it, kind) > at(&before, kind) && state(it, kind) == CollectorState::Fresh).await;
+        watching
+            .until("a reading under the lock", |it| {
+                at(it, kind) > at(&before, kind) && state(it, kind) == CollectorState::Fresh
+            })
+            .await;
     }
     holding.rollback().await.unwrap();
     watching.end().await;
@@ -285,7 +338,9 @@ async fn pages_and_api_send_nothing_to_the_monitored_server() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     use sqlx::Connection as _;
     let mut counter = sqlx::PgConnection::connect(&cluster.server.url("postgres")).await.unwrap();
-    let mut calls = async || sqlx::query_scalar::<_, i64>("SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat_statements%'").fetch_one(&mut counter).await.unwrap();
+    let mut calls = async || {
+        sqlx::query_scalar::<_, i64>("SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat_statements%'").fetch_one(&mut counter).await.unwrap()
+    };
     let before = calls().await;
     let actor = Actor::system();
     for _ in 0..50 {

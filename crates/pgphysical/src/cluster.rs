@@ -47,7 +47,14 @@ pub struct ClusterOptions {
 impl ClusterOptions {
     /// The newest install found and a superuser `postgres`.
     pub fn new(install: Install, password: impl Into<String>) -> Self {
-        Self { install, superuser: "postgres".to_owned(), password: password.into(), settings: Vec::new(), port: None, ephemeral: false }
+        Self {
+            install,
+            superuser: "postgres".to_owned(),
+            password: password.into(),
+            settings: Vec::new(),
+            port: None,
+            ephemeral: false,
+        }
     }
 
     /// Adds a setting.
@@ -99,7 +106,14 @@ impl LocalCluster {
             backup
                 .arg("--pgdata")
                 .arg(standby.data_dir())
-                .args(["--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--create-slot", "--slot", name])
+                .args([
+                    "--write-recovery-conf",
+                    "--wal-method=stream",
+                    "--checkpoint=fast",
+                    "--create-slot",
+                    "--slot",
+                    name,
+                ])
                 .arg("--dbname")
                 .arg(format!(
                     "host=127.0.0.1 port={} user={} application_name={name}",
@@ -130,7 +144,11 @@ impl LocalCluster {
         user.check_reach(&root)?;
         for directory in [root.join("data"), socket_directory(&root)] {
             if !directory.is_dir() {
-                std::fs::DirBuilder::new().mode(0o700).recursive(true).create(&directory).map_err(ClusterError::io("create", &directory))?;
+                std::fs::DirBuilder::new()
+                    .mode(0o700)
+                    .recursive(true)
+                    .create(&directory)
+                    .map_err(ClusterError::io("create", &directory))?;
             }
             user.own(&directory)?;
         }
@@ -170,7 +188,11 @@ impl LocalCluster {
         let version_file = data.join("PG_VERSION");
         let found = std::fs::read_to_string(&version_file).map_err(ClusterError::io("read", &version_file))?;
         if found.trim() != self.options.install.major.to_string() {
-            return Err(ClusterError::WrongVersion { directory: data, found: found.trim().to_owned(), wanted: self.options.install.major });
+            return Err(ClusterError::WrongVersion {
+                directory: data,
+                found: found.trim().to_owned(),
+                wanted: self.options.install.major,
+            });
         }
         if let Some(pid) = self.postmaster_pid().filter(|pid| is_running(*pid)) {
             return Err(ClusterError::Running { directory: data, pid });
@@ -185,7 +207,9 @@ impl LocalCluster {
             };
             match self.start_once().await {
                 Ok(()) => return Ok(()),
-                Err(ClusterError::NotStarted { log, .. }) if log.contains("Address already in use") && self.options.port.is_none() && attempts > 0 => {
+                Err(ClusterError::NotStarted { log, .. })
+                    if log.contains("Address already in use") && self.options.port.is_none() && attempts > 0 =>
+                {
                     attempts -= 1;
                     self.port = 0;
                 }
@@ -234,7 +258,11 @@ impl LocalCluster {
             let _ = kill(Pid::from_raw(pid), signal);
             if tokio::time::timeout(STOP_TIMEOUT, guardian.wait()).await.is_err() {
                 self.guardian = Some(guardian);
-                return Err(ClusterError::NotStopped { directory: self.data_dir(), pid, seconds: STOP_TIMEOUT.as_secs() });
+                return Err(ClusterError::NotStopped {
+                    directory: self.data_dir(),
+                    pid,
+                    seconds: STOP_TIMEOUT.as_secs(),
+                });
             }
         } else {
             let _ = guardian.wait().await;
@@ -358,7 +386,11 @@ impl LocalCluster {
             ("max_wal_senders", "10".to_owned()),
             ("hot_standby", "on".to_owned()),
         ];
-        for (name, value) in fixed.iter().map(|(name, value)| (*name, value)).chain(self.options.settings.iter().map(|(n, v)| (n.as_str(), v))) {
+        for (name, value) in fixed
+            .iter()
+            .map(|(name, value)| (*name, value))
+            .chain(self.options.settings.iter().map(|(n, v)| (n.as_str(), v)))
+        {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{name} = '{}'", value.replace('\'', "''"));
         }

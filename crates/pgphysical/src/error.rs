@@ -6,19 +6,25 @@ use std::{io, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
     /// No usable PostgreSQL.
-    #[error("no PostgreSQL 15 to 18 was found (looked in {looked}); install one (Debian: apt-get install postgresql) or set HOLDFAST_PG_BIN to the folder that holds initdb and postgres")]
+    #[error(
+        "no PostgreSQL 15 to 18 was found (looked in {looked}); install one (Debian: apt-get install postgresql) or set HOLDFAST_PG_BIN to the folder that holds initdb and postgres"
+    )]
     NoInstall {
         /// Where was looked.
         looked: String,
     },
     /// We are root, and there is nobody to run PostgreSQL as.
-    #[error("PostgreSQL refuses to run as root, and there is no user '{user}' to run it as; create it (useradd --system {user}) or set HOLDFAST_PG_USER")]
+    #[error(
+        "PostgreSQL refuses to run as root, and there is no user '{user}' to run it as; create it (useradd --system {user}) or set HOLDFAST_PG_USER"
+    )]
     NoUser {
         /// The user looked for.
         user: String,
     },
     /// The unprivileged user cannot get to the directory.
-    #[error("the user '{user}', as whom PostgreSQL must run, cannot enter {directory}; choose a directory it can reach, for example --dir /var/tmp/holdfast-demo")]
+    #[error(
+        "the user '{user}', as whom PostgreSQL must run, cannot enter {directory}; choose a directory it can reach, for example --dir /var/tmp/holdfast-demo"
+    )]
     NotReachable {
         /// The user.
         user: String,
@@ -71,7 +77,9 @@ pub enum ClusterError {
         pid: i32,
     },
     /// The directory belongs to another major version.
-    #[error("{directory} was made by PostgreSQL {found}, but {wanted} is to run it; remove the directory or set HOLDFAST_PG_BIN")]
+    #[error(
+        "{directory} was made by PostgreSQL {found}, but {wanted} is to run it; remove the directory or set HOLDFAST_PG_BIN"
+    )]
     WrongVersion {
         /// Data directory.
         directory: PathBuf,
@@ -91,9 +99,13 @@ impl ClusterError {
     /// What kind of failure it is.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoInstall { .. } | Self::NoUser { .. } | Self::NotReachable { .. } | Self::WrongVersion { .. } => ErrorKind::Invalid,
+            Self::NoInstall { .. } | Self::NoUser { .. } | Self::NotReachable { .. } | Self::WrongVersion { .. } => {
+                ErrorKind::Invalid
+            }
             Self::Running { .. } => ErrorKind::Conflict,
-            Self::Io { .. } | Self::Program { .. } | Self::NotStarted { .. } | Self::NotStopped { .. } => ErrorKind::Unavailable,
+            Self::Io { .. } | Self::Program { .. } | Self::NotStarted { .. } | Self::NotStopped { .. } => {
+                ErrorKind::Unavailable
+            }
         }
     }
 }

@@ -122,7 +122,8 @@ fn tool_folder() -> PathBuf {
 
 fn children(folder: impl AsRef<Path>, inside: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let mut found = entries.flatten().map(|entry| entry.path().join(inside)).filter(|path| path.is_dir()).collect::<Vec<_>>();
+    let mut found =
+        entries.flatten().map(|entry| entry.path().join(inside)).filter(|path| path.is_dir()).collect::<Vec<_>>();
     found.sort();
     found
 }

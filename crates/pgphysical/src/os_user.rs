@@ -21,7 +21,10 @@ impl OsUser {
     /// [`ClusterError::NoUser`] when we are root and none of them exists.
     pub fn for_postgres() -> Result<Self, ClusterError> {
         if !Uid::effective().is_root() {
-            let name = User::from_uid(Uid::effective()).ok().flatten().map_or_else(|| Uid::effective().to_string(), |user| user.name);
+            let name = User::from_uid(Uid::effective())
+                .ok()
+                .flatten()
+                .map_or_else(|| Uid::effective().to_string(), |user| user.name);
             return Ok(Self { name, change_to: None });
         }
         let wanted = std::env::var("HOLDFAST_PG_USER").ok();

@@ -61,7 +61,8 @@ pub(crate) fn spawn_server<'a>(
     remove: Option<&Path>,
     arguments: impl IntoIterator<Item = &'a OsStr>,
 ) -> Result<Child, ClusterError> {
-    let open = || std::fs::OpenOptions::new().create(true).append(true).open(log).map_err(ClusterError::io("open", log));
+    let open =
+        || std::fs::OpenOptions::new().create(true).append(true).open(log).map_err(ClusterError::io("open", log));
     let mut command = Command::new("/bin/sh");
     drop_root(&mut command, user, directory);
     command

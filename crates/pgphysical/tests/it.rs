@@ -10,7 +10,10 @@ use std::{
 fn installs() -> Vec<Install> {
     let found = Install::discover().into_iter().filter(Install::is_complete).collect::<Vec<_>>();
     assert!(!found.is_empty(), "no PostgreSQL found");
-    eprintln!("runs on PostgreSQL {}", found.iter().map(|install| install.version.as_str()).collect::<Vec<_>>().join(", "));
+    eprintln!(
+        "runs on PostgreSQL {}",
+        found.iter().map(|install| install.version.as_str()).collect::<Vec<_>>().join(", ")
+    );
     found
 }
 
@@ -74,7 +77,10 @@ async fn a_primary_and_its_standby_stream_and_the_standby_can_be_promoted() {
 #[tokio::test]
 async fn owner_of_a_cluster() {
     let Some(root) = std::env::var_os("HOLDFAST_TEST_OWNED_CLUSTER") else { return };
-    let options = ClusterOptions { ephemeral: true, ..ClusterOptions::new(installs().remove(0), "secret").setting("fsync", "off") };
+    let options = ClusterOptions {
+        ephemeral: true,
+        ..ClusterOptions::new(installs().remove(0), "secret").setting("fsync", "off")
+    };
     let _cluster = LocalCluster::start_in(Path::new(&root), options).await.unwrap();
     tokio::time::sleep(Duration::from_secs(60)).await;
 }

@@ -71,10 +71,19 @@ impl Cluster {
     }
 
     pub(crate) async fn fetch_one(&self, name: &'static str, sql: &str) -> Result<PgRow, PgstatError> {
-        self.fetch(name, sql).await?.into_iter().next().ok_or(PgstatError::Query { name, source: sqlx::Error::RowNotFound })
+        self.fetch(name, sql)
+            .await?
+            .into_iter()
+            .next()
+            .ok_or(PgstatError::Query { name, source: sqlx::Error::RowNotFound })
     }
 
-    pub(crate) async fn fetch_in(&self, database: &str, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {
+    pub(crate) async fn fetch_in(
+        &self,
+        database: &str,
+        name: &'static str,
+        sql: &str,
+    ) -> Result<Vec<PgRow>, PgstatError> {
         if database == self.probe().await?.database {
             return self.link.fetch(name, sql).await;
         }

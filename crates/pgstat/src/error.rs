@@ -67,7 +67,9 @@ impl PgstatError {
         match self {
             Self::Target(_) => ErrorKind::Invalid,
             Self::NoPermission { .. } => ErrorKind::Forbidden,
-            Self::Unreachable { .. } | Self::Refused { .. } | Self::Cancelled { .. } | Self::Unsupported { .. } => ErrorKind::Unavailable,
+            Self::Unreachable { .. } | Self::Refused { .. } | Self::Cancelled { .. } | Self::Unsupported { .. } => {
+                ErrorKind::Unavailable
+            }
             Self::Query { .. } => ErrorKind::Internal,
         }
     }
@@ -92,9 +94,11 @@ impl PgstatError {
             // query_canceled, lock_not_available
             "57014" | "55P03" => Self::Cancelled { name, reason: message },
             "" => match error {
-                SqlxError::Io(_) | SqlxError::Tls(_) | SqlxError::Protocol(_) | SqlxError::PoolClosed | SqlxError::WorkerCrashed => {
-                    Self::Unreachable { host, reason: one_line(&error.to_string()) }
-                }
+                SqlxError::Io(_)
+                | SqlxError::Tls(_)
+                | SqlxError::Protocol(_)
+                | SqlxError::PoolClosed
+                | SqlxError::WorkerCrashed => Self::Unreachable { host, reason: one_line(&error.to_string()) },
                 SqlxError::PoolTimedOut => Self::Unreachable { host, reason: "no connection in time".to_owned() },
                 error => Self::Query { name, source: error },
             },

@@ -1,6 +1,9 @@
 //! Connections to one cluster: few, limited by the server, and replaced when they are lost for good.
 use crate::{PgstatError, Target, cluster::Limits};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool, postgres::{PgConnectOptions, PgPoolOptions, PgRow}};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool,
+    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
+};
 use std::sync::{
     Mutex, PoisonError,
     atomic::{AtomicU32, Ordering},
@@ -39,7 +42,8 @@ impl Link {
                 Ok(rows)
             }
             Ok(Err(error)) => {
-                let starving = matches!(error, sqlx::Error::PoolTimedOut) && self.starved.fetch_add(1, Ordering::Relaxed) >= 1;
+                let starving =
+                    matches!(error, sqlx::Error::PoolTimedOut) && self.starved.fetch_add(1, Ordering::Relaxed) >= 1;
                 if starving {
                     self.replace_pool("two acquire time-outs in a row");
                 }
@@ -49,24 +53,36 @@ impl Link {
                 // The peer is silent. The driver would wait for it on return of the connection and keep the permit
                 // for ever (transact-rs/sqlx#4349): leave the whole pool.
                 self.replace_pool("no answer within the deadline");
-                Err(PgstatError::Unreachable { host: self.target.host(), reason: format!("no answer within {} s", self.limits.deadline.as_secs()) })
+                Err(PgstatError::Unreachable {
+                    host: self.target.host(),
+                    reason: format!("no answer within {} s", self.limits.deadline.as_secs()),
+                })
             }
         }
     }
 
     /// Runs one statement in another database over a connection of its own.
-    pub(crate) async fn fetch_in(&self, database: &str, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {
+    pub(crate) async fn fetch_in(
+        &self,
+        database: &str,
+        name: &'static str,
+        sql: &str,
+    ) -> Result<Vec<PgRow>, PgstatError> {
         let Ok(_permit) = self.ephemeral.acquire().await else { return self.fetch(name, sql).await };
         let options = limited(&self.target, &self.limits).database(database);
         let work = async {
-            let mut connection = timeout(self.limits.connect, options.connect()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            let mut connection =
+                timeout(self.limits.connect, options.connect()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
             let rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(&mut connection).await;
             let _ = connection.close().await;
             rows
         };
         match timeout(self.limits.deadline, work).await {
             Ok(result) => result.map_err(|error| self.sort(name, error)),
-            Err(_) => Err(PgstatError::Unreachable { host: self.target.host(), reason: format!("no answer within {} s", self.limits.deadline.as_secs()) }),
+            Err(_) => Err(PgstatError::Unreachable {
+                host: self.target.host(),
+                reason: format!("no answer within {} s", self.limits.deadline.as_secs()),
+            }),
         }
     }
 

@@ -44,7 +44,8 @@ impl Probe {
             version_num: get(NAME, row, "version_num")?,
             columns,
             statements,
-            statements_schema: get::<Option<String>>(NAME, row, "statements_schema")?.unwrap_or_else(|| "public".to_owned()),
+            statements_schema: get::<Option<String>>(NAME, row, "statements_schema")?
+                .unwrap_or_else(|| "public".to_owned()),
             has_pg_monitor: get(NAME, row, "has_pg_monitor")?,
             database: get(NAME, row, "database")?,
         })

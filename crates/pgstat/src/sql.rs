@@ -67,7 +67,8 @@ pub(crate) fn activity(probe: &Probe) -> String {
 }
 
 pub(crate) fn locks(probe: &Probe) -> String {
-    let waited = probe.column("pg_locks", "waitstart", "extract(epoch FROM clock_timestamp() - l.waitstart)::float8", "float8");
+    let waited =
+        probe.column("pg_locks", "waitstart", "extract(epoch FROM clock_timestamp() - l.waitstart)::float8", "float8");
     format!(
         "/* holdfast:locks */ SELECT l.pid, l.locktype AS lock_type, l.mode, {waited} AS wait_seconds, pg_blocking_pids(l.pid) AS blocked_by, \
          (SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
@@ -76,8 +77,7 @@ pub(crate) fn locks(probe: &Probe) -> String {
     )
 }
 
-pub(crate) const GRANTED: &str =
-    "/* holdfast:granted */ SELECT mode, count(*) AS number FROM pg_locks WHERE granted AND pid <> pg_backend_pid() GROUP BY mode ORDER BY mode";
+pub(crate) const GRANTED: &str = "/* holdfast:granted */ SELECT mode, count(*) AS number FROM pg_locks WHERE granted AND pid <> pg_backend_pid() GROUP BY mode ORDER BY mode";
 
 /// All rows and no texts: the texts lie in a file that would be read whole for each call.
 pub(crate) fn statements(probe: &Probe) -> String {
@@ -125,7 +125,12 @@ const LOCKED: &str = "locked AS MATERIALIZED (SELECT relation FROM pg_locks WHER
 
 /// Arrays are built anew: `int2vector` and `oidvector` begin at 0, which the driver does not take.
 pub(crate) fn indexes(probe: &Probe) -> String {
-    let last_scan = probe.column("pg_stat_user_indexes", "last_idx_scan", "(extract(epoch FROM s.last_idx_scan) * 1000)::int8", "int8");
+    let last_scan = probe.column(
+        "pg_stat_user_indexes",
+        "last_idx_scan",
+        "(extract(epoch FROM s.last_idx_scan) * 1000)::int8",
+        "int8",
+    );
     format!(
         "/* holdfast:indexes */ WITH {LOCKED} SELECT n.nspname::text AS schema, t.relname::text AS \"table\", c.relname::text AS name, \
          i.indexrelid::int8 AS oid, i.indrelid::int8 AS table_oid, pg_get_indexdef(i.indexrelid) AS definition, am.amname::text AS method, \

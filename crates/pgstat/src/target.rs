@@ -19,7 +19,8 @@ impl Target {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(PgstatError::Target("a connection URL begins with postgres://".to_owned()));
         }
-        let mut options = PgConnectOptions::from_str(url).map_err(|error| PgstatError::Target(format!("not a connection URL: {error}")))?;
+        let mut options = PgConnectOptions::from_str(url)
+            .map_err(|error| PgstatError::Target(format!("not a connection URL: {error}")))?;
         let said = url.contains("sslmode=");
         if !said && url.contains("sslrootcert=") {
             options = options.ssl_mode(PgSslMode::VerifyFull);
@@ -45,7 +46,9 @@ impl Target {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.starts_with('/') || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost"
+        || host.starts_with('/')
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 impl fmt::Display for Target {

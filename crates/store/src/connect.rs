@@ -2,8 +2,8 @@
 use crate::StoreError;
 use migration::{MigratorTrait as _, StoreMigrator};
 use sea_orm::{
-    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait as _,
+    ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
 };
 use std::{path::Path, time::Duration};
 
@@ -35,8 +35,10 @@ impl Store {
         if is_sqlite && !url.contains(":memory:") {
             let path = url.trim_start_matches("sqlite:").trim_start_matches("//").split('?').next().unwrap_or_default();
             if let Some(parent) = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty()) {
-                std::fs::create_dir_all(parent)
-                    .map_err(|error| StoreError::Connect { url: shown.clone(), reason: format!("{}: {error}", parent.display()) })?;
+                std::fs::create_dir_all(parent).map_err(|error| StoreError::Connect {
+                    url: shown.clone(),
+                    reason: format!("{}: {error}", parent.display()),
+                })?;
             }
             target = format!("sqlite://{path}?mode=rwc");
         }

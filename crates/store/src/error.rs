@@ -27,7 +27,9 @@ pub enum StoreError {
         source: DbErr,
     },
     /// The schema was made by a newer Holdfast.
-    #[error("the control store was made by a newer Holdfast (it has the migration '{migration}'); start that version or another store")]
+    #[error(
+        "the control store was made by a newer Holdfast (it has the migration '{migration}'); start that version or another store"
+    )]
     Newer {
         /// The migration we do not know.
         migration: String,
@@ -70,7 +72,9 @@ impl StoreError {
             Self::Url { .. } => ErrorKind::Invalid,
             Self::Exists { .. } => ErrorKind::Conflict,
             Self::Damaged { .. } => ErrorKind::Internal,
-            Self::Connect { .. } | Self::Migrate { .. } | Self::Newer { .. } | Self::Query { .. } => ErrorKind::Unavailable,
+            Self::Connect { .. } | Self::Migrate { .. } | Self::Newer { .. } | Self::Query { .. } => {
+                ErrorKind::Unavailable
+            }
         }
     }
 }

@@ -101,7 +101,11 @@ async fn serve(client: TcpStream, upstream: u16, mut weather: watch::Receiver<We
     }
 }
 
-async fn pump(mut from: tokio::net::tcp::OwnedReadHalf, mut to: tokio::net::tcp::OwnedWriteHalf, mut weather: watch::Receiver<Weather>) {
+async fn pump(
+    mut from: tokio::net::tcp::OwnedReadHalf,
+    mut to: tokio::net::tcp::OwnedWriteHalf,
+    mut weather: watch::Receiver<Weather>,
+) {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let Ok(read) = from.read(&mut buffer).await else { return };

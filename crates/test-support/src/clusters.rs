@@ -104,4 +104,3 @@ pub fn sqlite_url() -> (String, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     (format!("sqlite://{}?mode=rwc", directory.path().join("store.sqlite").display()), directory)
 }
-

@@ -8,5 +8,7 @@ mod chaos;
 mod clusters;
 
 pub use chaos::{ChaosProxy, Weather};
-pub use clusters::{TestCluster, TestDatabase, cluster, database, private_cluster, private_cluster_of, sqlite_url, versions};
+pub use clusters::{
+    TestCluster, TestDatabase, cluster, database, private_cluster, private_cluster_of, sqlite_url, versions,
+};
 pub use pgphysical::{ClusterOptions, Install, LocalCluster, ShutdownMode};

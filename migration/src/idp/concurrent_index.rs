@@ -25,7 +25,11 @@ impl ConcurrentIndex {
         if partitions.is_empty() {
             return self.build_on(db, self.name, self.table).await;
         }
-        db.execute_unprepared(&format!("CREATE INDEX IF NOT EXISTS {} ON ONLY {} {}", self.name, self.table, self.definition)).await?;
+        db.execute_unprepared(&format!(
+            "CREATE INDEX IF NOT EXISTS {} ON ONLY {} {}",
+            self.name, self.table, self.definition
+        ))
+        .await?;
         let attached = names(db, "SELECT c.relname::text AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = to_regclass($1)", self.name).await?;
         for partition in partitions {
             let name = format!("{partition}_{}", self.name.trim_start_matches("idx_plugin_"));
@@ -43,13 +47,22 @@ impl ConcurrentIndex {
         if !invalid.is_empty() {
             db.execute_unprepared(&format!("DROP INDEX CONCURRENTLY {name}")).await?;
         }
-        db.execute_unprepared(&format!("CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {table} {}", self.definition)).await?;
+        db.execute_unprepared(&format!(
+            "CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {table} {}",
+            self.definition
+        ))
+        .await?;
         Ok(())
     }
 
     /// Drops it. A partitioned index cannot be dropped concurrently.
     pub async fn drop(&self, db: &SchemaManagerConnection<'_>) -> Result<(), DbErr> {
-        let partitioned = names(db, "SELECT relname::text AS name FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'I'", self.name).await?;
+        let partitioned = names(
+            db,
+            "SELECT relname::text AS name FROM pg_class WHERE oid = to_regclass($1) AND relkind = 'I'",
+            self.name,
+        )
+        .await?;
         let how = if partitioned.is_empty() { "CONCURRENTLY " } else { "" };
         db.execute_unprepared(&format!("DROP INDEX {how}IF EXISTS {}", self.name)).await?;
         Ok(())

@@ -14,7 +14,11 @@ pub struct IdpMigrator;
 #[async_trait::async_trait]
 impl MigratorTrait for IdpMigrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m20261124_000001_tables::Migration), Box::new(m20261124_000002_indexes::Migration), Box::new(m20261124_000003_views::Migration)]
+        vec![
+            Box::new(m20261124_000001_tables::Migration),
+            Box::new(m20261124_000002_indexes::Migration),
+            Box::new(m20261124_000003_views::Migration),
+        ]
     }
 
     /// Beside the platform's own tables other tools may keep a `seaql_migrations`.

@@ -94,9 +94,11 @@ impl MigrationTrait for Migration {
             .col(big_integer(Session::AbsoluteExpiresAt))
             .to_owned();
         manager.create_table(session).await?;
-        let by_account = Index::create().name("session_account_id").table(Session::Table).col(Session::AccountId).to_owned();
+        let by_account =
+            Index::create().name("session_account_id").table(Session::Table).col(Session::AccountId).to_owned();
         manager.create_index(by_account).await?;
-        let by_expiry = Index::create().name("session_expires_at").table(Session::Table).col(Session::ExpiresAt).to_owned();
+        let by_expiry =
+            Index::create().name("session_expires_at").table(Session::Table).col(Session::ExpiresAt).to_owned();
         manager.create_index(by_expiry).await?;
         let token = Table::create()
             .table(ApiToken::Table)

@@ -98,7 +98,8 @@ impl MigrationTrait for Migration {
             .primary_key(Index::create().col(MetricSample::SeriesId).col(MetricSample::At))
             .to_owned();
         manager.create_table(sample).await?;
-        let by_time = Index::create().name("metric_sample_at").table(MetricSample::Table).col(MetricSample::At).to_owned();
+        let by_time =
+            Index::create().name("metric_sample_at").table(MetricSample::Table).col(MetricSample::At).to_owned();
         manager.create_index(by_time).await?;
 
         let text_table = Table::create()
@@ -144,7 +145,11 @@ impl MigrationTrait for Migration {
             .primary_key(Index::create().col(StatementSample::StatementId).col(StatementSample::At))
             .to_owned();
         manager.create_table(sample).await?;
-        let by_time = Index::create().name("statement_sample_at").table(StatementSample::Table).col(StatementSample::At).to_owned();
+        let by_time = Index::create()
+            .name("statement_sample_at")
+            .table(StatementSample::Table)
+            .col(StatementSample::At)
+            .to_owned();
         manager.create_index(by_time).await?;
 
         let event = Table::create()
@@ -156,7 +161,12 @@ impl MigrationTrait for Migration {
             .col(string(Event::Title))
             .to_owned();
         manager.create_table(event).await?;
-        let by_cluster = Index::create().name("event_cluster_at").table(Event::Table).col(Event::ClusterId).col(Event::At).to_owned();
+        let by_cluster = Index::create()
+            .name("event_cluster_at")
+            .table(Event::Table)
+            .col(Event::ClusterId)
+            .col(Event::At)
+            .to_owned();
         manager.create_index(by_cluster).await
     }
 

@@ -52,7 +52,11 @@ pub struct NewUser {
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "The name is taken", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn user_add(State(app): State<App>, Asking(actor): Asking, JsonBody(new): JsonBody<NewUser>) -> Result<(StatusCode, Json<AccountView>), Problem> {
+pub async fn user_add(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    JsonBody(new): JsonBody<NewUser>,
+) -> Result<(StatusCode, Json<AccountView>), Problem> {
     Ok((StatusCode::CREATED, Json(app.control.user_add(&actor, &new.name, new.role, &new.password).await?)))
 }
 
@@ -76,7 +80,12 @@ pub struct UserChange {
     (status = 404, description = "No such account", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It is the last administrator", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn user_change(State(app): State<App>, Asking(actor): Asking, Path(name): Path<String>, JsonBody(change): JsonBody<UserChange>) -> Result<Json<AccountView>, Problem> {
+pub async fn user_change(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(name): Path<String>,
+    JsonBody(change): JsonBody<UserChange>,
+) -> Result<Json<AccountView>, Problem> {
     if let Some(password) = &change.password {
         app.control.user_password_set(&actor, &name, password).await?;
     }
@@ -128,7 +137,11 @@ pub struct CreatedToken {
     (status = 400, description = "A wrong field", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn token_create(State(app): State<App>, Asking(actor): Asking, JsonBody(new): JsonBody<NewTokenBody>) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
+pub async fn token_create(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    JsonBody(new): JsonBody<NewTokenBody>,
+) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
     let (token, secret) = app.control.token_create(&actor, &new.name, new.role, new.expires_in_days).await?;
     Ok((StatusCode::CREATED, Json(CreatedToken { secret, token })))
 }
@@ -140,6 +153,10 @@ pub async fn token_create(State(app): State<App>, Asking(actor): Asking, JsonBod
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such token", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn token_revoke(State(app): State<App>, Asking(actor): Asking, Path(id): Path<String>) -> Result<Json<TokenView>, Problem> {
+pub async fn token_revoke(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(id): Path<String>,
+) -> Result<Json<TokenView>, Problem> {
     Ok(Json(app.control.token_revoke(&actor, &id).await?))
 }

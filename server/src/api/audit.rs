@@ -36,7 +36,11 @@ pub struct AuditQuery {
     (status = 200, description = "A page of rows", body = AuditPage),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn list(State(app): State<App>, Asking(actor): Asking, Params(query): Params<AuditQuery>) -> Result<Json<AuditPage>, Problem> {
+pub async fn list(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Params(query): Params<AuditQuery>,
+) -> Result<Json<AuditPage>, Problem> {
     let filter = AuditFilter { actor: query.actor, action: query.action, ..AuditFilter::default() };
     Ok(Json(app.control.audit_list(&actor, filter, query.cursor.as_deref(), query.limit.unwrap_or(100)).await?))
 }
@@ -73,5 +77,9 @@ pub async fn export(State(app): State<App>, Asking(actor): Asking) -> Result<Res
         }
     });
     let disposition = "attachment; filename=\"audit.jsonl\"";
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson"), (header::CONTENT_DISPOSITION, disposition)], Body::from_stream(rows)).into_response())
+    Ok((
+        [(header::CONTENT_TYPE, "application/x-ndjson"), (header::CONTENT_DISPOSITION, disposition)],
+        Body::from_stream(rows),
+    )
+        .into_response())
 }

@@ -17,19 +17,42 @@ pub fn wanted(headers: &HeaderMap, format: Option<&str>) -> Result<bool, Problem
         Some("csv") => Ok(true),
         Some("json") => Ok(false),
         Some(other) => Err(Problem::field("format", format!("'{other}' is not a format; use json or csv"))),
-        None => Ok(headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("text/csv"))),
+        None => Ok(headers
+            .get(header::ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.contains("text/csv"))),
     }
 }
 
 /// The answer, as a file to save.
 pub fn answer(name: &str, text: String) -> Response {
     let disposition = format!("attachment; filename=\"{name}.csv\"");
-    ([(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], text).into_response()
+    ([(header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()), (header::CONTENT_DISPOSITION, disposition)], text)
+        .into_response()
 }
 
 /// Statements.
 pub fn queries(page: &QueriesPage) -> String {
-    let header = ["id", "queryid", "query", "kind", "database", "user", "calls", "calls_per_second", "total_ms", "total_percent", "mean_ms", "stddev_ms", "max_ms", "rows_per_call", "hit_percent", "read_bytes", "temp_bytes", "wal_bytes"];
+    let header = [
+        "id",
+        "queryid",
+        "query",
+        "kind",
+        "database",
+        "user",
+        "calls",
+        "calls_per_second",
+        "total_ms",
+        "total_percent",
+        "mean_ms",
+        "stddev_ms",
+        "max_ms",
+        "rows_per_call",
+        "hit_percent",
+        "read_bytes",
+        "temp_bytes",
+        "wal_bytes",
+    ];
     write(
         &header,
         page.rows.iter().map(|row| {
@@ -59,7 +82,21 @@ pub fn queries(page: &QueriesPage) -> String {
 
 /// Indexes.
 pub fn indexes(page: &IndexesPage) -> String {
-    let header = ["database", "schema", "table", "index", "definition", "method", "bytes", "scans", "rows_read", "rows_fetched", "hit_percent", "labels", "findings"];
+    let header = [
+        "database",
+        "schema",
+        "table",
+        "index",
+        "definition",
+        "method",
+        "bytes",
+        "scans",
+        "rows_read",
+        "rows_fetched",
+        "hit_percent",
+        "labels",
+        "findings",
+    ];
     write(
         &header,
         page.rows.iter().map(|row| {
@@ -94,7 +131,22 @@ fn finding(finding: &domain::view::IndexFinding) -> &'static str {
 
 /// Backends.
 pub fn activity(page: &ActivityPage) -> String {
-    let header = ["pid", "database", "user", "application", "client_address", "backend_type", "state", "wait_class", "wait_event", "transaction_seconds", "query_seconds", "blocked_by", "blocks", "query"];
+    let header = [
+        "pid",
+        "database",
+        "user",
+        "application",
+        "client_address",
+        "backend_type",
+        "state",
+        "wait_class",
+        "wait_event",
+        "transaction_seconds",
+        "query_seconds",
+        "blocked_by",
+        "blocks",
+        "query",
+    ];
     let text = |value: &Option<String>| Cell::Text(value.clone().unwrap_or_default());
     write(
         &header,

@@ -29,11 +29,19 @@ pub struct Which {
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn dashboard(State(app): State<App>, Asking(actor): Asking, Params(which): Params<Which>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn dashboard(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Params(which): Params<Which>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let dashboard = app.control.dashboard_get(&actor, which.cluster.as_deref())?;
     // Weak: the ages in it grow while the snapshot stays the same.
     let tag = format!("W/\"{}-{}\"", dashboard.cluster.id, dashboard.sequence);
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok()).is_some_and(|value| value.split(',').any(|one| one.trim() == tag));
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.split(',').any(|one| one.trim() == tag));
     let mut response = if known { StatusCode::NOT_MODIFIED.into_response() } else { Json(dashboard).into_response() };
     if let Ok(tag) = HeaderValue::from_str(&tag) {
         response.headers_mut().insert(header::ETAG, tag);

@@ -21,14 +21,25 @@ pub fn page(document: &utoipa::openapi::OpenApi) -> String {
     );
     for (path, methods) in document["paths"].as_object().into_iter().flatten() {
         for (method, operation) in methods.as_object().into_iter().flatten() {
-            let _ = write!(out, "<h2><span class=m>{}</span><code>{}</code></h2><p>{}</p>", method.to_uppercase(), escape(path), escape(text(&operation["summary"])));
+            let _ = write!(
+                out,
+                "<h2><span class=m>{}</span><code>{}</code></h2><p>{}</p>",
+                method.to_uppercase(),
+                escape(path),
+                escape(text(&operation["summary"]))
+            );
             parameters(&mut out, operation);
             responses(&mut out, operation);
         }
     }
     out.push_str("<h1>Shapes</h1>");
     for (name, schema) in document["components"]["schemas"].as_object().into_iter().flatten() {
-        let _ = write!(out, "<h2 id='{0}'><code>{0}</code></h2><p>{1}</p>", escape(name), escape(text(&schema["description"])));
+        let _ = write!(
+            out,
+            "<h2 id='{0}'><code>{0}</code></h2><p>{1}</p>",
+            escape(name),
+            escape(text(&schema["description"]))
+        );
         fields(&mut out, schema);
         for part in ["allOf", "oneOf"] {
             for one in schema[part].as_array().into_iter().flatten() {
@@ -44,7 +55,13 @@ fn parameters(out: &mut String, operation: &Value) {
     let Some(parameters) = operation["parameters"].as_array().filter(|all| !all.is_empty()) else { return };
     out.push_str("<table><tr><th>Parameter<th>In<th>Meaning</tr>");
     for one in parameters {
-        let _ = write!(out, "<tr><td><code>{}</code><td>{}<td>{}</tr>", escape(text(&one["name"])), escape(text(&one["in"])), escape(text(&one["description"])));
+        let _ = write!(
+            out,
+            "<tr><td><code>{}</code><td>{}<td>{}</tr>",
+            escape(text(&one["name"])),
+            escape(text(&one["in"])),
+            escape(text(&one["description"]))
+        );
     }
     out.push_str("</table>");
 }
@@ -52,7 +69,13 @@ fn parameters(out: &mut String, operation: &Value) {
 fn responses(out: &mut String, operation: &Value) {
     out.push_str("<table><tr><th>Answer<th>Meaning<th>Shape</tr>");
     for (status, one) in operation["responses"].as_object().into_iter().flatten() {
-        let shape = one["content"].as_object().into_iter().flatten().map(|(_, content)| shape(&content["schema"])).next().unwrap_or_default();
+        let shape = one["content"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(_, content)| shape(&content["schema"]))
+            .next()
+            .unwrap_or_default();
         let _ = write!(out, "<tr><td>{status}<td>{}<td>{shape}</tr>", escape(text(&one["description"])));
     }
     out.push_str("</table>");
@@ -61,14 +84,25 @@ fn responses(out: &mut String, operation: &Value) {
 fn fields(out: &mut String, schema: &Value) {
     let Some(properties) = schema["properties"].as_object() else {
         if let Some(values) = schema["enum"].as_array() {
-            let list = values.iter().filter_map(Value::as_str).map(|value| format!("<code>{}</code>", escape(value))).collect::<Vec<_>>().join(" ");
+            let list = values
+                .iter()
+                .filter_map(Value::as_str)
+                .map(|value| format!("<code>{}</code>", escape(value)))
+                .collect::<Vec<_>>()
+                .join(" ");
             let _ = write!(out, "<p>{list}</p>");
         }
         return;
     };
     out.push_str("<table><tr><th>Field<th>Type<th>Meaning</tr>");
     for (name, one) in properties {
-        let _ = write!(out, "<tr><td><code>{}</code><td>{}<td>{}</tr>", escape(name), shape(one), escape(text(&one["description"])));
+        let _ = write!(
+            out,
+            "<tr><td><code>{}</code><td>{}<td>{}</tr>",
+            escape(name),
+            shape(one),
+            escape(text(&one["description"]))
+        );
     }
     out.push_str("</table>");
 }
@@ -85,7 +119,12 @@ fn shape(schema: &Value) -> String {
     match &schema["type"] {
         Value::String(kind) if kind == "array" => format!("list of {}", shape(&schema["items"])),
         Value::String(kind) => escape(kind),
-        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).map(|kind| if kind == "array" { format!("list of {}", shape(&schema["items"])) } else { escape(kind) }).collect::<Vec<_>>().join(" or "),
+        Value::Array(kinds) => kinds
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|kind| if kind == "array" { format!("list of {}", shape(&schema["items"])) } else { escape(kind) })
+            .collect::<Vec<_>>()
+            .join(" or "),
         _ => String::new(),
     }
 }

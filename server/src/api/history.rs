@@ -33,10 +33,18 @@ pub struct HistoryQuery {
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn history(State(app): State<App>, Asking(actor): Asking, Path((cluster, metric)): Path<(String, String)>, Params(query): Params<HistoryQuery>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn history(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path((cluster, metric)): Path<(String, String)>,
+    Params(query): Params<HistoryQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
     let metric = metric.parse::<Metric>().map_err(|message| Problem::field("metric", message))?;
-    let range = query.range.as_deref().map_or(Ok(Range::default()), |text| text.parse().map_err(|message: String| Problem::field("range", message)))?;
+    let range = query.range.as_deref().map_or(Ok(Range::default()), |text| {
+        text.parse().map_err(|message: String| Problem::field("range", message))
+    })?;
     let series = app.control.history_get(&actor, Some(&cluster), metric, range).await?;
     Ok(if as_csv { csv::answer(metric.as_str(), csv::history(&series)) } else { Json(series).into_response() })
 }

@@ -30,7 +30,13 @@ pub struct Format {
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn indexes(State(app): State<App>, Asking(actor): Asking, Path(cluster): Path<String>, Params(query): Params<Format>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn indexes(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(cluster): Path<String>,
+    Params(query): Params<Format>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
     let page = app.control.indexes_list(&actor, Some(&cluster))?;
     Ok(if as_csv { csv::answer("indexes", csv::indexes(&page)) } else { Json(page.as_ref()).into_response() })

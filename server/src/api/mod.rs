@@ -22,7 +22,8 @@ pub async fn openapi() -> impl IntoResponse {
 
 /// `GET /api/docs`: the document as a page of ours, readable without a network and without script.
 pub async fn docs() -> impl IntoResponse {
-    static PAGE: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| crate::api::docs_page::page(&crate::openapi::api().1));
+    static PAGE: std::sync::LazyLock<String> =
+        std::sync::LazyLock::new(|| crate::api::docs_page::page(&crate::openapi::api().1));
     // Its one style sheet is its own and inline; nothing else may load or run.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
     ([(header::CONTENT_SECURITY_POLICY, policy)], Html(PAGE.as_str()))

@@ -53,17 +53,27 @@ pub struct QueriesQuery {
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn queries(State(app): State<App>, Asking(actor): Asking, Path(cluster): Path<String>, Params(mut query): Params<HashMap<String, String>>, headers: HeaderMap) -> Result<Response, Problem> {
+pub async fn queries(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(cluster): Path<String>,
+    Params(mut query): Params<HashMap<String, String>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let format = query.remove("format");
     let as_csv = csv::wanted(&headers, format.as_deref())?;
     let known = |name: &str| name != "cluster" && QueriesParams::NAMES.contains(&name);
     if let Some(unknown) = query.keys().find(|name| !known(name)) {
-        return Err(Problem::field(unknown, format!("unknown parameter '{unknown}'; known are {}, format", QueriesParams::NAMES[1..].join(", "))));
+        return Err(Problem::field(
+            unknown,
+            format!("unknown parameter '{unknown}'; known are {}, format", QueriesParams::NAMES[1..].join(", ")),
+        ));
     }
     if as_csv {
         query.entry("limit".to_owned()).or_insert_with(|| "500".to_owned());
     }
-    let mut params = QueriesParams::read(|name| query.get(name).cloned()).map_err(|(field, message)| Problem::field(&field, message))?;
+    let mut params = QueriesParams::read(|name| query.get(name).cloned())
+        .map_err(|(field, message)| Problem::field(&field, message))?;
     params.cluster = Some(cluster);
     let page = app.control.queries_top(&actor, &params).await?;
     Ok(if as_csv { csv::answer("queries", csv::queries(&page)) } else { Json(page).into_response() })
@@ -80,7 +90,9 @@ pub struct RangeQuery {
 
 impl RangeQuery {
     fn read(&self) -> Result<Range, Problem> {
-        self.range.as_deref().map_or(Ok(Range::default()), |text| text.parse().map_err(|message: String| Problem::field("range", message)))
+        self.range.as_deref().map_or(Ok(Range::default()), |text| {
+            text.parse().map_err(|message: String| Problem::field("range", message))
+        })
     }
 }
 
@@ -91,7 +103,12 @@ impl RangeQuery {
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster, or not run in this range", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn query(State(app): State<App>, Asking(actor): Asking, Path((cluster, id)): Path<(String, String)>, Params(query): Params<RangeQuery>) -> Result<Json<QueryDetail>, Problem> {
+pub async fn query(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path((cluster, id)): Path<(String, String)>,
+    Params(query): Params<RangeQuery>,
+) -> Result<Json<QueryDetail>, Problem> {
     Ok(Json(app.control.query_get(&actor, Some(&cluster), &id, query.read()?).await?))
 }
 
@@ -113,7 +130,12 @@ pub struct QueryHistory {
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster, or not run in this range", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn query_history(State(app): State<App>, Asking(actor): Asking, Path((cluster, id)): Path<(String, String)>, Params(query): Params<RangeQuery>) -> Result<Json<QueryHistory>, Problem> {
+pub async fn query_history(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path((cluster, id)): Path<(String, String)>,
+    Params(query): Params<RangeQuery>,
+) -> Result<Json<QueryHistory>, Problem> {
     let detail = app.control.query_get(&actor, Some(&cluster), &id, query.read()?).await?;
     Ok(Json(QueryHistory { calls: detail.calls, mean: detail.mean, share: detail.share }))
 }

@@ -18,7 +18,11 @@ pub async fn user(command: UserCommand, json: bool) -> Result<(), Failure> {
         }
         UserCommand::Password { name } => {
             control.user_password_set(&actor, &name, &password()?).await?;
-            print(&if json { serde_json::json!({ "name": name }).to_string() } else { format!("the password of '{name}' is set; its sessions are ended") });
+            print(&if json {
+                serde_json::json!({ "name": name }).to_string()
+            } else {
+                format!("the password of '{name}' is set; its sessions are ended")
+            });
             return Ok(());
         }
         UserCommand::Add { name, role } => control.user_add(&actor, &name, role, &password()?).await?,
@@ -37,7 +41,11 @@ pub async fn token(command: TokenCommand, json: bool) -> Result<(), Failure> {
     let text = match command {
         TokenCommand::Create { name, role, expires_in_days } => {
             let (token, secret) = control.token_create(&actor, &name, role, expires_in_days).await?;
-            if json { serde_json::json!({ "token": secret, "id": token.id, "name": token.name, "role": token.role, "expires_at": token.expires_at }).to_string() } else { secret }
+            if json {
+                serde_json::json!({ "token": secret, "id": token.id, "name": token.name, "role": token.role, "expires_at": token.expires_at }).to_string()
+            } else {
+                secret
+            }
         }
         TokenCommand::List => {
             let tokens = control.tokens_list(&actor).await?;
@@ -62,7 +70,10 @@ fn password() -> Result<String, Failure> {
         let _ = write!(std::io::stderr(), "Password (it will be shown): ");
     }
     let mut line = String::new();
-    stdin.lock().read_line(&mut line).map_err(|error| Failure::failed(format!("the password cannot be read: {error}")))?;
+    stdin
+        .lock()
+        .read_line(&mut line)
+        .map_err(|error| Failure::failed(format!("the password cannot be read: {error}")))?;
     let password = line.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
         return Err(Failure::usage("no password was given; write it to the standard input or set HOLDFAST_PASSWORD"));
@@ -75,7 +86,9 @@ fn to_json(value: &impl serde::Serialize) -> String {
 }
 
 fn line(account: &AccountView) -> String {
-    let last = account.last_login_at.map_or_else(|| "never signed in".to_owned(), |at| format!("last signed in {}", at.to_human()));
+    let last = account
+        .last_login_at
+        .map_or_else(|| "never signed in".to_owned(), |at| format!("last signed in {}", at.to_human()));
     format!("{:<24} {:<9} {}{last}", account.name, account.role, if account.disabled { "disabled, " } else { "" })
 }
 

@@ -14,7 +14,11 @@ pub async fn run(command: AuditCommand, json: bool) -> Result<(), Failure> {
             if json {
                 print(&serde_json::to_string(&verdict).unwrap_or_default());
             } else if verdict.broken.is_none() {
-                print(&format!("the chain of {} rows holds; head {}", verdict.rows, verdict.head.as_deref().unwrap_or("none")));
+                print(&format!(
+                    "the chain of {} rows holds; head {}",
+                    verdict.rows,
+                    verdict.head.as_deref().unwrap_or("none")
+                ));
             }
             match verdict.broken {
                 Some(broken) => Err(Failure::failed(format!("the audit log was changed: {broken}"))),

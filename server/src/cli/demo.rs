@@ -43,8 +43,12 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     if !(0.001..=100.0).contains(&args.scale) {
         return Err(Failure::usage(format!("--scale is {}; it must be from 0.001 to 100", args.scale)));
     }
-    std::fs::create_dir_all(&args.dir).map_err(|error| Failure::failed(format!("{} cannot be made: {error}", args.dir.display())))?;
-    let dir = args.dir.canonicalize().map_err(|error| Failure::failed(format!("{} cannot be used: {error}", args.dir.display())))?;
+    std::fs::create_dir_all(&args.dir)
+        .map_err(|error| Failure::failed(format!("{} cannot be made: {error}", args.dir.display())))?;
+    let dir = args
+        .dir
+        .canonicalize()
+        .map_err(|error| Failure::failed(format!("{} cannot be used: {error}", args.dir.display())))?;
     let taken = config(&dir, args.port, args.interval, None)?;
     let listener = serve::bind(&taken).await?;
     let port = listener.local_addr().map_or(args.port, |address| address.port());
@@ -64,7 +68,9 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     };
     if args.fill_statements > 0 {
         say(&format!("filling pg_stat_statements with {} statements", args.fill_statements));
-        demo::fill_statements(&estate.superuser_url(), args.fill_statements, args.statement_bytes).await.map_err(Failure::failed)?;
+        demo::fill_statements(&estate.superuser_url(), args.fill_statements, args.statement_bytes)
+            .await
+            .map_err(Failure::failed)?;
     }
     let config = config(&dir, port, args.interval, Some(&estate))?;
     let control = serve::control(&config).await?;
@@ -117,7 +123,15 @@ async fn access(control: &ControlPlane) -> Result<Access, Failure> {
     let actor = Actor::cli();
     let mut users = Vec::new();
     for (name, role) in USERS {
-        let password = format!("{name}-{}", auth::new_secret().map_err(Failure::failed)?.chars().filter(char::is_ascii_alphanumeric).take(12).collect::<String>());
+        let password = format!(
+            "{name}-{}",
+            auth::new_secret()
+                .map_err(Failure::failed)?
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .take(12)
+                .collect::<String>()
+        );
         match control.user_add(&actor, name, role, &password).await {
             Ok(_) => {}
             Err(ControlError::Conflict(_)) => control.user_password_set(&actor, name, &password).await?,
@@ -125,7 +139,12 @@ async fn access(control: &ControlPlane) -> Result<Access, Failure> {
         }
         users.push((name, role, password));
     }
-    for old in control.tokens_list(&actor).await?.into_iter().filter(|token| token.name == "demo" && token.revoked_at.is_none()) {
+    for old in control
+        .tokens_list(&actor)
+        .await?
+        .into_iter()
+        .filter(|token| token.name == "demo" && token.revoked_at.is_none())
+    {
         control.token_revoke(&actor, &old.id).await?;
     }
     let (_, token) = control.token_create(&actor, "demo", Role::Admin, None).await?;
@@ -133,7 +152,11 @@ async fn access(control: &ControlPlane) -> Result<Access, Failure> {
 }
 
 fn write_access(dir: &std::path::Path, config: &Config, estate: &Estate, access: &Access) -> Result<(), Failure> {
-    let users = access.users.iter().map(|(name, role, password)| serde_json::json!({ "name": name, "role": role, "password": password })).collect::<Vec<_>>();
+    let users = access
+        .users
+        .iter()
+        .map(|(name, role, password)| serde_json::json!({ "name": name, "role": role, "password": password }))
+        .collect::<Vec<_>>();
     let document = serde_json::json!({
         "url": config.address(),
         "users": users,

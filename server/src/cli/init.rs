@@ -27,7 +27,10 @@ pub async fn run(json: bool) -> Result<(), Failure> {
     }
     // The first administrator cannot be made by a page that nobody can open yet.
     if let Some(secret) = serve::control(&config).await?.setup_link_create().await? {
-        print(&format!("no administrator yet: open {}/setup?token={secret} within 24 hours, or run 'holdfast user add NAME --role admin'", config.address()));
+        print(&format!(
+            "no administrator yet: open {}/setup?token={secret} within 24 hours, or run 'holdfast user add NAME --role admin'",
+            config.address()
+        ));
     }
     Ok(())
 }

@@ -24,13 +24,17 @@ pub async fn control(config: &Config) -> Result<ControlPlane, Failure> {
         tracing::info!(applied, "the control store was migrated");
     }
     let interval = config.interval;
-    let clusters = Clusters::new(config.clusters.iter().map(|cluster| cluster.watched.config.clone()).collect(), |config| first_snapshot(config, interval));
+    let clusters =
+        Clusters::new(config.clusters.iter().map(|cluster| cluster.watched.config.clone()).collect(), |config| {
+            first_snapshot(config, interval)
+        });
     Ok(ControlPlane::new(store, clusters, config.slow_threshold_ms).await?)
 }
 
 /// Logs to the standard error: as text for people, as JSON for machines.
 pub fn log(default: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("HOLDFAST_LOG").unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HOLDFAST_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // A second call, as in tests, keeps the first subscriber.
     let _ = if std::io::stderr().is_terminal() { builder.try_init() } else { builder.json().try_init() };
@@ -55,9 +59,15 @@ pub async fn serve(stop: Option<CancellationToken>) -> Result<(), Failure> {
 pub async fn bind(config: &Config) -> Result<TcpListener, Failure> {
     TcpListener::bind(config.listen).await.map_err(|error| {
         let cure = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "; another program has this port: end it, or choose another by HOLDFAST_LISTEN (demo: --port)",
-            std::io::ErrorKind::PermissionDenied => "; ports below 1024 need a right that this user does not have: choose another by HOLDFAST_LISTEN",
-            std::io::ErrorKind::AddrNotAvailable => "; this machine does not have that address: correct HOLDFAST_LISTEN",
+            std::io::ErrorKind::AddrInUse => {
+                "; another program has this port: end it, or choose another by HOLDFAST_LISTEN (demo: --port)"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "; ports below 1024 need a right that this user does not have: choose another by HOLDFAST_LISTEN"
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                "; this machine does not have that address: correct HOLDFAST_LISTEN"
+            }
             _ => "",
         };
         Failure::failed(format!("cannot listen on {}: {error}{cure}", config.listen))
@@ -65,12 +75,18 @@ pub async fn bind(config: &Config) -> Result<TcpListener, Failure> {
 }
 
 /// Runs everything until a signal or `stop`.
-pub async fn run(config: Config, listener: TcpListener, control: ControlPlane, stop: CancellationToken) -> Result<(), Failure> {
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    control: ControlPlane,
+    stop: CancellationToken,
+) -> Result<(), Failure> {
     let https = config.is_https();
     let address = config.address();
     let watched = config.clusters.into_iter().map(|cluster| cluster.watched).collect();
     let monitor = Monitor::start(&control, watched, config.interval, &stop);
-    let app = App::new(control, https, listener.local_addr().is_ok_and(|address| address.ip().is_loopback()), stop.clone());
+    let app =
+        App::new(control, https, listener.local_addr().is_ok_and(|address| address.ip().is_loopback()), stop.clone());
     let router = http::router(app);
     tracing::info!(address, "Holdfast serves");
     let signalled = stop.clone();
@@ -81,7 +97,8 @@ pub async fn run(config: Config, listener: TcpListener, control: ControlPlane, s
         }
     });
     let ending = stop.clone();
-    let server = axum::serve(listener, router.into_make_service_with_connect_info::<std::net::SocketAddr>()).with_graceful_shutdown(async move { ending.cancelled().await });
+    let server = axum::serve(listener, router.into_make_service_with_connect_info::<std::net::SocketAddr>())
+        .with_graceful_shutdown(async move { ending.cancelled().await });
     let ended = stop.clone();
     let served = tokio::select! {
         served = std::future::IntoFuture::into_future(server) => served,

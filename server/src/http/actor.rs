@@ -1,6 +1,9 @@
 //! Who asks: by API token or by session. What needs an identity does not get past here without one.
 
-use super::{App, problem::{Problem, RequestId}};
+use super::{
+    App,
+    problem::{Problem, RequestId},
+};
 use auth::{SESSION_KEY, SignedIn};
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -21,7 +24,8 @@ const SEEN_KEY: &str = "seen_ms";
 pub async fn identify(State(app): State<App>, session: Session, mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let source = if path.starts_with("/api/") || path == "/metrics" { Source::Api } else { Source::Page };
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_string());
+    let address =
+        request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_string());
     let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
     let anonymous = Actor::anonymous(source, address.clone(), request_id);
 
@@ -29,7 +33,9 @@ pub async fn identify(State(app): State<App>, session: Session, mut request: Req
         Some(token) => match app.control.token_authenticate(token, address.as_deref()).await {
             Ok(identity) => Some(identity),
             Err(ControlError::Unauthenticated) => {
-                app.control.audit_refusal(&anonymous, "token_authenticate", &path, "unknown, ended or revoked token").await;
+                app.control
+                    .audit_refusal(&anonymous, "token_authenticate", &path, "unknown, ended or revoked token")
+                    .await;
                 return Problem::from(ControlError::Unauthenticated).into_response();
             }
             Err(error) => return Problem::from(error).into_response(),
@@ -48,7 +54,11 @@ pub async fn identify(State(app): State<App>, session: Session, mut request: Req
             return Problem::from(ControlError::Unauthenticated).into_response();
         }
         let wanted = request.uri().path_and_query().map_or("/", |wanted| wanted.as_str());
-        let next = if request.method() == axum::http::Method::GET && wanted != "/" { format!("/login?next={}", encode(wanted)) } else { "/login".to_owned() };
+        let next = if request.method() == axum::http::Method::GET && wanted != "/" {
+            format!("/login?next={}", encode(wanted))
+        } else {
+            "/login".to_owned()
+        };
         return Redirect::to(&next).into_response();
     }
     request.extensions_mut().insert(actor);
@@ -72,7 +82,10 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 async fn signed_in(app: &App, session: &Session) -> Result<Option<auth::Identity>, Problem> {
     let store = |error: tower_sessions::session::Error| {
         tracing::error!(%error, "a session cannot be read");
-        Problem::of(ErrorKind::Unavailable, "Holdfast's own store does not answer; check HOLDFAST_STORE_URL and the log")
+        Problem::of(
+            ErrorKind::Unavailable,
+            "Holdfast's own store does not answer; check HOLDFAST_STORE_URL and the log",
+        )
     };
     let Some(signed_in) = session.get::<SignedIn>(SESSION_KEY).await.map_err(store)? else { return Ok(None) };
     let Some(identity) = app.control.session_identity(&signed_in).await? else {
@@ -100,6 +113,11 @@ pub struct Asking(pub Actor);
 impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Asking {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut axum::http::request::Parts, _state: &S) -> Result<Self, Problem> {
-        parts.extensions.get::<Actor>().cloned().map(Self).ok_or_else(|| Problem::of(ErrorKind::Internal, "the request has no actor"))
+        parts
+            .extensions
+            .get::<Actor>()
+            .cloned()
+            .map(Self)
+            .ok_or_else(|| Problem::of(ErrorKind::Internal, "the request has no actor"))
     }
 }

@@ -61,7 +61,10 @@ pub async fn favicon(headers: HeaderMap) -> Response {
 }
 
 fn file(name: &str, headers: &HeaderMap, immutable: bool) -> Response {
-    let brotli = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|value| value.split(',').any(|one| one.trim().starts_with("br")));
+    let brotli = headers
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.split(',').any(|one| one.trim().starts_with("br")));
     let compressed = brotli.then(|| Site::get(&format!("{name}.br"))).flatten();
     let encoded = compressed.is_some();
     let Some(found) = compressed.or_else(|| Site::get(name)) else { return StatusCode::NOT_FOUND.into_response() };
@@ -72,7 +75,10 @@ fn file(name: &str, headers: &HeaderMap, immutable: bool) -> Response {
     if encoded {
         set.insert(header::CONTENT_ENCODING, HeaderValue::from_static("br"));
     }
-    set.insert(header::CACHE_CONTROL, HeaderValue::from_static(if immutable { "public, max-age=31536000, immutable" } else { "no-cache" }));
+    set.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static(if immutable { "public, max-age=31536000, immutable" } else { "no-cache" }),
+    );
     response
 }
 

@@ -1,6 +1,10 @@
 //! Server-sent events: one line for each new snapshot. The page then asks for what it shows.
 
-use super::{App, actor::Asking, problem::{Params, Problem}};
+use super::{
+    App,
+    actor::Asking,
+    problem::{Params, Problem},
+};
 use axum::{
     extract::State,
     response::{
@@ -28,15 +32,22 @@ pub struct Which {
 }
 
 /// `GET /api/database/stream?cluster=`: `snapshot` events of one cluster, the newest first at once.
-pub async fn stream(State(app): State<App>, Asking(actor): Asking, Params(which): Params<Which>) -> Result<impl IntoResponse, Problem> {
+pub async fn stream(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Params(which): Params<Which>,
+) -> Result<impl IntoResponse, Problem> {
     let receiver = app.control.live_subscribe(&actor)?;
     let first = app.control.live_latest(&actor, which.cluster.as_deref())?;
     let cluster = first.cluster.clone();
     let first = stream::once(std::future::ready(Ok(event(&first))));
-    let rest = stream::unfold((receiver, cluster, app.control.clone(), actor), |(mut receiver, cluster, control, actor)| async move {
-        let next = next_of(&mut receiver, &cluster, &control, &actor).await?;
-        Some((Ok::<_, Infallible>(event(&next)), (receiver, cluster, control, actor)))
-    });
+    let rest = stream::unfold(
+        (receiver, cluster, app.control.clone(), actor),
+        |(mut receiver, cluster, control, actor)| async move {
+            let next = next_of(&mut receiver, &cluster, &control, &actor).await?;
+            Some((Ok::<_, Infallible>(event(&next)), (receiver, cluster, control, actor)))
+        },
+    );
     // An open stream would hold back a graceful end for ever.
     let stop = app.stop.clone();
     let events = first.chain(rest).take_until(async move {
@@ -50,7 +61,12 @@ pub async fn stream(State(app): State<App>, Asking(actor): Asking, Params(which)
 }
 
 /// The next event of this cluster. A reader that fell behind gets the newest and none of those between.
-async fn next_of(receiver: &mut Receiver<Arc<LiveEvent>>, cluster: &str, control: &ControlPlane, actor: &control::Actor) -> Option<LiveEvent> {
+async fn next_of(
+    receiver: &mut Receiver<Arc<LiveEvent>>,
+    cluster: &str,
+    control: &ControlPlane,
+    actor: &control::Actor,
+) -> Option<LiveEvent> {
     loop {
         match receiver.recv().await {
             Ok(event) if event.cluster == cluster => return Some(event.as_ref().clone()),
@@ -65,5 +81,8 @@ async fn next_of(receiver: &mut Receiver<Arc<LiveEvent>>, cluster: &str, control
 }
 
 fn event(live: &LiveEvent) -> Event {
-    Event::default().event("snapshot").id(live.sequence.to_string()).data(serde_json::to_string(live).unwrap_or_default())
+    Event::default()
+        .event("snapshot")
+        .id(live.sequence.to_string())
+        .data(serde_json::to_string(live).unwrap_or_default())
 }

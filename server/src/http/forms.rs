@@ -1,7 +1,11 @@
 //! Forms that work without JavaScript: signing in and out, the first administrator, one's own password, the theme.
 //! Each answers with a redirect; what went wrong stands in the address of the page it came from.
 
-use super::{App, actor::{Asking, encode}, problem::Problem};
+use super::{
+    App,
+    actor::{Asking, encode},
+    problem::Problem,
+};
 use auth::{SESSION_KEY, SignedIn};
 use axum::{
     Form,
@@ -25,7 +29,12 @@ pub struct SignIn {
 }
 
 /// `POST /login`
-pub async fn sign_in(State(app): State<App>, Asking(actor): Asking, session: Session, Form(form): Form<SignIn>) -> Result<Response, Problem> {
+pub async fn sign_in(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    session: Session,
+    Form(form): Form<SignIn>,
+) -> Result<Response, Problem> {
     match app.control.session_sign_in(&actor, &form.name, &form.password).await {
         Ok(signed_in) => {
             begin(&session, signed_in).await?;
@@ -53,7 +62,12 @@ pub struct SetUp {
 }
 
 /// `POST /setup`
-pub async fn set_up(State(app): State<App>, Asking(actor): Asking, session: Session, Form(form): Form<SetUp>) -> Result<Response, Problem> {
+pub async fn set_up(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    session: Session,
+    Form(form): Form<SetUp>,
+) -> Result<Response, Problem> {
     match app.control.setup_complete(&actor, &form.token, &form.name, &form.password).await {
         Ok(signed_in) => {
             begin(&session, signed_in).await?;
@@ -72,7 +86,12 @@ pub struct ChangePassword {
 }
 
 /// `POST /account/password`: all of the account's sessions end; this one begins anew.
-pub async fn change_password(State(app): State<App>, Asking(actor): Asking, session: Session, Form(form): Form<ChangePassword>) -> Result<Response, Problem> {
+pub async fn change_password(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    session: Session,
+    Form(form): Form<ChangePassword>,
+) -> Result<Response, Problem> {
     if let Err(error) = app.control.account_password_change(&actor, &form.current, &form.password).await {
         return back(error, "/account?");
     }
@@ -100,8 +119,14 @@ pub async fn theme(headers: HeaderMap, Form(form): Form<Theme>) -> Response {
         known @ ("light" | "dark") => known,
         _ => "system",
     };
-    let from = headers.get(header::REFERER).and_then(|value| value.to_str().ok()).and_then(|value| url::Url::parse(value).ok());
-    let path = from.map_or_else(|| "/".to_owned(), |url| format!("{}{}", url.path(), url.query().map(|query| format!("?{query}")).unwrap_or_default()));
+    let from = headers
+        .get(header::REFERER)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| url::Url::parse(value).ok());
+    let path = from.map_or_else(
+        || "/".to_owned(),
+        |url| format!("{}{}", url.path(), url.query().map(|query| format!("?{query}")).unwrap_or_default()),
+    );
     let mut response = Redirect::to(local(&path)).into_response();
     if let Ok(cookie) = HeaderValue::from_str(&format!("theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax")) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -124,7 +149,9 @@ fn lost(error: &tower_sessions::session::Error) -> Problem {
 fn back(error: ControlError, form: &str) -> Result<Response, Problem> {
     match error.kind() {
         ErrorKind::Internal | ErrorKind::Unavailable => Err(error.into()),
-        _ => Ok(Redirect::to(&format!("{form}&error={}", encode(&error.to_string())).replace("?&", "?")).into_response()),
+        _ => {
+            Ok(Redirect::to(&format!("{form}&error={}", encode(&error.to_string())).replace("?&", "?")).into_response())
+        }
     }
 }
 
@@ -141,7 +168,15 @@ mod tests {
 
     #[test]
     fn nobody_is_led_to_another_site() {
-        for lure in ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "", "/login", "/\t/evil.example"] {
+        for lure in [
+            "https://evil.example",
+            "//evil.example",
+            "/\\evil.example",
+            "javascript:alert(1)",
+            "",
+            "/login",
+            "/\t/evil.example",
+        ] {
             assert_eq!(local(lure), "/database", "{lure}");
         }
         assert_eq!(local("/queries/1.2.3?range=6h"), "/queries/1.2.3?range=6h");

@@ -10,26 +10,46 @@ use std::fmt::Write as _;
 type Gauge = (&'static str, &'static str, fn(&Dashboard) -> Option<f64>);
 
 const GAUGES: [Gauge; 20] = [
-    ("holdfast_up", "Whether the last tick reached the cluster.", |it| Some(f64::from(u8::from(it.cluster.state == ClusterState::Up)))),
+    ("holdfast_up", "Whether the last tick reached the cluster.", |it| {
+        Some(f64::from(u8::from(it.cluster.state == ClusterState::Up)))
+    }),
     ("holdfast_snapshot_age_seconds", "Age of the figures.", |it| it.age_seconds),
     ("holdfast_health_score", "Health score, 0 to 100.", |it| Some(f64::from(it.health.score))),
-    ("holdfast_health_coverage_percent", "Share of the score's rules that could be measured.", |it| Some(it.health.coverage_percent)),
+    ("holdfast_health_coverage_percent", "Share of the score's rules that could be measured.", |it| {
+        Some(it.health.coverage_percent)
+    }),
     ("holdfast_connections_used", "Client backends.", |it| it.connections.as_ref().map(|it| it.used as f64)),
-    ("holdfast_connections_usable", "Slots that ordinary roles can use.", |it| it.connections.as_ref().map(|it| it.usable as f64)),
-    ("holdfast_transactions_per_second", "Commits and rollbacks.", |it| it.throughput.as_ref().map(|it| it.transactions_per_second)),
+    ("holdfast_connections_usable", "Slots that ordinary roles can use.", |it| {
+        it.connections.as_ref().map(|it| it.usable as f64)
+    }),
+    ("holdfast_transactions_per_second", "Commits and rollbacks.", |it| {
+        it.throughput.as_ref().map(|it| it.transactions_per_second)
+    }),
     ("holdfast_rollbacks_per_second", "Rollbacks.", |it| it.throughput.as_ref().map(|it| it.rollbacks_per_second)),
-    ("holdfast_latency_p50_seconds", "Estimated median of statement time.", |it| it.latency.as_ref().map(|it| it.p50_ms / 1e3)),
-    ("holdfast_latency_p95_seconds", "Estimated 95th percentile of statement time.", |it| it.latency.as_ref().map(|it| it.p95_ms / 1e3)),
-    ("holdfast_latency_p99_seconds", "Estimated 99th percentile of statement time.", |it| it.latency.as_ref().map(|it| it.p99_ms / 1e3)),
-    ("holdfast_cache_hit_ratio", "Shared-buffer hit ratio, 0 to 1.", |it| it.cache.as_ref().and_then(|it| it.hit_ratio_percent).map(|it| it / 100.0)),
+    ("holdfast_latency_p50_seconds", "Estimated median of statement time.", |it| {
+        it.latency.as_ref().map(|it| it.p50_ms / 1e3)
+    }),
+    ("holdfast_latency_p95_seconds", "Estimated 95th percentile of statement time.", |it| {
+        it.latency.as_ref().map(|it| it.p95_ms / 1e3)
+    }),
+    ("holdfast_latency_p99_seconds", "Estimated 99th percentile of statement time.", |it| {
+        it.latency.as_ref().map(|it| it.p99_ms / 1e3)
+    }),
+    ("holdfast_cache_hit_ratio", "Shared-buffer hit ratio, 0 to 1.", |it| {
+        it.cache.as_ref().and_then(|it| it.hit_ratio_percent).map(|it| it / 100.0)
+    }),
     ("holdfast_blocked_sessions", "Sessions that wait for a lock.", |it| it.blocked_sessions.map(|it| it as f64)),
     ("holdfast_longest_query_seconds", "Age of the oldest running statement.", |it| it.longest_query_seconds),
     ("holdfast_oldest_transaction_seconds", "Age of the oldest open transaction.", |it| it.oldest_transaction_seconds),
     ("holdfast_databases_bytes", "Size of all databases.", |it| it.databases_bytes.map(|it| it as f64)),
     ("holdfast_wal_bytes_per_second", "WAL written.", |it| it.wal_bytes_per_second),
     ("holdfast_temp_bytes_per_second", "Temporary files written.", |it| it.temp_bytes_per_second),
-    ("holdfast_unused_indexes", "Indexes that were never scanned.", |it| it.indexes.as_ref().map(|it| it.unused as f64)),
-    ("holdfast_wasted_index_bytes", "Size of unused, duplicate and invalid indexes.", |it| it.indexes.as_ref().map(|it| it.wasted_bytes as f64)),
+    ("holdfast_unused_indexes", "Indexes that were never scanned.", |it| {
+        it.indexes.as_ref().map(|it| it.unused as f64)
+    }),
+    ("holdfast_wasted_index_bytes", "Size of unused, duplicate and invalid indexes.", |it| {
+        it.indexes.as_ref().map(|it| it.wasted_bytes as f64)
+    }),
 ];
 
 /// Open on the loopback, with a token or session elsewhere.
@@ -46,7 +66,11 @@ fn text(control: &ControlPlane, actor: &control::Actor) -> Result<String, Proble
     }
     let mut out = String::new();
     // Writing into a String cannot fail.
-    let _ = writeln!(out, "# HELP holdfast_build_info Version of Holdfast.\n# TYPE holdfast_build_info gauge\nholdfast_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION"));
+    let _ = writeln!(
+        out,
+        "# HELP holdfast_build_info Version of Holdfast.\n# TYPE holdfast_build_info gauge\nholdfast_build_info{{version=\"{}\"}} 1",
+        env!("CARGO_PKG_VERSION")
+    );
     for (name, help, value) in GAUGES {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
         for dashboard in &dashboards {
@@ -56,7 +80,11 @@ fn text(control: &ControlPlane, actor: &control::Actor) -> Result<String, Proble
         }
     }
     family(&mut out, "holdfast_sessions", "Client backends by state.", &dashboards, |it| {
-        it.connections.iter().flat_map(|it| &it.by_state).map(|(state, n)| (vec![("state", state.clone())], Some(*n as f64))).collect()
+        it.connections
+            .iter()
+            .flat_map(|it| &it.by_state)
+            .map(|(state, n)| (vec![("state", state.clone())], Some(*n as f64)))
+            .collect()
     });
     family(&mut out, "holdfast_average_active_sessions", "Load by wait class.", &dashboards, |it| {
         it.waits.iter().map(|wait| (vec![("class", wait.class.clone())], Some(wait.average_active_sessions))).collect()
@@ -65,20 +93,40 @@ fn text(control: &ControlPlane, actor: &control::Actor) -> Result<String, Proble
         it.replication.iter().map(|standby| (vec![("standby", standby.name.clone())], standby.lag_seconds)).collect()
     });
     family(&mut out, "holdfast_replication_lag_bytes", "WAL a standby has not replayed.", &dashboards, |it| {
-        it.replication.iter().map(|standby| (vec![("standby", standby.name.clone())], standby.lag_bytes.map(|it| it as f64))).collect()
+        it.replication
+            .iter()
+            .map(|standby| (vec![("standby", standby.name.clone())], standby.lag_bytes.map(|it| it as f64)))
+            .collect()
     });
     family(&mut out, "holdfast_collector_fresh", "Whether a collector's figures are recent.", &dashboards, |it| {
-        it.collectors.iter().map(|one| (vec![("collector", one.name.as_str().to_owned())], Some(f64::from(u8::from(one.state.as_str() == "fresh"))))).collect()
+        it.collectors
+            .iter()
+            .map(|one| {
+                (
+                    vec![("collector", one.name.as_str().to_owned())],
+                    Some(f64::from(u8::from(one.state.as_str() == "fresh"))),
+                )
+            })
+            .collect()
     });
     family(&mut out, "holdfast_collector_duration_seconds", "Time of a collector's last run.", &dashboards, |it| {
-        it.collectors.iter().map(|one| (vec![("collector", one.name.as_str().to_owned())], one.duration_ms.map(|ms| ms / 1e3))).collect()
+        it.collectors
+            .iter()
+            .map(|one| (vec![("collector", one.name.as_str().to_owned())], one.duration_ms.map(|ms| ms / 1e3)))
+            .collect()
     });
     Ok(out)
 }
 
 type Sample = (Vec<(&'static str, String)>, Option<f64>);
 
-fn family(out: &mut String, name: &str, help: &str, dashboards: &[Dashboard], samples: impl Fn(&Dashboard) -> Vec<Sample>) {
+fn family(
+    out: &mut String,
+    name: &str,
+    help: &str,
+    dashboards: &[Dashboard],
+    samples: impl Fn(&Dashboard) -> Vec<Sample>,
+) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
     for dashboard in dashboards {
         for (labels, value) in samples(dashboard) {

@@ -26,7 +26,9 @@ use control::ControlPlane;
 use leptos::config::LeptosOptions;
 use std::{sync::Arc, time::Duration};
 use tokio_util::sync::CancellationToken;
-use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer, csrf::CsrfLayer, limit::RequestBodyLimitLayer};
+use tower_http::{
+    catch_panic::CatchPanicLayer, compression::CompressionLayer, csrf::CsrfLayer, limit::RequestBodyLimitLayer,
+};
 use tower_sessions::{Expiry, SessionManagerLayer, cookie::SameSite};
 
 /// The largest body any request may have.
@@ -50,7 +52,10 @@ pub struct App {
 impl App {
     pub fn new(control: ControlPlane, https: bool, loopback: bool, stop: CancellationToken) -> Self {
         let assets = Arc::new(assets::Assets::load());
-        let leptos = LeptosOptions::builder().output_name("holdfast").site_pkg_dir(format!("{}/pkg", assets.base().trim_start_matches('/'))).build();
+        let leptos = LeptosOptions::builder()
+            .output_name("holdfast")
+            .site_pkg_dir(format!("{}/pkg", assets.base().trim_start_matches('/')))
+            .build();
         Self { control, leptos, assets, https, loopback, stop }
     }
 }
@@ -108,10 +113,18 @@ pub fn router(app: App) -> Router {
     let (api, _) = crate::openapi::api();
     let sessions = sessions(&app);
     let [known, open, streams] = [Place::Known, Place::Open, Place::Stream].map(|place| {
-        plain().into_iter().filter(|route| route.place == place).fold(Router::new(), |router, route| router.route(route.path, route.handler))
+        plain()
+            .into_iter()
+            .filter(|route| route.place == place)
+            .fold(Router::new(), |router, route| router.route(route.path, route.handler))
     });
-    let timed = Router::new().merge(Router::from(api)).merge(pages::router(&app)).merge(known).layer(middleware::from_fn(time_limit));
-    let known = timed.merge(streams).layer(middleware::from_fn_with_state(app.clone(), actor::identify)).layer(sessions);
+    let timed = Router::new()
+        .merge(Router::from(api))
+        .merge(pages::router(&app))
+        .merge(known)
+        .layer(middleware::from_fn(time_limit));
+    let known =
+        timed.merge(streams).layer(middleware::from_fn_with_state(app.clone(), actor::identify)).layer(sessions);
     Router::new()
         .merge(known)
         .merge(open)
@@ -138,6 +151,10 @@ fn sessions(app: &App) -> SessionManagerLayer<StoreSessions> {
 async fn time_limit(request: axum::extract::Request, next: middleware::Next) -> axum::response::Response {
     match tokio::time::timeout(TIME_LIMIT, next.run(request)).await {
         Ok(response) => response,
-        Err(_) => problem::Problem::of(domain::ErrorKind::Unavailable, "the answer took too long; try again, and look into the log when it happens again").into_response(),
+        Err(_) => problem::Problem::of(
+            domain::ErrorKind::Unavailable,
+            "the answer took too long; try again, and look into the log when it happens again",
+        )
+        .into_response(),
     }
 }

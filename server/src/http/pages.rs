@@ -2,7 +2,10 @@
 
 use super::{App, headers::page_policy};
 use app::{AssetBase, shell};
-use axum::{Router, http::{HeaderValue, header}};
+use axum::{
+    Router,
+    http::{HeaderValue, header},
+};
 use leptos::{nonce::use_nonce, prelude::*};
 use leptos_axum::{LeptosRoutes as _, ResponseOptions, generate_route_list};
 
@@ -28,11 +31,11 @@ pub fn router(state: &App) -> Router<App> {
         let context = context.clone();
         leptos_axum::render_app_async_with_context(context, move || shell(options.clone()))
     };
-    Router::new()
-        .leptos_routes_with_context(state, routes, context, move || shell(options.clone()))
-        .fallback(move |request: axum::extract::Request| async move {
+    Router::new().leptos_routes_with_context(state, routes, context, move || shell(options.clone())).fallback(
+        move |request: axum::extract::Request| async move {
             let mut response = fallback(request).await;
             *response.status_mut() = axum::http::StatusCode::NOT_FOUND;
             response
-        })
+        },
+    )
 }

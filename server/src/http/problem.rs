@@ -58,7 +58,10 @@ impl Problem {
     /// One wrong field.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self { errors: vec![FieldProblem { field: field.to_owned(), message: message.clone() }], ..Self::of(ErrorKind::Invalid, message) }
+        Self {
+            errors: vec![FieldProblem { field: field.to_owned(), message: message.clone() }],
+            ..Self::of(ErrorKind::Invalid, message)
+        }
     }
 
     fn with_status(mut self, status: StatusCode) -> Self {
@@ -78,7 +81,10 @@ impl From<ControlError> for Problem {
             tracing::error!(%error, cause = std::error::Error::source(&error).map(ToString::to_string), "a request failed");
         }
         let errors = match &error {
-            ControlError::Invalid { fields, .. } => fields.iter().map(|field| FieldProblem { field: field.field.clone(), message: field.message.clone() }).collect(),
+            ControlError::Invalid { fields, .. } => fields
+                .iter()
+                .map(|field| FieldProblem { field: field.field.clone(), message: field.message.clone() })
+                .collect(),
             _ => Vec::new(),
         };
         let retry_after_seconds = match &error {
@@ -97,7 +103,9 @@ impl IntoResponse for Problem {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == 401 {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"holdfast\""));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"holdfast\""));
         }
         response.extensions_mut().insert(self);
         response
@@ -121,7 +129,8 @@ pub async fn render(mut request: Request, next: Next) -> Response {
     let status = response.status();
     tracing::debug!(%method, path, status = status.as_u16(), duration_ms = begun.elapsed().as_millis() as u64, request_id = id, "request");
     let found = response.extensions_mut().remove::<Problem>();
-    let problem = found.or_else(|| (for_programs && (status.is_client_error() || status.is_server_error())).then(|| plain(status)));
+    let problem = found
+        .or_else(|| (for_programs && (status.is_client_error() || status.is_server_error())).then(|| plain(status)));
     if let Some(mut problem) = problem {
         problem.instance.clone_from(&id);
         let mut headers = std::mem::take(response.headers_mut());
@@ -141,7 +150,9 @@ fn plain(status: StatusCode) -> Problem {
     let (kind, detail) = match status.as_u16() {
         400 => (ErrorKind::Invalid, "the request could not be read"),
         401 => (ErrorKind::Unauthenticated, "sign in, or send a valid API token as 'Authorization: Bearer hf_…'"),
-        403 => (ErrorKind::Forbidden, "a request from another site is not taken; use an API token instead of a session"),
+        403 => {
+            (ErrorKind::Forbidden, "a request from another site is not taken; use an API token instead of a session")
+        }
         404 => (ErrorKind::NotFound, "there is nothing at this address; /api/docs lists what there is"),
         405 => (ErrorKind::Invalid, "this address does not take that method; see the Allow header and /api/docs"),
         413 => (ErrorKind::Invalid, "the body is larger than 1 MiB"),
@@ -150,12 +161,17 @@ fn plain(status: StatusCode) -> Problem {
         _ if status.is_client_error() => (ErrorKind::Invalid, "the request is not valid"),
         _ => (ErrorKind::Internal, "this is our fault; the log has more under this request's id"),
     };
-    Problem { title: status.canonical_reason().unwrap_or(kind.title()).to_owned(), ..Problem::of(kind, detail) }.with_status(status)
+    Problem { title: status.canonical_reason().unwrap_or(kind.title()).to_owned(), ..Problem::of(kind, detail) }
+        .with_status(status)
 }
 
 /// A panic in a handler is a 500 and a line in the log, never the end of the process.
 pub fn panicked(cause: Box<dyn std::any::Any + Send>) -> Response {
-    let cause = cause.downcast_ref::<String>().cloned().or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
+    let cause = cause
+        .downcast_ref::<String>()
+        .cloned()
+        .or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+        .unwrap_or_default();
     tracing::error!(cause, "a request panicked");
     Problem::of(ErrorKind::Internal, "this is our fault; the log has more under this request's id").into_response()
 }
@@ -183,7 +199,8 @@ fn unreadable(rejection: &JsonRejection) -> Problem {
         // "name: invalid type …", "unknown field `x`, expected …", "missing field `name`".
         _ => {
             let quoted = reason.split('`').nth(1).filter(|_| reason.contains("field `"));
-            let field = quoted.or_else(|| reason.split_once(": ").map(|(field, _)| field).filter(|field| !field.contains(' ')));
+            let field =
+                quoted.or_else(|| reason.split_once(": ").map(|(field, _)| field).filter(|field| !field.contains(' ')));
             match field {
                 Some(field) => Problem::field(field, reason.clone()),
                 None => Problem::of(ErrorKind::Invalid, reason),
@@ -204,7 +221,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
             Err(rejection) => {
                 let text = rejection.body_text();
                 let reason = text.split_once(": ").map_or(text.as_str(), |(_, reason)| reason).to_owned();
-                let field = reason.split('`').nth(1).filter(|_| reason.contains("field `")).or_else(|| reason.split_once(": ").map(|(field, _)| field));
+                let field = reason
+                    .split('`')
+                    .nth(1)
+                    .filter(|_| reason.contains("field `"))
+                    .or_else(|| reason.split_once(": ").map(|(field, _)| field));
                 Err(Problem::field(field.unwrap_or("query"), reason.clone()))
             }
         }

@@ -37,7 +37,12 @@ const ROWS: &[Row] = &[
     ("GET", "/api/v1/me", "", READ),
     ("GET", "/api/v1/users", "", ADMIN),
     // The name is taken: an admin gets as far as that.
-    ("POST", "/api/v1/users", r#"{"name":"viewer","role":"viewer","password":"a long password"}"#, [401, 403, 403, 409, 403]),
+    (
+        "POST",
+        "/api/v1/users",
+        r#"{"name":"viewer","role":"viewer","password":"a long password"}"#,
+        [401, 403, 403, 409, 403],
+    ),
     ("PATCH", "/api/v1/users/{name}", r#"{"disabled":false}"#, [401, 403, 403, 404, 403]),
     ("GET", "/api/v1/tokens", "", ADMIN),
     ("POST", "/api/v1/tokens", r#"{"name":"ci","role":"viewer","expires_in_days":1}"#, [401, 403, 403, 201, 403]),
@@ -98,11 +103,17 @@ async fn site() -> Site {
 }
 
 async fn ask(site: &Site, request: Request<Body>) -> axum::response::Response {
-    tokio::time::timeout(Duration::from_secs(20), site.router.clone().oneshot(request)).await.expect("an answer").unwrap()
+    tokio::time::timeout(Duration::from_secs(20), site.router.clone().oneshot(request))
+        .await
+        .expect("an answer")
+        .unwrap()
 }
 
 async fn sign_in(site: &Site, name: &str) -> String {
-    let request = Request::post("/login").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(Body::from(format!("name={name}&password={}", PASSWORD.replace(' ', "+")))).unwrap();
+    let request = Request::post("/login")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(format!("name={name}&password={}", PASSWORD.replace(' ', "+"))))
+        .unwrap();
     let response = ask(site, request).await;
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
     assert_eq!(response.headers()[header::LOCATION], "/database");
@@ -158,7 +169,8 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
             request = match who {
                 "anonymous" => request,
                 "token" => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
-                role => request.header(header::COOKIE, &cookies[Role::ALL.iter().position(|one| one.as_str() == role).unwrap()]),
+                role => request
+                    .header(header::COOKIE, &cookies[Role::ALL.iter().position(|one| one.as_str() == role).unwrap()]),
             };
             let kind = if sent.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
             let body = if *method == "GET" { Body::empty() } else { Body::from(*sent) };
@@ -169,7 +181,12 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
             let headers = response.headers();
             assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{method} {route}");
             let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
-            assert!(policy.contains("frame-ancestors 'none'") && !policy.contains("unsafe-eval'; s") && !policy.contains("script-src 'unsafe-inline'"), "{method} {route}: {policy}");
+            assert!(
+                policy.contains("frame-ancestors 'none'")
+                    && !policy.contains("unsafe-eval'; s")
+                    && !policy.contains("script-src 'unsafe-inline'"),
+                "{method} {route}: {policy}"
+            );
             if route.starts_with("/api/") && response.status().as_u16() >= 400 {
                 assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json", "{method} {route}");
             }
@@ -181,7 +198,16 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
     let filter = store::AuditFilter { outcome: Some("refused".to_owned()), ..store::AuditFilter::default() };
     let refused = site.control.audit_list(&Actor::cli(), filter, None, 500).await.unwrap();
     let count = |action: &str| refused.rows.iter().filter(|row| row.action == action).count();
-    for action in ["users_list", "user_add", "tokens_list", "token_create", "token_revoke", "audit_list", "audit_verify", "audit_export"] {
+    for action in [
+        "users_list",
+        "user_add",
+        "tokens_list",
+        "token_create",
+        "token_revoke",
+        "audit_list",
+        "audit_verify",
+        "audit_export",
+    ] {
         assert_eq!(count(action), 3, "{action} was refused to viewer, operator and token");
     }
     assert!(count("session_sign_in") >= 1 && count("setup_complete") == 5);
@@ -207,20 +233,40 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
         ("GET", "/api/database/dashboard?clutser=main", "", 400, "clutser"),
         ("POST", "/api/v1/users", r#"{"name":"x","role":"root","password":"a long password"}"#, 400, "role"),
         ("POST", "/api/v1/users", r#"{"name":"x","role":"viewer","password":"short"}"#, 400, "password"),
-        ("POST", "/api/v1/users", r#"{"name":"x","role":"viewer","password":"a long password","email":"x"}"#, 400, "email"),
+        (
+            "POST",
+            "/api/v1/users",
+            r#"{"name":"x","role":"viewer","password":"a long password","email":"x"}"#,
+            400,
+            "email",
+        ),
         ("POST", "/api/v1/users", r#"{"role":"viewer","password":"a long password"}"#, 400, "name"),
         ("POST", "/api/v1/tokens", r#"{"name":"x","role":"viewer","expires_in_days":0}"#, 400, "expires_in_days"),
     ];
     for (method, uri, sent, status, field) in cases {
-        let request = Request::builder().method(method).uri(uri).header(header::AUTHORIZATION, format!("Bearer {token}")).header(header::CONTENT_TYPE, "application/json").body(Body::from(sent)).unwrap();
+        let request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(sent))
+            .unwrap();
         let response = ask(&site, request).await;
         assert_eq!(response.status().as_u16(), status, "{method} {uri} {sent}");
         let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
         let problem = body(response).await;
-        assert_eq!((problem["type"].as_str(), problem["instance"].as_str()), (Some("invalid"), Some(id.as_str())), "{problem}");
+        assert_eq!(
+            (problem["type"].as_str(), problem["instance"].as_str()),
+            (Some("invalid"), Some(id.as_str())),
+            "{problem}"
+        );
         assert_eq!(problem["errors"][0]["field"].as_str(), Some(field), "{method} {uri} {sent}: {problem}");
     }
-    let big = Request::post("/api/v1/users").header(header::AUTHORIZATION, format!("Bearer {token}")).header(header::CONTENT_TYPE, "application/json").body(Body::from(vec![b' '; 2 << 20])).unwrap();
+    let big = Request::post("/api/v1/users")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(vec![b' '; 2 << 20]))
+        .unwrap();
     assert_eq!(ask(&site, big).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
 }
 
@@ -239,14 +285,22 @@ async fn the_last_administrator_stays_and_a_changed_role_ends_sessions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn guessing_is_slowed_down_and_said_so() {
     let site = site().await;
-    let attempt = || Request::post("/login").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(Body::from("name=admin&password=guess")).unwrap();
+    let attempt = || {
+        Request::post("/login")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from("name=admin&password=guess"))
+            .unwrap()
+    };
     let mut last = String::new();
     for _ in 0..6 {
         last = ask(&site, attempt()).await.headers()[header::LOCATION].to_str().unwrap().to_owned();
     }
     assert!(last.contains("too+many+failed+attempts"), "{last}");
     // Nor does the right password help now.
-    let right = Request::post("/login").header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(Body::from(format!("name=admin&password={}", PASSWORD.replace(' ', "+")))).unwrap();
+    let right = Request::post("/login")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(format!("name=admin&password={}", PASSWORD.replace(' ', "+"))))
+        .unwrap();
     assert!(ask(&site, right).await.headers()[header::LOCATION].to_str().unwrap().contains("error="));
 }
 
@@ -255,8 +309,17 @@ async fn a_request_of_another_site_is_refused_with_a_session_and_taken_with_a_to
     let site = site().await;
     let cookie = sign_in(&site, "admin").await;
     let sent = r#"{"name":"eve","role":"admin","password":"a long password"}"#;
-    let foreign = || Request::post("/api/v1/users").header(header::CONTENT_TYPE, "application/json").header(header::HOST, "holdfast.example").header(header::ORIGIN, "https://evil.example");
-    let response = ask(&site, foreign().header(header::COOKIE, cookie).header("sec-fetch-site", "cross-site").body(Body::from(sent)).unwrap()).await;
+    let foreign = || {
+        Request::post("/api/v1/users")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::HOST, "holdfast.example")
+            .header(header::ORIGIN, "https://evil.example")
+    };
+    let response = ask(
+        &site,
+        foreign().header(header::COOKIE, cookie).header("sec-fetch-site", "cross-site").body(Body::from(sent)).unwrap(),
+    )
+    .await;
     assert_eq!(response.status(), StatusCode::FORBIDDEN);
     let unchanged = site.control.users_list(&Actor::cli()).await.unwrap();
     assert!(!unchanged.iter().any(|account| account.name == "eve"));

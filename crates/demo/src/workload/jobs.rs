@@ -34,14 +34,26 @@ impl Job for Lookups {
             .fetch_all(&mut *connection)
             .await?;
         if let Some((id, name, _)) = plugins.first() {
-            sqlx::query("SELECT * FROM plugins WHERE tenant_id = $1 AND name = $2").bind(tenant).bind(name).fetch_optional(&mut *connection).await?;
-            sqlx::query("SELECT version, released_at FROM plugin_versions WHERE plugin_id = $1 ORDER BY released_at DESC").bind(id).fetch_all(&mut *connection).await?;
+            sqlx::query("SELECT * FROM plugins WHERE tenant_id = $1 AND name = $2")
+                .bind(tenant)
+                .bind(name)
+                .fetch_optional(&mut *connection)
+                .await?;
+            sqlx::query(
+                "SELECT version, released_at FROM plugin_versions WHERE plugin_id = $1 ORDER BY released_at DESC",
+            )
+            .bind(id)
+            .fetch_all(&mut *connection)
+            .await?;
             sqlx::query("SELECT \"timestamp\", value FROM plugin_metrics WHERE plugin_id = $1 AND metric_name = 'cpu_usage' ORDER BY \"timestamp\" DESC LIMIT 50").bind(id).fetch_all(&mut *connection).await?;
         }
         // Some requests are given up.
         if self.rng.random_bool(0.02) {
             let mut transaction = connection.begin().await?;
-            sqlx::query("UPDATE plugins SET updated_at = now() WHERE id = $1").bind(plugins.first().map_or(1, |plugin| plugin.0)).execute(&mut *transaction).await?;
+            sqlx::query("UPDATE plugins SET updated_at = now() WHERE id = $1")
+                .bind(plugins.first().map_or(1, |plugin| plugin.0))
+                .execute(&mut *transaction)
+                .await?;
             transaction.rollback().await?;
         }
         Ok(ms(self.rng.random_range(20..80)))
@@ -65,7 +77,10 @@ impl Job for Search {
     async fn step(&mut self, connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
         let word = ["kubernetes", "postgres", "oauth", "billing", "dns"][self.rng.random_range(0..5)];
         sqlx::query("SELECT id, name, display_name FROM plugins WHERE keywords @> ARRAY[$1] AND is_enabled ORDER BY health_score DESC LIMIT 25").bind(word).fetch_all(&mut *connection).await?;
-        sqlx::query("SELECT * FROM v_active_plugins WHERE tenant_id = $1 LIMIT 50").bind(self.rng.random_range(1_i64..100)).fetch_all(&mut *connection).await?;
+        sqlx::query("SELECT * FROM v_active_plugins WHERE tenant_id = $1 LIMIT 50")
+            .bind(self.rng.random_range(1_i64..100))
+            .fetch_all(&mut *connection)
+            .await?;
         Ok(ms(400))
     }
 }
@@ -86,9 +101,15 @@ impl Job for Unindexed {
 
     async fn step(&mut self, connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
         let owner = format!("team-{}", self.rng.random_range(0..400));
-        sqlx::query("SELECT count(*), avg(health_score) FROM plugins WHERE owner = $1").bind(&owner).fetch_one(&mut *connection).await?;
+        sqlx::query("SELECT count(*), avg(health_score) FROM plugins WHERE owner = $1")
+            .bind(&owner)
+            .fetch_one(&mut *connection)
+            .await?;
         let plugin = self.rng.random_range(1_i64..1_000);
-        sqlx::query("SELECT * FROM plugin_operations WHERE plugin_id = $1 ORDER BY started_at DESC LIMIT 20").bind(plugin).fetch_all(&mut *connection).await?;
+        sqlx::query("SELECT * FROM plugin_operations WHERE plugin_id = $1 ORDER BY started_at DESC LIMIT 20")
+            .bind(plugin)
+            .fetch_all(&mut *connection)
+            .await?;
         if self.rng.random_bool(0.25) {
             sqlx::query("SELECT p.name FROM plugin_dependencies d JOIN plugin_versions v ON v.id = d.plugin_version_id JOIN plugins p ON p.id = v.plugin_id WHERE d.depends_on_id = $1").bind(plugin).fetch_all(&mut *connection).await?;
         }
@@ -120,7 +141,12 @@ impl Job for Ingest {
             .bind(format!("user-{}", plugins[1]))
             .execute(&mut *connection)
             .await?;
-        sqlx::query("UPDATE plugins SET health_score = $2, cpu_usage = $3, updated_at = now() WHERE id = $1").bind(plugins[0]).bind(self.rng.random_range(40_i16..=100)).bind(values[0] as f32).execute(&mut *connection).await?;
+        sqlx::query("UPDATE plugins SET health_score = $2, cpu_usage = $3, updated_at = now() WHERE id = $1")
+            .bind(plugins[0])
+            .bind(self.rng.random_range(40_i16..=100))
+            .bind(values[0] as f32)
+            .execute(&mut *connection)
+            .await?;
         Ok(ms(250))
     }
 }
@@ -145,7 +171,9 @@ impl Job for Operations {
         sqlx::query("INSERT INTO plugin_operations (plugin_id, environment, operation_type, status, started_by) VALUES ($1, 'production', 'upgrade', 'running', 'operator')").bind(plugin).execute(&mut *transaction).await?;
         sqlx::query("INSERT INTO audit_logs (tenant_id, actor, action, object_kind, object_id) VALUES (1, 'operator', 'plugin.upgrade', 'plugin', $1)").bind(plugin.to_string()).execute(&mut *transaction).await?;
         transaction.commit().await?;
-        sqlx::query("SELECT * FROM audit_logs ORDER BY \"timestamp\" DESC LIMIT 50").fetch_all(&mut *connection).await?;
+        sqlx::query("SELECT * FROM audit_logs ORDER BY \"timestamp\" DESC LIMIT 50")
+            .fetch_all(&mut *connection)
+            .await?;
         sqlx::query("SELECT status, count(*) FROM plugin_operations WHERE environment = 'production' AND operation_type = 'upgrade' GROUP BY status").fetch_all(&mut *connection).await?;
         Ok(ms(1_500))
     }
@@ -202,7 +230,12 @@ impl Job for Dashboards {
     async fn step(&mut self, connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
         let plugin = self.rng.random_range(1_i64..400);
         sqlx::query("SELECT date_trunc('hour', \"timestamp\"), count(*) FROM plugin_analytics WHERE plugin_id = $1 GROUP BY 1 ORDER BY 1 DESC LIMIT 48").bind(plugin).fetch_all(&mut *connection).await?;
-        sqlx::query("SELECT country, count(*) FROM plugin_analytics WHERE plugin_id = $1 GROUP BY country ORDER BY 2 DESC").bind(plugin).fetch_all(&mut *connection).await?;
+        sqlx::query(
+            "SELECT country, count(*) FROM plugin_analytics WHERE plugin_id = $1 GROUP BY country ORDER BY 2 DESC",
+        )
+        .bind(plugin)
+        .fetch_all(&mut *connection)
+        .await?;
         Ok(ms(500))
     }
 }

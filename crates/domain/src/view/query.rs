@@ -182,7 +182,8 @@ impl Default for QueriesParams {
 
 impl QueriesParams {
     /// The names of all parameters in an address.
-    pub const NAMES: [&str; 11] = ["cluster", "range", "sort", "q", "kind", "database", "user", "slow", "monitoring", "limit", "cursor"];
+    pub const NAMES: [&str; 11] =
+        ["cluster", "range", "sort", "q", "kind", "database", "user", "slow", "monitoring", "limit", "cursor"];
 
     /// Reads the parameters of an address: those of the page and of the API are the same. Empty values are absent ones.
     ///
@@ -199,7 +200,14 @@ impl QueriesParams {
             Some("1" | "true") => Ok(true),
             Some(other) => Err((name.to_owned(), format!("'{other}' is neither 1 nor 0"))),
         };
-        let mut params = Self { cluster: text("cluster"), search: text("q"), database: text("database"), user: text("user"), cursor: text("cursor"), ..Self::default() };
+        let mut params = Self {
+            cluster: text("cluster"),
+            search: text("q"),
+            database: text("database"),
+            user: text("user"),
+            cursor: text("cursor"),
+            ..Self::default()
+        };
         if let Some(range) = text("range") {
             params.range = range.parse().map_err(wrong("range"))?;
         }
@@ -212,7 +220,11 @@ impl QueriesParams {
             params.kind = Some(kind.parse().map_err(wrong("kind"))?);
         }
         if let Some(limit) = text("limit") {
-            params.limit = limit.parse().ok().filter(|limit| (1..=500).contains(limit)).ok_or_else(|| ("limit".to_owned(), "a page has 1 to 500 rows".to_owned()))?;
+            params.limit = limit
+                .parse()
+                .ok()
+                .filter(|limit| (1..=500).contains(limit))
+                .ok_or_else(|| ("limit".to_owned(), "a page has 1 to 500 rows".to_owned()))?;
         }
         params.slow_only = flag("slow")?;
         params.hide_monitoring = !flag("monitoring")?;
@@ -375,9 +387,19 @@ mod tests {
 
     #[test]
     fn an_address_reads_back_what_it_says() {
-        let params = QueriesParams { sort: QuerySort::Mean, descending: false, search: Some("plugins".to_owned()), kind: Some(QueryKind::Dml), slow_only: true, hide_monitoring: false, limit: 25, ..QueriesParams::default() };
+        let params = QueriesParams {
+            sort: QuerySort::Mean,
+            descending: false,
+            search: Some("plugins".to_owned()),
+            kind: Some(QueryKind::Dml),
+            slow_only: true,
+            hide_monitoring: false,
+            limit: 25,
+            ..QueriesParams::default()
+        };
         let pairs = params.pairs();
-        let read = QueriesParams::read(|name| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone())).unwrap();
+        let read =
+            QueriesParams::read(|name| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone())).unwrap();
         assert_eq!(read, params);
         assert!(QueriesParams::default().pairs().is_empty());
     }

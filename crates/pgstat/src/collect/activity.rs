@@ -57,7 +57,10 @@ impl Cluster {
         let granted = self.fetch("granted", sql::GRANTED).await?;
         Ok(LockReading {
             waits: waits.iter().map(wait).collect::<Result<_, PgstatError>>()?,
-            granted: granted.iter().map(|row| Ok((get("granted", row, "mode")?, get("granted", row, "number")?))).collect::<Result<_, PgstatError>>()?,
+            granted: granted
+                .iter()
+                .map(|row| Ok((get("granted", row, "mode")?, get("granted", row, "number")?)))
+                .collect::<Result<_, PgstatError>>()?,
         })
     }
 }

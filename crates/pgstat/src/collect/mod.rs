@@ -12,7 +12,11 @@ use domain::{Lsn, Timestamp};
 use sqlx::{Decode, Postgres, Row as _, Type, postgres::PgRow};
 
 /// A column of a row; a missing one or another type is our own mistake and becomes an error, not a panic.
-pub(crate) fn get<'r, T: Decode<'r, Postgres> + Type<Postgres>>(name: &'static str, row: &'r PgRow, column: &str) -> Result<T, PgstatError> {
+pub(crate) fn get<'r, T: Decode<'r, Postgres> + Type<Postgres>>(
+    name: &'static str,
+    row: &'r PgRow,
+    column: &str,
+) -> Result<T, PgstatError> {
     row.try_get(column).map_err(|source| PgstatError::Query { name, source })
 }
 

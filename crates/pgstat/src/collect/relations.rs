@@ -59,7 +59,10 @@ impl Cluster {
         Ok(reading)
     }
 
-    async fn each_database(&self, skipped: &mut Vec<(String, String)>) -> Result<Vec<(String, Option<Timestamp>)>, PgstatError> {
+    async fn each_database(
+        &self,
+        skipped: &mut Vec<(String, String)>,
+    ) -> Result<Vec<(String, Option<Timestamp>)>, PgstatError> {
         const NAME: &str = "databases";
         let began = Instant::now();
         let mut databases = Vec::new();
@@ -85,7 +88,11 @@ fn skip(skipped: &mut Vec<(String, String)>, database: String, error: PgstatErro
 
 fn index(database: &str, row: &PgRow) -> Result<IndexCounters, PgstatError> {
     const NAME: &str = "indexes";
-    let oids = |column| Ok::<_, PgstatError>(get::<Vec<i64>>(NAME, row, column)?.into_iter().map(|oid| u32::try_from(oid).unwrap_or(0)).collect());
+    let oids = |column| {
+        Ok::<_, PgstatError>(
+            get::<Vec<i64>>(NAME, row, column)?.into_iter().map(|oid| u32::try_from(oid).unwrap_or(0)).collect(),
+        )
+    };
     Ok(IndexCounters {
         database: database.to_owned(),
         schema: get(NAME, row, "schema")?,

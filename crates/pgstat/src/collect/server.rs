@@ -17,7 +17,9 @@ impl Cluster {
         let row = self.fetch_one(NAME, sql::SERVER).await?;
         let version_num = get(NAME, &row, "version_num")?;
         let mut probe = self.probe().await?;
-        if probe.version_num != version_num || !matches!(probe.statements, domain::reading::ExtensionState::Installed { .. }) {
+        if probe.version_num != version_num
+            || !matches!(probe.statements, domain::reading::ExtensionState::Installed { .. })
+        {
             // Somebody may have created the extension or upgraded the server: cheap to look again.
             self.forget();
             probe = self.probe().await?;

@@ -50,7 +50,12 @@ impl Cluster {
             let key = key(NAME, row, get(NAME, row, "queryid")?)?;
             if wanted.contains(&key) {
                 let query = get::<Option<String>>(NAME, row, "query")?.unwrap_or_default();
-                texts.push(StatementText { key, database: get(NAME, row, "database")?, user: get(NAME, row, "user")?, query });
+                texts.push(StatementText {
+                    key,
+                    database: get(NAME, row, "database")?,
+                    user: get(NAME, row, "user")?,
+                    query,
+                });
             }
         }
         Ok(texts)
@@ -77,7 +82,12 @@ impl Cluster {
 }
 
 fn key(name: &'static str, row: &PgRow, queryid: i64) -> Result<StatementKey, PgstatError> {
-    Ok(StatementKey { dbid: oid(name, row, "dbid")?, userid: oid(name, row, "userid")?, queryid, toplevel: get(name, row, "toplevel")? })
+    Ok(StatementKey {
+        dbid: oid(name, row, "dbid")?,
+        userid: oid(name, row, "userid")?,
+        queryid,
+        toplevel: get(name, row, "toplevel")?,
+    })
 }
 
 fn counters(name: &'static str, row: &PgRow, queryid: i64) -> Result<StatementCounters, PgstatError> {

@@ -1,7 +1,10 @@
 //! Accounts.
 use crate::{StoreError, entity::account};
 use domain::{Role, Timestamp};
-use sea_orm::{ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, SqlErr, sea_query::Expr};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    QueryOrder as _, SqlErr, sea_query::Expr,
+};
 
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq)]

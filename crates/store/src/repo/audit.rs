@@ -4,7 +4,10 @@
 //! and its text (`-` for none), so that no two rows have the same form. `prev_hash` of the first row is 64 zeros.
 use crate::{StoreError, Transaction, entity::audit_log};
 use domain::{Timestamp, view::AuditEntry, view::AuditVerdict};
-use sea_orm::{ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DbBackend, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DbBackend, EntityTrait as _, QueryFilter as _,
+    QueryOrder as _, QuerySelect as _,
+};
 use sha2::{Digest as _, Sha256};
 
 /// How a use case ended.
@@ -91,7 +94,8 @@ impl AuditRepo<'_, Transaction> {
         if self.0.get_database_backend() == DbBackend::Postgres {
             self.0.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await.map_err(failed())?;
         }
-        let last = audit_log::Entity::find().order_by_desc(audit_log::Column::Seq).one(self.0).await.map_err(failed())?;
+        let last =
+            audit_log::Entity::find().order_by_desc(audit_log::Column::Seq).one(self.0).await.map_err(failed())?;
         let (seq, prev_hash) = last.map_or((1, FIRST.to_owned()), |row| (row.seq + 1, row.hash));
         let mut row = audit_log::Model {
             seq,
@@ -233,7 +237,8 @@ fn hash(row: &audit_log::Model) -> String {
 }
 
 fn entry(row: audit_log::Model) -> AuditEntry {
-    let json = |text: Option<String>| text.map(|text| serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)));
+    let json =
+        |text: Option<String>| text.map(|text| serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text)));
     AuditEntry {
         seq: row.seq,
         at: Timestamp(row.at),

@@ -4,7 +4,10 @@ use domain::{
     Timestamp,
     view::{Event, EventKind},
 };
-use sea_orm::{ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    QuerySelect as _,
+};
 
 /// Events over a connection or a transaction.
 #[derive(Debug)]
@@ -29,7 +32,11 @@ impl<C: ConnectionTrait> EventRepo<'_, C> {
             title: Set(it.title.clone()),
             ..Default::default()
         });
-        event::Entity::insert_many(rows).exec_without_returning(self.0).await.map(drop).map_err(StoreError::query("add events"))
+        event::Entity::insert_many(rows)
+            .exec_without_returning(self.0)
+            .await
+            .map(drop)
+            .map_err(StoreError::query("add events"))
     }
 
     /// Those between two moments, the oldest first; the newest 200 when there are more.

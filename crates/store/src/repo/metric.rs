@@ -5,8 +5,8 @@ use crate::{
 };
 use domain::{Timestamp, view::Metric};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, Statement,
-    sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _,
+    Statement, sea_query::OnConflict,
 };
 use std::collections::HashMap;
 
@@ -68,7 +68,12 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
         }
         let mut conflict = OnConflict::columns([metric_sample::Column::SeriesId, metric_sample::Column::At]);
         conflict.update_column(metric_sample::Column::Value);
-        metric_sample::Entity::insert_many(rows).on_conflict(conflict).exec_without_returning(self.0).await.map(drop).map_err(failed())
+        metric_sample::Entity::insert_many(rows)
+            .on_conflict(conflict)
+            .exec_without_returning(self.0)
+            .await
+            .map(drop)
+            .map_err(failed())
     }
 
     async fn series_id(&self, cluster: &str, metric: Metric, label: &str) -> Result<i64, StoreError> {
@@ -83,7 +88,11 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
         let mut conflict = OnConflict::columns([Column::ClusterId, Column::Metric, Column::Label]);
         // An update that changes nothing, so that the statement is the same whether the line was there or not.
         conflict.update_column(Column::Label);
-        metric_series::Entity::insert(row).on_conflict(conflict).exec_without_returning(self.0).await.map_err(failed())?;
+        metric_series::Entity::insert(row)
+            .on_conflict(conflict)
+            .exec_without_returning(self.0)
+            .await
+            .map_err(failed())?;
         let found = metric_series::Entity::find()
             .filter(Column::ClusterId.eq(cluster))
             .filter(Column::Metric.eq(metric.as_str()))
@@ -91,14 +100,23 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
             .one(self.0)
             .await
             .map_err(failed())?;
-        found.map(|row| row.id).ok_or_else(|| StoreError::Damaged { what: "metric series", detail: format!("{cluster} {metric:?}") })
+        found
+            .map(|row| row.id)
+            .ok_or_else(|| StoreError::Damaged { what: "metric series", detail: format!("{cluster} {metric:?}") })
     }
 
     /// Means of all lines of a metric in buckets of `step_ms` from `from` up to `to`, ordered by bucket.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn history(&self, cluster: &str, metric: Metric, from: Timestamp, to: Timestamp, step_ms: i64) -> Result<Vec<MetricPoint>, StoreError> {
+    pub async fn history(
+        &self,
+        cluster: &str,
+        metric: Metric,
+        from: Timestamp,
+        to: Timestamp,
+        step_ms: i64,
+    ) -> Result<Vec<MetricPoint>, StoreError> {
         let sql = "SELECT s.label AS label, (m.at - $1) / $2 AS bucket, AVG(m.value) AS value \
                    FROM metric_sample m JOIN metric_series s ON s.id = m.series_id \
                    WHERE s.cluster_id = $3 AND s.metric = $4 AND m.at >= $1 AND m.at <= $5 \
@@ -115,7 +133,8 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
     /// # Errors
     /// [`StoreError`].
     pub async fn prune(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let deleted = metric_sample::Entity::delete_many().filter(metric_sample::Column::At.lt(before.0)).exec(self.0).await;
+        let deleted =
+            metric_sample::Entity::delete_many().filter(metric_sample::Column::At.lt(before.0)).exec(self.0).await;
         deleted.map(|result| result.rows_affected).map_err(StoreError::query("remove old metrics"))
     }
 }

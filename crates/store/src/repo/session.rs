@@ -2,7 +2,8 @@
 use crate::{StoreError, entity::session};
 use domain::Timestamp;
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _, SqlErr, sea_query::OnConflict,
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, ExprTrait as _, QueryFilter as _, SqlErr,
+    sea_query::OnConflict,
 };
 
 /// One session as stored.
@@ -80,7 +81,11 @@ impl<C: ConnectionTrait> SessionRepo<'_, C> {
     /// # Errors
     /// [`StoreError`].
     pub async fn delete(&self, id_hash: &str) -> Result<(), StoreError> {
-        session::Entity::delete_by_id(id_hash.to_owned()).exec(self.0).await.map(drop).map_err(StoreError::query("end a session"))
+        session::Entity::delete_by_id(id_hash.to_owned())
+            .exec(self.0)
+            .await
+            .map(drop)
+            .map_err(StoreError::query("end a session"))
     }
 
     /// Removes those that are over; how many.

@@ -1,7 +1,9 @@
 //! One-time links for the first administrator.
 use crate::{StoreError, entity::setup_link};
 use domain::Timestamp;
-use sea_orm::{ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, sea_query::Expr};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, sea_query::Expr,
+};
 
 /// Links over a connection or a transaction.
 #[derive(Debug)]
@@ -20,7 +22,11 @@ impl<C: ConnectionTrait> SetupLinkRepo<'_, C> {
             expires_at: Set(expires_at.0),
             used_at: Set(None),
         };
-        setup_link::Entity::insert(row).exec_without_returning(self.0).await.map(drop).map_err(StoreError::query("add a set-up link"))
+        setup_link::Entity::insert(row)
+            .exec_without_returning(self.0)
+            .await
+            .map(drop)
+            .map_err(StoreError::query("add a set-up link"))
     }
 
     /// Uses one up; false when it is unknown, over or used.

@@ -8,7 +8,8 @@ use domain::{
     reading::{StatementKey, StatementText},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, Statement, Value,
+    ActiveValue::Set,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, Statement, Value,
     sea_query::{Expr, OnConflict},
 };
 
@@ -108,7 +109,8 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
     /// # Errors
     /// [`StoreError`].
     pub async fn list(&self, cluster: &str) -> Result<Vec<StatementRecord>, StoreError> {
-        let rows = statement_text::Entity::find().filter(statement_text::Column::ClusterId.eq(cluster)).all(self.0).await;
+        let rows =
+            statement_text::Entity::find().filter(statement_text::Column::ClusterId.eq(cluster)).all(self.0).await;
         rows.map_err(StoreError::query("list statements"))?.into_iter().map(record).collect()
     }
 
@@ -151,7 +153,13 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
                 last_seen_at: Set(at.0),
                 ..Default::default()
             });
-            let mut conflict = OnConflict::columns([Column::ClusterId, Column::Dbid, Column::Userid, Column::Queryid, Column::Toplevel]);
+            let mut conflict = OnConflict::columns([
+                Column::ClusterId,
+                Column::Dbid,
+                Column::Userid,
+                Column::Queryid,
+                Column::Toplevel,
+            ]);
             conflict.update_column(Column::LastSeenAt);
             statement_text::Entity::insert_many(rows)
                 .on_conflict(conflict)
@@ -166,7 +174,12 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn insert_samples(&self, at: Timestamp, interval_ms: i64, samples: &[StatementSampleRow]) -> Result<(), StoreError> {
+    pub async fn insert_samples(
+        &self,
+        at: Timestamp,
+        interval_ms: i64,
+        samples: &[StatementSampleRow],
+    ) -> Result<(), StoreError> {
         for chunk in samples.chunks(CHUNK) {
             let rows = chunk.iter().map(|sample| statement_sample::ActiveModel {
                 statement_id: Set(sample.statement_id),
@@ -182,7 +195,8 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
                 temp_blks_written: Set(sample.temp_blks_written),
                 wal_bytes: Set(sample.wal_bytes),
             });
-            let mut conflict = OnConflict::columns([statement_sample::Column::StatementId, statement_sample::Column::At]);
+            let mut conflict =
+                OnConflict::columns([statement_sample::Column::StatementId, statement_sample::Column::At]);
             conflict.update_column(statement_sample::Column::Calls);
             statement_sample::Entity::insert_many(rows)
                 .on_conflict(conflict)
@@ -203,7 +217,12 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn totals(&self, cluster: &str, from: Timestamp, to: Timestamp) -> Result<Vec<StatementTotal>, StoreError> {
+    pub async fn totals(
+        &self,
+        cluster: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<StatementTotal>, StoreError> {
         // SUM of BIGINT is NUMERIC in PostgreSQL: cast back. In SQLite the cast changes nothing.
         let sql = "SELECT m.statement_id AS statement_id, CAST(SUM(m.calls) AS BIGINT) AS calls, SUM(m.total_ms) AS total_ms, \
                    SUM(m.m2) AS m2, SUM(m.total_ms * m.total_ms / m.calls) AS squares, MAX(m.max_ms) AS max_ms, \
@@ -223,7 +242,13 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn buckets(&self, statements: &[i64], from: Timestamp, to: Timestamp, step_ms: i64) -> Result<Vec<StatementBucket>, StoreError> {
+    pub async fn buckets(
+        &self,
+        statements: &[i64],
+        from: Timestamp,
+        to: Timestamp,
+        step_ms: i64,
+    ) -> Result<Vec<StatementBucket>, StoreError> {
         if statements.is_empty() {
             return Ok(Vec::new());
         }
@@ -236,12 +261,26 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn buckets_of_all(&self, cluster: &str, from: Timestamp, to: Timestamp, step_ms: i64) -> Result<Vec<StatementBucket>, StoreError> {
+    pub async fn buckets_of_all(
+        &self,
+        cluster: &str,
+        from: Timestamp,
+        to: Timestamp,
+        step_ms: i64,
+    ) -> Result<Vec<StatementBucket>, StoreError> {
         let condition = "m.statement_id IN (SELECT id FROM statement_text WHERE cluster_id = $4)";
         self.bucketed("CAST(0 AS BIGINT)", condition, cluster, from, to, step_ms).await
     }
 
-    async fn bucketed(&self, id: &str, condition: &str, cluster: &str, from: Timestamp, to: Timestamp, step_ms: i64) -> Result<Vec<StatementBucket>, StoreError> {
+    async fn bucketed(
+        &self,
+        id: &str,
+        condition: &str,
+        cluster: &str,
+        from: Timestamp,
+        to: Timestamp,
+        step_ms: i64,
+    ) -> Result<Vec<StatementBucket>, StoreError> {
         let sql = format!(
             "SELECT {id} AS statement_id, (m.at - 1 - $1) / $2 AS bucket, CAST(SUM(m.calls) AS BIGINT) AS calls, \
              SUM(m.total_ms) AS total_ms, SUM(m.m2) AS m2, CAST(MAX(m.interval_ms) AS BIGINT) AS interval_ms \
@@ -262,7 +301,12 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn covered_since(&self, cluster: &str, from: Timestamp, to: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    pub async fn covered_since(
+        &self,
+        cluster: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
         #[derive(FromQueryResult)]
         struct First {
             at: Option<i64>,
@@ -270,10 +314,11 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
         let sql = "SELECT MIN(m.at - m.interval_ms) AS at FROM statement_sample m JOIN statement_text s ON s.id = m.statement_id \
                    WHERE s.cluster_id = $1 AND m.at > $2 AND m.at <= $3";
         let values: [Value; 3] = [cluster.into(), from.0.into(), to.0.into()];
-        let first = First::find_by_statement(Statement::from_sql_and_values(self.0.get_database_backend(), sql, values))
-            .one(self.0)
-            .await
-            .map_err(StoreError::query("read statements"))?;
+        let first =
+            First::find_by_statement(Statement::from_sql_and_values(self.0.get_database_backend(), sql, values))
+                .one(self.0)
+                .await
+                .map_err(StoreError::query("read statements"))?;
         Ok(first.and_then(|first| first.at).map(|at| Timestamp(at.max(from.0))))
     }
 
@@ -283,19 +328,33 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
     /// [`StoreError`].
     pub async fn prune(&self, before: Timestamp) -> Result<u64, StoreError> {
         let failed = || StoreError::query("remove old statements");
-        let samples = statement_sample::Entity::delete_many().filter(statement_sample::Column::At.lt(before.0)).exec(self.0).await;
+        let samples = statement_sample::Entity::delete_many()
+            .filter(statement_sample::Column::At.lt(before.0))
+            .exec(self.0)
+            .await;
         let removed = samples.map_err(failed())?.rows_affected;
-        statement_text::Entity::delete_many().filter(statement_text::Column::LastSeenAt.lt(before.0)).exec(self.0).await.map_err(failed())?;
+        statement_text::Entity::delete_many()
+            .filter(statement_text::Column::LastSeenAt.lt(before.0))
+            .exec(self.0)
+            .await
+            .map_err(failed())?;
         Ok(removed)
     }
 }
 
 fn record(row: statement_text::Model) -> Result<StatementRecord, StoreError> {
-    let oid = |value: i64| u32::try_from(value).map_err(|_| StoreError::Damaged { what: "statement", detail: format!("oid {value}") });
+    let oid = |value: i64| {
+        u32::try_from(value).map_err(|_| StoreError::Damaged { what: "statement", detail: format!("oid {value}") })
+    };
     Ok(StatementRecord {
         id: row.id,
         text: StatementText {
-            key: StatementKey { dbid: oid(row.dbid)?, userid: oid(row.userid)?, queryid: row.queryid, toplevel: row.toplevel },
+            key: StatementKey {
+                dbid: oid(row.dbid)?,
+                userid: oid(row.userid)?,
+                queryid: row.queryid,
+                toplevel: row.toplevel,
+            },
             database: row.database_name,
             user: row.user_name,
             query: row.query,

@@ -1,7 +1,9 @@
 //! Failed sign-ins.
 use crate::{StoreError, entity::login_throttle};
 use domain::Timestamp;
-use sea_orm::{ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, sea_query::OnConflict};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, sea_query::OnConflict,
+};
 
 /// The book of one subject: `account:name` or `address:ip`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +64,11 @@ impl<C: ConnectionTrait> ThrottleRepo<'_, C> {
     /// # Errors
     /// [`StoreError`].
     pub async fn delete(&self, subject: &str) -> Result<(), StoreError> {
-        login_throttle::Entity::delete_by_id(subject.to_owned()).exec(self.0).await.map(drop).map_err(StoreError::query("clear the throttle"))
+        login_throttle::Entity::delete_by_id(subject.to_owned())
+            .exec(self.0)
+            .await
+            .map(drop)
+            .map_err(StoreError::query("clear the throttle"))
     }
 
     /// Forgets all that have not failed since `before`.
@@ -70,7 +76,10 @@ impl<C: ConnectionTrait> ThrottleRepo<'_, C> {
     /// # Errors
     /// [`StoreError`].
     pub async fn delete_older(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let deleted = login_throttle::Entity::delete_many().filter(login_throttle::Column::LastFailureAt.lt(before.0)).exec(self.0).await;
+        let deleted = login_throttle::Entity::delete_many()
+            .filter(login_throttle::Column::LastFailureAt.lt(before.0))
+            .exec(self.0)
+            .await;
         deleted.map(|result| result.rows_affected).map_err(StoreError::query("clear the throttle"))
     }
 }

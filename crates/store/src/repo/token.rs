@@ -1,7 +1,10 @@
 //! API tokens.
 use crate::{StoreError, entity::api_token};
 use domain::{Role, Timestamp};
-use sea_orm::{ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _, sea_query::Expr};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
+    sea_query::Expr,
+};
 
 /// One token without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
