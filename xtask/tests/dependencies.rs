@@ -34,7 +34,7 @@ const ALLOWED: [(&str, &[&str]); 15] = [
             "store",
         ],
     ),
-    ("test-support", &["pgphysical"]),
+    ("test-support", &["domain", "pgphysical"]),
     ("xtask", &[]),
 ];
 

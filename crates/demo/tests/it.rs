@@ -23,12 +23,12 @@ fn directory() -> tempfile::TempDir {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_demo_has_data_faults_and_a_workload_and_is_taken_up_again() {
     let directory = directory();
-    let options = DemoOptions { dir: directory.path().to_owned(), scale: 0.01 };
+    let options = DemoOptions { dir: directory.path().to_owned(), scale: 0.02 };
     let estate = Estate::start(&options, &|_| {}).await.unwrap();
     let mut primary = PgConnection::connect(&estate.superuser_url()).await.unwrap();
 
-    assert_eq!(number(&mut primary, "SELECT count(*) FROM plugins").await, 400);
-    assert_eq!(number(&mut primary, "SELECT count(*) FROM plugin_metrics").await, 30_000);
+    assert_eq!(number(&mut primary, "SELECT count(*) FROM plugins").await, 800);
+    assert_eq!(number(&mut primary, "SELECT count(*) FROM plugin_metrics").await, 60_000);
     assert_eq!(
         number(&mut primary, "SELECT count(*) FROM ONLY plugin_metrics_default").await,
         0,
@@ -104,7 +104,7 @@ async fn the_demo_has_data_faults_and_a_workload_and_is_taken_up_again() {
     let again = Estate::start(&options, &|line| told.lock().unwrap().push(line.to_owned())).await.unwrap();
     assert!(!told.lock().unwrap().iter().any(|line| line.contains("making")), "{told:?}");
     let mut primary = PgConnection::connect(&again.superuser_url()).await.unwrap();
-    assert!(number(&mut primary, "SELECT count(*) FROM plugin_metrics").await >= 30_000);
+    assert!(number(&mut primary, "SELECT count(*) FROM plugin_metrics").await >= 60_000);
     drop(primary);
     again.stop().await.unwrap();
 }

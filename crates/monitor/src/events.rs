@@ -5,12 +5,9 @@ use domain::{
     view::{Event, EventKind},
 };
 
-/// Clocks are read in different statements; two start times closer than this are the same start.
-const SAME_START_MS: i64 = 1_000;
-
-/// Whether the postmaster was started anew between the two readings.
+/// Whether the postmaster was started anew between the two readings: `pg_postmaster_start_time()` never changes else.
 pub fn restarted(before: &ServerReading, after: &ServerReading) -> bool {
-    (after.started_at.0 - before.started_at.0).abs() > SAME_START_MS
+    after.started_at != before.started_at
 }
 
 /// Events that two looks at the server tell of.
@@ -109,8 +106,9 @@ mod tests {
     #[test]
     fn a_restart_and_a_promotion_are_both_told() {
         let before = server(1_000, ServerRole::Standby);
-        let same = server(1_400, ServerRole::Standby);
-        assert_eq!(of_server(&before, &same, Timestamp(9_000)), []);
+        assert_eq!(of_server(&before, &before, Timestamp(9_000)), []);
+        // Also one right after the last.
+        assert_eq!(of_server(&before, &server(1_400, ServerRole::Standby), Timestamp(9_000)).len(), 1);
         let after = server(8_000, ServerRole::Primary);
         let kinds =
             of_server(&before, &after, Timestamp(9_000)).into_iter().map(|event| event.kind).collect::<Vec<_>>();

@@ -105,6 +105,9 @@ fn limited(target: &Target, limits: &Limits) -> PgConnectOptions {
         .application_name("holdfast")
         .options([
             ("default_transaction_read_only", "on".to_owned()),
+            // Whoever may create in a schema on the path could put a function of theirs in the place of a system's, and
+            // have the monitoring role call it (CVE-2018-1058).
+            ("search_path", "pg_catalog".to_owned()),
             ("statement_timeout", ms(limits.statement)),
             ("lock_timeout", ms(limits.lock)),
             ("idle_in_transaction_session_timeout", "30000".to_owned()),

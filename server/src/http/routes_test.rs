@@ -63,7 +63,7 @@ const ROWS: &[Row] = &[
     ("GET", "/setup", "", ANYBODY),
     ("GET", "/database", "", PAGE),
     ("GET", "/database/performance", "", PAGE),
-    ("GET", "/database/queries/:id", "", [303, 404, 404, 404, 404]),
+    ("GET", "/database/queries/{id}", "", [303, 404, 404, 404, 404]),
     ("GET", "/database/activity", "", PAGE),
     ("GET", "/account", "", PAGE),
     ("GET", "/fn/frame", "", READ),
@@ -126,7 +126,6 @@ fn address(method: &str, route: &str, sent: &str) -> String {
         .replace("{cluster}", "main")
         .replace("{metric}", "active_sessions")
         .replace("{id}", if route.contains("tokens") { "999" } else { "1.2.3" })
-        .replace(":id", "1.2.3")
         .replace("{name}", "nobody")
         .replace("{*path}", "0/nothing.js");
     if method == "GET" && !sent.is_empty() { format!("{path}?{sent}") } else { path }
@@ -181,12 +180,8 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
             let headers = response.headers();
             assert_eq!(headers[header::X_CONTENT_TYPE_OPTIONS], "nosniff", "{method} {route}");
             let policy = headers[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
-            assert!(
-                policy.contains("frame-ancestors 'none'")
-                    && !policy.contains("unsafe-eval'; s")
-                    && !policy.contains("script-src 'unsafe-inline'"),
-                "{method} {route}: {policy}"
-            );
+            let loose = policy.contains(" 'unsafe-eval'") || policy.contains("script-src 'self' 'unsafe-inline'");
+            assert!(policy.contains("frame-ancestors 'none'") && !loose, "{method} {route}: {policy}");
             if route.starts_with("/api/") && response.status().as_u16() >= 400 {
                 assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json", "{method} {route}");
             }

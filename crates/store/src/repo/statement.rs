@@ -9,7 +9,8 @@ use domain::{
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, Statement, Value,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, Iterable as _, QueryFilter as _, Statement,
+    Value,
     sea_query::{Expr, OnConflict},
 };
 
@@ -197,7 +198,10 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
             });
             let mut conflict =
                 OnConflict::columns([statement_sample::Column::StatementId, statement_sample::Column::At]);
-            conflict.update_column(statement_sample::Column::Calls);
+            // The same moment written again, as after a lost answer: the later figures replace the earlier as a whole.
+            conflict.update_columns(statement_sample::Column::iter().filter(|column| {
+                !matches!(column, statement_sample::Column::StatementId | statement_sample::Column::At)
+            }));
             statement_sample::Entity::insert_many(rows)
                 .on_conflict(conflict)
                 .exec_without_returning(self.0)
