@@ -115,7 +115,7 @@ fn flags(row: &IndexRow) -> impl IntoView + use<> {
 
 fn all(page: &IndexesPage, words: &str) -> AnyView {
     let mut rows = page.rows.iter().filter(|row| matches(row, words)).collect::<Vec<_>>();
-    rows.sort_by(|a, b| b.bytes.cmp(&a.bytes));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.bytes));
     let hidden = rows.len().saturating_sub(ROWS);
     let lines = rows.into_iter().take(ROWS).map(|row| {
         view! {
@@ -174,7 +174,7 @@ fn card(
 
 fn findings(page: &IndexesPage, tab: IndexTab, words: &str) -> AnyView {
     let mut rows = page.rows.iter().filter(|row| matches(row, words)).collect::<Vec<_>>();
-    rows.sort_by(|a, b| b.bytes.cmp(&a.bytes));
+    rows.sort_by_key(|row| std::cmp::Reverse(row.bytes));
     let cards = rows
         .into_iter()
         .flat_map(|row| row.findings.iter().filter_map(move |finding| finding_card(row, finding, tab)))

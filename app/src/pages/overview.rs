@@ -194,7 +194,7 @@ fn Tiles(dashboard: Dashboard, sparks: Vec<(String, Vec<Option<f64>>)>) -> impl 
         .and_then(|one| one.lag_bytes)
         .map_or(standbys.clone(), |bytes| format!("{standbys}, {}", format::bytes(bytes as f64)));
     view! {
-        <Tile name="Connections" value=connections.map_or_else(none, |it| format!("{} /{}", it.used, it.usable)) detail=connections.map_or_else(String::new, |it| format!("{}, {in_transaction} idle in transaction", format!("{} %", format::percent(it.utilization_percent))))
+        <Tile name="Connections" value=connections.map_or_else(none, |it| format!("{} /{}", it.used, it.usable)) detail=connections.map_or_else(String::new, |it| format!("{} %, {in_transaction} idle in transaction", format::percent(it.utilization_percent)))
             href="/database/activity" spark=spark("connections_used") breach=(utilization > 90.0).then_some("critical") />
         <Tile name="Transactions" value=dashboard.throughput.as_ref().map_or_else(none, |it| format!("{} /s", format::count(it.transactions_per_second))) detail=dashboard.throughput.as_ref().map_or_else(String::new, |it| format!("{} rolled back", format::rate(it.rollbacks_per_second)))
             href="/database/performance#queries" spark=spark("transactions_per_second") />

@@ -139,7 +139,7 @@ mod tests {
         let (fast, slow) = (vec![1.0; 988], vec![400.0; 12]);
         let [p50, p99] = estimate(&[statement(&fast), statement(&slow)], [0.5, 0.99]).unwrap();
         assert!((p50 - 1.0).abs() < 0.01 && (p99 - 400.0).abs() < 4.0, "{p50} {p99}");
-        let [p99] = estimate(&[statement(&vec![1.0; 992]), statement(&vec![400.0; 8])], [0.99]).unwrap();
+        let [p99] = estimate(&[statement(&vec![1.0; 992]), statement(&[400.0; 8])], [0.99]).unwrap();
         assert!((p99 - 1.0).abs() < 0.01, "{p99}");
         assert_eq!(estimate(&[], [0.5]), None);
     }

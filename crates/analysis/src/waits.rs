@@ -14,7 +14,7 @@ pub fn class(backend: &Backend) -> Option<&'static str> {
         Some(state) => state == "active" || state == "fastpath function call",
         None => backend.backend_type == "autovacuum worker",
     };
-    (counts && active).then(|| match backend.wait_event_type.as_deref() {
+    (counts && active).then_some(match backend.wait_event_type.as_deref() {
         None => "CPU",
         Some("IO") => "IO",
         Some("Lock") => "Lock",

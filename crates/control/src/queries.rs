@@ -32,6 +32,9 @@ struct Loaded {
     window_seconds: f64,
 }
 
+/// A line of a chart: its name, and its value in a bucket.
+type NamedValue<'a> = (&'a str, &'a dyn Fn(&StatementBucket) -> f64);
+
 impl ControlPlane {
     /// The statements that cost most, or by another order.
     ///
@@ -119,7 +122,7 @@ impl ControlPlane {
             .collect::<HashMap<_, _>>();
         let events = self.events(&config.id, from, to).await?;
         let gap = self.gap_seconds(&config.id) * 2.0;
-        let series = |metric: &str, unit: &str, lines: Vec<(&str, &dyn Fn(&StatementBucket) -> f64)>| TimeSeries {
+        let series = |metric: &str, unit: &str, lines: Vec<NamedValue<'_>>| TimeSeries {
             metric: metric.to_owned(),
             unit: unit.to_owned(),
             from,

@@ -98,13 +98,12 @@ impl Watch {
         if self.state.server.is_none() {
             return Ok(());
         }
-        if self.is_due(CollectorKind::Activity) {
-            if let Some(activity) =
+        if self.is_due(CollectorKind::Activity)
+            && let Some(activity) =
                 self.timed(CollectorKind::Activity, |cluster| async move { cluster.activity().await }).await?
-            {
-                self.state.waits.add(&activity.rows);
-                self.state.activity = Some((now(), activity));
-            }
+        {
+            self.state.waits.add(&activity.rows);
+            self.state.activity = Some((now(), activity));
         }
         if self.is_due(CollectorKind::Locks) {
             self.timed(CollectorKind::Locks, |cluster| async move { cluster.locks().await }).await?;
@@ -112,13 +111,12 @@ impl Watch {
         if self.is_due(CollectorKind::Database) {
             self.database().await?;
         }
-        if self.is_due(CollectorKind::Replication) {
-            if let Some(reading) =
+        if self.is_due(CollectorKind::Replication)
+            && let Some(reading) =
                 self.timed(CollectorKind::Replication, |cluster| async move { cluster.replication().await }).await?
-            {
-                self.state.replicas.advance(&reading, now());
-                self.state.replication = Some(reading);
-            }
+        {
+            self.state.replicas.advance(&reading, now());
+            self.state.replication = Some(reading);
         }
         if self.is_due(CollectorKind::Wal) {
             self.wal().await?;
@@ -126,25 +124,23 @@ impl Watch {
         if self.is_due(CollectorKind::Statements) {
             self.statements().await?;
         }
-        if self.is_due(CollectorKind::Tables) {
-            if let Some(reading) =
+        if self.is_due(CollectorKind::Tables)
+            && let Some(reading) =
                 self.timed(CollectorKind::Tables, |cluster| async move { cluster.tables().await }).await?
-            {
-                self.state.tables = Some(reading);
-            }
+        {
+            self.state.tables = Some(reading);
         }
         if self.is_due(CollectorKind::Indexes) {
             self.indexes().await?;
         }
-        if self.is_due(CollectorKind::Settings) {
-            if let Some(reading) =
+        if self.is_due(CollectorKind::Settings)
+            && let Some(reading) =
                 self.timed(CollectorKind::Settings, |cluster| async move { cluster.settings().await }).await?
-            {
-                if let Some(before) = &self.state.settings {
-                    self.events.extend(events::of_settings(before, &reading, now()));
-                }
-                self.state.settings = Some(reading);
+        {
+            if let Some(before) = &self.state.settings {
+                self.events.extend(events::of_settings(before, &reading, now()));
             }
+            self.state.settings = Some(reading);
         }
         if tick {
             self.state.collected_at = Some(now());

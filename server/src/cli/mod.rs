@@ -131,7 +131,10 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::User(command) => accounts::user(command, json).await,
         Command::Token(command) => accounts::token(command, json).await,
         Command::Audit(command) => audit::run(command, json).await,
-        Command::Openapi => Ok(print(&crate::openapi::document_json())),
+        Command::Openapi => {
+            print(&crate::openapi::document_json());
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

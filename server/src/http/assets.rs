@@ -55,9 +55,10 @@ pub async fn serve(State(app): State<App>, Path(path): Path<String>, headers: He
     file(name, &headers, current)
 }
 
-/// Browsers ask for it unasked.
-pub async fn favicon(headers: HeaderMap) -> Response {
-    file("favicon.svg", &headers, false)
+/// Browsers ask for it unasked, also before the site is built.
+pub async fn favicon() -> impl IntoResponse {
+    const ICON: &str = include_str!("../../../public/favicon.svg");
+    ([(header::CONTENT_TYPE, "image/svg+xml"), (header::CACHE_CONTROL, "public, max-age=86400")], ICON)
 }
 
 fn file(name: &str, headers: &HeaderMap, immutable: bool) -> Response {

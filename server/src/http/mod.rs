@@ -119,11 +119,7 @@ pub fn router(app: App) -> Router {
             .filter(|route| route.place == place)
             .fold(Router::new(), |router, route| router.route(route.path, route.handler))
     });
-    let timed = Router::new()
-        .merge(Router::from(api))
-        .merge(pages::router(&app))
-        .merge(known)
-        .layer(middleware::from_fn(time_limit));
+    let timed = Router::new().merge(api).merge(pages::router(&app)).merge(known).layer(middleware::from_fn(time_limit));
     let known =
         timed.merge(streams).layer(middleware::from_fn_with_state(app.clone(), actor::identify)).layer(sessions);
     Router::new()

@@ -18,10 +18,10 @@ pub fn router(state: &App) -> Router<App> {
             provide_context(state.control.clone());
             provide_context(AssetBase(state.assets.base().to_owned()));
             // The nonce is made before this runs: the policy can only be written here.
-            if let (Some(nonce), Some(response)) = (use_nonce(), use_context::<ResponseOptions>()) {
-                if let Ok(value) = HeaderValue::from_str(&page_policy(&nonce)) {
-                    response.insert_header(header::CONTENT_SECURITY_POLICY, value);
-                }
+            if let (Some(nonce), Some(response)) = (use_nonce(), use_context::<ResponseOptions>())
+                && let Ok(value) = HeaderValue::from_str(&page_policy(&nonce))
+            {
+                response.insert_header(header::CONTENT_SECURITY_POLICY, value);
             }
         }
     };

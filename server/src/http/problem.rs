@@ -17,15 +17,15 @@ use serde::{Serialize, de::DeserializeOwned};
 pub struct Problem {
     /// A stable slug: `invalid`, `forbidden`, …
     #[serde(rename = "type")]
-    pub slug: String,
+    pub slug: &'static str,
     /// What kind of problem, for people.
-    pub title: String,
+    pub title: &'static str,
     /// HTTP status.
     pub status: u16,
     /// What is wrong and what to do next.
     pub detail: String,
     /// Id of the request, to be found in the log and the audit log.
-    pub instance: String,
+    pub instance: Box<str>,
     /// Wrong fields by name.
     pub errors: Vec<FieldProblem>,
     #[serde(skip)]
@@ -45,11 +45,11 @@ impl Problem {
     /// By kind, with what to do.
     pub fn of(kind: ErrorKind, detail: impl Into<String>) -> Self {
         Self {
-            slug: kind.slug().to_owned(),
-            title: kind.title().to_owned(),
+            slug: kind.slug(),
+            title: kind.title(),
             status: kind.status(),
             detail: detail.into(),
-            instance: String::new(),
+            instance: Box::default(),
             errors: Vec::new(),
             retry_after_seconds: None,
         }
@@ -132,7 +132,7 @@ pub async fn render(mut request: Request, next: Next) -> Response {
     let problem = found
         .or_else(|| (for_programs && (status.is_client_error() || status.is_server_error())).then(|| plain(status)));
     if let Some(mut problem) = problem {
-        problem.instance.clone_from(&id);
+        problem.instance = id.as_str().into();
         let mut headers = std::mem::take(response.headers_mut());
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -161,7 +161,7 @@ fn plain(status: StatusCode) -> Problem {
         _ if status.is_client_error() => (ErrorKind::Invalid, "the request is not valid"),
         _ => (ErrorKind::Internal, "this is our fault; the log has more under this request's id"),
     };
-    Problem { title: status.canonical_reason().unwrap_or(kind.title()).to_owned(), ..Problem::of(kind, detail) }
+    Problem { title: status.canonical_reason().unwrap_or(kind.title()), ..Problem::of(kind, detail) }
         .with_status(status)
 }
 

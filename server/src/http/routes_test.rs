@@ -56,7 +56,7 @@ const ROWS: &[Row] = &[
     ("GET", "/metrics", "", READ),
     ("GET", "/healthz", "", ANYBODY),
     ("GET", "/readyz", "", ANYBODY),
-    ("GET", "/favicon.ico", "", [404; 5]),
+    ("GET", "/favicon.ico", "", ANYBODY),
     ("GET", "/assets/{*path}", "", [404; 5]),
     ("GET", "/", "", [303; 5]),
     ("GET", "/login", "", ANYBODY),
