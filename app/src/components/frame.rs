@@ -102,11 +102,10 @@ fn Navigation() -> impl IntoView {
 fn close_drawer() {
     use wasm_bindgen::JsCast as _;
     let Some(nav) = document().get_element_by_id("nav") else { return };
-    if let Ok(hide) = js_sys::Reflect::get(&nav, &"hidePopover".into()) {
-        if let Some(hide) = hide.dyn_ref::<js_sys::Function>() {
-            // It throws when nothing is open.
-            let _ = hide.call0(&nav);
-        }
+    let hide = js_sys::Reflect::get(&nav, &"hidePopover".into()).ok();
+    if let Some(hide) = hide.as_ref().and_then(|hide| hide.dyn_ref::<js_sys::Function>()) {
+        // It throws when nothing is open.
+        let _ = hide.call0(&nav);
     }
 }
 
