@@ -230,7 +230,7 @@ pub fn one_line(sql: &str, max_chars: usize) -> String {
 
 /// Whether the statement is one of Holdfast's own.
 pub fn is_own(sql: &str) -> bool {
-    sql.trim_start().starts_with("/* holdfast:")
+    sql.find("/* holdfast:").is_some_and(|at| at < 16)
 }
 
 /// The kind of a statement by its first word; a WITH is DML when it changes something.

@@ -227,8 +227,13 @@ impl ControlPlane {
         statements: &[i64],
         loaded: &Loaded,
     ) -> Result<HashMap<i64, Vec<Option<f64>>>, ControlError> {
-        let from = Timestamp(loaded.to.0 - ((loaded.window_seconds * 1_000.0) as i64).max(SPARK_POINTS));
-        let step = ((loaded.to.0 - from.0) / SPARK_POINTS).max(1);
+        let window = ((loaded.window_seconds * 1_000.0) as i64).max(SPARK_POINTS);
+        // Statements are read every second tick: shorter steps would be empty every other time.
+        let interval =
+            self.inner.clusters.all().next().map_or(30.0, |(_, snapshot)| snapshot.dashboard.interval_seconds);
+        let points = (window / ((interval * 3_000.0) as i64).max(1)).clamp(2, SPARK_POINTS);
+        let from = Timestamp(loaded.to.0 - window);
+        let step = (window / points).max(1);
         let buckets = StatementRepo(self.inner.store.db()).buckets(statements, from, loaded.to, step).await?;
         let mut sparks = HashMap::<i64, Vec<StatementBucket>>::new();
         for bucket in buckets {
@@ -238,7 +243,7 @@ impl ControlPlane {
         Ok(sparks
             .into_iter()
             .map(|(id, own)| {
-                (id, spread(&own, SPARK_POINTS, &|it| it.total_ms).into_iter().map(|it| it.or(Some(0.0))).collect())
+                (id, spread(&own, points, &|it| it.total_ms).into_iter().map(|it| it.or(Some(0.0))).collect())
             })
             .collect())
     }

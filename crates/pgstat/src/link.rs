@@ -35,7 +35,7 @@ impl Link {
     pub(crate) async fn fetch(&self, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {
         let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // The text is from our own catalogue; values that are not ours never stand in it but as numbers.
-        let query = sqlx::query(AssertSqlSafe(sql)).fetch_all(&pool);
+        let query = sqlx::query(AssertSqlSafe(tagged(sql))).fetch_all(&pool);
         match timeout(self.limits.deadline, query).await {
             Ok(Ok(rows)) => {
                 self.starved.store(0, Ordering::Relaxed);
@@ -73,7 +73,7 @@ impl Link {
         let work = async {
             let mut connection =
                 timeout(self.limits.connect, options.connect()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-            let rows = sqlx::query(AssertSqlSafe(sql)).persistent(false).fetch_all(&mut connection).await;
+            let rows = sqlx::query(AssertSqlSafe(tagged(sql))).persistent(false).fetch_all(&mut connection).await;
             let _ = connection.close().await;
             rows
         };
@@ -96,6 +96,15 @@ impl Link {
         self.starved.store(0, Ordering::Relaxed);
         *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new_pool(&self.target, &self.limits);
     }
+}
+
+/// Puts the comment that names us behind the first word: since PostgreSQL 18 `pg_stat_statements` cuts off what stands
+/// before a statement, and ours could no longer be told from an application's.
+fn tagged(sql: &str) -> String {
+    let Some((comment, rest)) = sql.split_once("*/") else { return sql.to_owned() };
+    let rest = rest.trim_start();
+    let word = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
+    format!("{} {}*/{}", &rest[..word], comment, &rest[word..])
 }
 
 fn limited(target: &Target, limits: &Limits) -> PgConnectOptions {
@@ -126,4 +135,16 @@ fn new_pool(target: &Target, limits: &Limits) -> PgPool {
         .max_lifetime(std::time::Duration::from_secs(1_800))
         .test_before_acquire(false)
         .connect_lazy_with(limited(target, limits))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_name_stands_inside_the_statement() {
+        assert_eq!(super::tagged("/* holdfast:a b */ SELECT 1"), "SELECT /* holdfast:a b */ 1");
+        assert_eq!(
+            super::tagged("/* holdfast:a */ WITH x AS (SELECT 1) SELECT"),
+            "WITH /* holdfast:a */ x AS (SELECT 1) SELECT"
+        );
+    }
 }
