@@ -145,10 +145,10 @@ fn lost(error: &tower_sessions::session::Error) -> Problem {
     Problem::of(ErrorKind::Unavailable, "Holdfast's own store does not answer; check HOLDFAST_STORE_URL and the log")
 }
 
-/// Back to the form with a sentence; failures of ours are no sentence but a problem.
+/// Back to the form with a sentence; what no other input could mend is no sentence but a problem.
 fn back(error: ControlError, form: &str) -> Result<Response, Problem> {
     match error.kind() {
-        ErrorKind::Internal | ErrorKind::Unavailable => Err(error.into()),
+        ErrorKind::Internal | ErrorKind::Unavailable | ErrorKind::Forbidden => Err(error.into()),
         _ => {
             Ok(Redirect::to(&format!("{form}&error={}", encode(&error.to_string())).replace("?&", "?")).into_response())
         }
