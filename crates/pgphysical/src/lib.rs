@@ -1,11 +1,14 @@
-//! PostgreSQL below SQL. For now: finding installed versions and running local clusters for the demo and the tests.
-//! The replication protocol, pages, the control file and WAL come with the backup engine.
+//! PostgreSQL below SQL: finding installed versions and running local clusters, the control file, pages and their
+//! checksums, names and headers of WAL.
 
 mod cluster;
+pub mod control;
 mod error;
 mod install;
 mod os_user;
+pub mod page;
 mod process;
+pub mod wal;
 
 pub use cluster::{ClusterOptions, LocalCluster, ShutdownMode};
 pub use error::ClusterError;
