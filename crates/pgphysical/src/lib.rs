@@ -1,5 +1,5 @@
 //! PostgreSQL below SQL: finding installed versions and running local clusters, the control file, pages and their
-//! checksums, names and headers of WAL.
+//! checksums, names and headers of WAL, the replication protocol.
 
 mod cluster;
 pub mod control;
@@ -8,6 +8,7 @@ mod install;
 mod os_user;
 pub mod page;
 mod process;
+pub mod replication;
 pub mod wal;
 
 pub use cluster::{ClusterOptions, LocalCluster, ShutdownMode};
