@@ -37,6 +37,8 @@ pub struct ClusterSource {
     pub watched: Watched,
     /// `DATABASE_URL`, `READ_REPLICA_URL` or the file.
     pub source: &'static str,
+    /// The connection URL as it was written.
+    pub url: SecretString,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -272,7 +274,7 @@ fn cluster(
     }
     let target = Target::parse(url).map_err(|error| ConfigError(format!("{named}: {error}")))?;
     let config = ClusterConfig { id: id.to_owned(), name: name.unwrap_or_else(|| id.to_owned()), standby_of };
-    Ok(ClusterSource { watched: Watched { config, target }, source })
+    Ok(ClusterSource { watched: Watched { config, target }, source, url: url.to_owned().into() })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod http;
 mod openapi;
+mod repository;
 
 use clap::Parser as _;
 use std::process::ExitCode;

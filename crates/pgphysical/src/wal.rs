@@ -68,10 +68,7 @@ impl WalFileName {
         if low >= per_id {
             return None;
         }
-        let segment = WalSegment {
-            timeline: hex8(&stem[..8])?,
-            number: u64::from(hex8(&stem[8..16])?) * per_id + low,
-        };
+        let segment = WalSegment { timeline: hex8(&stem[..8])?, number: u64::from(hex8(&stem[8..16])?) * per_id + low };
         match rest {
             "" => Some(Self::Segment(segment)),
             ".partial" => Some(Self::Partial(segment)),
@@ -202,8 +199,7 @@ impl TimelineHistory {
 
     /// Whether position `at` of timeline `timeline` is on this way.
     pub fn contains(&self, timeline: Timeline, at: Lsn) -> bool {
-        timeline == self.timeline
-            || self.ancestors.iter().any(|step| step.timeline == timeline && at <= step.end)
+        timeline == self.timeline || self.ancestors.iter().any(|step| step.timeline == timeline && at <= step.end)
     }
 
     /// The timeline on which the byte at `at` stands.

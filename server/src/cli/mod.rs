@@ -2,14 +2,19 @@
 
 mod accounts;
 mod audit;
+mod backup;
 mod demo;
 mod failure;
 mod init;
+mod long;
+mod repo;
+mod restore;
 mod serve;
+mod wal;
 
 pub use failure::{Failure, complain};
 
-use crate::config::Config;
+use crate::{config::Config, repository::RepositoryArgs};
 use clap::{Parser, Subcommand};
 use domain::Role;
 use std::process::ExitCode;
@@ -24,6 +29,8 @@ pub struct Cli {
     /// Print the result as JSON.
     #[arg(long, global = true)]
     pub json: bool,
+    #[command(flatten)]
+    repository: RepositoryArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -47,6 +54,17 @@ enum Command {
     /// Check and export the audit log.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Make and look after the repository of backups.
+    #[command(subcommand)]
+    Repo(repo::RepoCommand),
+    /// Take, list, verify and expire backups.
+    #[command(subcommand)]
+    Backup(backup::BackupCommand),
+    /// Restore a backup and replay WAL up to a moment.
+    Restore(restore::RestoreArgs),
+    /// Bring write-ahead log into the repository and out of it.
+    #[command(subcommand)]
+    Wal(wal::WalCommand),
     /// Print the OpenAPI document of the JSON API.
     Openapi,
 }
@@ -122,8 +140,13 @@ pub enum AuditCommand {
 
 /// Runs one command.
 pub async fn run(cli: Cli) -> ExitCode {
-    let json = cli.json;
+    let (json, repository) = (cli.json, cli.repository);
     let done = match cli.command {
+        Command::Repo(command) => repo::run(command, &repository, json).await,
+        Command::Backup(command) => backup::run(command, &repository, json).await,
+        Command::Restore(args) => restore::run(args, &repository, json).await,
+        // Its exit codes are PostgreSQL's: see there.
+        Command::Wal(command) => return wal::run(command, &repository, json).await,
         Command::Serve => serve::serve(None).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Init => init::run(json).await,

@@ -1,9 +1,5 @@
 //! One connection in replication mode (or a plain one for simple queries): start-up, TLS, sign-in, messages.
-use super::{
-    ConnInfo, ReplicationError,
-    conninfo::TlsMode,
-    tls,
-};
+use super::{ConnInfo, ReplicationError, conninfo::TlsMode, tls};
 use bytes::{Buf as _, Bytes, BytesMut};
 use domain::Lsn;
 use postgres_protocol::{
@@ -75,8 +71,14 @@ impl ReplicationConnection {
         let options = "-c statement_timeout=0 -c idle_session_timeout=0 -c search_path=pg_catalog";
         match Self::open(info, &[("database", database), ("options", options)]).await {
             // idle_session_timeout came with 14.
-            Err(ReplicationError::Server { code, message, .. }) if code == "42704" && message.contains("idle_session") => {
-                Self::open(info, &[("database", database), ("options", "-c statement_timeout=0 -c search_path=pg_catalog")]).await
+            Err(ReplicationError::Server { code, message, .. })
+                if code == "42704" && message.contains("idle_session") =>
+            {
+                Self::open(
+                    info,
+                    &[("database", database), ("options", "-c statement_timeout=0 -c search_path=pg_catalog")],
+                )
+                .await
             }
             other => other,
         }
@@ -122,7 +124,10 @@ impl ReplicationConnection {
         let refused = |reason: String| ReplicationError::SignIn { user: info.user.clone(), reason };
         let password = || {
             info.password.as_deref().ok_or_else(|| {
-                refused("the server asks for a password and none was given; put it into the URL, PGPASSWORD or ~/.pgpass".to_owned())
+                refused(
+                    "the server asks for a password and none was given; put it into the URL, PGPASSWORD or ~/.pgpass"
+                        .to_owned(),
+                )
             })
         };
         let mut scram = None;
@@ -196,7 +201,8 @@ impl ReplicationConnection {
     pub fn server_version(&self) -> u32 {
         let text = self.parameters.get("server_version").map_or("", String::as_str);
         let text = text.split_whitespace().next().unwrap_or_default();
-        let number = |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().unwrap_or(0);
+        let number =
+            |part: &str| part.chars().take_while(char::is_ascii_digit).collect::<String>().parse::<u32>().unwrap_or(0);
         let mut parts = text.split('.').map(number);
         parts.next().unwrap_or(0) * 10_000 + parts.next().unwrap_or(0)
     }
@@ -255,13 +261,20 @@ impl ReplicationConnection {
     /// See [`ReplicationError`]; [`ReplicationError::Timeout`] after a minute without an answer, except for the start
     /// and the end of a backup, which wait for a checkpoint.
     pub async fn query(&mut self, sql: &str) -> Result<Rows, ReplicationError> {
-        let patient = sql.contains("backup_start") || sql.contains("start_backup") || sql.contains("backup_stop") || sql.contains("stop_backup");
+        let patient = sql.contains("backup_start")
+            || sql.contains("start_backup")
+            || sql.contains("backup_stop")
+            || sql.contains("stop_backup");
         let limit = if patient { Duration::from_secs(3_600) } else { QUERY_TIMEOUT };
         let run = tokio::time::timeout(limit, self.query_unbounded(sql, "running a statement")).await;
         run.unwrap_or(Err(ReplicationError::Timeout { operation: "running a statement", seconds: limit.as_secs() }))
     }
 
-    pub(super) async fn query_unbounded(&mut self, sql: &str, operation: &'static str) -> Result<Rows, ReplicationError> {
+    pub(super) async fn query_unbounded(
+        &mut self,
+        sql: &str,
+        operation: &'static str,
+    ) -> Result<Rows, ReplicationError> {
         self.send_query(sql, operation).await?;
         let mut rows = Rows::new();
         let mut failed = None;
@@ -326,7 +339,12 @@ impl ReplicationConnection {
     ///
     /// # Errors
     /// See [`ReplicationError`]; [`ReplicationError::is_exists`] when there is one of that name.
-    pub async fn create_physical_slot(&mut self, name: &str, temporary: bool, reserve_wal: bool) -> Result<Option<Lsn>, ReplicationError> {
+    pub async fn create_physical_slot(
+        &mut self,
+        name: &str,
+        temporary: bool,
+        reserve_wal: bool,
+    ) -> Result<Option<Lsn>, ReplicationError> {
         let name = quoted(name);
         let temporary = if temporary { " TEMPORARY" } else { "" };
         let reserve = match (reserve_wal, self.server_version() >= 150_000) {

@@ -46,7 +46,8 @@ impl ConnInfo {
     /// [`ReplicationError::Url`] says which part is wrong.
     pub fn parse(text: &str) -> Result<Self, ReplicationError> {
         let bad = |what: String| ReplicationError::Url(what);
-        let url = url::Url::parse(text).map_err(|error| bad(format!("{error}; write postgres://user:password@host:5432/database")))?;
+        let url = url::Url::parse(text)
+            .map_err(|error| bad(format!("{error}; write postgres://user:password@host:5432/database")))?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(bad(format!("it begins with '{}', not with postgres://", url.scheme())));
         }
@@ -77,13 +78,18 @@ impl ConnInfo {
                         "require" => TlsMode::Require,
                         "verify-ca" => TlsMode::VerifyCa,
                         "verify-full" => TlsMode::VerifyFull,
-                        other => return Err(bad(format!("sslmode '{other}' is none of disable, prefer, require, verify-ca, verify-full"))),
+                        other => {
+                            return Err(bad(format!(
+                                "sslmode '{other}' is none of disable, prefer, require, verify-ca, verify-full"
+                            )));
+                        }
                     }
                 }
                 "sslrootcert" | "ssl-root-cert" => info.root_certificate = Some(PathBuf::from(value.into_owned())),
                 "application_name" => info.application_name = value.into_owned(),
                 "connect_timeout" => {
-                    let seconds = value.parse().map_err(|_| bad(format!("connect_timeout '{value}' is no number of seconds")))?;
+                    let seconds =
+                        value.parse().map_err(|_| bad(format!("connect_timeout '{value}' is no number of seconds")))?;
                     info.connect_timeout = Duration::from_secs(seconds);
                 }
                 // Others are for other clients.
@@ -154,9 +160,13 @@ mod tests {
 
     #[test]
     fn a_url_is_taken_apart_and_its_password_never_shown() {
-        let info = ConnInfo::parse("postgres://me:s%40fe@db.example:6000/app?sslmode=require&application_name=x").unwrap();
+        let info =
+            ConnInfo::parse("postgres://me:s%40fe@db.example:6000/app?sslmode=require&application_name=x").unwrap();
         assert_eq!((info.host.as_str(), info.port, info.user.as_str()), ("db.example", 6_000, "me"));
-        assert_eq!((info.password.as_deref(), info.database.as_str(), info.tls), (Some("s@fe"), "app", TlsMode::Require));
+        assert_eq!(
+            (info.password.as_deref(), info.database.as_str(), info.tls),
+            (Some("s@fe"), "app", TlsMode::Require)
+        );
         assert!(!format!("{info:?}").contains("s@fe"));
         assert_eq!(ConnInfo::parse("postgres:///app?host=/run/postgresql").unwrap().host, "/run/postgresql");
         assert!(ConnInfo::parse("mysql://x").is_err());

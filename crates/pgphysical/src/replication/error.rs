@@ -95,8 +95,12 @@ impl ReplicationError {
             return Self::WalRemoved { message };
         }
         let advice = match code.as_str() {
-            "28000" if message.contains("pg_hba.conf") => "add a line for 'replication' and this role to pg_hba.conf and reload",
-            "42501" | "28000" => "give the role REPLICATION, and for backups EXECUTE on pg_backup_start and pg_backup_stop or pg_read_all_settings",
+            "28000" if message.contains("pg_hba.conf") => {
+                "add a line for 'replication' and this role to pg_hba.conf and reload"
+            }
+            "42501" | "28000" => {
+                "give the role REPLICATION, and for backups EXECUTE on pg_backup_start and pg_backup_stop or pg_read_all_settings"
+            }
             "53300" => "raise max_wal_senders or end another replication connection",
             "53400" => "raise max_replication_slots or drop a slot that nobody needs",
             "55006" => "another program uses this slot; stop it or take another slot name",
@@ -117,7 +121,9 @@ impl ReplicationError {
             Self::Connect { .. } | Self::Lost { .. } | Self::Timeout { .. } => true,
             // Starting up, shutting down, too many connections, slot still held by the last connection.
             Self::Server { code, .. } => {
-                code.starts_with("57P") || code.starts_with("08") || matches!(code.as_str(), "53300" | "55006" | "55000")
+                code.starts_with("57P")
+                    || code.starts_with("08")
+                    || matches!(code.as_str(), "53300" | "55006" | "55000")
             }
             _ => false,
         }

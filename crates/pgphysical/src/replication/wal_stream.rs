@@ -54,7 +54,12 @@ impl ReplicationConnection {
     ///
     /// # Errors
     /// [`ReplicationError::WalRemoved`] when the server no longer has it.
-    pub async fn start_physical(mut self, slot: Option<&str>, start: Lsn, timeline: u32) -> Result<WalStream, ReplicationError> {
+    pub async fn start_physical(
+        mut self,
+        slot: Option<&str>,
+        start: Lsn,
+        timeline: u32,
+    ) -> Result<WalStream, ReplicationError> {
         let slot = slot.map(|name| format!("SLOT {} ", quoted(name))).unwrap_or_default();
         self.send_query(&format!("START_REPLICATION {slot}PHYSICAL {start} TIMELINE {timeline}"), OPERATION).await?;
         let message = self.answer(OPERATION).await?;
@@ -100,7 +105,13 @@ impl WalStream {
     ///
     /// # Errors
     /// [`ReplicationError::Lost`].
-    pub async fn send_status(&mut self, written: Lsn, flushed: Lsn, applied: Lsn, reply: bool) -> Result<(), ReplicationError> {
+    pub async fn send_status(
+        &mut self,
+        written: Lsn,
+        flushed: Lsn,
+        applied: Lsn,
+        reply: bool,
+    ) -> Result<(), ReplicationError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
         let mut status = Vec::with_capacity(34);
         status.push(b'r');

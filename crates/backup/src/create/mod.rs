@@ -1,0 +1,500 @@
+//! Taking a backup: the session that holds it open, the files, the WAL it needs, and last the commit.
+mod local;
+mod packer;
+mod remote;
+mod upload;
+mod window;
+
+pub use packer::Progress;
+pub use window::{WindowPlan, plan_window};
+
+use crate::{
+    BackupError,
+    format::{
+        ObjectId,
+        crypto::ObjectKind,
+        layout,
+        manifest::{
+            BackupStats, BackupType, CapturedFile, ClusterFacts, Entry, EntryKind, SourceKind, Summary, TablespaceFacts,
+        },
+        map::{FileMap, WINDOW_SIZE},
+    },
+    lease::Lease,
+    maps::MapReader,
+    repo::{Manifest, Repository, now},
+    wal,
+};
+use domain::Lsn;
+use packer::{Content, FileJob, Job, Packed, Packer, PackerOptions, window_length};
+use pgphysical::{
+    control::{ControlFile, ControlFileError},
+    replication::{ConnInfo, ReplicationConnection},
+    wal::Timeline,
+};
+use std::{
+    collections::HashMap,
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+/// What a backup is to be like.
+#[derive(Clone, Debug)]
+pub struct CreateOptions {
+    /// Full or incremental; an incremental without a backup to compare with becomes a full one.
+    pub kind: BackupType,
+    /// Read the data directory or ask the server; `None` takes the directory when it is readable here.
+    pub source: Option<SourceKind>,
+    /// Threads that read, compress and seal.
+    pub workers: usize,
+    /// Begin at once with a checkpoint, instead of waiting for one spread over minutes.
+    pub fast: bool,
+    /// How long to wait for the WAL that the backup needs.
+    pub wal_timeout: Duration,
+}
+
+impl Default for CreateOptions {
+    fn default() -> Self {
+        Self {
+            kind: BackupType::Incremental,
+            source: None,
+            workers: 2,
+            fast: true,
+            wal_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+/// What the server says before a backup.
+#[derive(Debug)]
+struct Server {
+    facts: ClusterFacts,
+    data_directory: Option<PathBuf>,
+    in_recovery: bool,
+    tablespaces: Vec<TablespaceFacts>,
+    captured: Vec<CapturedFile>,
+}
+
+fn cell(rows: &[Vec<Option<String>>]) -> Option<String> {
+    rows.first()?.first()?.clone()
+}
+
+async fn look_at_server(sql: &mut ReplicationConnection) -> Result<Server, BackupError> {
+    let row = sql
+        .query(
+            "SELECT s.system_identifier, s.catalog_version_no, c.data_page_checksum_version, i.bytes_per_wal_segment, \
+             i.database_block_size, pg_is_in_recovery(), current_setting('data_directory') \
+             FROM pg_control_system() s, pg_control_init() i, pg_control_init() c",
+        )
+        .await?;
+    let row =
+        row.first().ok_or_else(|| BackupError::Failed("the server says nothing of its control file".to_owned()))?;
+    let text = |at: usize| row.get(at).and_then(Option::as_deref).unwrap_or_default();
+    let bad = |what: &str| BackupError::Failed(format!("the server's {what} cannot be read"));
+    if text(4) != "8192" {
+        return Err(BackupError::Invalid(format!(
+            "the cluster has pages of {} bytes; Holdfast backs up those of 8192",
+            text(4)
+        )));
+    }
+    let version = sql.server_version();
+    if version < 130_000 {
+        return Err(BackupError::Invalid(
+            "the server is older than PostgreSQL 13, which Holdfast does not back up".to_owned(),
+        ));
+    }
+    let facts = ClusterFacts {
+        // pg_control_system gives it as a signed number.
+        system_identifier: text(0).parse::<i64>().map_err(|_| bad("system identifier"))?.cast_unsigned(),
+        version,
+        catalog_version: text(1).parse().map_err(|_| bad("catalogue version"))?,
+        wal_segment_size: text(3).parse().map_err(|_| bad("WAL segment size"))?,
+        checksums: text(2) != "0",
+    };
+    let (in_recovery, directory) = (text(5) == "t", PathBuf::from(text(6)));
+    let tablespaces = sql
+        .query("SELECT oid, pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid")
+        .await?
+        .into_iter()
+        .filter_map(|row| {
+            let mut row = row.into_iter();
+            let oid = row.next()??.parse().ok()?;
+            Some(TablespaceFacts { oid, location: row.next()??  })
+        })
+        .collect();
+    let data_directory = is_data_directory(&directory, facts.system_identifier).then_some(directory);
+    let captured = capture(sql).await;
+    Ok(Server { facts, data_directory, in_recovery, tablespaces, captured })
+}
+
+/// The directory is readable here and is that cluster's: the path alone may name another machine's.
+fn is_data_directory(directory: &Path, system: u64) -> bool {
+    read_control(&directory.join("global/pg_control")).is_ok_and(|(_, control)| control.system_identifier == system)
+}
+
+/// Configuration files outside the data directory, as Debian keeps them; without them a restore does not start.
+async fn capture(sql: &mut ReplicationConnection) -> Vec<CapturedFile> {
+    let listed = sql
+        .query(
+            "SELECT DISTINCT f.path, pg_read_file(f.path) FROM (SELECT current_setting('config_file') UNION SELECT current_setting('hba_file') \
+             UNION SELECT current_setting('ident_file') UNION SELECT sourcefile FROM pg_file_settings WHERE sourcefile IS NOT NULL) f(path) \
+             WHERE f.path NOT LIKE current_setting('data_directory') || '/%'",
+        )
+        .await;
+    match listed {
+        Ok(rows) => rows
+            .into_iter()
+            .filter_map(|row| {
+                let mut row = row.into_iter();
+                Some(CapturedFile { path: row.next()??, content: row.next()?? })
+            })
+            .collect(),
+        Err(error) => {
+            tracing::warn!(%error, "configuration files outside the data directory are not in the backup: the role may not read them (pg_read_server_files)");
+            Vec::new()
+        }
+    }
+}
+
+pub(crate) fn read_control(path: &Path) -> Result<(Vec<u8>, ControlFile), BackupError> {
+    // It is written in place: a read between may see half of it.
+    let mut tries = 0;
+    loop {
+        let bytes = std::fs::read(path).map_err(BackupError::io("read", path))?;
+        match ControlFile::parse(&bytes) {
+            Ok(control) => return Ok((bytes, control)),
+            Err(ControlFileError::Checksum) if tries < 50 => tries += 1,
+            Err(source) => return Err(BackupError::Control { path: path.to_owned(), source }),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Takes a backup and commits it.
+///
+/// # Errors
+/// See [`BackupError`]. Nothing is listed as a backup then; what was written is swept by `expire`.
+pub async fn create(
+    repository: &Repository,
+    source: &ConnInfo,
+    database: &str,
+    options: &CreateOptions,
+    progress: &Arc<Progress>,
+) -> Result<Summary, BackupError> {
+    let begun = Instant::now();
+    let mut sql = ReplicationConnection::connect_sql(source, database).await?;
+    let server = look_at_server(&mut sql).await?;
+    let system = server.facts.system_identifier;
+    let lease = Lease::take(repository, &format!("backup-{system}")).await?;
+    let parent = parent_of(repository, &server.facts, options.kind).await?;
+    let kind = if parent.is_some() { BackupType::Incremental } else { BackupType::Full };
+    let lineage = parent.as_ref().map_or_else(ObjectId::random, |parent| parent.summary.lineage);
+    let local = match (options.source, &server.data_directory) {
+        (Some(SourceKind::Remote), _) | (None, None) => None,
+        (_, Some(directory)) => Some(directory.clone()),
+        (Some(SourceKind::Local), None) => {
+            return Err(BackupError::Invalid(
+                "the server's data directory cannot be read here; run as its owner on its machine, or use --source remote".to_owned(),
+            ));
+        }
+    };
+    let mut run = Run { repository, server, lineage, parent, options, progress, started_at: now() };
+    // Keeps the WAL from the start position until it is in the repository. Without the right to replicate, or a free
+    // slot, the archive must bring it.
+    let keeper = match ReplicationConnection::connect(source).await {
+        Ok(mut connection) => {
+            let name = format!("holdfast_backup_{}", rand::random::<u32>());
+            connection.create_physical_slot(&name, true, true).await.map(|_| connection)
+        }
+        Err(error) => Err(error),
+    };
+    if let Err(error) = &keeper {
+        tracing::warn!(%error, "no replication slot for the time of the backup: the WAL must come from the archive");
+    }
+    let taken = match local {
+        Some(directory) => run.local(&mut sql, &directory).await,
+        None => run.remote(source).await,
+    }?;
+    wal::complete(repository, source, keeper.ok(), &run.server.facts, &taken, options.wal_timeout).await?;
+    let summary = run.commit(kind, taken, begun).await?;
+    lease.release().await;
+    Ok(summary)
+}
+
+/// The newest backup of the cluster that an incremental may be compared with.
+async fn parent_of(
+    repository: &Repository,
+    facts: &ClusterFacts,
+    kind: BackupType,
+) -> Result<Option<Manifest>, BackupError> {
+    if kind == BackupType::Full {
+        return Ok(None);
+    }
+    let newest =
+        repository.backups(facts.system_identifier).await?.into_iter().rfind(|one| {
+            one.cluster.catalog_version == facts.catalog_version && one.cluster.checksums == facts.checksums
+        });
+    match newest {
+        Some(summary) => Ok(Some(repository.manifest(&summary).await?)),
+        None => Ok(None),
+    }
+}
+
+/// What was read from the source.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub timeline: Timeline,
+    pub start: Lsn,
+    pub stop: Lsn,
+    pub source: SourceKind,
+    pub entries: Vec<Entry>,
+    pub packed: Packed,
+    pub unchanged_files: u64,
+}
+
+struct Run<'a> {
+    repository: &'a Repository,
+    server: Server,
+    lineage: ObjectId,
+    parent: Option<Manifest>,
+    options: &'a CreateOptions,
+    progress: &'a Arc<Progress>,
+    started_at: domain::Timestamp,
+}
+
+impl Run<'_> {
+    fn packer(&self, check_before: Option<Lsn>) -> Result<Packer, BackupError> {
+        Packer::start(
+            self.repository,
+            PackerOptions {
+                system: self.server.facts.system_identifier,
+                lineage: self.lineage,
+                workers: self.options.workers,
+                check_before: check_before.filter(|_| self.server.facts.checksums),
+                progress: self.progress.clone(),
+            },
+        )
+    }
+
+    fn parent_entries(&self) -> HashMap<String, Entry> {
+        let entries = self.parent.iter().flat_map(|parent| &parent.entries);
+        entries.map(|entry| (entry.path.clone(), entry.clone())).collect()
+    }
+
+    async fn local(&mut self, sql: &mut ReplicationConnection, directory: &Path) -> Result<Taken, BackupError> {
+        let fifteen = self.server.facts.major() >= 15;
+        let fast = self.options.fast;
+        let start = sql
+            .query(&if fifteen {
+                format!("SELECT pg_backup_start('holdfast', {fast})")
+            } else {
+                format!("SELECT pg_start_backup('holdfast', {fast}, false)")
+            })
+            .await?;
+        let start: Lsn = parse_lsn(cell(&start))?;
+        let listed_at = i64::try_from(
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos(),
+        )
+        .unwrap_or(i64::MAX);
+        let (root, tablespaces) = (directory.to_owned(), self.server.tablespaces.clone());
+        let found = tokio::task::spawn_blocking(move || local::list(&root, &tablespaces, listed_at))
+            .await
+            .map_err(|error| BackupError::Failed(error.to_string()))??;
+        let total = found.iter().map(|one| one.size).sum();
+        self.progress.total.store(total, Ordering::Relaxed);
+        let packer = self.packer(Some(start))?;
+        let before = self.parent_entries();
+        let mut maps = MapReader::new(self.repository, self.server.facts.system_identifier, self.lineage);
+        let mut entries = Vec::with_capacity(found.len() + 2);
+        let mut unchanged_files = 0;
+        for one in found {
+            if one.path == "global/pg_control" {
+                // Last of all: on a standby it says where consistency is reached.
+                continue;
+            }
+            let mut entry = Entry {
+                path: one.path.clone(),
+                kind: if one.directory { EntryKind::Directory } else { EntryKind::File },
+                mode: one.mode,
+                size: one.size,
+                modified: one.modified,
+                stamp: one.stamp,
+                map: None,
+            };
+            if one.directory || one.size == 0 {
+                entries.push(entry);
+                continue;
+            }
+            let old = before.get(&one.path);
+            if let Some(old) = old
+                && one.stamp.is_some()
+                && old.stamp == one.stamp
+                && old.size == one.size
+                && old.map.is_some()
+            {
+                entry.map = old.map;
+                entries.push(entry);
+                unchanged_files += 1;
+                Progress::add(&self.progress.done, one.size);
+                continue;
+            }
+            let file = match File::open(&one.place) {
+                // Dropped since it was listed: the WAL says so too.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                other => Arc::new(other.map_err(BackupError::io("open", &one.place))?),
+            };
+            let parent = match old.and_then(|old| old.map) {
+                Some(place) => Some(maps.read(place).await?),
+                None => None,
+            };
+            let job = Arc::new(FileJob::new(entries.len(), one.path, one.size, one.first_block, parent));
+            entries.push(entry);
+            if !tokio::task::block_in_place(|| read_file(&packer, &job, &file, &one.place)) {
+                break;
+            }
+        }
+        // Read before the end of the backup, as the server itself does.
+        let control_path = directory.join("global/pg_control");
+        let (control, facts) = read_control(&control_path)?;
+        if facts.system_identifier != self.server.facts.system_identifier {
+            return Err(BackupError::Failed(format!(
+                "{} became another cluster's during the backup",
+                directory.display()
+            )));
+        }
+        let stop = sql
+            .query(if fifteen {
+                "SELECT lsn, labelfile, spcmapfile FROM pg_backup_stop(false)"
+            } else {
+                "SELECT lsn, labelfile, spcmapfile FROM pg_stop_backup(false, false)"
+            })
+            .await?;
+        let row = stop.into_iter().next().unwrap_or_default();
+        let mut row = row.into_iter();
+        let stop = parse_lsn(row.next().flatten())?;
+        let label = row.next().flatten().unwrap_or_default();
+        let spaces = row.next().flatten().unwrap_or_default();
+        let timeline = timeline_of(&label)?;
+        add_bytes(&packer, &mut entries, "global/pg_control", control);
+        add_bytes(&packer, &mut entries, "backup_label", label.into_bytes());
+        if !spaces.is_empty() {
+            add_bytes(&packer, &mut entries, "tablespace_map", spaces.into_bytes());
+        }
+        let packed = packer.finish().await?;
+        Ok(Taken { timeline, start, stop, source: SourceKind::Local, entries, packed, unchanged_files })
+    }
+
+    async fn commit(&mut self, kind: BackupType, mut taken: Taken, begun: Instant) -> Result<Summary, BackupError> {
+        let system = self.server.facts.system_identifier;
+        for file in &taken.packed.files {
+            let entry = &mut taken.entries[file.entry];
+            entry.size = file.size;
+            entry.map = file.map;
+        }
+        taken.entries.sort_by(|a, b| a.path.cmp(&b.path));
+        let stopped_at = now();
+        let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let letter = if kind == BackupType::Full { 'F' } else { 'I' };
+        let compact = stopped_at.to_rfc3339().chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>();
+        let id = format!("{}Z-{letter}-{:08x}", &compact[..15.min(compact.len())], rand::random::<u32>());
+        let mut summary = Summary {
+            id,
+            kind,
+            lineage: self.lineage,
+            parent: self.parent.as_ref().map(|parent| parent.summary.id.clone()),
+            cluster: self.server.facts.clone(),
+            source: taken.source,
+            from_standby: self.server.in_recovery,
+            started_at: self.started_at,
+            stopped_at,
+            timeline: taken.timeline,
+            start_lsn: taken.start,
+            stop_lsn: taken.stop,
+            tablespaces: self.server.tablespaces.clone(),
+            captured: self.server.captured.clone(),
+            damaged: taken.packed.damaged,
+            stats: BackupStats {
+                files: taken.entries.iter().filter(|entry| entry.kind == EntryKind::File).count() as u64,
+                bytes: taken.entries.iter().map(|entry| entry.size).sum(),
+                read_bytes: count(&self.progress.read),
+                changed_bytes: count(&self.progress.changed),
+                stored_bytes: taken.packed.uploaded.bytes,
+                objects: taken.packed.uploaded.objects,
+                unchanged_files: taken.unchanged_files,
+                checked_pages: count(&self.progress.checked_pages),
+                duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            },
+            manifest_hash: None,
+        };
+        let mut text = line(&summary)?;
+        for entry in &taken.entries {
+            text.extend(line(entry)?);
+        }
+        let key = layout::manifest(system, &summary.id);
+        let (hash, size) = self.repository.write(&key, ObjectId::random(), ObjectKind::Manifest, &text).await?;
+        summary.stats.stored_bytes += size;
+        summary.manifest_hash = Some(hash.to_hex().to_string());
+        // The parent may have been expired meanwhile, and its lineage with it.
+        if let Some(parent) = &self.parent
+            && self.repository.store().head(&layout::commit(system, &parent.summary.id)).await?.is_none()
+        {
+            return Err(BackupError::Failed(format!(
+                "backup {} was expired while an incremental of it was taken; take it again",
+                parent.summary.id
+            )));
+        }
+        let key = layout::commit(system, &summary.id);
+        self.repository.write(&key, ObjectId::random(), ObjectKind::Commit, &line(&summary)?).await?;
+        Ok(summary)
+    }
+}
+
+fn line<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, BackupError> {
+    let mut text = serde_json::to_vec(value).map_err(|error| BackupError::Failed(error.to_string()))?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+/// Hands a file over, a few windows at a time; `false` when the pipeline has failed.
+fn read_file(packer: &Packer, job: &Arc<FileJob>, file: &Arc<File>, place: &Path) -> bool {
+    const WINDOWS_A_JOB: usize = 8;
+    let count = job.windows();
+    (0..count).step_by(WINDOWS_A_JOB).all(|first| {
+        let content = Content::Read(file.clone(), place.to_owned(), WINDOWS_A_JOB.min(count - first));
+        packer.push(Job { file: job.clone(), first, content })
+    })
+}
+
+/// Adds a file whose content is at hand.
+pub(crate) fn add_bytes(packer: &Packer, entries: &mut Vec<Entry>, path: &str, bytes: Vec<u8>) {
+    let size = bytes.len() as u64;
+    let job = Arc::new(FileJob::new(entries.len(), path.to_owned(), size, None, None::<FileMap>));
+    entries.push(Entry {
+        path: path.to_owned(),
+        kind: EntryKind::File,
+        mode: 0o600,
+        size,
+        modified: now().0 / 1_000,
+        stamp: None,
+        map: None,
+    });
+    for window in 0..job.windows() {
+        let at = window * WINDOW_SIZE;
+        let content = Content::Bytes(bytes[at..at + window_length(size, window)].to_vec());
+        tokio::task::block_in_place(|| packer.push(Job { file: job.clone(), first: window, content }));
+    }
+}
+
+fn parse_lsn(text: Option<String>) -> Result<Lsn, BackupError> {
+    let text = text.unwrap_or_default();
+    text.parse().map_err(|_| BackupError::Failed(format!("the server gave '{text}' where an LSN was expected")))
+}
+
+/// `START TIMELINE: 1` of a backup label.
+fn timeline_of(label: &str) -> Result<Timeline, BackupError> {
+    label
+        .lines()
+        .find_map(|line| line.strip_prefix("START TIMELINE: ")?.trim().parse().ok())
+        .ok_or_else(|| BackupError::Failed("the server's backup label names no timeline".to_owned()))
+}

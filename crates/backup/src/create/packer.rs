@@ -1,0 +1,554 @@
+//! The pipeline: windows come in, are fingerprinted, compared with the parent, compressed, sealed and packed; maps come
+//! out. Each worker is a thread with a pack of its own, so workers never wait for each other but for the maps.
+use super::{
+    upload::{UploadEnded, Uploaded, Uploader},
+    window::plan_window,
+};
+use crate::{
+    BackupError,
+    format::{
+        ObjectId,
+        crypto::ObjectKind,
+        layout,
+        manifest::{DamagedPage, MapRef},
+        map::{FileMap, Fingerprinter, Piece, WINDOW_PAGES, WINDOW_SIZE, Window},
+        object::{FRAME_TARGET, FrameRef, ObjectBuilder},
+    },
+    repo::Repository,
+};
+use domain::Lsn;
+use pgphysical::page::{PAGE_SIZE, PageState, check_page};
+use std::{
+    fs::File,
+    os::unix::fs::FileExt as _,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+        mpsc,
+    },
+};
+use tokio::task::JoinHandle;
+
+/// A pack is closed when it is larger than this.
+const PACK_TARGET: u64 = 64 << 20;
+const DAMAGED_LIMIT: usize = 1_000;
+
+/// Counts that a progress display reads while the work goes on.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes to do; grows no more once the files are listed.
+    pub total: AtomicU64,
+    /// Bytes done, whether read or found unchanged.
+    pub done: AtomicU64,
+    /// Bytes read from the source.
+    pub read: AtomicU64,
+    /// Bytes of new or changed pages.
+    pub changed: AtomicU64,
+    /// Pages whose checksum was judged.
+    pub checked_pages: AtomicU64,
+    /// Set from outside to stop.
+    pub cancelled: AtomicBool,
+}
+
+impl Progress {
+    pub(crate) fn add(counter: &AtomicU64, bytes: u64) {
+        counter.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// One file on its way through the pipeline.
+#[derive(Debug)]
+pub(crate) struct FileJob {
+    /// Its line in the manifest.
+    pub entry: usize,
+    /// From the data directory.
+    pub path: String,
+    /// Bytes to take.
+    pub size: u64,
+    /// First block of this segment in its relation; only files made of pages have one.
+    pub first_block: Option<u32>,
+    /// The parent's map.
+    pub parent: Option<FileMap>,
+    state: Mutex<FileState>,
+}
+
+#[derive(Debug)]
+struct FileState {
+    map: FileMap,
+    /// Windows not settled yet.
+    open: usize,
+    /// Where reading found the end before `size`.
+    ends_at: Option<u64>,
+}
+
+impl FileJob {
+    pub(crate) fn new(
+        entry: usize,
+        path: String,
+        size: u64,
+        first_block: Option<u32>,
+        parent: Option<FileMap>,
+    ) -> Self {
+        let count = usize::try_from(size.div_ceil(WINDOW_SIZE as u64)).unwrap_or(0);
+        let packs = parent.as_ref().map(|map| map.packs.clone()).unwrap_or_default();
+        let map = FileMap { size, packs, windows: vec![Window::default(); count] };
+        Self {
+            entry,
+            path,
+            size,
+            first_block,
+            parent,
+            state: Mutex::new(FileState { map, open: count, ends_at: None }),
+        }
+    }
+    /// Windows of it.
+    pub(crate) fn windows(&self) -> usize {
+        usize::try_from(self.size.div_ceil(WINDOW_SIZE as u64)).unwrap_or(0)
+    }
+}
+
+/// Some windows of a file, to be read or there already.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub file: Arc<FileJob>,
+    pub first: usize,
+    pub content: Content,
+}
+
+#[derive(Debug)]
+pub(crate) enum Content {
+    /// Read that many windows.
+    Read(Arc<File>, PathBuf, usize),
+    /// One window.
+    Bytes(Vec<u8>),
+}
+
+/// A finished file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Finished {
+    pub entry: usize,
+    pub size: u64,
+    pub map: Option<MapRef>,
+}
+
+/// What the pipeline made.
+#[derive(Debug, Default)]
+pub(crate) struct Packed {
+    pub files: Vec<Finished>,
+    pub damaged: Vec<DamagedPage>,
+    pub uploaded: Uploaded,
+}
+
+/// What all workers share.
+#[derive(Debug)]
+struct Shared {
+    repository: Repository,
+    system: u64,
+    lineage: ObjectId,
+    fingerprinter: Fingerprinter,
+    /// Judge checksums of pages older than this.
+    check_before: Option<Lsn>,
+    progress: Arc<Progress>,
+    maps: Mutex<MapWriter>,
+    damaged: Mutex<Vec<DamagedPage>>,
+    failed: Mutex<Option<BackupError>>,
+    stop: AtomicBool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic of another worker is reported by its join; the data here stays consistent.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+enum WorkerEnd {
+    Upload,
+    Failed(BackupError),
+}
+
+impl From<UploadEnded> for WorkerEnd {
+    fn from(_: UploadEnded) -> Self {
+        Self::Upload
+    }
+}
+
+/// The running pipeline.
+#[derive(Debug)]
+pub(crate) struct Packer {
+    sender: Option<mpsc::SyncSender<Job>>,
+    shared: Arc<Shared>,
+    threads: Vec<std::thread::JoinHandle<()>>,
+    uploads: Vec<JoinHandle<Result<Uploaded, BackupError>>>,
+}
+
+/// What the pipeline needs to know.
+#[derive(Debug)]
+pub(crate) struct PackerOptions {
+    pub system: u64,
+    pub lineage: ObjectId,
+    pub workers: usize,
+    pub check_before: Option<Lsn>,
+    pub progress: Arc<Progress>,
+}
+
+impl Packer {
+    /// Starts the workers.
+    pub fn start(repository: &Repository, options: PackerOptions) -> Result<Self, BackupError> {
+        let (map_uploader, map_task) = Uploader::start(repository.store().clone());
+        let mut uploads = vec![map_task];
+        let shared = Arc::new(Shared {
+            repository: repository.clone(),
+            system: options.system,
+            lineage: options.lineage,
+            fingerprinter: Fingerprinter(repository.fingerprint_key()),
+            check_before: options.check_before,
+            progress: options.progress,
+            maps: Mutex::new(MapWriter::new(map_uploader, repository, options.system, options.lineage)),
+            damaged: Mutex::default(),
+            failed: Mutex::default(),
+            stop: AtomicBool::new(false),
+        });
+        // Little waits in the queue: a job that carries its bytes is a mebibyte.
+        let (sender, receiver) = mpsc::sync_channel(options.workers.max(1) * 2);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let mut threads = Vec::new();
+        for number in 0..options.workers.max(1) {
+            let (uploader, task) = Uploader::start(repository.store().clone());
+            uploads.push(task);
+            let worker = Worker::new(shared.clone(), uploader);
+            let receiver = receiver.clone();
+            let thread =
+                std::thread::Builder::new().name(format!("backup-{number}")).spawn(move || worker.run(&receiver));
+            threads.push(thread.map_err(BackupError::io("start a thread for", "the backup"))?);
+        }
+        Ok(Self { sender: Some(sender), shared, threads, uploads })
+    }
+
+    /// Hands over work; blocks while the workers are busy. `false` when the pipeline has failed: call [`Self::finish`].
+    pub fn push(&self, job: Job) -> bool {
+        !self.shared.stop.load(Ordering::Relaxed) && self.sender.as_ref().is_some_and(|sender| sender.send(job).is_ok())
+    }
+
+    /// Waits for the rest.
+    pub async fn finish(mut self) -> Result<Packed, BackupError> {
+        self.sender = None;
+        let threads = std::mem::take(&mut self.threads);
+        let joined = tokio::task::spawn_blocking(move || threads.into_iter().all(|thread| thread.join().is_ok())).await;
+        let whole = matches!(joined, Ok(true));
+        let (mut files, mut ended) = (Vec::new(), Ok(()));
+        if whole && !self.shared.stop.load(Ordering::Relaxed) {
+            let shared = self.shared.clone();
+            // Sealing blocks on the upload: not on a thread of the runtime.
+            let closed = tokio::task::spawn_blocking(move || lock(&shared.maps).close()).await;
+            match closed {
+                Ok(Ok(finished)) => files = finished,
+                _ => ended = Err(()),
+            }
+        }
+        lock(&self.shared.maps).uploader = None;
+        let mut uploaded = Uploaded::default();
+        for task in self.uploads {
+            let one = task.await.map_err(|error| BackupError::Failed(error.to_string()))??;
+            uploaded.bytes += one.bytes;
+            uploaded.objects += one.objects;
+        }
+        if let Some(error) = lock(&self.shared.failed).take() {
+            return Err(error);
+        }
+        if !whole || ended.is_err() || self.shared.stop.load(Ordering::Relaxed) {
+            return Err(BackupError::Failed("a worker of the backup ended unexpectedly; the log says more".to_owned()));
+        }
+        let damaged = std::mem::take(&mut *lock(&self.shared.damaged));
+        Ok(Packed { files, damaged, uploaded })
+    }
+}
+
+/// A piece whose frame is not sealed yet.
+struct Pending {
+    file: Arc<FileJob>,
+    window: usize,
+    pages: u128,
+    start: u32,
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    uploader: Uploader,
+    builder: Option<ObjectBuilder>,
+    pack: Option<ObjectId>,
+    frame: Vec<u8>,
+    pending: Vec<Pending>,
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>, uploader: Uploader) -> Self {
+        Self {
+            shared,
+            uploader,
+            builder: None,
+            pack: None,
+            frame: Vec::with_capacity(FRAME_TARGET + WINDOW_SIZE),
+            pending: Vec::new(),
+        }
+    }
+
+    fn run(mut self, receiver: &Mutex<mpsc::Receiver<Job>>) {
+        let ended = self.work(receiver);
+        if let Err(end) = ended {
+            self.shared.stop.store(true, Ordering::Relaxed);
+            if let WorkerEnd::Failed(error) = end {
+                lock(&self.shared.failed).get_or_insert(error);
+            }
+        }
+    }
+
+    fn work(&mut self, receiver: &Mutex<mpsc::Receiver<Job>>) -> Result<(), WorkerEnd> {
+        let mut buffer = vec![0; WINDOW_SIZE];
+        loop {
+            let job = lock(receiver).recv();
+            let Ok(job) = job else { break };
+            if self.shared.progress.cancelled.load(Ordering::Relaxed) {
+                return Err(WorkerEnd::Failed(BackupError::Cancelled));
+            }
+            if self.shared.stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            match &job.content {
+                Content::Bytes(bytes) => self.window(&job.file, job.first, bytes, None)?,
+                Content::Read(source, path, count) => {
+                    for window in job.first..job.first + count {
+                        let wanted = window_length(job.file.size, window);
+                        let length = read_at(source, &mut buffer[..wanted], (window * WINDOW_SIZE) as u64)
+                            .map_err(BackupError::io("read", path))
+                            .map_err(WorkerEnd::Failed)?;
+                        Progress::add(&self.shared.progress.read, length as u64);
+                        self.window(&job.file, window, &buffer[..length], Some(source))?;
+                    }
+                }
+            }
+        }
+        self.close_frame()?;
+        self.close_pack()
+    }
+
+    fn window(
+        &mut self,
+        file: &Arc<FileJob>,
+        index: usize,
+        bytes: &[u8],
+        source: Option<&File>,
+    ) -> Result<(), WorkerEnd> {
+        let wanted = window_length(file.size, index);
+        Progress::add(&self.shared.progress.done, wanted as u64);
+        self.judge(file, index, bytes, source);
+        let fingerprints = self.shared.fingerprinter.window(bytes);
+        let old = file.parent.as_ref().and_then(|map| map.windows.get(index));
+        let plan = plan_window(old, &fingerprints);
+        {
+            let mut state = lock(&file.state);
+            let window = &mut state.map.windows[index];
+            window.fingerprints = fingerprints;
+            if plan.keep {
+                window.pieces = old.map(|it| it.pieces.clone()).unwrap_or_default();
+            }
+            if bytes.len() < wanted {
+                let end = (index * WINDOW_SIZE + bytes.len()) as u64;
+                state.ends_at = Some(state.ends_at.map_or(end, |known| known.min(end)));
+            }
+        }
+        if plan.write == 0 {
+            return self.settle(file);
+        }
+        let size = plan.write.count_ones() as usize * PAGE_SIZE;
+        if self.frame.len() + size > FRAME_TARGET && !self.frame.is_empty() {
+            self.close_frame()?;
+        }
+        let start = u32::try_from(self.frame.len()).unwrap_or(u32::MAX);
+        for (page, content) in bytes.chunks(PAGE_SIZE).enumerate() {
+            if plan.write & (1 << page) != 0 {
+                self.frame.extend_from_slice(content);
+            }
+        }
+        Progress::add(&self.shared.progress.changed, self.frame.len() as u64 - u64::from(start));
+        self.pending.push(Pending { file: file.clone(), window: index, pages: plan.write, start });
+        // A short page may only be the last of a frame's piece, and pieces are found by their own start: no padding.
+        if self.frame.len() >= FRAME_TARGET { self.close_frame() } else { Ok(()) }
+    }
+
+    /// Checksums, by the server's own rule. A page that does not fit is read once more: it may have been torn.
+    fn judge(&self, file: &FileJob, index: usize, bytes: &[u8], source: Option<&File>) {
+        let (Some(first), Some(before)) = (file.first_block, self.shared.check_before) else { return };
+        let mut checked = 0;
+        for (number, page) in bytes.as_chunks::<PAGE_SIZE>().0.iter().enumerate() {
+            let in_file = index * WINDOW_PAGES + number;
+            let block = first.wrapping_add(u32::try_from(in_file).unwrap_or(u32::MAX));
+            match check_page(page, block, before) {
+                PageState::NotChecked => {}
+                PageState::Good => checked += 1,
+                PageState::Bad => {
+                    checked += 1;
+                    let mut again = [0; PAGE_SIZE];
+                    let torn = source.is_some_and(|source| {
+                        source.read_exact_at(&mut again, (in_file * PAGE_SIZE) as u64).is_ok()
+                            && check_page(&again, block, before) != PageState::Bad
+                    });
+                    let mut damaged = lock(&self.shared.damaged);
+                    if !torn && damaged.len() < DAMAGED_LIMIT {
+                        damaged.push(DamagedPage { path: file.path.clone(), page: in_file as u64 });
+                    }
+                }
+            }
+        }
+        Progress::add(&self.shared.progress.checked_pages, checked);
+    }
+
+    fn close_frame(&mut self) -> Result<(), WorkerEnd> {
+        if self.frame.is_empty() {
+            return Ok(());
+        }
+        let pack = match self.pack {
+            Some(pack) => pack,
+            None => {
+                let pack = ObjectId::random();
+                let (header, sealer) = self.shared.repository.new_object(pack, ObjectKind::Pack);
+                match self.builder.as_mut() {
+                    Some(builder) => builder.restart(sealer),
+                    None => self.builder = Some(ObjectBuilder::new(sealer, self.shared.repository.level)),
+                }
+                self.uploader.begin(layout::pack(self.shared.system, self.shared.lineage, pack), &header.encode())?;
+                self.pack = Some(pack);
+                pack
+            }
+        };
+        let Some(builder) = self.builder.as_mut() else { return Ok(()) };
+        let (place, sealed) = builder.frame(&self.frame);
+        self.uploader.push(&sealed)?;
+        self.frame.clear();
+        let full = builder.position() > PACK_TARGET;
+        for pending in std::mem::take(&mut self.pending) {
+            {
+                let mut state = lock(&pending.file.state);
+                let index = state.map.pack_index(pack);
+                let window = &mut state.map.windows[pending.window];
+                window.pieces.push(Piece { pack: index, frame: place, start: pending.start, pages: pending.pages });
+                window.prune();
+            }
+            self.settle(&pending.file)?;
+        }
+        if full { self.close_pack() } else { Ok(()) }
+    }
+
+    fn close_pack(&mut self) -> Result<(), WorkerEnd> {
+        if self.pack.take().is_some()
+            && let Some(builder) = self.builder.as_mut()
+        {
+            let end = builder.finish();
+            self.uploader.push(&end)?;
+            self.uploader.end()?;
+        }
+        Ok(())
+    }
+
+    /// One window of the file is done; with the last one its map is written.
+    fn settle(&self, file: &FileJob) -> Result<(), WorkerEnd> {
+        let map = {
+            let mut state = lock(&file.state);
+            state.open -= 1;
+            if state.open > 0 {
+                return Ok(());
+            }
+            if let Some(end) = state.ends_at {
+                let map = &mut state.map;
+                map.size = end;
+                map.windows.truncate(usize::try_from(end.div_ceil(WINDOW_SIZE as u64)).unwrap_or(0));
+            }
+            state.map.forget_unused_packs();
+            std::mem::take(&mut state.map)
+        };
+        Ok(lock(&self.shared.maps).add(file.entry, &map)?)
+    }
+}
+
+/// Bytes of window `index` of a file of `size` bytes.
+pub(crate) fn window_length(size: u64, index: usize) -> usize {
+    usize::try_from(size.saturating_sub((index * WINDOW_SIZE) as u64)).unwrap_or(WINDOW_SIZE).min(WINDOW_SIZE)
+}
+
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
+
+/// Joins the maps of many files into frames of one object.
+#[derive(Debug)]
+struct MapWriter {
+    uploader: Option<Uploader>,
+    builder: ObjectBuilder,
+    object: ObjectId,
+    begin: Option<(String, [u8; crate::format::object::HEADER_SIZE])>,
+    frame: Vec<u8>,
+    waiting: Vec<(usize, u64, u32, u32)>,
+    finished: Vec<Finished>,
+}
+
+impl MapWriter {
+    fn new(uploader: Uploader, repository: &Repository, system: u64, lineage: ObjectId) -> Self {
+        let object = ObjectId::random();
+        let (header, sealer) = repository.new_object(object, ObjectKind::Map);
+        Self {
+            uploader: Some(uploader),
+            builder: ObjectBuilder::new(sealer, repository.level),
+            object,
+            begin: Some((layout::map(system, lineage, object), header.encode())),
+            frame: Vec::new(),
+            waiting: Vec::new(),
+            finished: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, entry: usize, map: &FileMap) -> Result<(), UploadEnded> {
+        let start = self.frame.len();
+        map.encode(&mut self.frame);
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        self.waiting.push((entry, map.size, number(start), number(self.frame.len() - start)));
+        if self.frame.len() >= FRAME_TARGET { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), UploadEnded> {
+        if self.frame.is_empty() {
+            return Ok(());
+        }
+        let uploader = self.uploader.as_mut().ok_or(UploadEnded)?;
+        if let Some((key, header)) = self.begin.take() {
+            uploader.begin(key, &header)?;
+        }
+        let (frame, sealed): (FrameRef, _) = self.builder.frame(&self.frame);
+        uploader.push(&sealed)?;
+        self.frame.clear();
+        for (entry, size, start, length) in self.waiting.drain(..) {
+            let map = Some(MapRef { object: self.object, frame, start, length });
+            self.finished.push(Finished { entry, size, map });
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<Vec<Finished>, UploadEnded> {
+        self.flush()?;
+        // Nothing changed at all: no object.
+        if self.begin.is_none() {
+            let end = self.builder.finish();
+            let uploader = self.uploader.as_mut().ok_or(UploadEnded)?;
+            uploader.push(&end)?;
+            uploader.end()?;
+        }
+        Ok(std::mem::take(&mut self.finished))
+    }
+}

@@ -1,0 +1,88 @@
+//! The keys of a repository's objects. Only this file knows them.
+use super::ObjectId;
+use domain::Lsn;
+use pgphysical::wal::Timeline;
+
+/// What the repository is; clear text.
+pub const REPO: &str = "repo.json";
+/// Wrapped keys, one a slot.
+pub const KEYS: &str = "keys/";
+/// Data keys, one an epoch, wrapped by the repository key.
+pub const EPOCHS: &str = "epochs/";
+/// Backups being made.
+pub const LEASES: &str = "leases/";
+/// All clusters.
+pub const CLUSTERS: &str = "clusters/";
+
+/// Everything of one cluster.
+pub fn cluster(system: u64) -> String {
+    format!("{CLUSTERS}{system}/")
+}
+/// All backups of a cluster.
+pub fn backups(system: u64) -> String {
+    format!("{}backups/", cluster(system))
+}
+/// The list of files of a backup.
+pub fn manifest(system: u64, backup: &str) -> String {
+    format!("{}{backup}/manifest", backups(system))
+}
+/// A backup exists when this object does.
+pub fn commit(system: u64, backup: &str) -> String {
+    format!("{}{backup}/commit", backups(system))
+}
+/// Everything of one lineage.
+pub fn lineage(system: u64, lineage: ObjectId) -> String {
+    format!("{}lineages/{lineage}/", cluster(system))
+}
+/// A pack of a lineage.
+pub fn pack(system: u64, of: ObjectId, pack: ObjectId) -> String {
+    format!("{}packs/{pack}", lineage(system, of))
+}
+/// A map object of a lineage.
+pub fn map(system: u64, of: ObjectId, map: ObjectId) -> String {
+    format!("{}maps/{map}", lineage(system, of))
+}
+/// All WAL of a cluster.
+pub fn wal(system: u64) -> String {
+    format!("{}wal/", cluster(system))
+}
+/// All WAL of one timeline.
+pub fn wal_timeline(system: u64, timeline: Timeline) -> String {
+    format!("{}{timeline:08X}/", wal(system))
+}
+/// A piece of WAL from `start` to `end`.
+pub fn wal_piece(system: u64, timeline: Timeline, start: Lsn, end: Lsn, id: ObjectId) -> String {
+    format!("{}{:016X}-{:016X}-{id}", wal_timeline(system, timeline), start.0, end.0)
+}
+/// All history files of a cluster.
+pub fn histories(system: u64) -> String {
+    format!("{}history/", cluster(system))
+}
+/// A history file.
+pub fn history(system: u64, timeline: Timeline, id: ObjectId) -> String {
+    format!("{}{timeline:08X}-{id}", histories(system))
+}
+
+/// What the name of a piece of WAL says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalPieceName {
+    /// Timeline.
+    pub timeline: Timeline,
+    /// Its first byte.
+    pub start: Lsn,
+    /// The byte after its last.
+    pub end: Lsn,
+    /// Its id.
+    pub id: ObjectId,
+}
+
+/// Reads the key of a piece of WAL.
+pub fn parse_wal_piece(key: &str) -> Option<WalPieceName> {
+    let (rest, name) = key.rsplit_once('/')?;
+    let timeline = u32::from_str_radix(rest.rsplit_once('/')?.1, 16).ok()?;
+    let mut parts = name.splitn(3, '-');
+    let mut lsn = || parts.next().and_then(|text| u64::from_str_radix(text, 16).ok()).map(Lsn);
+    let (start, end) = (lsn()?, lsn()?);
+    let id = parts.next()?.parse().ok()?;
+    (start < end).then_some(WalPieceName { timeline, start, end, id })
+}

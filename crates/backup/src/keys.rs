@@ -1,0 +1,336 @@
+//! Key slots: each wraps the repository key for one key file, passphrase or recovery code.
+use crate::{
+    BackupError,
+    format::{ObjectId, crypto::Secret, layout},
+    repo::{Keys, Repository, RepositoryFile, now},
+};
+use aes_gcm::{
+    Aes256Gcm,
+    aead::{AeadInOut as _, KeyInit as _},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use blobs::{BlobStore, Bytes};
+use domain::Timestamp;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use std::{collections::HashMap, path::Path};
+
+/// What opens a repository.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// The content of a key file.
+    File(Secret),
+    /// A passphrase.
+    Passphrase(SecretString),
+    /// A printed recovery code.
+    Recovery(Secret),
+}
+
+const FILE_PREFIX: &str = "holdfast-key-1:";
+const RECOVERY_PREFIX: &str = "HFR1";
+/// Argon2id: 64 MiB, 3 passes, 1 lane.
+const ARGON2: (u32, u32, u32) = (65_536, 3, 1);
+/// Most memory that a slot's parameters may ask for, in KiB: a hostile slot must not exhaust this machine.
+const ARGON2_MEMORY_LIMIT: u32 = 1 << 20;
+
+/// `keys/<id>`: one wrapped copy of the repository key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeySlot {
+    /// Its id.
+    pub id: ObjectId,
+    /// `file`, `passphrase` or `recovery`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it is for, for people.
+    pub label: String,
+    /// When it was made.
+    pub created: Timestamp,
+    salt: ObjectId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    argon2: Option<(u32, u32, u32)>,
+    wrapped: String,
+}
+
+impl KeySource {
+    /// A new key file's content.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn new_file() -> Result<(Self, String), BackupError> {
+        let secret = Secret::random()?;
+        let text = format!("{FILE_PREFIX}{}\n", BASE64.encode(secret.bytes()));
+        Ok((Self::File(secret), text))
+    }
+
+    /// A new recovery code, in groups of eight letters for paper.
+    ///
+    /// # Errors
+    /// When the operating system gives no random bytes.
+    pub fn new_recovery() -> Result<(Self, String), BackupError> {
+        let secret = Secret::random()?;
+        let digits = secret.bytes().iter().map(|byte| format!("{byte:02X}")).collect::<String>();
+        let check = recovery_check(secret.bytes());
+        let groups = digits.as_bytes().chunks(8).map(String::from_utf8_lossy).collect::<Vec<_>>().join("-");
+        Ok((Self::Recovery(secret), format!("{RECOVERY_PREFIX}-{groups}-{check}")))
+    }
+
+    /// Reads a key file.
+    ///
+    /// # Errors
+    /// [`BackupError::Io`] or [`BackupError::BadKey`].
+    pub fn read_file(path: &Path) -> Result<Self, BackupError> {
+        let text = std::fs::read_to_string(path).map_err(BackupError::io("read the key file", path))?;
+        let bytes = text
+            .trim()
+            .strip_prefix(FILE_PREFIX)
+            .and_then(|rest| BASE64.decode(rest).ok())
+            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        bytes.map(|bytes| Self::File(Secret::from_bytes(bytes))).ok_or_else(|| {
+            BackupError::BadKey(format!(
+                "{} is not a key file of Holdfast (one line that begins with {FILE_PREFIX}); 'holdfast repo init' makes one",
+                path.display()
+            ))
+        })
+    }
+
+    /// Reads a recovery code as it was printed; spaces, dashes and case do not matter.
+    ///
+    /// # Errors
+    /// [`BackupError::BadKey`]: a mistyped code is told apart from a wrong one by its check letters.
+    pub fn parse_recovery(text: &str) -> Result<Self, BackupError> {
+        let bad = || {
+            BackupError::BadKey(
+                "that is not a recovery code: it has HFR1, eight groups of eight letters and four check letters, and one of them is mistyped"
+                    .to_owned(),
+            )
+        };
+        let plain = text
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .map(|letter| letter.to_ascii_uppercase())
+            .collect::<String>();
+        let rest = plain.strip_prefix(RECOVERY_PREFIX).filter(|rest| rest.len() == 68).ok_or_else(bad)?;
+        let mut bytes = [0; 32];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&rest[at * 2..at * 2 + 2], 16).map_err(|_| bad())?;
+        }
+        if recovery_check(&bytes) != rest[64..] {
+            return Err(bad());
+        }
+        Ok(Self::Recovery(Secret::from_bytes(bytes)))
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::File(_) => "file",
+            Self::Passphrase(_) => "passphrase",
+            Self::Recovery(_) => "recovery",
+        }
+    }
+
+    fn wrapping_key(&self, slot: &KeySlot) -> Result<Secret, BackupError> {
+        match self {
+            Self::File(secret) | Self::Recovery(secret) => Ok(secret.derive(&slot.salt.0, b"holdfast/1/slot")),
+            Self::Passphrase(text) => {
+                let unusable = |reason: String| BackupError::Unusable { what: format!("key slot {}", slot.id), reason };
+                let (memory, passes, lanes) = slot.argon2.unwrap_or(ARGON2);
+                if memory > ARGON2_MEMORY_LIMIT || passes > 100 {
+                    return Err(unusable("its Argon2 parameters ask for more than 1 GiB or 100 passes".to_owned()));
+                }
+                let parameters = argon2::Params::new(memory, passes, lanes, Some(32))
+                    .map_err(|error| unusable(error.to_string()))?;
+                let mut out = [0; 32];
+                argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, parameters)
+                    .hash_password_into(text.expose_secret().as_bytes(), &slot.salt.0, &mut out)
+                    .map_err(|error| unusable(error.to_string()))?;
+                Ok(Secret::from_bytes(out))
+            }
+        }
+    }
+}
+
+fn recovery_check(bytes: &[u8]) -> String {
+    blake3::hash(bytes).as_bytes()[..2].iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// Every wrapping key is used once: its salt is new. So the nonce may be constant.
+const NONCE: [u8; 12] = *b"holdfast-key";
+
+fn wrap(key: &Secret, context: &[u8], secret: &Secret) -> String {
+    let mut bytes = secret.bytes().to_vec();
+    let tag =
+        Aes256Gcm::new(key.bytes().into()).encrypt_inout_detached(&NONCE.into(), context, bytes.as_mut_slice().into());
+    // Refused only above 64 GiB.
+    bytes.extend_from_slice(&tag.map(<[u8; 16]>::from).unwrap_or_default());
+    BASE64.encode(bytes)
+}
+
+fn unwrap(key: &Secret, context: &[u8], wrapped: &str) -> Option<Secret> {
+    let bytes = BASE64.decode(wrapped).ok().filter(|bytes| bytes.len() == 48)?;
+    let (mut secret, tag) = (<[u8; 32]>::try_from(&bytes[..32]).ok()?, <[u8; 16]>::try_from(&bytes[32..]).ok()?);
+    Aes256Gcm::new(key.bytes().into())
+        .decrypt_inout_detached(&NONCE.into(), context, secret.as_mut_slice().into(), &tag.into())
+        .ok()?;
+    Some(Secret::from_bytes(secret))
+}
+
+#[derive(Serialize, Deserialize)]
+struct EpochFile {
+    number: u32,
+    created: Timestamp,
+    salt: ObjectId,
+    wrapped: String,
+}
+
+async fn write_slot(
+    store: &dyn BlobStore,
+    file: &RepositoryFile,
+    root: &Secret,
+    source: &KeySource,
+    label: &str,
+) -> Result<KeySlot, BackupError> {
+    let mut slot = KeySlot {
+        id: ObjectId::random(),
+        kind: source.kind().to_owned(),
+        label: label.to_owned(),
+        created: now(),
+        salt: ObjectId::random(),
+        argon2: matches!(source, KeySource::Passphrase(_)).then_some(ARGON2),
+        wrapped: String::new(),
+    };
+    slot.wrapped = wrap(&source.wrapping_key(&slot)?, &file.id.0, root);
+    put_json(store, &format!("{}{}", layout::KEYS, slot.id), &slot).await?;
+    Ok(slot)
+}
+
+async fn write_epoch(
+    store: &dyn BlobStore,
+    file: &RepositoryFile,
+    root: &Secret,
+    number: u32,
+) -> Result<Secret, BackupError> {
+    let key = Secret::random()?;
+    let salt = ObjectId::random();
+    let wrapped = wrap(&root.derive(&salt.0, b"holdfast/1/epoch"), &file.id.0, &key);
+    let epoch = EpochFile { number, created: now(), salt, wrapped };
+    put_json(store, &format!("{}{number:06}", layout::EPOCHS), &epoch).await?;
+    Ok(key)
+}
+
+async fn put_json<T: Serialize>(store: &dyn BlobStore, key: &str, value: &T) -> Result<(), BackupError> {
+    let text = serde_json::to_vec_pretty(value).map_err(|error| BackupError::malformed(key, error))?;
+    Ok(store.put_new(key, Bytes::from(text)).await?)
+}
+
+pub(crate) async fn create(
+    store: &dyn BlobStore,
+    file: &RepositoryFile,
+    source: &KeySource,
+) -> Result<Keys, BackupError> {
+    let root = Secret::random()?;
+    write_slot(store, file, &root, source, "first").await?;
+    let current = write_epoch(store, file, &root, 1).await?;
+    Ok(Keys { root, epochs: HashMap::from([(current.key_id(), current.clone())]), current })
+}
+
+async fn read_slots(store: &dyn BlobStore) -> Result<Vec<KeySlot>, BackupError> {
+    let mut slots = Vec::new();
+    for info in store.list(layout::KEYS).await? {
+        let bytes = store.get(&info.key).await?;
+        slots.push(serde_json::from_slice(&bytes).map_err(|error| BackupError::malformed(&info.key, error))?);
+    }
+    Ok(slots)
+}
+
+pub(crate) async fn open(
+    store: &dyn BlobStore,
+    file: &RepositoryFile,
+    source: &KeySource,
+) -> Result<Keys, BackupError> {
+    let mut root = None;
+    for slot in read_slots(store).await?.into_iter().filter(|slot| slot.kind == source.kind()) {
+        let (source, context) = (source.clone(), file.id.0);
+        // Argon2 takes tenths of a second and 64 MiB: not on a thread of the runtime.
+        let opened = tokio::task::spawn_blocking(move || {
+            source.wrapping_key(&slot).map(|key| unwrap(&key, &context, &slot.wrapped))
+        });
+        root = opened.await.map_err(|error| BackupError::Failed(error.to_string()))??;
+        if root.is_some() {
+            break;
+        }
+    }
+    let root = root.ok_or_else(|| BackupError::WrongKey(store.describe()))?;
+    let mut epochs = HashMap::new();
+    let mut newest = None;
+    for info in store.list(layout::EPOCHS).await? {
+        let bytes = store.get(&info.key).await?;
+        let epoch: EpochFile =
+            serde_json::from_slice(&bytes).map_err(|error| BackupError::malformed(&info.key, error))?;
+        let key = unwrap(&root.derive(&epoch.salt.0, b"holdfast/1/epoch"), &file.id.0, &epoch.wrapped)
+            .ok_or_else(|| BackupError::malformed(&info.key, "its wrapped key was changed or damaged"))?;
+        epochs.insert(key.key_id(), key.clone());
+        if newest.as_ref().is_none_or(|(number, _)| *number < epoch.number) {
+            newest = Some((epoch.number, key));
+        }
+    }
+    let current = newest.map(|(_, key)| key).ok_or_else(|| BackupError::Unusable {
+        what: layout::EPOCHS.to_owned(),
+        reason: "no data key is there".to_owned(),
+    })?;
+    Ok(Keys { root, epochs, current })
+}
+
+impl Repository {
+    /// All key slots.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn key_slots(&self) -> Result<Vec<KeySlot>, BackupError> {
+        read_slots(self.store().as_ref()).await
+    }
+
+    /// Adds a slot.
+    ///
+    /// # Errors
+    /// [`BackupError::Invalid`] for a repository without encryption.
+    pub async fn add_key(&self, source: &KeySource, label: &str) -> Result<KeySlot, BackupError> {
+        let keys = self.keys().ok_or_else(not_encrypted)?;
+        write_slot(self.store().as_ref(), self.file(), &keys.root, source, label).await
+    }
+
+    /// Removes a slot; never the last.
+    ///
+    /// # Errors
+    /// [`BackupError::NotFound`], [`BackupError::Conflict`] for the last one.
+    pub async fn remove_key(&self, id: &str) -> Result<(), BackupError> {
+        let slots = self.key_slots().await?;
+        if !slots.iter().any(|slot| slot.id.to_string() == id) {
+            return Err(BackupError::NotFound(format!(
+                "there is no key slot {id}; 'holdfast repo key list' shows them"
+            )));
+        }
+        if slots.len() < 2 {
+            return Err(BackupError::Conflict(
+                "that is the last key slot: without it nobody could restore; add another first".to_owned(),
+            ));
+        }
+        Ok(self.store().delete(&format!("{}{id}", layout::KEYS)).await?)
+    }
+
+    /// Gives new objects a new data key; what is there stays readable.
+    ///
+    /// # Errors
+    /// [`BackupError::Invalid`] for a repository without encryption.
+    pub async fn rotate_key(&self) -> Result<u32, BackupError> {
+        let keys = self.keys().ok_or_else(not_encrypted)?;
+        let number = u32::try_from(self.store().list(layout::EPOCHS).await?.len()).unwrap_or(u32::MAX) + 1;
+        write_epoch(self.store().as_ref(), self.file(), &keys.root, number).await?;
+        Ok(number)
+    }
+}
+
+fn not_encrypted() -> BackupError {
+    BackupError::Invalid(
+        "this repository was made with --no-encryption; make a new one to have its backups encrypted".to_owned(),
+    )
+}

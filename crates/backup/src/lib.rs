@@ -1,0 +1,21 @@
+//! The backup engine: an encrypted repository, page-level backups, WAL, restore. See `docs/repository-format.md` for
+//! the format and `ARCHITECTURE.md` for where this stands.
+
+pub mod create;
+mod error;
+pub mod format;
+mod keys;
+mod lease;
+mod maps;
+mod repo;
+pub mod restore;
+pub mod retention;
+mod verify;
+pub mod wal;
+
+pub use create::{CreateOptions, Progress, create};
+pub use error::BackupError;
+pub use format::manifest::{BackupType, SourceKind, Summary};
+pub use keys::{KeySlot, KeySource};
+pub use repo::{Manifest, Repository, RepositoryFile};
+pub use verify::{Verified, verify};

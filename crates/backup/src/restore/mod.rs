@@ -1,0 +1,183 @@
+//! Restoring: plan, check the place, write the pages, and last what lets the server start.
+mod place;
+mod plan;
+mod write;
+
+pub use plan::{RestorePlan, RestoreRequest, Target, plan};
+
+use crate::{
+    BackupError,
+    create::Progress,
+    format::manifest::Summary,
+    repo::{Manifest, Repository},
+};
+use pgphysical::control::ControlFile;
+use place::Place;
+use std::{
+    fmt::Write as _,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// How a restore is done.
+#[derive(Clone, Debug)]
+pub struct RestoreOptions {
+    /// The new data directory.
+    pub to: PathBuf,
+    /// The directory may hold an older state of the same cluster: only pages that differ are fetched.
+    pub delta: bool,
+    /// New places of tablespaces, by oid or old place.
+    pub tablespaces: Vec<(String, PathBuf)>,
+    /// Parts fetched at once.
+    pub workers: usize,
+    /// Who shall own the files, when we are root; the owner of the directory, else `postgres`, when `None`.
+    pub owner: Option<String>,
+    /// `restore_command`; `None` leaves WAL to the caller.
+    pub restore_command: Option<String>,
+    /// `promote`, `pause` or `shutdown` when the target is reached.
+    pub action: String,
+    /// Whether the target itself is replayed.
+    pub inclusive: bool,
+    /// Changes that keep the copy from acting on the world: no archiving, no subscriptions, no listening.
+    pub tame: bool,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Restored {
+    /// Bytes of pages written.
+    pub written_bytes: u64,
+    /// Bytes that were there already (delta).
+    pub kept_bytes: u64,
+    /// Bytes read from the repository.
+    pub fetched_bytes: u64,
+    /// Files that were in the way (delta).
+    pub removed_files: u64,
+}
+
+/// Where the control file waits until all else is done.
+const CONTROL_ASIDE: &str = "global/pg_control.holdfast";
+
+/// In the directory while a restore is under way; such a directory may be restored into again.
+pub(crate) const MARK: &str = "holdfast.restoring";
+
+/// Restores by a plan.
+///
+/// # Errors
+/// See [`BackupError`]. After a failure the server does not start there; the same command goes on where it stopped.
+pub async fn restore(
+    repository: &Repository,
+    plan: &RestorePlan,
+    manifest: &Manifest,
+    options: &RestoreOptions,
+    progress: &Arc<Progress>,
+) -> Result<Restored, BackupError> {
+    let place = Place::check(&plan.backup, options)?;
+    fs::write(place.root.join(MARK), format!("{}\n", plan.backup.id))
+        .map_err(BackupError::io("write", place.root.join(MARK)))?;
+    let mut restored = write::files(repository, manifest, &place, options, progress).await?;
+    let root = place.root.clone();
+    let control_path = root.join("global/pg_control");
+    // Without its checkpoint nobody can start the copy without its label, and so without recovery.
+    let aside = root.join(CONTROL_ASIDE);
+    let control = fs::read(&aside).map_err(BackupError::io("read", &aside))?;
+    let invalid = ControlFile::without_checkpoint(&control)
+        .map_err(|source| BackupError::Control { path: control_path.clone(), source })?;
+    for (name, content) in captured_files(&plan.backup) {
+        write_small(&place, &root.join(name), content.as_bytes())?;
+    }
+    write_small(&place, &root.join("recovery.signal"), b"")?;
+    restored.removed_files += place.configure_recovery(&recovery_settings(plan, options))?;
+    if let Some(map) = place.tablespace_map() {
+        // The server makes the links anew from this at its start.
+        write_small(&place, &root.join("tablespace_map"), map.as_bytes())?;
+    }
+    fs::remove_file(&aside).map_err(BackupError::io("remove", &aside))?;
+    place.sync_all()?;
+    // Last: the place is startable from here on.
+    write_small(&place, &control_path, &invalid)?;
+    fs::remove_file(root.join(MARK)).map_err(BackupError::io("remove", root.join(MARK)))?;
+    place.sync_all()?;
+    Ok(restored)
+}
+
+fn write_small(place: &Place, path: &Path, content: &[u8]) -> Result<(), BackupError> {
+    let temporary = path.with_extension("holdfast-new");
+    fs::write(&temporary, content).map_err(BackupError::io("write", &temporary))?;
+    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o600))
+        .map_err(BackupError::io("set the mode of", &temporary))?;
+    place.own(&temporary)?;
+    fs::File::open(&temporary).and_then(|file| file.sync_all()).map_err(BackupError::io("flush", &temporary))?;
+    fs::rename(&temporary, path).map_err(BackupError::io("rename to", path))
+}
+
+/// The settings of recovery, for `postgresql.auto.conf`.
+fn recovery_settings(plan: &RestorePlan, options: &RestoreOptions) -> String {
+    let mut settings = String::new();
+    let mut set = |name: &str, value: &str| {
+        let _ = writeln!(settings, "{name} = '{}'", value.replace('\\', "\\\\").replace('\'', "''"));
+    };
+    if let Some(command) = &options.restore_command {
+        set("restore_command", command);
+    }
+    for (name, value) in plan.target.settings() {
+        set(name, &value);
+    }
+    if matches!(plan.target, Target::Time(..) | Target::Lsn(_) | Target::Xid(_)) {
+        set("recovery_target_inclusive", if options.inclusive { "on" } else { "off" });
+    }
+    if plan.target != Target::Latest {
+        set("recovery_target_action", &options.action);
+    }
+    // Explicitly: 'latest' may choose a child timeline that a failed experiment left in the archive.
+    set("recovery_target_timeline", &plan.timeline.to_string());
+    if options.tame {
+        for (name, value) in [
+            ("archive_mode", "off"),
+            ("primary_conninfo", ""),
+            ("primary_slot_name", ""),
+            ("max_logical_replication_workers", "0"),
+            ("synchronous_standby_names", ""),
+            ("shared_preload_libraries", ""),
+            ("ssl", "off"),
+        ] {
+            set(name, value);
+        }
+    }
+    settings
+}
+
+/// Configuration that was outside the data directory.
+fn captured_files(backup: &Summary) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    for captured in &backup.captured {
+        let name = captured.path.rsplit('/').next().unwrap_or_default();
+        // The server is started with the data directory alone: its configuration must be there.
+        if matches!(name, "postgresql.conf" | "pg_hba.conf" | "pg_ident.conf") {
+            files.push((name.to_owned(), moved_settings(&captured.content)));
+        } else if !name.is_empty() && name.len() < 200 {
+            files.push((format!("captured-{name}"), captured.content.clone()));
+        }
+    }
+    files
+}
+
+/// A configuration from elsewhere: its settings that name places there no longer hold.
+fn moved_settings(content: &str) -> String {
+    const PLACES: [&str; 7] = [
+        "data_directory",
+        "hba_file",
+        "ident_file",
+        "external_pid_file",
+        "include_dir",
+        "include",
+        "include_if_exists",
+    ];
+    let commented = content.lines().map(|line| {
+        let name = line.trim_start().split(|c: char| c == '=' || c.is_whitespace()).next().unwrap_or_default();
+        if PLACES.contains(&name) { format!("# moved by 'holdfast restore': {line}\n") } else { format!("{line}\n") }
+    });
+    commented.collect()
+}

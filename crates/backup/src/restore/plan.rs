@@ -1,0 +1,261 @@
+//! What a restore will do, before it does anything.
+use crate::{
+    BackupError,
+    format::manifest::Summary,
+    repo::{Manifest, Repository},
+    wal::covered_until,
+};
+use domain::{Lsn, Timestamp};
+use pgphysical::wal::{Timeline, TimelineHistory, WalSegment};
+use serde::Serialize;
+
+/// Until where replay goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Target {
+    /// All WAL there is.
+    Latest,
+    /// As soon as the copy is consistent.
+    Immediate,
+    /// The last commit before or at this moment; with microseconds, as text with an offset.
+    Time(String, Timestamp),
+    /// Up to and with this position.
+    Lsn(Lsn),
+    /// Up to and with this transaction.
+    Xid(u64),
+    /// A point made by `pg_create_restore_point`.
+    Name(String),
+}
+
+impl Target {
+    /// Reads a time with offset, to the microsecond.
+    ///
+    /// # Errors
+    /// [`BackupError::Invalid`] says how to write it.
+    pub fn time(text: &str) -> Result<Self, BackupError> {
+        use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+        let normal = text.trim().replacen(' ', "T", 1);
+        let normal = if normal.ends_with("+00") { format!("{normal}:00") } else { normal };
+        let at = OffsetDateTime::parse(&normal, &Rfc3339).map_err(|_| {
+            BackupError::Invalid(format!(
+                "'{text}' is not a time with an offset; write it like 2026-11-24T02:00:00Z or '2026-11-24 02:00:00.5+01:00'"
+            ))
+        })?;
+        let utc = at.to_offset(time::UtcOffset::UTC);
+        let shown = format!(
+            "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06}+00",
+            utc.year(),
+            u8::from(utc.month()),
+            utc.day(),
+            utc.hour(),
+            utc.minute(),
+            utc.second(),
+            utc.microsecond()
+        );
+        let ms = i64::try_from(at.unix_timestamp_nanos() / 1_000_000)
+            .map_err(|_| BackupError::Invalid(format!("'{text}' is out of range")))?;
+        Ok(Self::Time(shown, Timestamp(ms)))
+    }
+
+    /// The settings for `postgresql.auto.conf`.
+    pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Latest => Vec::new(),
+            Self::Immediate => vec![("recovery_target", "immediate".to_owned())],
+            Self::Time(text, _) => vec![("recovery_target_time", text.clone())],
+            Self::Lsn(lsn) => vec![("recovery_target_lsn", lsn.to_string())],
+            Self::Xid(xid) => vec![("recovery_target_xid", xid.to_string())],
+            Self::Name(name) => vec![("recovery_target_name", name.clone())],
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct RestoreRequest {
+    /// The cluster; the only one when `None`.
+    pub system: Option<u64>,
+    /// Which backup; the best for the target when `None`.
+    pub backup: Option<String>,
+    /// Until where.
+    pub target: Target,
+    /// On which timeline; that of the newest WAL that descends from the backup when `None`.
+    pub timeline: Option<Timeline>,
+}
+
+/// What will be done.
+#[derive(Clone, Debug, Serialize)]
+pub struct RestorePlan {
+    /// From this backup.
+    pub backup: Summary,
+    /// Until here.
+    pub target: Target,
+    /// Along this timeline.
+    pub timeline: Timeline,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Files.
+    pub files: u64,
+    /// WAL to replay: from the backup's start to the target, or to the end of what is there.
+    pub wal_bytes: u64,
+    /// WAL is there without a hole up to here.
+    pub wal_until: Lsn,
+    /// What a person should know before.
+    pub notes: Vec<String>,
+}
+
+/// Chooses the backup and the timeline, and refuses what cannot work.
+///
+/// # Errors
+/// [`BackupError::NotFound`] and [`BackupError::Invalid`] with the reason and the nearest that can be had.
+pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(RestorePlan, Manifest), BackupError> {
+    let system = match request.system {
+        Some(system) => system,
+        None => match repository.clusters().await?.as_slice() {
+            [] => return Err(BackupError::NotFound("the repository holds no backup yet".to_owned())),
+            [one] => *one,
+            several => {
+                let all = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                return Err(BackupError::Invalid(format!(
+                    "the repository holds several clusters ({all}); say which by --cluster"
+                )));
+            }
+        },
+    };
+    let backups = repository.backups(system).await?;
+    if backups.is_empty() {
+        return Err(BackupError::NotFound(format!("the repository holds no backup of cluster {system}")));
+    }
+    let newest_timeline = repository.wal_timelines(system).await?.into_iter().max();
+    let wanted = request.timeline.or(newest_timeline).unwrap_or(1);
+    let backup = match &request.backup {
+        Some(id) => backups.into_iter().find(|one| one.id == *id).ok_or_else(|| {
+            BackupError::NotFound(format!(
+                "there is no backup {id} of cluster {system}; 'holdfast backup list' shows them"
+            ))
+        })?,
+        None => choose(repository, backups, request, system, wanted).await?,
+    };
+    // Recovery to the earliest moment stays on the backup's own timeline.
+    let wanted =
+        if request.target == Target::Immediate && request.timeline.is_none() { backup.timeline } else { wanted };
+    let history = history(repository, system, wanted.max(backup.timeline)).await?;
+    if !history.contains(backup.timeline, backup.stop_lsn) {
+        return Err(BackupError::Invalid(format!(
+            "timeline {wanted} was left before backup {} ended; choose another by --timeline or --backup",
+            backup.id
+        )));
+    }
+    check_reach(&backup, &request.target)?;
+    let wal_until = reach(repository, &backup, &history).await?;
+    if wal_until < backup.stop_lsn {
+        return Err(BackupError::Failed(format!(
+            "the WAL that backup {} needs reaches only to {wal_until}, not to its end at {}; choose another by --backup",
+            backup.id, backup.stop_lsn
+        )));
+    }
+    let mut notes = Vec::new();
+    let end = match request.target {
+        Target::Lsn(lsn) if lsn > wal_until => {
+            return Err(BackupError::Invalid(format!(
+                "{lsn} is not reached: the WAL in the repository ends at {wal_until}"
+            )));
+        }
+        Target::Lsn(lsn) => lsn,
+        Target::Immediate => backup.stop_lsn,
+        _ => wal_until,
+    };
+    if !backup.damaged.is_empty() {
+        notes.push(format!(
+            "{} pages had wrong checksums in the source already; the first is page {} of {}",
+            backup.damaged.len(),
+            backup.damaged[0].page,
+            backup.damaged[0].path
+        ));
+    }
+    if matches!(request.target, Target::Time(..)) {
+        notes.push("the server stops before the first commit after the time; when no later commit is in the WAL it says 'recovery ended before configured recovery target was reached', and --latest gives the same data".to_owned());
+    }
+    for gap in repository.gaps(system).await? {
+        notes.push(format!("WAL from {} to {} is missing: {}", gap.start, gap.end, gap.reason));
+    }
+    let manifest = repository.manifest(&backup).await?;
+    let plan = RestorePlan {
+        timeline: history.timeline,
+        bytes: backup.stats.bytes,
+        files: backup.stats.files,
+        wal_bytes: end.0.saturating_sub(backup.start_lsn.0),
+        wal_until,
+        target: request.target.clone(),
+        notes,
+        backup,
+    };
+    Ok((plan, manifest))
+}
+
+/// The newest backup that ends before the target and lies on the way to the timeline.
+async fn choose(
+    repository: &Repository,
+    backups: Vec<Summary>,
+    request: &RestoreRequest,
+    system: u64,
+    timeline: Timeline,
+) -> Result<Summary, BackupError> {
+    let newest_timeline = backups.iter().map(|one| one.timeline).max().unwrap_or(1);
+    let history =
+        history(repository, system, timeline.max(if request.timeline.is_none() { newest_timeline } else { 1 })).await?;
+    let oldest = backups.first().cloned();
+    let fits =
+        |one: &Summary| history.contains(one.timeline, one.stop_lsn) && check_reach(one, &request.target).is_ok();
+    let found = backups.into_iter().rfind(fits);
+    found.ok_or_else(|| {
+        let first =
+            oldest.map(|one| format!(" (the oldest backup ends at {}, {})", one.stopped_at.to_human(), one.stop_lsn));
+        BackupError::NotFound(format!(
+            "no backup ends before the target on timeline {timeline}{}",
+            first.unwrap_or_default()
+        ))
+    })
+}
+
+async fn history(repository: &Repository, system: u64, timeline: Timeline) -> Result<TimelineHistory, BackupError> {
+    repository.timeline_history(system, timeline).await
+}
+
+/// Whether the backup can reach the target at all.
+fn check_reach(backup: &Summary, target: &Target) -> Result<(), BackupError> {
+    match target {
+        Target::Time(text, at) if *at < backup.stopped_at => Err(BackupError::Invalid(format!(
+            "{text} is before backup {} ended ({}); it cannot be restored from it",
+            backup.id,
+            backup.stopped_at.to_human()
+        ))),
+        Target::Lsn(lsn) if *lsn < backup.stop_lsn => Err(BackupError::Invalid(format!(
+            "{lsn} is before backup {} ended ({}); it cannot be restored from it",
+            backup.id, backup.stop_lsn
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// How far the WAL goes from the backup along the timelines.
+async fn reach(repository: &Repository, backup: &Summary, history: &TimelineHistory) -> Result<Lsn, BackupError> {
+    let (system, size) = (backup.cluster.system_identifier, backup.cluster.wal_segment_size);
+    let mut at = WalSegment::containing(backup.timeline, backup.start_lsn, size).start(size);
+    let way = history.ancestors.iter().map(|step| (step.timeline, Some(step.end))).chain([(history.timeline, None)]);
+    for (timeline, end) in way.filter(|(timeline, _)| *timeline >= backup.timeline) {
+        let pieces = repository.wal_pieces(system, timeline).await?;
+        // The child's first segment begins with the parent's bytes, so its pieces may begin before the switch.
+        let from = WalSegment::containing(timeline, at, size).start(size);
+        let until = covered_until(&pieces, from).max(at);
+        match end {
+            Some(end) if until < end => {
+                // The child may have the whole segment that holds the switch.
+                at = until;
+            }
+            Some(end) => at = end,
+            None => at = until,
+        }
+    }
+    Ok(at)
+}

@@ -1,0 +1,363 @@
+//! `holdfast wal stream`: receives WAL through a physical slot and has it in the repository seconds after it was
+//! written. The slot is told only what is durable in the repository, so the server keeps all else: its slot is the spool,
+//! and neither our crash nor an outage of the store loses a byte.
+use super::{Gap, covered_until};
+use crate::{
+    BackupError,
+    format::layout::{self, WalPieceName},
+    lease::Lease,
+    repo::{Repository, now},
+};
+use domain::Lsn;
+use pgphysical::{
+    replication::{ConnInfo, ReplicationConnection, ReplicationError, WalEvent, WalStream},
+    wal::{Timeline, WalSegment},
+};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How to stream.
+#[derive(Clone, Debug)]
+pub struct StreamOptions {
+    /// The slot; made when it is not there.
+    pub slot: String,
+    /// A piece is written at least so often while there is something new.
+    pub every: Duration,
+    /// Give up after so long without success; `None` tries for ever.
+    pub give_up_after: Option<Duration>,
+}
+
+impl Default for StreamOptions {
+    fn default() -> Self {
+        Self { slot: "holdfast".to_owned(), every: Duration::from_secs(2), give_up_after: None }
+    }
+}
+
+/// What the stream is doing, for displays and alerts.
+#[derive(Debug, Default)]
+pub struct StreamStatus {
+    /// Received up to here.
+    pub received: AtomicU64,
+    /// In the repository up to here.
+    pub durable: AtomicU64,
+    /// The server had written up to here when it last said so.
+    pub server: AtomicU64,
+    /// Pieces and segments written.
+    pub objects: AtomicU64,
+    /// The last error, until work goes on.
+    pub error: Mutex<Option<String>>,
+}
+
+impl StreamStatus {
+    fn set_error(&self, error: Option<String>) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+}
+
+const FIRST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// A server ends a connection that is silent for `wal_sender_timeout`, a minute by default.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
+/// Streams until `stop`, over lost connections, restarts of the server and promotions.
+///
+/// # Errors
+/// What cannot pass by waiting: wrong rights, a wrong key, another cluster at this address.
+pub async fn stream(
+    repository: &Repository,
+    source: &ConnInfo,
+    options: &StreamOptions,
+    status: &Arc<StreamStatus>,
+    stop: &CancellationToken,
+) -> Result<(), BackupError> {
+    let mut wait = FIRST_WAIT;
+    let mut failing_since = None;
+    let mut system = None;
+    let mut lease = None;
+    loop {
+        let before = status.durable.load(Ordering::Relaxed);
+        let ended = session(repository, source, options, status, stop, &mut system, &mut lease).await;
+        if stop.is_cancelled() {
+            if let Some(lease) = lease {
+                lease.release().await;
+            }
+            return Ok(());
+        }
+        if status.durable.load(Ordering::Relaxed) > before {
+            (wait, failing_since) = (FIRST_WAIT, None);
+        }
+        if let Err(error) = ended {
+            let passing = match &error {
+                BackupError::Server(error) => error.is_retryable(),
+                BackupError::Blob(error) => error.is_retryable(),
+                _ => false,
+            };
+            let since = *failing_since.get_or_insert_with(Instant::now);
+            if !passing || options.give_up_after.is_some_and(|limit| since.elapsed() > limit) {
+                return Err(error);
+            }
+            tracing::warn!(%error, wait_ms = wait.as_millis(), "WAL streaming was interrupted; it goes on");
+            status.set_error(Some(error.to_string()));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stop.cancelled() => {}
+            }
+            wait = (wait * 2).min(LONGEST_WAIT);
+        }
+    }
+}
+
+async fn session(
+    repository: &Repository,
+    source: &ConnInfo,
+    options: &StreamOptions,
+    status: &Arc<StreamStatus>,
+    stop: &CancellationToken,
+    system: &mut Option<u64>,
+    lease: &mut Option<Lease>,
+) -> Result<(), BackupError> {
+    let mut connection = ReplicationConnection::connect(source).await?;
+    let identity = connection.identify_system().await?;
+    if *system.get_or_insert(identity.system_identifier) != identity.system_identifier {
+        return Err(BackupError::Invalid(
+            "another cluster answers at this address now; its WAL does not belong to this stream. Start it anew if that is wanted".to_owned(),
+        ));
+    }
+    let system = identity.system_identifier;
+    if lease.is_none() {
+        *lease = Some(Lease::take(repository, &format!("wal-{system}")).await?);
+    }
+    let segment_size = segment_size(&connection.show("wal_segment_size").await?)?;
+    match connection.create_physical_slot(&options.slot, false, true).await {
+        Ok(_) => tracing::info!(slot = options.slot, "made the replication slot"),
+        Err(error) if error.is_exists() => {}
+        Err(error) => return Err(error.into()),
+    }
+    let (mut timeline, mut start) = begin_at(repository, system, &identity, segment_size).await?;
+    if timeline > 1 {
+        let (_, content) = connection.timeline_history(timeline).await?;
+        repository.write_history(system, timeline, &content).await?;
+    }
+    loop {
+        let stream = match connection.start_physical(Some(&options.slot), start, timeline).await {
+            Ok(stream) => stream,
+            Err(ReplicationError::WalRemoved { .. }) => {
+                declare(repository, system, timeline, start, &identity, segment_size).await?;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        status.set_error(None);
+        let mut receiver = Receiver {
+            repository,
+            system,
+            timeline,
+            segment_size,
+            start,
+            buffer: Vec::new(),
+            uploaded: 0,
+            tails: Vec::new(),
+            status,
+        };
+        match receiver.run(stream, options.every, stop).await? {
+            Some((next, switch, handed_back)) => {
+                connection = handed_back;
+                let (_, content) = connection.timeline_history(next).await?;
+                repository.write_history(system, next, &content).await?;
+                tracing::info!(timeline = next, at = %switch, "the server goes on with a new timeline");
+                // The new timeline's first segment begins with the old one's pages.
+                start = WalSegment::containing(next, switch, segment_size).start(segment_size);
+                timeline = next;
+            }
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Where to go on: after what the repository has, or where the server is when it has nothing.
+async fn begin_at(
+    repository: &Repository,
+    system: u64,
+    identity: &pgphysical::replication::Identity,
+    segment_size: u32,
+) -> Result<(Timeline, Lsn), BackupError> {
+    let floor = |timeline, at| WalSegment::containing(timeline, at, segment_size).start(segment_size);
+    let known = repository.wal_timelines(system).await?;
+    // What is lost is not asked for again.
+    let gap = repository.gaps(system).await?.into_iter().map(|gap| (gap.resumes_on, gap.end)).max();
+    // A timeline of the past is finished before its successor begins.
+    for timeline in known.into_iter().filter(|timeline| *timeline <= identity.timeline).rev() {
+        let pieces = repository.wal_pieces(system, timeline).await?;
+        if let Some(end) = pieces.iter().map(|piece| piece.end).max() {
+            let (timeline, end) = gap.map_or((timeline, end), |gap| gap.max((timeline, end)));
+            return Ok((timeline, floor(timeline, end)));
+        }
+    }
+    Ok((identity.timeline, floor(identity.timeline, identity.flush)))
+}
+
+async fn declare(
+    repository: &Repository,
+    system: u64,
+    timeline: Timeline,
+    from: Lsn,
+    identity: &pgphysical::replication::Identity,
+    segment_size: u32,
+) -> Result<(), BackupError> {
+    let end = WalSegment::containing(identity.timeline, identity.flush, segment_size).start(segment_size);
+    let pieces = repository.wal_pieces(system, timeline).await?;
+    let gap = Gap {
+        timeline,
+        resumes_on: identity.timeline,
+        start: covered_until(&pieces, from),
+        end,
+        declared_at: now(),
+        reason: "the server has removed this WAL: the slot was dropped, or held back more than max_slot_wal_keep_size"
+            .to_owned(),
+    };
+    tracing::error!(from = %gap.start, to = %gap.end, "WAL is lost between; moments in it cannot be restored. Take a backup now");
+    repository.declare_gap(system, &gap).await?;
+    Ok(())
+}
+
+fn segment_size(text: &str) -> Result<u32, BackupError> {
+    let bad = || BackupError::Failed(format!("the server's wal_segment_size '{text}' cannot be read"));
+    let (number, factor) = match text.trim() {
+        text if text.ends_with("MB") => (text.trim_end_matches("MB"), 1_u32 << 20),
+        text if text.ends_with("GB") => (text.trim_end_matches("GB"), 1_u32 << 30),
+        text => (text, 1),
+    };
+    number.trim().parse::<u32>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(bad)
+}
+
+struct Receiver<'a> {
+    repository: &'a Repository,
+    system: u64,
+    timeline: Timeline,
+    segment_size: u32,
+    /// Where the buffer begins: the start of a segment.
+    start: Lsn,
+    buffer: Vec<u8>,
+    /// So many bytes of the buffer are in the repository as pieces.
+    uploaded: usize,
+    tails: Vec<WalPieceName>,
+    status: &'a Arc<StreamStatus>,
+}
+
+type Switch = (Timeline, Lsn, ReplicationConnection);
+
+impl Receiver<'_> {
+    async fn run(
+        &mut self,
+        mut stream: WalStream,
+        every: Duration,
+        stop: &CancellationToken,
+    ) -> Result<Option<Switch>, BackupError> {
+        let mut next_piece = tokio::time::interval(every);
+        next_piece.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut said = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {
+                    self.piece().await?;
+                    self.confirm(&mut stream).await?;
+                    stream.stop().await?;
+                    return Ok(None);
+                }
+                _ = next_piece.tick() => {
+                    if self.piece().await? || said.elapsed() > SIGN_OF_LIFE {
+                        self.confirm(&mut stream).await?;
+                        said = Instant::now();
+                    }
+                }
+                event = stream.next() => match event? {
+                    WalEvent::Data { start, server_end, bytes, .. } => {
+                        let at = Lsn(self.start.0 + self.buffer.len() as u64);
+                        if start != at {
+                            return Err(BackupError::Failed(format!("the server sent WAL at {start} where {at} was expected")));
+                        }
+                        self.buffer.extend_from_slice(&bytes);
+                        self.status.received.store(self.start.0 + self.buffer.len() as u64, Ordering::Relaxed);
+                        self.status.server.store(server_end.0, Ordering::Relaxed);
+                        while self.buffer.len() >= self.segment_size as usize {
+                            self.seal().await?;
+                            self.confirm(&mut stream).await?;
+                            said = Instant::now();
+                        }
+                    }
+                    WalEvent::Keepalive { server_end, reply_requested } => {
+                        self.status.server.store(server_end.0, Ordering::Relaxed);
+                        if reply_requested {
+                            self.confirm(&mut stream).await?;
+                            said = Instant::now();
+                        }
+                    }
+                    WalEvent::EndOfTimeline { next, connection } => {
+                        self.piece().await?;
+                        return match next {
+                            Some((timeline, at)) => Ok(Some((timeline, at, connection))),
+                            None => Err(BackupError::Server(ReplicationError::closed("streaming WAL"))),
+                        };
+                    }
+                }
+            }
+        }
+    }
+
+    fn durable(&self) -> Lsn {
+        Lsn(self.start.0 + self.uploaded as u64)
+    }
+
+    async fn confirm(&self, stream: &mut WalStream) -> Result<(), BackupError> {
+        let received = Lsn(self.start.0 + self.buffer.len() as u64);
+        Ok(stream.send_status(received, self.durable(), Lsn(0), false).await?)
+    }
+
+    fn note_durable(&self) {
+        self.status.durable.store(self.durable().0, Ordering::Relaxed);
+        self.status.objects.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What came since the last piece; whether there was something.
+    async fn piece(&mut self) -> Result<bool, BackupError> {
+        if self.uploaded == self.buffer.len() {
+            return Ok(false);
+        }
+        let start = self.durable();
+        let piece =
+            self.repository.write_piece(self.system, self.timeline, start, &self.buffer[self.uploaded..]).await?;
+        self.uploaded = self.buffer.len();
+        self.tails.push(piece);
+        self.note_durable();
+        Ok(true)
+    }
+
+    /// A segment is full: it is written whole, and its pieces go.
+    async fn seal(&mut self) -> Result<(), BackupError> {
+        let size = self.segment_size as usize;
+        let rest = self.buffer.split_off(size);
+        if let Err(error) = self.repository.write_piece(self.system, self.timeline, self.start, &self.buffer).await {
+            self.buffer.extend_from_slice(&rest);
+            return Err(error);
+        }
+        self.start = Lsn(self.start.0 + size as u64);
+        self.buffer = rest;
+        self.uploaded = 0;
+        self.note_durable();
+        for piece in std::mem::take(&mut self.tails) {
+            let key = layout::wal_piece(self.system, piece.timeline, piece.start, piece.end, piece.id);
+            // Left over, it only takes room.
+            if let Err(error) = self.repository.store().delete(&key).await {
+                tracing::debug!(%error, key, "a piece that its segment replaces was not removed");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,123 @@
+//! Streaming, and what happens when it is interrupted.
+use crate::support::{Bench, oracle, sql, value};
+use backup::{
+    BackupType, KeySource, Repository, SourceKind,
+    restore::Target,
+    wal::{Fetched, StreamOptions, StreamStatus, stream},
+};
+use blobs::DirStore;
+use domain::Lsn;
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+/// No test: the servers of the other tests call this binary as their `restore_command`.
+#[test]
+fn acts_as_restore_command() {
+    let Some(directory) = std::env::var_os("HOLDFAST_TEST_FETCH").map(PathBuf::from) else { return };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let code = runtime.block_on(async {
+        let store = Arc::new(DirStore::open(&directory.join("repository")).unwrap());
+        let key = KeySource::read_file(&directory.join("key")).unwrap();
+        let repository = Repository::open(store, Some(&key)).await.unwrap();
+        let (name, to) = (std::env::var("HOLDFAST_TEST_NAME").unwrap(), std::env::var("HOLDFAST_TEST_TO").unwrap());
+        match backup::wal::fetch(&repository, &std::env::current_dir().unwrap(), &name, to.as_ref()).await {
+            Ok(Fetched::Delivered) => 0,
+            Ok(Fetched::Absent) => 1,
+            Err(error) => {
+                eprintln!("{error}");
+                126
+            }
+        }
+    });
+    std::process::exit(code);
+}
+
+struct Streaming {
+    status: Arc<StreamStatus>,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<Result<(), backup::BackupError>>,
+}
+
+fn start(bench: &Bench) -> Streaming {
+    let (status, stop) = (Arc::new(StreamStatus::default()), CancellationToken::new());
+    let (repository, source, inner, token) = (bench.repository.clone(), bench.source(), status.clone(), stop.clone());
+    let options = StreamOptions { every: Duration::from_millis(500), ..StreamOptions::default() };
+    let task = tokio::spawn(async move { stream(&repository, &source, &options, &inner, &token).await });
+    Streaming { status, stop, task }
+}
+
+impl Streaming {
+    async fn durable(&self, lsn: &str) -> Duration {
+        let (wanted, begun): (Lsn, _) = (lsn.parse().unwrap(), Instant::now());
+        while self.status.durable.load(Ordering::Relaxed) < wanted.0 {
+            assert!(begun.elapsed() < Duration::from_secs(40), "not durable: {:?}", self.status);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        begun.elapsed()
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_committed_seconds_survive_the_loss_of_the_server() {
+    for install in test_support::versions() {
+        println!("PostgreSQL {}", install.version);
+        let mut bench = Bench::new(install).await;
+        let streaming = start(&bench);
+        bench.backup(BackupType::Full, SourceKind::Local).await;
+        for seed in 1..6 {
+            bench.change(seed).await;
+            // Segments are sealed on the way.
+            sql(&bench.url(), "SELECT pg_switch_wal()").await;
+        }
+        // The connection is lost meanwhile; the stream finds the server again without help.
+        sql(&bench.url(), "SELECT pg_terminate_backend(pid) FROM pg_stat_replication").await;
+        bench.change(7).await;
+        let (expected, lsn) = (oracle(&bench.url()).await, value(&bench.url(), "pg_current_wal_flush_lsn()").await);
+        streaming.durable(&lsn).await;
+        // The slot keeps what is not durable, and only that.
+        let kept = value(
+            &bench.url(),
+            "SELECT restart_lsn <= pg_current_wal_flush_lsn() FROM pg_replication_slots WHERE slot_name = 'holdfast'",
+        )
+        .await;
+        assert_eq!(kept, "true");
+        bench.cluster.server.stop(pgphysical::ShutdownMode::Immediate).await.unwrap();
+        streaming.end().await;
+        let server = bench.restore_and_start("after", Target::Latest).await;
+        assert_eq!(oracle(&server.url("postgres")).await, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recovery_stops_at_a_hole_and_never_ends_early() {
+    let bench = Bench::new(test_support::versions().remove(0)).await;
+    bench.backup(BackupType::Full, SourceKind::Local).await;
+    for seed in 1..5 {
+        bench.change(seed).await;
+        sql(&bench.url(), "SELECT pg_switch_wal()").await;
+    }
+    crate::restore::push_all(&bench).await;
+    let system = bench.repository.clusters().await.unwrap()[0];
+    let pieces = bench.repository.wal_pieces(system, 1).await.unwrap();
+    let whole = pieces.iter().filter(|piece| piece.end.0 - piece.start.0 == 16 << 20).collect::<Vec<_>>();
+    let hole = whole[whole.len() - 2];
+    let key = format!("clusters/{system}/wal/00000001/{:016X}-{:016X}-{}", hole.start.0, hole.end.0, hole.id);
+    bench.store.delete(&key).await.unwrap();
+    let data = bench.place("hole/data");
+    bench.restore(Target::Latest, &bench.options(&data)).await;
+    let name = pgphysical::wal::WalSegment { timeline: 1, number: hole.start.0 >> 24 }.file_name(16 << 20);
+    let error = backup::wal::fetch(&bench.repository, &data, &name, &data.join("x")).await.unwrap_err();
+    assert!(error.to_string().contains("cannot pass this hole"), "{error}");
+    // What nobody ever wrote is absent, and that is certain.
+    let after = pgphysical::wal::WalSegment { timeline: 1, number: (hole.start.0 >> 24) + 50 }.file_name(16 << 20);
+    assert_eq!(backup::wal::fetch(&bench.repository, &data, &after, &data.join("x")).await.unwrap(), Fetched::Absent);
+}

@@ -1,0 +1,138 @@
+//! Reading, listing and deleting files.
+use super::files::{Place, sync_directory};
+use crate::{BlobError, BlobInfo, key::is_valid};
+use bytes::Bytes;
+use domain::Timestamp;
+use std::{
+    fs::{self, File, Metadata},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+    time::SystemTime,
+};
+
+impl Place {
+    /// The whole object, or so many bytes of it from an offset on.
+    pub(super) fn read(&self, key: &str, range: Option<(u64, u64)>) -> Result<Bytes, BlobError> {
+        let path = self.path(key);
+        let Some((file, size)) = open(&path).map_err(self.failed("read", &path))? else {
+            self.must_be_there("read")?;
+            return Err(BlobError::NotFound { key: key.to_owned() });
+        };
+        let (offset, wanted) = range.unwrap_or((0, size));
+        let cut = |got| BlobError::Truncated { key: key.to_owned(), wanted, got };
+        // Before any memory is asked for: what is wanted may be nonsense.
+        let there = size.saturating_sub(offset);
+        let length = usize::try_from(wanted).ok().filter(|_| wanted <= there).ok_or_else(|| cut(there.min(wanted)))?;
+        let mut data = vec![0; length];
+        let mut got = 0;
+        while got < length {
+            match file.read_at(&mut data[got..], offset + got as u64) {
+                Ok(0) => return Err(cut(got as u64)),
+                Ok(count) => got += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed("read", &path)(error)),
+            }
+        }
+        Ok(data.into())
+    }
+
+    pub(super) fn head(&self, key: &str) -> Result<Option<BlobInfo>, BlobError> {
+        let path = self.path(key);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_file() => Ok(Some(info(key.to_owned(), &metadata))),
+            Ok(_) => Ok(None),
+            Err(error) if is_missing(&error) => self.must_be_there("look at").map(|()| None),
+            Err(error) => Err(self.failed("look at", &path)(error)),
+        }
+    }
+
+    pub(super) fn list(&self, prefix: &str) -> Result<Vec<BlobInfo>, BlobError> {
+        let mut found = Vec::new();
+        let above = prefix.rsplit_once('/').map_or("", |(above, _)| above);
+        let mut todo = vec![above.to_owned()];
+        while let Some(parent) = todo.pop() {
+            let path = self.path(&parent);
+            let entries = match fs::read_dir(&path) {
+                Ok(entries) => entries,
+                Err(error) if is_missing(&error) => continue,
+                Err(error) => return Err(self.failed("list", &path)(error)),
+            };
+            for entry in entries {
+                let entry = entry.map_err(self.failed("list", &path))?;
+                let name = entry.file_name();
+                let Some(key) = name.to_str().map(|name| join(&parent, name)).filter(|key| is_valid(key)) else {
+                    continue;
+                };
+                let kind = entry.file_type().map_err(self.failed("list", &path))?;
+                if kind.is_dir() && (key.starts_with(prefix) || prefix.starts_with(&key)) {
+                    todo.push(key);
+                } else if kind.is_file() && key.starts_with(prefix) {
+                    match entry.metadata() {
+                        Ok(metadata) => found.push(info(key, &metadata)),
+                        // Deleted since.
+                        Err(error) if is_missing(&error) => {}
+                        Err(error) => return Err(self.failed("list", &entry.path())(error)),
+                    }
+                }
+            }
+        }
+        self.must_be_there("list")?;
+        found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
+    }
+
+    pub(super) fn delete(&self, key: &str) -> Result<(), BlobError> {
+        let path = self.path(key);
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if is_missing(&error) || path.is_dir() => return self.must_be_there("delete"),
+            Err(error) => return Err(self.failed("delete", &path)(error)),
+        }
+        let mut directory = path.parent();
+        while let Some(empty) = directory.filter(|one| *one != self.root) {
+            if fs::remove_dir(empty).is_err() {
+                break;
+            }
+            self.forget(empty);
+            directory = empty.parent();
+        }
+        // What is deleted must not come back with the power: others rely on the order of deletes.
+        let remaining = directory.unwrap_or(&self.root);
+        match sync_directory(remaining) {
+            Err(error) if is_missing(&error) => Ok(()),
+            other => other.map_err(self.failed(crate::error::SYNC, remaining)),
+        }
+    }
+}
+
+/// The file, when there is one, and its size.
+fn open(path: &Path) -> io::Result<Option<(File, u64)>> {
+    match File::open(path) {
+        Ok(file) => {
+            let metadata = file.metadata()?;
+            Ok(metadata.is_file().then_some((file, metadata.len())))
+        }
+        Err(error) if is_missing(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Also when a part of the path is a file.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn join(parent: &str, name: &str) -> String {
+    if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") }
+}
+
+fn info(key: String, metadata: &Metadata) -> BlobInfo {
+    let modified = metadata
+        .modified()
+        .ok()
+        .and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok())
+        .and_then(|age| i64::try_from(age.as_millis()).ok())
+        .unwrap_or_default();
+    BlobInfo { key, size: metadata.len(), modified: Timestamp(modified) }
+}

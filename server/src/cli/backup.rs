@@ -1,0 +1,382 @@
+//! `holdfast backup`.
+
+use super::{Failure, long::long, print};
+use crate::{config::Config, repository::RepositoryArgs};
+use backup::{
+    BackupType, CreateOptions, Progress, Repository, SourceKind, Summary,
+    retention::{self, Retention},
+};
+use clap::{Args, Subcommand, ValueEnum};
+use domain::format;
+use pgphysical::replication::{ConnInfo, ReplicationConnection};
+use secrecy::ExposeSecret as _;
+use std::sync::Arc;
+
+/// Backups.
+#[derive(Debug, Subcommand)]
+pub enum BackupCommand {
+    /// Take a backup.
+    Create {
+        #[command(flatten)]
+        source: SourceArgs,
+        /// full, or incremental: only changed pages are stored, and yet it is complete.
+        #[arg(long = "type", default_value = "incremental")]
+        kind: Kind,
+        /// Read the data directory here, or have the server send it; the first when it can be read.
+        #[arg(long = "source", value_name = "local|remote")]
+        from: Option<From>,
+        /// Threads that read, compress and encrypt.
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+        cpu: u16,
+        /// zstd level, 1 to 19.
+        #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=19))]
+        level: i32,
+        /// Wait for a checkpoint spread over minutes instead of asking for one at once.
+        #[arg(long)]
+        spread_checkpoint: bool,
+    },
+    /// List all backups, oldest first.
+    List,
+    /// Show one backup.
+    Show {
+        /// Its id; the newest without it.
+        id: Option<String>,
+    },
+    /// Read, decrypt and check every byte of a backup and its WAL.
+    Verify {
+        /// Its id; the newest without it.
+        id: Option<String>,
+        /// All backups.
+        #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
+    /// Check that a backup could be taken: storage, key, server, rights.
+    Test {
+        #[command(flatten)]
+        source: SourceArgs,
+    },
+    /// Remove what retention does not keep; shows what it would do unless --yes.
+    Expire(ExpireArgs),
+}
+
+/// Which server.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// Id of a configured cluster; the first without it.
+    #[arg(long, value_name = "ID")]
+    cluster: Option<String>,
+}
+
+/// How a backup is made.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Kind {
+    /// Everything anew.
+    Full,
+    /// What changed.
+    Incremental,
+}
+
+/// Where the files come from.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum From {
+    /// The data directory.
+    Local,
+    /// The server.
+    Remote,
+}
+
+/// What is kept.
+#[derive(Debug, Args)]
+pub struct ExpireArgs {
+    /// Keep the newest so many full backups with their incrementals.
+    #[arg(long, value_name = "N")]
+    keep_full: Option<u32>,
+    /// Keep every moment of the last so many days restorable.
+    #[arg(long, value_name = "DAYS")]
+    keep_days: Option<u32>,
+    /// Keep the newest of each of so many days.
+    #[arg(long, value_name = "N")]
+    keep_daily: Option<u32>,
+    /// Keep the newest of each of so many weeks.
+    #[arg(long, value_name = "N")]
+    keep_weekly: Option<u32>,
+    /// Keep the newest of each of so many months.
+    #[arg(long, value_name = "N")]
+    keep_monthly: Option<u32>,
+    /// Never keep fewer than this.
+    #[arg(long, default_value_t = 1)]
+    minimum: u32,
+    /// Do it.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl SourceArgs {
+    /// The server's address.
+    ///
+    /// # Errors
+    /// When no cluster of that id is configured (2).
+    pub fn conninfo(&self) -> Result<ConnInfo, Failure> {
+        let config = Config::load()?;
+        let found =
+            config.clusters.iter().find(|one| self.cluster.as_ref().is_none_or(|id| *id == one.watched.config.id));
+        let source = found.ok_or_else(|| match &self.cluster {
+            Some(id) => Failure::usage(format!("no cluster '{id}' is configured; 'holdfast config' lists them")),
+            None => Failure::usage("no cluster is configured; set DATABASE_URL or write holdfast.toml"),
+        })?;
+        Ok(ConnInfo::parse(source.url.expose_secret())?)
+    }
+}
+
+/// Runs `holdfast backup …`.
+pub async fn run(command: BackupCommand, args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
+    match command {
+        BackupCommand::Create { source, kind, from, cpu, level, spread_checkpoint } => {
+            let options = CreateOptions {
+                kind: match kind {
+                    Kind::Full => BackupType::Full,
+                    Kind::Incremental => BackupType::Incremental,
+                },
+                source: from.map(|from| match from {
+                    From::Local => SourceKind::Local,
+                    From::Remote => SourceKind::Remote,
+                }),
+                workers: usize::from(cpu),
+                fast: !spread_checkpoint,
+                ..CreateOptions::default()
+            };
+            create(args, &source, level, &options, json).await
+        }
+        BackupCommand::List => list(&args.open().await?, json).await,
+        BackupCommand::Show { id } => {
+            let one = find(&args.open().await?, id.as_deref()).await?;
+            print(&if json { to_json(&one)? } else { describe(&one) });
+            Ok(())
+        }
+        BackupCommand::Verify { id, all } => verify(&args.open().await?, id.as_deref(), all, json).await,
+        BackupCommand::Test { source } => test(args, &source, json).await,
+        BackupCommand::Expire(expire_args) => expire(&args.open().await?, &expire_args, json).await,
+    }
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
+    serde_json::to_string(value).map_err(Failure::failed)
+}
+
+/// A backup by its id, or the newest.
+pub async fn find(repository: &Repository, id: Option<&str>) -> Result<Summary, Failure> {
+    let mut all = repository.all_backups().await?;
+    match id {
+        Some(id) => all
+            .into_iter()
+            .find(|one| one.id == id)
+            .ok_or_else(|| Failure::failed(format!("there is no backup {id}; 'holdfast backup list' shows them"))),
+        None => all
+            .pop()
+            .ok_or_else(|| Failure::failed("the repository holds no backup yet; 'holdfast backup create' takes one")),
+    }
+}
+
+async fn create(
+    args: &RepositoryArgs,
+    source: &SourceArgs,
+    level: i32,
+    options: &CreateOptions,
+    json: bool,
+) -> Result<(), Failure> {
+    let info = source.conninfo()?.with_application_name("holdfast backup");
+    let mut repository = args.open().await?;
+    repository.level = level;
+    let progress = Arc::new(Progress::default());
+    let database = info.database.clone();
+    let work = async { Ok(backup::create(&repository, &info, &database, options, &progress).await?) };
+    let summary = long("backup", json, &progress, work).await?;
+    print(&if json { to_json(&summary)? } else { describe(&summary) });
+    if summary.damaged.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!(
+            "the backup is there, but {} pages of the source have wrong checksums, the first is page {} of {}: the database is damaged; keep the last clean backup",
+            summary.damaged.len(),
+            summary.damaged[0].page,
+            summary.damaged[0].path
+        )))
+    }
+}
+
+fn describe(one: &Summary) -> String {
+    let stats = &one.stats;
+    let size = |bytes: u64| format::bytes(bytes as f64);
+    format!(
+        "{}\n  {} from {} ({}), PostgreSQL {}.{}, cluster {}\n  {} to {}\n  WAL {} to {} on timeline {}\n  {} in {} files; read {}, changed {}, stored {} in {} objects, {} files unchanged\n  {} pages checked, {} damaged; took {}",
+        one.id,
+        one.kind,
+        if one.source == SourceKind::Local { "the data directory" } else { "the server" },
+        if one.from_standby { "standby" } else { "primary" },
+        one.cluster.major(),
+        one.cluster.version % 10_000,
+        one.cluster.system_identifier,
+        one.started_at.to_human(),
+        one.stopped_at.to_human(),
+        one.start_lsn,
+        one.stop_lsn,
+        one.timeline,
+        size(stats.bytes),
+        format::thousands(stats.files.cast_signed()),
+        size(stats.read_bytes),
+        size(stats.changed_bytes),
+        size(stats.stored_bytes),
+        stats.objects,
+        format::thousands(stats.unchanged_files.cast_signed()),
+        format::thousands(stats.checked_pages.cast_signed()),
+        one.damaged.len(),
+        format::duration_ms(stats.duration_ms as f64),
+    )
+}
+
+async fn list(repository: &Repository, json: bool) -> Result<(), Failure> {
+    let all = repository.all_backups().await?;
+    if json {
+        print(&to_json(&all)?);
+        return Ok(());
+    }
+    let mut text =
+        format!("{:<28} {:<12} {:<24} {:>10} {:>10}  {}\n", "id", "type", "ended", "size", "stored", "cluster");
+    for one in &all {
+        text += &format!(
+            "{:<28} {:<12} {:<24} {:>10} {:>10}  {}{}\n",
+            one.id,
+            one.kind,
+            one.stopped_at.to_human(),
+            format::bytes(one.stats.bytes as f64),
+            format::bytes(one.stats.stored_bytes as f64),
+            one.cluster.system_identifier,
+            if one.damaged.is_empty() { "" } else { "  DAMAGED PAGES" }
+        );
+    }
+    print(&text);
+    Ok(())
+}
+
+async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool) -> Result<(), Failure> {
+    let backups = if all { repository.all_backups().await? } else { vec![find(repository, id).await?] };
+    let mut bad = 0;
+    for one in &backups {
+        let progress = Arc::new(Progress::default());
+        let work = async { Ok(backup::verify(repository, one, &progress).await?) };
+        let found = long("verify", json, &progress, work).await?;
+        bad += usize::from(!found.problems.is_empty());
+        if json {
+            print(&to_json(&found)?);
+        } else {
+            let verdict = if found.problems.is_empty() { "good" } else { "BAD" };
+            print(&format!(
+                "{}  {verdict}: {} files, {} pages, {} checked; WAL without a hole up to {}",
+                found.id,
+                found.files,
+                format::thousands(found.pages.cast_signed()),
+                format::bytes(found.checked_bytes as f64),
+                found.wal_until
+            ));
+            for problem in &found.problems {
+                print(&format!("  {problem}"));
+            }
+        }
+    }
+    if bad == 0 {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!(
+            "{bad} of {} backups cannot be restored whole; take a full backup now",
+            backups.len()
+        )))
+    }
+}
+
+async fn test(args: &RepositoryArgs, source: &SourceArgs, json: bool) -> Result<(), Failure> {
+    let repository = args.open().await?;
+    let mut done = vec![("repository and key", repository.store().describe())];
+    let key = format!("leases/test-{}", backup::format::ObjectId::random());
+    let store = repository.store();
+    store.put_new(&key, blobs::Bytes::from_static(b"test")).await?;
+    let same = store.get(&key).await?.as_ref() == b"test";
+    store.delete(&key).await?;
+    if !same {
+        return Err(Failure::failed("the store gave back other bytes than were written; do not use it"));
+    }
+    done.push(("write, read, delete", "good".to_owned()));
+    let info = source.conninfo()?;
+    let mut sql = ReplicationConnection::connect_sql(&info, &info.database.clone()).await?;
+    let rights = sql
+        .query("SELECT coalesce(bool_and(has_function_privilege(p.oid, 'execute')), false), (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user), current_setting('full_page_writes'), current_setting('wal_level') FROM pg_proc p WHERE p.proname IN ('pg_backup_start', 'pg_backup_stop', 'pg_start_backup') AND p.pronargs > 0")
+        .await?;
+    let cell = |at: usize| rights.first().and_then(|row| row.get(at)?.as_deref()).unwrap_or_default();
+    done.push(("server", format!("{}, version {}", info.describe(), sql.server_version())));
+    if cell(0) != "t" {
+        return Err(Failure::failed(
+            "the role may not start a backup: GRANT EXECUTE ON FUNCTION pg_backup_start, pg_backup_stop TO it, or use --source remote",
+        ));
+    }
+    if cell(1) != "t" {
+        return Err(Failure::failed("the role has no REPLICATION: WAL cannot be streamed; ALTER ROLE … REPLICATION"));
+    }
+    if cell(3) == "minimal" {
+        return Err(Failure::failed("wal_level is minimal: set it to replica and restart the server"));
+    }
+    done.push(("rights", "may back up and replicate".to_owned()));
+    let mut connection = ReplicationConnection::connect(&info).await?;
+    let identity = connection.identify_system().await?;
+    done.push((
+        "replication",
+        format!("system {}, timeline {}, WAL at {}", identity.system_identifier, identity.timeline, identity.flush),
+    ));
+    print(&if json {
+        serde_json::Value::from_iter(done.iter().map(|(name, value)| (*name, value.as_str()))).to_string()
+    } else {
+        done.iter().map(|(name, value)| format!("{name:<22} {value}")).collect::<Vec<_>>().join("\n")
+    });
+    Ok(())
+}
+
+async fn expire(repository: &Repository, args: &ExpireArgs, json: bool) -> Result<(), Failure> {
+    let retention = Retention {
+        keep_full: args.keep_full,
+        keep_days: args.keep_days,
+        keep_daily: args.keep_daily,
+        keep_weekly: args.keep_weekly,
+        keep_monthly: args.keep_monthly,
+        minimum: args.minimum,
+    };
+    for system in repository.clusters().await? {
+        let plan = retention::plan_expire(repository, system, &retention).await?;
+        let garbage = retention::garbage(repository, system).await?;
+        if json {
+            print(&serde_json::json!({"plan": plan, "garbage_objects": garbage.len(), "done": args.yes}).to_string());
+        } else {
+            for verdict in &plan.verdicts {
+                let why = if verdict.reasons.is_empty() {
+                    "goes".to_owned()
+                } else {
+                    format!("stays: {}", verdict.reasons.join(", "))
+                };
+                print(&format!("{}  {why}", verdict.id));
+            }
+            print(&format!(
+                "cluster {system}: {} objects of {} go, and {} left over from interrupted work",
+                plan.objects.len(),
+                format::bytes(plan.bytes as f64),
+                garbage.len()
+            ));
+        }
+        if args.yes {
+            retention::expire(repository, &plan).await?;
+            for (key, _) in garbage {
+                repository.store().delete(&key).await?;
+            }
+        }
+    }
+    if !args.yes && !json {
+        super::failure::complain("nothing was removed; say --yes to do it");
+    }
+    Ok(())
+}

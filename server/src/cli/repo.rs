@@ -1,0 +1,237 @@
+//! `holdfast repo`.
+
+use super::{Failure, print};
+use crate::repository::RepositoryArgs;
+use backup::{BackupError, KeySource, Repository};
+use clap::Subcommand;
+use std::{
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+/// The repository of backups.
+#[derive(Debug, Subcommand)]
+pub enum RepoCommand {
+    /// Make a repository, its key file when there is none yet, and a recovery code.
+    Init {
+        /// Do not encrypt: whoever reads the storage reads the data.
+        #[arg(long)]
+        no_encryption: bool,
+    },
+    /// Say what is in it.
+    Info,
+    /// Manage its keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+/// Keys of the repository.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Add a way to open it: a new key file, a new recovery code, or the passphrase in HOLDFAST_NEW_PASSPHRASE.
+    Add {
+        /// Write a new key file here.
+        #[arg(long, value_name = "FILE", conflicts_with_all = ["recovery", "passphrase"])]
+        file: Option<PathBuf>,
+        /// Print a new recovery code.
+        #[arg(long, conflicts_with = "passphrase")]
+        recovery: bool,
+        /// Take the passphrase in HOLDFAST_NEW_PASSPHRASE.
+        #[arg(long)]
+        passphrase: bool,
+        /// What it is for.
+        #[arg(long, default_value = "")]
+        label: String,
+    },
+    /// List the key slots.
+    List,
+    /// Give new objects a new data key; old objects stay readable.
+    Rotate,
+    /// Remove a key slot; the last one stays.
+    Remove {
+        /// Its id, from 'holdfast repo key list'.
+        id: String,
+    },
+}
+
+/// Runs `holdfast repo …`.
+pub async fn run(command: RepoCommand, repository: &RepositoryArgs, json: bool) -> Result<(), Failure> {
+    match command {
+        RepoCommand::Init { no_encryption } => init(repository, no_encryption, json).await,
+        RepoCommand::Info => info(repository, json).await,
+        RepoCommand::Key(command) => key(command, repository, json).await,
+    }
+}
+
+/// Writes a key file that nobody else may read; never over another.
+fn write_key(path: &Path, text: &str) -> Result<(), Failure> {
+    let written = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path).and_then(|mut file| {
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
+    });
+    written.map_err(|error| Failure::failed(format!("the key file {} cannot be written: {error}", path.display())))
+}
+
+async fn init(args: &RepositoryArgs, no_encryption: bool, json: bool) -> Result<(), Failure> {
+    if no_encryption {
+        let store = args.store(true).await?;
+        let repository = Repository::init(store, None).await?;
+        print(&if json {
+            serde_json::json!({"repository": repository.store().describe(), "id": repository.file().id, "encryption": "none"}).to_string()
+        } else {
+            format!("made an unencrypted repository in {}", repository.store().describe())
+        });
+        return Ok(());
+    }
+    let path = args.key_path();
+    let source = match &path {
+        Some(path) if !path.exists() => {
+            let (source, text) = KeySource::new_file()?;
+            write_key(path, &text)?;
+            source
+        }
+        _ => args.key()?.ok_or_else(|| {
+            Failure::usage("the repository is encrypted and needs a key: give --key-file FILE (made when it is not there), or HOLDFAST_REPOSITORY_PASSPHRASE; --no-encryption does without")
+        })?,
+    };
+    let repository = Repository::init(args.store(true).await?, Some(&source)).await?;
+    let (recovery, code) = KeySource::new_recovery()?;
+    repository.add_key(&recovery, "recovery code").await?;
+    let place = repository.store().describe();
+    if json {
+        print(&serde_json::json!({"repository": place, "id": repository.file().id, "encryption": "aes-256-gcm", "key_file": path, "recovery_code": code}).to_string());
+        return Ok(());
+    }
+    let key = path.map_or_else(|| "the passphrase you gave".to_owned(), |path| path.display().to_string());
+    print(&format!(
+        "made an encrypted repository in {place}\n\nRECOVERY KIT: print this and keep it away from the repository.\n  repository     {place}\n  id             {}\n  format         1 (docs/repository-format.md)\n  key            {key}\n  recovery code  {code}\nWith the recovery code alone: HOLDFAST_RECOVERY_CODE='…' holdfast --repo … restore --to DIR\nWithout key and code nobody can read the backups.",
+        repository.file().id
+    ));
+    Ok(())
+}
+
+async fn info(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
+    let repository = args.open().await?;
+    let mut clusters = Vec::new();
+    for system in repository.clusters().await? {
+        let backups = repository.backups(system).await?;
+        let mut timelines = Vec::new();
+        for timeline in repository.wal_timelines(system).await? {
+            let pieces = repository.wal_pieces(system, timeline).await?;
+            let (first, last) = (pieces.first().map(|it| it.start), pieces.iter().map(|it| it.end).max());
+            timelines
+                .push(serde_json::json!({"timeline": timeline, "pieces": pieces.len(), "from": first, "to": last}));
+        }
+        clusters.push(serde_json::json!({
+            "system_identifier": system.to_string(),
+            "backups": backups.len(),
+            "oldest": backups.first().map(|it| it.stopped_at),
+            "newest": backups.last().map(|it| it.stopped_at),
+            "wal": timelines,
+            "gaps": repository.gaps(system).await?,
+        }));
+    }
+    let file = repository.file();
+    let document = serde_json::json!({"repository": repository.store().describe(), "id": file.id, "format": file.format, "encryption": file.encryption, "created": file.created, "clusters": clusters});
+    if json {
+        print(&document.to_string());
+        return Ok(());
+    }
+    let mut text = format!(
+        "{}\n  format {}, {}, made {}\n",
+        repository.store().describe(),
+        file.format,
+        file.encryption,
+        file.created.to_human()
+    );
+    for cluster in &clusters {
+        text += &format!(
+            "cluster {}\n  {} backups, the newest of {}\n",
+            cluster["system_identifier"].as_str().unwrap_or_default(),
+            cluster["backups"],
+            cluster["newest"].as_str().unwrap_or("never")
+        );
+        for timeline in cluster["wal"].as_array().into_iter().flatten() {
+            text += &format!(
+                "  WAL of timeline {}: {} to {}, {} objects\n",
+                timeline["timeline"],
+                timeline["from"].as_str().unwrap_or_default(),
+                timeline["to"].as_str().unwrap_or_default(),
+                timeline["pieces"]
+            );
+        }
+        for gap in cluster["gaps"].as_array().into_iter().flatten() {
+            text += &format!(
+                "  gap from {} to {}: {}\n",
+                gap["start"].as_str().unwrap_or_default(),
+                gap["end"].as_str().unwrap_or_default(),
+                gap["reason"].as_str().unwrap_or_default()
+            );
+        }
+    }
+    print(&text);
+    Ok(())
+}
+
+async fn key(command: KeyCommand, args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
+    let repository = args.open().await?;
+    match command {
+        KeyCommand::Add { file, recovery, passphrase, label } => {
+            let (source, said) = match (file, recovery, passphrase) {
+                (Some(path), ..) => {
+                    let (source, text) = KeySource::new_file()?;
+                    write_key(&path, &text)?;
+                    (source, format!("key file {}", path.display()))
+                }
+                (None, true, _) => {
+                    let (source, code) = KeySource::new_recovery()?;
+                    (source, format!("recovery code {code}"))
+                }
+                (None, false, true) => {
+                    let text = std::env::var("HOLDFAST_NEW_PASSPHRASE").ok().filter(|text| text.len() >= 12);
+                    let text = text.ok_or_else(|| {
+                        Failure::usage("set HOLDFAST_NEW_PASSPHRASE to a passphrase of at least 12 bytes")
+                    })?;
+                    (KeySource::Passphrase(text.into()), "the passphrase".to_owned())
+                }
+                _ => return Err(Failure::usage("say what to add: --file FILE, --recovery or --passphrase")),
+            };
+            let slot = repository.add_key(&source, &label).await?;
+            print(&if json {
+                serde_json::json!({"slot": slot.id, "added": said}).to_string()
+            } else {
+                format!("slot {} opens with {said}", slot.id)
+            });
+        }
+        KeyCommand::List => {
+            let slots = repository.key_slots().await?;
+            if json {
+                print(&serde_json::to_string(&slots.iter().map(|it| serde_json::json!({"id": it.id, "type": it.kind, "label": it.label, "created": it.created})).collect::<Vec<_>>()).map_err(|error| BackupError::Failed(error.to_string()))?);
+            } else {
+                print(
+                    &slots
+                        .iter()
+                        .map(|it| format!("{}  {:<10}  {}  {}", it.id, it.kind, it.created.to_human(), it.label))
+                        .collect::<Vec<_>>()
+                        .join("\n"),
+                );
+            }
+        }
+        KeyCommand::Rotate => {
+            let epoch = repository.rotate_key().await?;
+            print(&if json {
+                serde_json::json!({"epoch": epoch}).to_string()
+            } else {
+                format!(
+                    "new objects are sealed with data key {epoch}; a full backup leaves none that needs an older one"
+                )
+            });
+        }
+        KeyCommand::Remove { id } => {
+            repository.remove_key(&id).await?;
+            print(&if json { serde_json::json!({"removed": id}).to_string() } else { format!("removed slot {id}") });
+        }
+    }
+    Ok(())
+}
