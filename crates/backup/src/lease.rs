@@ -38,7 +38,8 @@ impl Lease {
     pub async fn take(repository: &Repository, name: &str) -> Result<Self, BackupError> {
         let key = format!("{}{name}", layout::LEASES);
         let store = repository.store().clone();
-        let holder = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+        let holder = host.clone();
         let since = now();
         let text = move || {
             let file = LeaseFile { holder: holder.clone(), process: std::process::id(), since, heartbeat: now() };
@@ -53,15 +54,11 @@ impl Lease {
                 (Some(_), true) => 0.0,
                 (None, _) => continue,
             };
-            if age < EXPIRY_SECONDS {
-                let who = store
-                    .get(&key)
-                    .await
-                    .ok()
-                    .and_then(|bytes| serde_json::from_slice::<LeaseFile>(&bytes).ok())
-                    .map_or_else(String::new, |it| {
-                        format!(" by process {} on {} since {}", it.process, it.holder, it.since)
-                    });
+            let known = store.get(&key).await.ok().and_then(|bytes| serde_json::from_slice::<LeaseFile>(&bytes).ok());
+            if age < EXPIRY_SECONDS && !known.as_ref().is_some_and(|it| it.holder == host && is_gone(it.process)) {
+                let who = known.map_or_else(String::new, |it| {
+                    format!(" by process {} on {} since {}", it.process, it.holder, it.since)
+                });
                 return Err(BackupError::Conflict(format!(
                     "the work '{name}' is being done already{who}; wait for it (a dead holder's claim ends after two minutes)"
                 )));
@@ -100,6 +97,12 @@ impl Drop for Lease {
             runtime.spawn(async move { store.delete(&key).await });
         }
     }
+}
+
+/// A process of this machine that ended without giving its lease back.
+fn is_gone(process: u32) -> bool {
+    i32::try_from(process)
+        .is_ok_and(|id| nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), None) == Err(nix::errno::Errno::ESRCH))
 }
 
 /// The time of the store, from an object written just now.

@@ -44,9 +44,11 @@ pub(crate) struct MapReader<'a> {
     system: u64,
     lineage: ObjectId,
     sealers: HashMap<ObjectId, Sealer>,
-    frames: VecDeque<((ObjectId, FrameRef), Arc<Vec<u8>>)>,
+    frames: VecDeque<KeptFrame>,
 }
 
+/// A frame by its object and place.
+type KeptFrame = ((ObjectId, FrameRef), Arc<Vec<u8>>);
 const FRAMES_KEPT: usize = 8;
 
 impl<'a> MapReader<'a> {

@@ -57,7 +57,7 @@ pub enum BlobError {
         reason: String,
     },
     /// The store could not be reached, broke off or has a fault of its own.
-    #[error("{store} is not available to {operation}: {reason}; check the network and the store, then try again")]
+    #[error("{store} is not available ({operation}): {reason}; check the network and the store, then try again")]
     Unavailable {
         /// What was tried.
         operation: &'static str,
@@ -70,7 +70,7 @@ pub enum BlobError {
         source: Option<Source>,
     },
     /// No answer in time. Whether a write was done is not known.
-    #[error("{store} did not {operation} in time; check the network and the store, then try again")]
+    #[error("{store} did not answer in time ({operation}); check the network and the store, then try again")]
     Timeout {
         /// What was tried.
         operation: &'static str,
@@ -119,9 +119,7 @@ pub enum BlobError {
         source: io::Error,
     },
     /// An answer that we do not understand.
-    #[error(
-        "{store} gave an unexpected answer to {operation}: {answer}; is it an S3 store, and is the endpoint right?"
-    )]
+    #[error("{store} gave an unexpected answer ({operation}): {answer}; is it an S3 store, and is the endpoint right?")]
     Protocol {
         /// What was tried.
         operation: &'static str,

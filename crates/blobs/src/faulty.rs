@@ -222,7 +222,7 @@ const fn name(operation: Operation) -> &'static str {
         Operation::Writer => "start to write",
         Operation::Finish => "finish writing",
         Operation::Get | Operation::GetRange => "read",
-        Operation::Head => "look at",
+        Operation::Head => "look up",
         Operation::List => "list",
         Operation::Delete => "delete",
     }

@@ -11,7 +11,7 @@ pub struct BlobInfo {
     pub key: String,
     /// Bytes.
     pub size: u64,
-    /// When it was written, by the store's clock.
+    /// When it was written, by the store's clock; on S3 in whole seconds.
     pub modified: Timestamp,
 }
 

@@ -90,7 +90,7 @@ fn holds_relations(directory: &str) -> bool {
 pub(crate) fn first_block(path: &str, size: u64) -> Option<u32> {
     let (directory, name) = path.rsplit_once('/')?;
     let (_, _, segment) = relation(name).filter(|_| holds_relations(directory))?;
-    (size % PAGE_SIZE as u64 == 0).then(|| segment.wrapping_mul(SEGMENT_BLOCKS))
+    size.is_multiple_of(PAGE_SIZE as u64).then(|| segment.wrapping_mul(SEGMENT_BLOCKS))
 }
 
 /// Lists everything that belongs to a backup, sorted by path. What vanishes meanwhile was dropped and is not missed.

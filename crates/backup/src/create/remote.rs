@@ -98,7 +98,8 @@ impl Run<'_> {
             manifest: false,
             max_rate_kib: None,
             tablespace_map: true,
-            verify_checksums: false,
+            // By the server, which can read a torn page again; we could not tell it from a damaged one.
+            verify_checksums: true,
             // The WAL is awaited by us, in the repository.
             wait: false,
         };
@@ -107,7 +108,7 @@ impl Run<'_> {
         let total = stream.tablespaces().iter().filter_map(|it| u64::try_from(it.size_kib?).ok()).sum::<u64>() * 1_024;
         self.progress.total.store(total, std::sync::atomic::Ordering::Relaxed);
         let mut unpacker = Unpacker {
-            packer: self.packer(Some(start))?,
+            packer: self.packer(None)?,
             before: self.parent_entries(),
             maps: MapReader::new(self.repository, self.server.facts.system_identifier, self.lineage),
             entries: Vec::new(),

@@ -12,8 +12,8 @@ pub const MAGIC: &[u8; 8] = b"HOLDFAST";
 pub const HEADER_SIZE: usize = 64;
 /// Bytes of the clear tail.
 pub const TAIL_SIZE: usize = 16;
-/// Most bytes of one frame before compression.
-pub const FRAME_LIMIT: usize = 4 << 20;
+/// No frame claims more bytes than this before compression: a hostile one must not exhaust our memory.
+const FRAME_LIMIT: usize = 64 << 20;
 /// Frames are filled up to this.
 pub const FRAME_TARGET: usize = 1 << 20;
 const TAIL_MAGIC: &[u8; 4] = b"HFE1";
@@ -147,7 +147,7 @@ pub fn open_frame(sealer: &Sealer, frame: u64, mut sealed: Vec<u8>) -> Result<Ve
     let cut = |_| ObjectError::Malformed("a frame is too short");
     let codec = reader.array::<1>().map_err(cut)?[0];
     let length = reader.u32().map_err(cut)? as usize;
-    if length > FRAME_LIMIT.max(64 << 20) {
+    if length > FRAME_LIMIT {
         return Err(ObjectError::Malformed("a frame claims to be larger than any is"));
     }
     match codec {

@@ -52,7 +52,7 @@ impl Repository {
     pub async fn wal_pieces(&self, system: u64, timeline: Timeline) -> Result<Vec<WalPieceName>, BackupError> {
         let listed = self.store().list(&layout::wal_timeline(system, timeline)).await?;
         let mut pieces = listed.iter().filter_map(|info| layout::parse_wal_piece(&info.key)).collect::<Vec<_>>();
-        pieces.sort_by(|a, b| (a.start, std::cmp::Reverse(a.end)).cmp(&(b.start, std::cmp::Reverse(b.end))));
+        pieces.sort_by_key(|piece| (piece.start, std::cmp::Reverse(piece.end)));
         Ok(pieces)
     }
 
@@ -100,7 +100,7 @@ impl Repository {
     ) -> Result<(), BackupError> {
         match self.history_file(system, timeline).await? {
             Some(known) if known == content => Ok(()),
-            Some(_) => Err(BackupError::Conflict(format!(
+            Some(_) => Err(BackupError::Failed(format!(
                 "another history of timeline {timeline} is in the repository: two clusters were promoted to the same timeline; archive one of them elsewhere"
             ))),
             None => {

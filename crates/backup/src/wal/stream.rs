@@ -96,6 +96,8 @@ pub async fn stream(
             let passing = match &error {
                 BackupError::Server(error) => error.is_retryable(),
                 BackupError::Blob(error) => error.is_retryable(),
+                // Another stream, or the lease of one that was killed.
+                BackupError::Conflict(_) => true,
                 _ => false,
             };
             let since = *failing_since.get_or_insert_with(Instant::now);

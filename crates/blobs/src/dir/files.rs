@@ -102,7 +102,7 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(gone("it is gone; was the file system unmounted?", Some(error)))
             }
-            Err(error) => Err(self.failed("look at", &self.root)(error)),
+            Err(error) => Err(self.failed("look up", &self.root)(error)),
         }
     }
 

@@ -42,8 +42,8 @@ impl Place {
         match fs::symlink_metadata(&path) {
             Ok(metadata) if metadata.is_file() => Ok(Some(info(key.to_owned(), &metadata))),
             Ok(_) => Ok(None),
-            Err(error) if is_missing(&error) => self.must_be_there("look at").map(|()| None),
-            Err(error) => Err(self.failed("look at", &path)(error)),
+            Err(error) if is_missing(&error) => self.must_be_there("look up").map(|()| None),
+            Err(error) => Err(self.failed("look up", &path)(error)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Single requests to a bucket.
 use super::{
     config::{ANSWER, S3Config, timeouts},
-    error::{code, is_conflict, is_not_implemented, status},
+    error::{is_conflict, is_not_implemented, status},
 };
 use crate::{BlobError, BlobInfo, key::is_valid};
 use aws_sdk_s3::{
@@ -120,6 +120,9 @@ impl Bucket {
                 Ok(())
             }
             Err(error) if is_not_implemented(&error) => {
+                if conditions == Conditions::Kept && self.head(key).await?.is_some() {
+                    return Err(BlobError::Exists { key: key.to_owned() });
+                }
                 self.put(key, data).await?;
                 self.learned(false);
                 Ok(())
@@ -199,16 +202,18 @@ impl Bucket {
 
     /// The whole object, or so many bytes of it from an offset on.
     pub(super) async fn get(&self, key: &str, range: Option<(u64, u64)>) -> Result<Bytes, BlobError> {
-        if let Some((offset, length)) = range {
-            let cut = || BlobError::Truncated { key: key.to_owned(), wanted: length, got: 0 };
-            offset.checked_add(length).ok_or_else(cut)?;
-            if length == 0 {
-                // There is no way to ask for nothing, but the object must be there.
-                return match self.head(key).await? {
-                    Some(_) => Ok(Bytes::new()),
-                    None => Err(BlobError::NotFound { key: key.to_owned() }),
-                };
-            }
+        if let Some((offset, wanted)) = range
+            && (wanted == 0 || offset.checked_add(wanted).is_none_or(|end| i64::try_from(end).is_err()))
+        {
+            // There is no way to ask for nothing or for more than any store can hold; but is the object there?
+            return match self.head(key).await? {
+                None => Err(BlobError::NotFound { key: key.to_owned() }),
+                Some(_) if wanted == 0 => Ok(Bytes::new()),
+                Some(found) => {
+                    let got = found.info.size.saturating_sub(offset);
+                    Err(BlobError::Truncated { key: key.to_owned(), wanted, got })
+                }
+            };
         }
         let mut pause = PAUSE;
         for _ in 1..AGAIN {
@@ -232,8 +237,7 @@ impl Bucket {
                 if let (Some(416), Some((_, wanted))) = (status(&error), range) {
                     return Err(BlobError::Truncated { key: key.to_owned(), wanted, got: 0 });
                 }
-                let sure = code(&error) == Some("NoSuchKey");
-                return Err(self.missing_or(self.failed("read", Some(key), error), sure).await);
+                return Err(self.missing_or(self.failed("read", Some(key), error)).await);
             }
         };
         self.seen.store(true, Ordering::Relaxed);
@@ -303,17 +307,17 @@ impl Bucket {
                 };
                 Ok(Some(Found { info, mark: output.metadata().and_then(|all| all.get(MARK)).cloned() }))
             }
-            Err(error) => match self.missing_or(self.failed("look at", Some(key), error), false).await {
+            Err(error) => match self.missing_or(self.failed("look up", Some(key), error)).await {
                 BlobError::NotFound { .. } => Ok(None),
                 other => Err(other),
             },
         }
     }
 
-    /// An answer "there is none" that may also be about the bucket, or come from something that is no S3 store, is
+    /// An answer "there is none" may also be about the bucket, or come from something that is no S3 store: it is
     /// believed only when the bucket has been seen.
-    async fn missing_or(&self, error: BlobError, sure: bool) -> BlobError {
-        if !matches!(error, BlobError::NotFound { .. }) || sure || self.seen.load(Ordering::Relaxed) {
+    async fn missing_or(&self, error: BlobError) -> BlobError {
+        if !matches!(error, BlobError::NotFound { .. }) || self.seen.load(Ordering::Relaxed) {
             return error;
         }
         match self.client.list_objects_v2().bucket(&self.name).prefix(&self.base).max_keys(1).send().await {
@@ -353,13 +357,10 @@ impl Bucket {
     pub(super) async fn delete(&self, key: &str) -> Result<(), BlobError> {
         match self.client.delete_object().bucket(&self.name).key(self.full(key)).send().await {
             Ok(_) => Ok(()),
-            Err(error) => {
-                let sure = code(&error) == Some("NoSuchKey");
-                match self.missing_or(self.failed("delete", Some(key), error), sure).await {
-                    BlobError::NotFound { .. } => Ok(()),
-                    other => Err(other),
-                }
-            }
+            Err(error) => match self.missing_or(self.failed("delete", Some(key), error)).await {
+                BlobError::NotFound { .. } => Ok(()),
+                other => Err(other),
+            },
         }
     }
 }
@@ -384,6 +385,7 @@ pub(super) fn upload_settings(bytes: u64) -> Builder {
     Builder::new().timeout_config(timeouts(limit, limit))
 }
 
+/// In whole seconds: some listings have milliseconds, but a HEAD never has.
 fn moment(at: Option<&DateTime>) -> Timestamp {
-    Timestamp(at.and_then(|at| at.to_millis().ok()).unwrap_or_default())
+    Timestamp(at.map(|at| at.secs().saturating_mul(1_000)).unwrap_or_default())
 }

@@ -48,6 +48,10 @@ impl Bucket {
             SdkError::DispatchFailure(failure) if failure.is_timeout() => {
                 return BlobError::Timeout { operation, store };
             }
+            SdkError::DispatchFailure(failure) => {
+                let reason = failure.as_connector_error().map_or_else(|| causes(&error), |inner| causes(inner));
+                return self.unavailable_because(operation, reason, error);
+            }
             SdkError::ServiceError(_) => {}
             _ => return self.unavailable(operation, error),
         }
@@ -93,19 +97,26 @@ impl Bucket {
                 answer(status, &error)
             )),
             (_, "InternalError" | "ServiceUnavailable" | "ConditionalRequestConflict" | "OperationAborted")
-            | (500.., _) => self.unavailable(operation, error),
+            | (500.., _) => {
+                let reason = format!("it answered {}", answer(status, &error));
+                self.unavailable_because(operation, reason, error)
+            }
             _ => BlobError::Protocol { operation, store, answer: answer(status, &error) },
         }
     }
 
     /// The store could not be reached, or has a fault of its own.
     pub(super) fn unavailable(&self, operation: &'static str, error: impl Error + Send + Sync + 'static) -> BlobError {
-        BlobError::Unavailable {
-            operation,
-            store: self.description.clone(),
-            reason: causes(&error),
-            source: Some(Box::new(error)),
-        }
+        self.unavailable_because(operation, causes(&error), error)
+    }
+
+    fn unavailable_because(
+        &self,
+        operation: &'static str,
+        reason: String,
+        error: impl Error + Send + Sync + 'static,
+    ) -> BlobError {
+        BlobError::Unavailable { operation, store: self.description.clone(), reason, source: Some(Box::new(error)) }
     }
 
     fn no_bucket(&self) -> BlobError {

@@ -55,7 +55,7 @@ impl ConnInfo {
         let utf8 = |_| ReplicationError::Url("a part of it is not UTF-8".to_owned());
         let user = decode(url.username()).map_err(utf8)?;
         let mut info = Self {
-            host: decode(url.host_str().unwrap_or("localhost")).map_err(utf8)?,
+            host: decode(url.host_str().unwrap_or("localhost").trim_matches(|c| c == '[' || c == ']')).map_err(utf8)?,
             port: url.port().unwrap_or(5_432),
             user: if user.is_empty() { "postgres".to_owned() } else { user },
             password: url.password().map(decode).transpose().map_err(utf8)?,
@@ -65,6 +65,7 @@ impl ConnInfo {
             application_name: "holdfast".to_owned(),
             connect_timeout: Duration::from_secs(10),
         };
+        let mut tls = None;
         for (name, value) in url.query_pairs() {
             match &*name {
                 "host" => info.host = value.into_owned(),
@@ -72,7 +73,7 @@ impl ConnInfo {
                 "user" => info.user = value.into_owned(),
                 "password" => info.password = Some(value.into_owned()),
                 "sslmode" | "ssl-mode" => {
-                    info.tls = match &*value {
+                    tls = Some(match &*value {
                         "disable" => TlsMode::Disable,
                         "allow" | "prefer" => TlsMode::Prefer,
                         "require" => TlsMode::Require,
@@ -83,7 +84,7 @@ impl ConnInfo {
                                 "sslmode '{other}' is none of disable, prefer, require, verify-ca, verify-full"
                             )));
                         }
-                    }
+                    });
                 }
                 "sslrootcert" | "ssl-root-cert" => info.root_certificate = Some(PathBuf::from(value.into_owned())),
                 "application_name" => info.application_name = value.into_owned(),
@@ -96,16 +97,20 @@ impl ConnInfo {
                 _ => {}
             }
         }
+        // As for monitoring: nothing goes in the clear beyond this machine unless the URL says so.
+        let here =
+            info.host.starts_with('/') || matches!(info.host.as_str(), "localhost" | "127.0.0.1" | "::1" | "[::1]");
+        info.tls = tls.unwrap_or(if here { TlsMode::Prefer } else { TlsMode::Require });
         if info.database.is_empty() {
             info.database = info.user.clone();
         }
         if info.password.is_none() {
-            info.password = std::env::var("PGPASSWORD").ok().or_else(|| info.from_password_file());
+            info.password = std::env::var("PGPASSWORD").ok().or_else(|| info.password_from_file());
         }
         Ok(info)
     }
 
-    fn from_password_file(&self) -> Option<String> {
+    fn password_from_file(&self) -> Option<String> {
         let path = match std::env::var_os("PGPASSFILE") {
             Some(path) => PathBuf::from(path),
             None => PathBuf::from(std::env::var_os("HOME")?).join(".pgpass"),
