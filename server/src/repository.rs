@@ -80,6 +80,9 @@ impl RepositoryArgs {
     pub async fn store(&self, create: bool) -> Result<Arc<dyn BlobStore>, Failure> {
         Ok(match self.place()? {
             Place::Directory(path) if create => Arc::new(DirStore::create(&path)?),
+            Place::Directory(path) if !path.is_dir() => {
+                return Err(BackupError::NoRepository(path.display().to_string()).into());
+            }
             Place::Directory(path) => Arc::new(DirStore::open(&path)?),
             Place::S3(config) => Arc::new(S3Store::open(*config).await?),
         })

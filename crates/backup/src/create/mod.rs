@@ -185,8 +185,21 @@ pub async fn create(
     let begun = Instant::now();
     let mut sql = ReplicationConnection::connect_sql(source, database).await?;
     let server = look_at_server(&mut sql).await?;
-    let system = server.facts.system_identifier;
-    let lease = Lease::take(repository, &format!("backup-{system}")).await?;
+    let lease = Lease::take(repository, &format!("backup-{}", server.facts.system_identifier)).await?;
+    let done = take(repository, source, sql, server, options, progress, begun).await;
+    lease.release().await;
+    done
+}
+
+async fn take(
+    repository: &Repository,
+    source: &ConnInfo,
+    mut sql: ReplicationConnection,
+    server: Server,
+    options: &CreateOptions,
+    progress: &Arc<Progress>,
+    begun: Instant,
+) -> Result<Summary, BackupError> {
     let parent = parent_of(repository, &server.facts, options.kind).await?;
     let kind = if parent.is_some() { BackupType::Incremental } else { BackupType::Full };
     let lineage = parent.as_ref().map_or_else(ObjectId::random, |parent| parent.summary.lineage);
@@ -217,9 +230,7 @@ pub async fn create(
         None => run.remote(source).await,
     }?;
     wal::complete(repository, source, keeper.ok(), &run.server.facts, &taken, options.wal_timeout).await?;
-    let summary = run.commit(kind, taken, begun).await?;
-    lease.release().await;
-    Ok(summary)
+    run.commit(kind, taken, begun).await
 }
 
 /// The newest backup of the cluster that an incremental may be compared with.

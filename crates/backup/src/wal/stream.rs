@@ -102,6 +102,9 @@ pub async fn stream(
             };
             let since = *failing_since.get_or_insert_with(Instant::now);
             if !passing || options.give_up_after.is_some_and(|limit| since.elapsed() > limit) {
+                if let Some(lease) = lease {
+                    lease.release().await;
+                }
                 return Err(error);
             }
             tracing::warn!(%error, wait_ms = wait.as_millis(), "WAL streaming was interrupted; it goes on");
