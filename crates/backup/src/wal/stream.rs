@@ -10,7 +10,7 @@ use crate::{
 };
 use domain::Lsn;
 use pgphysical::{
-    replication::{ConnInfo, ReplicationConnection, ReplicationError, WalEvent, WalStream},
+    replication::{ConnInfo, Identity, ReplicationConnection, ReplicationError, WalEvent, WalStream},
     wal::{Timeline, WalSegment},
 };
 use std::{
@@ -82,7 +82,12 @@ pub async fn stream(
     let mut lease = None;
     loop {
         let before = status.durable.load(Ordering::Relaxed);
-        let ended = session(repository, source, options, status, stop, &mut system, &mut lease).await;
+        let mut place = None;
+        let mut ended = session(repository, source, options, status, stop, &mut system, &mut lease, &mut place).await;
+        // The server says so only once it is asked to send: what it has thrown away is a gap, and the stream goes on.
+        if let (Err(BackupError::Server(ReplicationError::WalRemoved { .. })), Some(place)) = (&ended, &place) {
+            ended = declare(repository, place).await;
+        }
         if stop.is_cancelled() {
             if let Some(lease) = lease {
                 lease.release().await;
@@ -118,6 +123,15 @@ pub async fn stream(
     }
 }
 
+/// Where a session began to ask.
+struct Place {
+    timeline: Timeline,
+    start: Lsn,
+    identity: Identity,
+    segment_size: u32,
+}
+
+#[expect(clippy::too_many_arguments, reason = "what outlives a session is lent to it")]
 async fn session(
     repository: &Repository,
     source: &ConnInfo,
@@ -126,6 +140,7 @@ async fn session(
     stop: &CancellationToken,
     system: &mut Option<u64>,
     lease: &mut Option<Lease>,
+    place: &mut Option<Place>,
 ) -> Result<(), BackupError> {
     let mut connection = ReplicationConnection::connect(source).await?;
     let identity = connection.identify_system().await?;
@@ -150,14 +165,8 @@ async fn session(
         repository.write_history(system, timeline, &content).await?;
     }
     loop {
-        let stream = match connection.start_physical(Some(&options.slot), start, timeline).await {
-            Ok(stream) => stream,
-            Err(ReplicationError::WalRemoved { .. }) => {
-                declare(repository, system, timeline, start, &identity, segment_size).await?;
-                return Ok(());
-            }
-            Err(error) => return Err(error.into()),
-        };
+        *place = Some(Place { timeline, start, identity: identity.clone(), segment_size });
+        let stream = connection.start_physical(Some(&options.slot), start, timeline).await?;
         status.set_error(None);
         let mut receiver = Receiver {
             repository,
@@ -189,7 +198,7 @@ async fn session(
 async fn begin_at(
     repository: &Repository,
     system: u64,
-    identity: &pgphysical::replication::Identity,
+    identity: &Identity,
     segment_size: u32,
 ) -> Result<(Timeline, Lsn), BackupError> {
     let floor = |timeline, at| WalSegment::containing(timeline, at, segment_size).start(segment_size);
@@ -207,28 +216,28 @@ async fn begin_at(
     Ok((identity.timeline, floor(identity.timeline, identity.flush)))
 }
 
-async fn declare(
-    repository: &Repository,
-    system: u64,
-    timeline: Timeline,
-    from: Lsn,
-    identity: &pgphysical::replication::Identity,
-    segment_size: u32,
-) -> Result<(), BackupError> {
-    let end = WalSegment::containing(identity.timeline, identity.flush, segment_size).start(segment_size);
-    let pieces = repository.wal_pieces(system, timeline).await?;
+async fn declare(repository: &Repository, place: &Place) -> Result<(), BackupError> {
+    let (system, identity) = (place.identity.system_identifier, &place.identity);
+    let end = WalSegment::containing(identity.timeline, identity.flush, place.segment_size).start(place.segment_size);
+    let pieces = repository.wal_pieces(system, place.timeline).await?;
+    let start = covered_until(&pieces, place.start);
+    if place.timeline == identity.timeline && end <= start {
+        return Err(BackupError::Failed(format!(
+            "the server has removed WAL from {} on, although it stands there itself; it is not the cluster that this stream followed",
+            place.start
+        )));
+    }
     let gap = Gap {
-        timeline,
+        timeline: place.timeline,
         resumes_on: identity.timeline,
-        start: covered_until(&pieces, from),
+        start,
         end,
         declared_at: now(),
         reason: "the server has removed this WAL: the slot was dropped, or held back more than max_slot_wal_keep_size"
             .to_owned(),
     };
     tracing::error!(from = %gap.start, to = %gap.end, "WAL is lost between; moments in it cannot be restored. Take a backup now");
-    repository.declare_gap(system, &gap).await?;
-    Ok(())
+    repository.declare_gap(system, &gap).await
 }
 
 fn segment_size(text: &str) -> Result<u32, BackupError> {

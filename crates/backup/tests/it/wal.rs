@@ -121,3 +121,76 @@ async fn recovery_stops_at_a_hole_and_never_ends_early() {
     let after = pgphysical::wal::WalSegment { timeline: 1, number: (hole.start.0 >> 24) + 50 }.file_name(16 << 20);
     assert_eq!(backup::wal::fetch(&bench.repository, &data, &after, &data.join("x")).await.unwrap(), Fetched::Absent);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_is_backed_up_and_its_promotion_is_followed() {
+    for install in test_support::versions() {
+        println!("PostgreSQL {}", install.version);
+        let bench = Bench::new(install).await;
+        let standby = bench.cluster.standby("follower").await;
+        let source = pgphysical::replication::ConnInfo::parse(&standby.url("postgres")).unwrap();
+        let (status, stop) = (Arc::new(StreamStatus::default()), CancellationToken::new());
+        let options = StreamOptions { every: Duration::from_millis(300), ..StreamOptions::default() };
+        let (repository, info, inner, token) = (bench.repository.clone(), source.clone(), status.clone(), stop.clone());
+        let task = tokio::spawn(async move { stream(&repository, &info, &options, &inner, &token).await });
+        // A standby's backup begins at its last restart point, and ends where it has replayed to.
+        bench.change(1).await;
+        sql(&bench.url(), "CHECKPOINT").await;
+        let create = backup::CreateOptions {
+            kind: BackupType::Full,
+            source: Some(SourceKind::Local),
+            ..backup::CreateOptions::default()
+        };
+        let full = backup::create(&bench.repository, &source, "postgres", &create, &Arc::default()).await.unwrap();
+        assert!(full.from_standby);
+        bench.change(2).await;
+        let lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await;
+        let streaming = Streaming { status, stop, task };
+        streaming.durable(&lsn).await;
+        standby.promote().await.unwrap();
+        sql(&standby.url("postgres"), "INSERT INTO history (account, delta) VALUES (1, 1000000)").await;
+        let (expected, lsn) = (
+            oracle(&standby.url("postgres")).await,
+            value(&standby.url("postgres"), "pg_current_wal_flush_lsn()").await,
+        );
+        streaming.durable(&lsn).await;
+        let system = full.cluster.system_identifier;
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while bench.repository.wal_timelines(system).await.unwrap() != [1, 2] {
+            assert!(Instant::now() < deadline, "the new timeline is not followed");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        streaming.end().await;
+        assert!(bench.repository.history_file(system, 2).await.unwrap().is_some());
+        let server = bench.restore_and_start("promoted", Target::Latest).await;
+        assert_eq!(oracle(&server.url("postgres")).await, expected);
+    }
+}
+
+/// The server throws WAL away that the stream had not got: the hole is declared, and the stream goes on behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_slot_is_a_declared_gap() {
+    let bench = Bench::new(test_support::versions().remove(0)).await;
+    let streaming = start(&bench);
+    bench.change(1).await;
+    let lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await;
+    streaming.durable(&lsn).await;
+    streaming.end().await;
+    sql(&bench.url(), "SELECT pg_drop_replication_slot('holdfast')").await;
+    for seed in 0..20 {
+        bench.change(seed).await;
+        sql(&bench.url(), "SELECT pg_switch_wal(); CHECKPOINT").await;
+    }
+    let streaming = start(&bench);
+    bench.change(30).await;
+    let lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await;
+    streaming.durable(&lsn).await;
+    streaming.end().await;
+    let system = bench.repository.clusters().await.unwrap()[0];
+    let gaps = bench.repository.gaps(system).await.unwrap();
+    assert_eq!(gaps.len(), 1, "{gaps:?}");
+    assert!(gaps[0].start < gaps[0].end && gaps[0].reason.contains("removed"), "{gaps:?}");
+    // A backup from here on is whole again.
+    let full = bench.backup(BackupType::Full, SourceKind::Local).await;
+    assert_eq!(backup::verify(&bench.repository, &full, &Arc::default()).await.unwrap().problems, Vec::<String>::new());
+}
