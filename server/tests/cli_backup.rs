@@ -132,6 +132,15 @@ async fn a_dba_loses_a_table_and_gets_it_back() {
     let verified = bench.json(&["backup", "verify"]);
     assert_eq!(verified["problems"].as_array().unwrap().len(), 0);
     bench.hand_over();
+    let place = bench.directory.path().display().to_string();
+    let proof = bench.json(&["backup", "test-restore", "--latest", "--directory", &place]);
+    assert_eq!(proof["problems"].as_array().unwrap().len(), 0, "{proof}");
+    assert!(proof["databases"].as_array().unwrap().iter().any(|it| it == "postgres") && proof["checksums"] == true);
+    // The copy is gone.
+    let left = std::fs::read_dir(bench.directory.path())
+        .unwrap()
+        .any(|it| it.unwrap().file_name().to_string_lossy().contains("test-restore"));
+    assert!(!left);
     let data = bench.path("restored/data");
     let restored = bench.json(&["restore", "--to", data.to_str().unwrap(), "--lsn", &before, "--exclusive"]);
     assert_eq!(restored["plan"]["backup"]["id"], incremental["id"]);

@@ -42,6 +42,8 @@ pub struct ClusterOptions {
     pub port: Option<u16>,
     /// The directory is removed when the server ends, however that happens.
     pub ephemeral: bool,
+    /// How long a start may take; recovery of much WAL takes long.
+    pub start_timeout: Duration,
 }
 
 impl ClusterOptions {
@@ -54,6 +56,7 @@ impl ClusterOptions {
             settings: Vec::new(),
             port: None,
             ephemeral: false,
+            start_timeout: START_TIMEOUT,
         }
     }
 
@@ -226,7 +229,7 @@ impl LocalCluster {
         let remove = self.options.ephemeral.then_some(self.root.as_path());
         let arguments = [OsStr::new("-D"), data.as_os_str()];
         let mut guardian = spawn_server(&self.options.install, &self.user, &self.root, &log, remove, arguments)?;
-        let deadline = Instant::now() + START_TIMEOUT;
+        let deadline = Instant::now() + self.options.start_timeout;
         loop {
             if self.is_ready() {
                 break;
@@ -315,6 +318,21 @@ impl LocalCluster {
         if let Some(pid) = self.postmaster_pid() {
             let _ = kill(Pid::from_raw(pid), signal);
         }
+    }
+
+    /// Runs a program of this install as the server's user, to its end.
+    ///
+    /// # Errors
+    /// [`ClusterError::Program`] with the last lines it wrote.
+    pub async fn run_program(&self, program: &'static str, arguments: &[&OsStr]) -> Result<(), ClusterError> {
+        let mut tool = command(&self.options.install, &self.user, program, &self.root);
+        tool.args(arguments);
+        run(program, tool).await
+    }
+
+    /// Where its Unix socket is.
+    pub fn socket_dir(&self) -> PathBuf {
+        socket_directory(&self.root)
     }
 
     /// A connection URL for the superuser.

@@ -89,7 +89,7 @@ pub async fn restore(
         write_small(&place, &root.join(name), content.as_bytes())?;
     }
     write_small(&place, &root.join("recovery.signal"), b"")?;
-    restored.removed_files += place.configure_recovery(&recovery_settings(plan, options))?;
+    restored.removed_files += place.configure_recovery(&recovery_settings(plan, options), options.tame)?;
     if let Some(map) = place.tablespace_map() {
         // The server makes the links anew from this at its start.
         write_small(&place, &root.join("tablespace_map"), map.as_bytes())?;
@@ -134,6 +134,7 @@ fn recovery_settings(plan: &RestorePlan, options: &RestoreOptions) -> String {
     // Explicitly: 'latest' may choose a child timeline that a failed experiment left in the archive.
     set("recovery_target_timeline", &plan.timeline.to_string());
     if options.tame {
+        // Nothing that was set for the original counts: a tamed copy takes its settings from its starter.
         for (name, value) in [
             ("archive_mode", "off"),
             ("primary_conninfo", ""),

@@ -153,9 +153,9 @@ impl Place {
     }
 
     /// Writes the settings of recovery behind what `ALTER SYSTEM` left; those of an older restore go.
-    pub fn configure_recovery(&self, settings: &str) -> Result<u64, BackupError> {
+    pub fn configure_recovery(&self, settings: &str, tame: bool) -> Result<u64, BackupError> {
         let auto = self.root.join("postgresql.auto.conf");
-        let text = fs::read_to_string(&auto).unwrap_or_default();
+        let text = if tame { String::new() } else { fs::read_to_string(&auto).unwrap_or_default() };
         let mut kept = String::new();
         let mut ours = false;
         for line in text.lines() {
