@@ -161,6 +161,9 @@ impl Repository {
     }
 }
 
+/// How long a running stream is waited for.
+const STREAM_PATIENCE: Duration = Duration::from_secs(6);
+
 /// How far the pieces reach without a hole from `start`; `start` itself when they have nothing there.
 pub fn covered_until(pieces: &[WalPieceName], start: Lsn) -> Lsn {
     let mut until = start;
@@ -195,28 +198,29 @@ pub(crate) async fn complete(
     let start = WalSegment::containing(taken.timeline, taken.start, size).start(size);
     let deadline = Instant::now() + timeout;
     // Somebody may be streaming: give that the few seconds it needs, and only then ask for the same bytes again.
-    let mut patience = if repository.wal_pieces(system, taken.timeline).await?.is_empty() { 0 } else { 5 };
+    let streaming =
+        repository.store().head(&format!("{}{}", layout::LEASES, stream::lease_name(system))).await?.is_some();
+    let patience = Instant::now() + if streaming { STREAM_PATIENCE } else { Duration::ZERO };
     loop {
         let pieces = repository.wal_pieces(system, taken.timeline).await?;
         let until = covered_until(&pieces, start);
         if until >= taken.stop {
             return Ok(());
         }
-        if patience == 0
+        if Instant::now() >= patience
             && let Some(connection) = keeper.take()
         {
             let from = WalSegment::containing(taken.timeline, until, size).start(size).max(start);
             receive(repository, system, connection, taken.timeline, from, taken.stop, size).await?;
             continue;
         }
-        patience = i32::max(0, patience - 1);
         if Instant::now() > deadline {
             return Err(BackupError::Failed(format!(
                 "the backup needs WAL up to {}, the repository has it up to {until}: start 'holdfast wal stream', set archive_command to 'holdfast wal push %p', or give the role REPLICATION",
                 taken.stop
             )));
         }
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
 }
 

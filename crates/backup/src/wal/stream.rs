@@ -60,6 +60,11 @@ impl StreamStatus {
     }
 }
 
+/// The lease of the one that streams.
+pub(super) fn lease_name(system: u64) -> String {
+    format!("wal-{system}")
+}
+
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A server ends a connection that is silent for `wal_sender_timeout`, a minute by default.
@@ -151,7 +156,7 @@ async fn session(
     }
     let system = identity.system_identifier;
     if lease.is_none() {
-        *lease = Some(Lease::take(repository, &format!("wal-{system}")).await?);
+        *lease = Some(Lease::take(repository, &lease_name(system)).await?);
     }
     let segment_size = segment_size(&connection.show("wal_segment_size").await?)?;
     match connection.create_physical_slot(&options.slot, false, true).await {
