@@ -3,11 +3,12 @@
 use leptos::prelude::*;
 
 /// Letters after `g`, and where they lead.
-pub const PAGES: [(&str, &str, &str); 5] = [
+pub const PAGES: [(&str, &str, &str); 6] = [
     ("o", "/database", "Overview"),
     ("q", "/database/performance#queries", "Queries"),
     ("i", "/database/performance#indexes", "Indexes"),
     ("a", "/database/activity", "Activity"),
+    ("l", "/database/locks", "Locks"),
     ("u", "/account", "Account"),
 ];
 

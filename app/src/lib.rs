@@ -68,6 +68,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/database/performance") view=pages::Performance ssr=SsrMode::Async />
                     <Route path=path!("/database/queries/:id") view=pages::QueryPage ssr=SsrMode::Async />
                     <Route path=path!("/database/activity") view=pages::Activity ssr=SsrMode::Async />
+                    <Route path=path!("/database/locks") view=pages::Locks ssr=SsrMode::Async />
                     <Route path=path!("/account") view=pages::Account ssr=SsrMode::Async />
                 </ParentRoute>
             </Routes>

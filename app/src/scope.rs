@@ -29,6 +29,11 @@ impl Scope {
         use_context::<Self>().unwrap_or_else(Self::from_address)
     }
 
+    /// As [`Self::link`], for what is rendered once.
+    pub fn link_untracked(self, path: &str) -> String {
+        untrack(|| self.link(path))
+    }
+
     /// An address within the same cluster and range.
     pub fn link(self, path: &str) -> String {
         let (path, hash) = path.split_once('#').map_or((path, None), |(path, hash)| (path, Some(hash)));

@@ -1,5 +1,9 @@
 //! Server functions: what pages ask for. Each asks `control` as whoever is signed in; rights are decided there.
 
+mod locks;
+
+pub use locks::{LocksData, load_locks};
+
 use crate::{AppError, chart::ChartData};
 use domain::view::{ActivityPage, ClusterSummary, Dashboard, IndexesPage, QueriesPage, QueryDetail, Whoami};
 use leptos::{prelude::*, server_fn::codec::GetUrl};
@@ -62,6 +66,8 @@ pub struct ActivityData {
     pub states: ChartData,
     /// Slots that ordinary roles can use.
     pub usable: Option<i64>,
+    /// The reader may cancel and terminate.
+    pub may_signal: bool,
 }
 
 /// Who is signed in and which clusters there are.
@@ -176,7 +182,8 @@ pub async fn load_activity(cluster: Option<String>, range: String) -> Result<Act
     let page = told(control.activity_list(&actor, id))?.as_ref().clone();
     let states = told(control.history_get(&actor, id, Metric::ConnectionsByState, range).await)?;
     let usable = told(control.dashboard_get(&actor, id))?.connections.map(|connections| connections.usable);
-    Ok(ActivityData { page, states: build::stacked(&states), usable })
+    let may_signal = actor.may(domain::Permission::BackendSignal);
+    Ok(ActivityData { page, states: build::stacked(&states), usable, may_signal })
 }
 
 #[cfg(feature = "ssr")]

@@ -12,11 +12,12 @@ use leptos::prelude::*;
 use leptos_router::{components::Outlet, hooks::use_location};
 
 /// Pages in the navigation: icon, label, address.
-const NAV: [(&str, &str, &str); 4] = [
+const NAV: [(&str, &str, &str); 5] = [
     ("overview", "Overview", "/database"),
     ("queries", "Queries", "/database/performance#queries"),
     ("indexes", "Indexes", "/database/performance#indexes"),
     ("activity", "Activity", "/database/activity"),
+    ("lock", "Locks", "/database/locks"),
 ];
 
 /// Frame and page.

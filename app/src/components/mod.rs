@@ -6,6 +6,7 @@ mod frame;
 mod icon;
 mod live;
 mod panel;
+mod signal;
 mod state;
 
 pub use chart::{Chart, Spark};
@@ -14,4 +15,5 @@ pub use frame::Frame;
 pub use icon::{Icon, Logo};
 pub use live::LiveBadge;
 pub use panel::Panel;
+pub use signal::{SignalMenu, Told};
 pub use state::{Failed, Missing, Skeleton, ago};

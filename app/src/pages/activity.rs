@@ -1,7 +1,7 @@
 //! `/database/activity`: who does what now.
 
 use crate::{
-    components::{Chart, Failed, Icon, Panel, Skeleton, ago},
+    components::{Chart, Failed, Icon, Panel, SignalMenu, Skeleton, Told, ago},
     live::Live,
     scope::{Scope, address},
     server_fns::{ActivityData, load_activity},
@@ -24,6 +24,7 @@ pub fn Activity() -> impl IntoView {
     view! {
         <Title text="Activity" />
         <div class="title"><h1>"Activity"</h1><span class="muted">{move || scope.range.get().phrase()}</span></div>
+        <Told />
         <Transition fallback=|| view! { <Skeleton /> }>
             {move || Suspend::new(async move {
                 match data.await {
@@ -37,7 +38,7 @@ pub fn Activity() -> impl IntoView {
 
 #[component]
 fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
-    let ActivityData { page, states, usable } = data;
+    let ActivityData { page, states, usable, may_signal } = data;
     let note = usable.map_or_else(String::new, |usable| format!("of {usable} usable slots"));
     let blocked = page.rows.iter().filter(|row| !row.blocked_by.is_empty()).count();
     let collected = page.collected_at;
@@ -52,7 +53,7 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
     let busy = |row: &BackendRow| row.state.as_deref() != Some("idle") && row.backend_type == "client backend";
     let shown = move || {
         rows.with_value(|rows| {
-            let some = rows.iter().filter(|row| show_idle.get() || busy(row)).map(backend).collect_view();
+            let some = rows.iter().filter(|row| show_idle.get() || busy(row)).map(|row| backend(row, may_signal)).collect_view();
             let empty = !rows.iter().any(|row| show_idle.get() || busy(row));
             (some, empty)
         })
@@ -74,7 +75,7 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
                 <table>
                     <thead><tr>
                         <th scope="col" class="n">"PID"</th><th scope="col">"State"</th><th scope="col">"Wait"</th><th scope="col">"Role"</th><th scope="col">"Application"</th><th scope="col">"Database"</th>
-                        <th scope="col" class="n">"Transaction"</th><th scope="col" class="n">"Statement ↓"</th><th scope="col">"Blocked by"</th><th scope="col">"Statement text"</th>
+                        <th scope="col" class="n">"Transaction"</th><th scope="col" class="n">"Statement ↓"</th><th scope="col">"Blocked by"</th><th scope="col">"Statement text"</th>{may_signal.then(|| view! { <th scope="col"><span class="sr">"Actions"</span></th> })}
                     </tr></thead>
                     <tbody>{move || shown().0}</tbody>
                 </table>
@@ -84,7 +85,7 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
     }
 }
 
-fn backend(row: &BackendRow) -> impl IntoView + use<> {
+fn backend(row: &BackendRow, may_signal: bool) -> impl IntoView + use<> {
     let wait = match (&row.wait_class, &row.wait_event) {
         (Some(class), Some(event)) => format!("{class}: {event}"),
         (Some(class), None) => class.clone(),
@@ -101,6 +102,9 @@ fn backend(row: &BackendRow) -> impl IntoView + use<> {
     let blocked = row.blocked_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let root = (row.blocks > 0).then(|| view! { <span class="badge critical" title="Sessions that wait for this one, directly or not"><Icon name="lock" />{format!("blocks {}", row.blocks)}</span> });
     let text = row.query.clone().unwrap_or_default();
+    let (pid, started_at, autovacuum) = (row.pid, row.started_at, row.backend_type == "autovacuum worker");
+    let actable = may_signal && (autovacuum || row.backend_type == "client backend") && row.application != "holdfast";
+    let action = may_signal.then(|| view! { <td class="flags">{actable.then(|| view! { <SignalMenu pid started_at autovacuum /> })}</td> });
     view! {
         <tr>
             <td class="n">{row.pid}</td>
@@ -113,6 +117,7 @@ fn backend(row: &BackendRow) -> impl IntoView + use<> {
             <td class="n">{seconds(row.query_seconds)}</td>
             <td>{(!blocked.is_empty()).then_some(blocked)}{root}</td>
             <td class="statement"><span class="sql" title=text.clone()>{highlighted(&text.chars().take(160).collect::<String>())}</span></td>
+            {action}
         </tr>
     }
 }

@@ -3,6 +3,7 @@
 mod account;
 mod activity;
 mod indexes;
+mod locks;
 mod login;
 mod not_found;
 mod overview;
@@ -12,6 +13,7 @@ mod query;
 
 pub use account::Account;
 pub use activity::Activity;
+pub use locks::Locks;
 pub use login::{Login, Setup};
 pub use not_found::NotFound;
 pub use overview::Overview;

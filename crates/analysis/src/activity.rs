@@ -14,6 +14,7 @@ pub fn page(reading: &ActivityReading, at: Timestamp) -> ActivityPage {
         .iter()
         .map(|backend| BackendRow {
             pid: backend.pid,
+            started_at: backend.started_at,
             database: backend.database.clone(),
             user: backend.user.clone(),
             application: backend.application.clone(),

@@ -8,6 +8,7 @@ pub mod delta;
 pub mod health;
 pub mod indexes;
 pub mod latency;
+pub mod locks;
 pub mod queries;
 pub mod rates;
 pub mod replication;

@@ -1,11 +1,11 @@
 //! The monitored clusters and their newest snapshots.
-use crate::ControlError;
+use crate::{BackendAgent, ControlError};
 use arc_swap::ArcSwap;
 use domain::{
     Timestamp,
-    view::{ActivityPage, ClusterState, ClusterSummary, Dashboard, IndexesPage, LiveEvent},
+    view::{ActivityPage, ClusterState, ClusterSummary, Dashboard, IndexesPage, LiveEvent, LockSnapshot, LocksPage},
 };
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::broadcast;
 
 /// A cluster as configured.
@@ -29,6 +29,10 @@ pub struct ClusterSnapshot {
     pub indexes: Arc<IndexesPage>,
     /// Backends.
     pub activity: Arc<ActivityPage>,
+    /// Who waits for whom; the kept graphs are added when it is served.
+    pub locks: Arc<LocksPage>,
+    /// The worst moment of the waiting that goes on now.
+    pub locks_worst: Option<Arc<LockSnapshot>>,
     /// Whether statements can be read.
     pub statements: domain::view::Availability,
     /// Statements evicted from `pg_stat_statements` per hour.
@@ -40,6 +44,7 @@ pub struct ClusterSnapshot {
 pub(crate) struct ClusterSlot {
     pub(crate) config: ClusterConfig,
     pub(crate) snapshot: ArcSwap<ClusterSnapshot>,
+    pub(crate) agent: OnceLock<Arc<dyn BackendAgent>>,
 }
 
 /// All clusters, the first being the default.
@@ -57,7 +62,11 @@ impl Clusters {
     pub fn new(configs: Vec<ClusterConfig>, first: impl Fn(&ClusterConfig) -> ClusterSnapshot) -> Self {
         let slots = configs
             .into_iter()
-            .map(|config| ClusterSlot { snapshot: ArcSwap::from_pointee(first(&config)), config })
+            .map(|config| ClusterSlot {
+                snapshot: ArcSwap::from_pointee(first(&config)),
+                agent: OnceLock::new(),
+                config,
+            })
             .collect();
         Self { slots, live: broadcast::Sender::new(LIVE_BACKLOG) }
     }
@@ -69,6 +78,18 @@ impl Clusters {
         slot.snapshot.store(Arc::new(snapshot));
         // An error only says that nobody listens.
         let _ = self.live.send(Arc::new(event));
+    }
+
+    /// Names who acts on the cluster when a person asks for it. The first one stays.
+    pub fn set_agent(&self, id: &str, agent: Arc<dyn BackendAgent>) {
+        if let Some(slot) = self.slots.iter().find(|slot| slot.config.id == id) {
+            let _ = slot.agent.set(agent);
+        }
+    }
+
+    /// Who acts on the cluster; nobody where no monitor runs, as in a command.
+    pub(crate) fn agent(&self, id: &str) -> Option<Arc<dyn BackendAgent>> {
+        self.slots.iter().find(|slot| slot.config.id == id)?.agent.get().cloned()
     }
 
     /// The newest snapshot of each cluster with its configuration.

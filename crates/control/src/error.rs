@@ -56,6 +56,14 @@ pub enum ControlError {
         /// Seconds to wait.
         retry_after_seconds: u64,
     },
+    /// A monitored cluster did not do what was asked.
+    #[error("{message}")]
+    Cluster {
+        /// What kind of failure.
+        kind: ErrorKind,
+        /// What is wrong and what to do.
+        message: String,
+    },
     /// The control store does not answer.
     #[error("Holdfast's own store does not answer; check HOLDFAST_STORE_URL and the log")]
     Store(#[source] store::StoreError),
@@ -86,6 +94,7 @@ impl ControlError {
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Conflict(_) => ErrorKind::Conflict,
             Self::TooManyRequests { .. } => ErrorKind::TooManyRequests,
+            Self::Cluster { kind, .. } => *kind,
             Self::Store(error) => error.kind(),
             Self::Auth(error) => error.kind(),
         }

@@ -4,15 +4,18 @@
 mod accounts;
 mod actor;
 mod audit;
+mod backends;
 mod clock;
 mod clusters;
 mod error;
+mod locks;
 mod monitoring;
 mod queries;
 mod sessions;
 mod tokens;
 
 pub use actor::{Actor, Source};
+pub use backends::{BackendAgent, SignalFailure, Signalled};
 pub use clock::now;
 pub use clusters::{ClusterConfig, ClusterSnapshot, Clusters, connecting};
 pub use error::{ControlError, FieldError};

@@ -23,7 +23,7 @@ pub struct DemoOptions {
 
 /// Name of the platform's database, as in the guide.
 const DATABASE: &str = "saas_idp";
-/// The role that Holdfast watches as: `pg_monitor` and no more.
+/// The role that Holdfast watches as: `pg_monitor` to read, `pg_signal_backend` to cancel and terminate, and no more.
 const MONITOR: &str = "holdfast_monitor";
 /// The role of the application.
 const APPLICATION: &str = "idp_app";
@@ -183,7 +183,7 @@ async fn make(
         let verb = if exists { "ALTER" } else { "CREATE" };
         connection.execute(AssertSqlSafe(format!("{verb} ROLE {role} LOGIN PASSWORD '{password}'"))).await?;
     }
-    connection.execute(AssertSqlSafe(format!("GRANT pg_monitor TO {MONITOR}"))).await?;
+    connection.execute(AssertSqlSafe(format!("GRANT pg_monitor, pg_signal_backend TO {MONITOR}"))).await?;
 
     let url = primary.url(DATABASE);
     let mut options = ConnectOptions::new(url.clone());

@@ -2,12 +2,13 @@
 use auth::Throttle;
 use control::{ControlPlane, now};
 use std::time::Duration;
-use store::{EventRepo, MetricRepo, SessionRepo, StatementRepo};
+use store::{EventRepo, LockRepo, MetricRepo, SessionRepo, StatementRepo};
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(600);
 /// The longest range of a page, and a day more.
 const KEEP_MS: i64 = 8 * 24 * 60 * 60 * 1_000;
+const KEEP_LOCKS_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 const KEEP_EVENTS_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
 
 pub(crate) async fn run(control: ControlPlane, stop: CancellationToken) {
@@ -27,8 +28,9 @@ async fn clean(control: &ControlPlane) -> Result<(), Box<dyn std::error::Error +
     let metrics = MetricRepo(store.db()).prune(at.plus_ms(-KEEP_MS)).await?;
     let statements = StatementRepo(store.db()).prune(at.plus_ms(-KEEP_MS)).await?;
     let events = EventRepo(store.db()).prune(at.plus_ms(-KEEP_EVENTS_MS)).await?;
+    let locks = LockRepo(store.db()).prune(at.plus_ms(-KEEP_LOCKS_MS)).await?;
     let sessions = SessionRepo(store.db()).delete_expired(at).await?;
     Throttle::new(store.clone()).prune(at).await?;
-    tracing::debug!(metrics, statements, events, sessions, "old records were removed");
+    tracing::debug!(metrics, statements, events, locks, sessions, "old records were removed");
     Ok(())
 }

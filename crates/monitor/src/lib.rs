@@ -1,6 +1,7 @@
 //! Background tasks. Each is a reconciler: it needs no input, its next period is its retry, and one that fails stops
 //! no other. All end by one cancellation token.
 
+mod agent;
 mod backoff;
 mod cadence;
 mod collector;
@@ -44,6 +45,7 @@ impl Monitor {
         for one in watched {
             let recorder = recorder::start(&mut tasks, control.store().clone(), one.config.id.clone(), stop.clone());
             let cluster = Arc::new(Cluster::new(one.target, limits(cadence)));
+            control.clusters().set_agent(&one.config.id, Arc::new(agent::Agent(cluster.clone())));
             let watch = watch::Watch::new(control.clone(), cluster, one.config, cadence, recorder, shared.clone());
             tasks.spawn(watch.run(stop.clone()));
         }

@@ -4,14 +4,14 @@ use analysis::statements::StatementDelta;
 use domain::{
     Timestamp,
     reading::{StatementKey, StatementText},
-    view::{Event, Metric},
+    view::{Event, LockSnapshot, Metric},
 };
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use store::{EventRepo, MetricRepo, Sample, StatementRepo, StatementSampleRow, Store, StoreError};
+use store::{EventRepo, LockRepo, MetricRepo, Sample, StatementRepo, StatementSampleRow, Store, StoreError};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +24,7 @@ pub(crate) struct Batch {
     pub(crate) texts: Vec<StatementText>,
     pub(crate) statements: Vec<StatementDelta>,
     pub(crate) interval_ms: i64,
+    pub(crate) locks: Vec<LockSnapshot>,
 }
 
 /// About half an hour of ticks of one second.
@@ -102,6 +103,7 @@ impl Writer {
         let mut series = self.series.clone();
         MetricRepo(&transaction).insert(&self.cluster, batch.at, &batch.metrics, &mut series).await?;
         EventRepo(&transaction).insert(&self.cluster, &batch.events).await?;
+        LockRepo(&transaction).insert(&self.cluster, &batch.locks).await?;
         let statements = StatementRepo(&transaction);
         if !batch.texts.is_empty() {
             statements.insert_texts(&self.cluster, &batch.texts, batch.at).await?;

@@ -3,7 +3,7 @@ use crate::{cadence::Cadence, state::State};
 use analysis::{
     activity, attention,
     health::{HealthInput, HealthTracker},
-    indexes, latency, replication,
+    indexes, latency, locks, replication,
     statements::StatementDelta,
 };
 use control::{ClusterConfig, ClusterSnapshot, connecting};
@@ -12,7 +12,7 @@ use domain::{
     reading::{CollectorKind, CollectorState, CollectorStatus, ServerRole},
     view::{
         Availability, CacheView, ClusterState, ClusterSummary, Dashboard, IndexesPage, LatencySource, LatencyView,
-        Metric, SlowQuery, ThroughputView, WaitLoad,
+        LocksPage, Metric, SlowQuery, ThroughputView, WaitLoad,
     },
 };
 use std::sync::Arc;
@@ -157,6 +157,19 @@ pub(crate) fn make(
             ..IndexesPage::clone(&state.indexes)
         }),
         activity: Arc::new(backends),
+        locks: Arc::new(LocksPage {
+            cluster: config.id.clone(),
+            sequence: state.sequence,
+            collected_at: state.collectors.collected_at(CollectorKind::Locks),
+            age_seconds: None,
+            availability: availability(state, CollectorKind::Locks),
+            waiters: locks::waiters(&state.locks),
+            roots: count(state.locks.iter().filter(|node| node.depth == 0)),
+            longest_wait_seconds: locks::longest(&state.locks),
+            nodes: state.locks.clone(),
+            snapshots: Vec::new(),
+        }),
+        locks_worst: state.lock_episode.now(at).map(Arc::new),
         statements: availability(state, CollectorKind::Statements),
         evictions_per_hour,
         dashboard,
@@ -280,7 +293,8 @@ pub(crate) fn metrics(snapshot: &ClusterSnapshot, state: &State, load: &[WaitLoa
     add(Metric::TempBytesPerSecond, "", dashboard.temp_bytes_per_second);
     add(Metric::WalBytesPerSecond, "", dashboard.wal_bytes_per_second);
     add(Metric::DatabaseBytes, "", dashboard.databases_bytes.map(|bytes| bytes as f64));
-    add(Metric::BlockedSessions, "", dashboard.blocked_sessions.map(|number| number as f64));
+    // The most of all looks since the last tick: a short spike counts.
+    add(Metric::BlockedSessions, "", state.most_blocked.or(dashboard.blocked_sessions).map(|number| number as f64));
     if let Some((seconds, rows)) = &state.fresh_statements {
         let (calls, ms) =
             (rows.iter().map(|row| row.calls).sum::<i64>() as f64, rows.iter().map(|row| row.total_ms).sum::<f64>());

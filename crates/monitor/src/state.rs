@@ -3,6 +3,7 @@ use crate::{cadence::Cadence, collector::Collectors};
 use analysis::{
     health::HealthTracker,
     indexes::Previous,
+    locks::Episode,
     rates::DatabaseWindow,
     replication::Replicas,
     statements::{StatementDelta, StatementTracker, StatementWindow},
@@ -14,7 +15,7 @@ use domain::{
         ActivityReading, DatabaseReading, IndexReading, ReplicationReading, ServerReading, SettingsReading,
         StatementKey, TableReading, WalReading,
     },
-    view::{ClusterState, Health, IndexesPage, WaitLoad},
+    view::{ClusterState, Health, IndexesPage, LockNode, LockSnapshot, WaitLoad},
 };
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -61,6 +62,13 @@ pub(crate) struct State {
     pub(crate) evictions: VecDeque<(Instant, i64)>,
     pub(crate) waits: WaitSampler,
     pub(crate) load: VecDeque<(f64, Vec<WaitLoad>)>,
+    /// The trees of the last look.
+    pub(crate) locks: Vec<LockNode>,
+    pub(crate) lock_episode: Episode,
+    /// Graphs of waiting that is over, to be recorded.
+    pub(crate) lock_snapshots: Vec<LockSnapshot>,
+    /// The most sessions that waited at one look since the last tick.
+    pub(crate) most_blocked: Option<i64>,
     pub(crate) replication: Option<ReplicationReading>,
     pub(crate) replicas: Replicas,
     pub(crate) wal: Option<(Instant, WalReading)>,
@@ -100,6 +108,10 @@ impl State {
             evictions: VecDeque::new(),
             waits: WaitSampler::default(),
             load: VecDeque::new(),
+            locks: Vec::new(),
+            lock_episode: Episode::default(),
+            lock_snapshots: Vec::new(),
+            most_blocked: None,
             replication: None,
             replicas: Replicas::default(),
             wal: None,

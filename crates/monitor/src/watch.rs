@@ -7,10 +7,10 @@ use crate::{
     snapshot,
     state::{NodeIndexes, Shared, State, WINDOW_SECONDS},
 };
-use analysis::{indexes, rates, rates::DatabaseInterval, sqltext};
+use analysis::{indexes, locks, rates, rates::DatabaseInterval, sqltext};
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
-    reading::{CollectorKind, CollectorState, ServerReading, StatementKey},
+    reading::{CollectorKind, CollectorState, LockReading, ServerReading, StatementKey},
     view::{ClusterState, Event, EventKind},
 };
 use pgstat::{Cluster, PgstatError};
@@ -106,7 +106,7 @@ impl Watch {
             self.state.activity = Some((now(), activity));
         }
         if self.is_due(CollectorKind::Locks) {
-            self.timed(CollectorKind::Locks, |cluster| async move { cluster.locks().await }).await?;
+            self.locks().await?;
         }
         if self.is_due(CollectorKind::Database) {
             self.database().await?;
@@ -253,6 +253,25 @@ impl Watch {
         self.state.forget_rates();
         self.state.collectors.all_due(Instant::now());
         self.publish();
+    }
+
+    /// Looks at locks only when a backend waits for one: the question stops the lock manager for a moment.
+    async fn locks(&mut self) -> Result<(), PgstatError> {
+        let waiting = self.state.activity.as_ref().is_some_and(|(_, reading)| {
+            reading.rows.iter().any(|row| !row.blocked_by.is_empty() || row.wait_event_type.as_deref() == Some("Lock"))
+        });
+        let reading = self
+            .timed(CollectorKind::Locks, |cluster| async move {
+                if waiting { cluster.locks().await } else { Ok(LockReading::default()) }
+            })
+            .await?;
+        let (Some(reading), Some((_, activity))) = (reading, &self.state.activity) else { return Ok(()) };
+        let nodes = locks::forest(activity, &reading);
+        let blocked = locks::waiters(&nodes);
+        self.state.most_blocked = Some(self.state.most_blocked.map_or(blocked, |most| most.max(blocked)));
+        self.state.lock_snapshots.extend(self.state.lock_episode.advance(&nodes, now()));
+        self.state.locks = nodes;
+        Ok(())
     }
 
     async fn database(&mut self) -> Result<(), PgstatError> {
@@ -422,7 +441,9 @@ impl Watch {
         let snapshot =
             snapshot::make(&mut self.state, &self.config, self.cadence, self.control.slow_threshold_ms(), at);
         let metrics = snapshot::metrics(&snapshot, &self.state, &load);
-        self.recorder.push(Batch { at, metrics, events: std::mem::take(&mut self.events), ..Batch::default() });
+        let locks = std::mem::take(&mut self.state.lock_snapshots);
+        self.state.most_blocked = None;
+        self.recorder.push(Batch { at, metrics, events: std::mem::take(&mut self.events), locks, ..Batch::default() });
         self.control.clusters().publish(&self.config.id, snapshot, at);
     }
 }

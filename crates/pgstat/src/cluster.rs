@@ -34,13 +34,14 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Cluster {
     link: Link,
+    signals: tokio::sync::Semaphore,
     probe: Mutex<Option<Arc<Probe>>>,
 }
 
 impl Cluster {
     /// For one target.
     pub fn new(target: Target, limits: Limits) -> Self {
-        Self { link: Link::new(target, limits), probe: Mutex::new(None) }
+        Self { link: Link::new(target, limits), signals: tokio::sync::Semaphore::new(1), probe: Mutex::new(None) }
     }
 
     /// Which server and role.
@@ -64,6 +65,16 @@ impl Cluster {
         let probe = Arc::new(Probe::read(&self.link).await?);
         *self.probe.lock().unwrap_or_else(PoisonError::into_inner) = Some(probe.clone());
         Ok(probe)
+    }
+
+    /// One signal at a time: it holds the fifth connection.
+    pub(crate) const fn signals(&self) -> &tokio::sync::Semaphore {
+        &self.signals
+    }
+
+    /// A connection outside the pool, to be closed by the caller.
+    pub(crate) async fn connection(&self) -> Result<sqlx::PgConnection, PgstatError> {
+        self.link.connection().await
     }
 
     pub(crate) async fn fetch(&self, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {

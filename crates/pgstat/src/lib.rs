@@ -1,6 +1,6 @@
 //! Reading monitored clusters: the only crate that holds SQL for them.
 //!
-//! At most four connections are held for each cluster, with limits that the server itself enforces, in read-only
+//! At most five connections are held for each cluster, with limits that the server itself enforces, in read-only
 //! sessions. What a server offers is found by looking at its columns, not at its version alone.
 
 mod cluster;
@@ -8,11 +8,13 @@ mod collect;
 mod error;
 mod link;
 mod probe;
+mod signal;
 mod sql;
 mod target;
 
 pub use cluster::{Cluster, Limits};
 pub use error::PgstatError;
 pub use probe::Probe;
+pub use signal::{SignalError, Signalled};
 pub use sql::monitoring_role_sql;
 pub use target::Target;

@@ -10,7 +10,7 @@ use std::sync::{
 };
 use tokio::{sync::Semaphore, time::timeout};
 
-/// The pool's share of the four; the others are for looks into other databases.
+/// The pool's share of the five; two are for looks into other databases, one for a person's cancel or terminate.
 const POOL_SIZE: u32 = 2;
 const EPHEMERAL: usize = 2;
 
@@ -86,6 +86,15 @@ impl Link {
         }
     }
 
+    /// A connection outside the pool, with the same limits.
+    pub(crate) async fn connection(&self) -> Result<sqlx::PgConnection, PgstatError> {
+        match timeout(self.limits.connect, limited(&self.target, &self.limits).connect()).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(self.sort("connect", error)),
+            Err(_) => Err(self.sort("connect", sqlx::Error::PoolTimedOut)),
+        }
+    }
+
     fn sort(&self, name: &'static str, error: sqlx::Error) -> PgstatError {
         PgstatError::sort(name, &self.target.host(), self.target.role(), error)
     }
@@ -100,7 +109,7 @@ impl Link {
 
 /// Puts the comment that names us behind the first word: since PostgreSQL 18 `pg_stat_statements` cuts off what stands
 /// before a statement, and ours could no longer be told from an application's.
-fn tagged(sql: &str) -> String {
+pub(crate) fn tagged(sql: &str) -> String {
     let Some((comment, rest)) = sql.split_once("*/") else { return sql.to_owned() };
     let rest = rest.trim_start();
     let word = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());

@@ -54,7 +54,7 @@ pub(crate) fn database(with_sizes: bool) -> String {
 pub(crate) fn activity(probe: &Probe) -> String {
     let query_id = probe.column("pg_stat_activity", "query_id", "a.query_id::text", "text");
     format!(
-        "/* holdfast:activity */ SELECT a.pid, a.leader_pid, a.datname::text AS database, a.usename::text AS \"user\", \
+        "/* holdfast:activity */ SELECT a.pid, (extract(epoch FROM a.backend_start) * 1000)::int8 AS started_at, a.leader_pid, a.datname::text AS database, a.usename::text AS \"user\", \
          coalesce(a.application_name, '') AS application, host(a.client_addr) AS client_address, coalesce(a.backend_type, '') AS backend_type, \
          a.state, a.wait_event_type, a.wait_event, {query_id} AS query_id, \
          extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS transaction_seconds, \
@@ -76,8 +76,6 @@ pub(crate) fn locks(probe: &Probe) -> String {
          FROM pg_locks l WHERE NOT l.granted AND l.pid IS NOT NULL"
     )
 }
-
-pub(crate) const GRANTED: &str = "/* holdfast:granted */ SELECT mode, count(*) AS number FROM pg_locks WHERE granted AND pid <> pg_backend_pid() GROUP BY mode ORDER BY mode";
 
 /// All rows and no texts: the texts lie in a file that would be read whole for each call.
 pub(crate) fn statements(probe: &Probe) -> String {
@@ -227,12 +225,31 @@ pub(crate) const ARCHIVER: &str = "/* holdfast:archiver */ SELECT archived_count
 pub(crate) const SETTINGS: &str = "/* holdfast:settings */ SELECT name, setting, unit, boot_val AS boot_value, source, pending_restart \
  FROM pg_settings ORDER BY name COLLATE \"C\"";
 
+/// One backend, as it is asked about before and after a signal.
+pub(crate) fn backend(pid: i32) -> String {
+    format!(
+        "/* holdfast:backend */ SELECT (extract(epoch FROM a.backend_start) * 1000)::int8 AS started_at, coalesce(a.backend_type, '') AS backend_type, \
+         a.leader_pid, a.usename::text AS \"user\", coalesce(a.application_name, '') AS application, a.state, left(a.query, 1000) AS query, \
+         (extract(epoch FROM a.query_start) * 1000)::int8 AS query_started_at, a.usename = current_user AS same_role \
+         FROM pg_stat_activity a WHERE a.pid = {pid}"
+    )
+}
+
+/// The start time is compared in the same statement: between the look and the signal the pid may have gone to another.
+pub(crate) fn signal(function: &str, pid: i32, started_at: i64) -> String {
+    format!(
+        "/* holdfast:signal */ SELECT {function}(a.pid) AS sent FROM pg_stat_activity a \
+         WHERE a.pid = {pid} AND (extract(epoch FROM a.backend_start) * 1000)::int8 = {started_at}"
+    )
+}
+
 /// The statements that make a role for Holdfast, to be shown and copied; they are never run by us.
 pub fn monitoring_role_sql(role: &str, database: &str) -> String {
     let role = role.replace('"', "\"\"");
     let database = database.replace('"', "\"\"");
     format!(
         "CREATE ROLE \"{role}\" LOGIN CONNECTION LIMIT 5 PASSWORD 'choose one';\nGRANT pg_monitor TO \"{role}\";\n\
-         GRANT CONNECT ON DATABASE \"{database}\" TO \"{role}\";\nCREATE EXTENSION IF NOT EXISTS pg_stat_statements;"
+         GRANT CONNECT ON DATABASE \"{database}\" TO \"{role}\";\nCREATE EXTENSION IF NOT EXISTS pg_stat_statements;\n\
+         -- Only to cancel statements and end sessions from the pages:\nGRANT pg_signal_backend TO \"{role}\";"
     )
 }

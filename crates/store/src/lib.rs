@@ -14,6 +14,7 @@ pub use repo::{
     account::{Account, AccountRepo, NewAccount},
     audit::{AuditFilter, AuditRepo, NewAudit, Outcome},
     event::EventRepo,
+    lock::LockRepo,
     metric::{MetricPoint, MetricRepo, Sample},
     session::{SessionRepo, SessionRow},
     setup::SetupLinkRepo,

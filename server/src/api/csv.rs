@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use domain::view::{ActivityPage, IndexesPage, QueriesPage, TimeSeries};
+use domain::view::{ActivityPage, IndexesPage, LockNode, QueriesPage, TimeSeries};
 
 /// Whether CSV is wanted.
 ///
@@ -166,6 +166,48 @@ pub fn activity(page: &ActivityPage) -> String {
                 Cell::Text(row.blocked_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
                 Cell::Whole(row.blocks),
                 text(&row.query),
+            ]
+        }),
+    )
+}
+
+/// Waiting sessions, in the order of the trees.
+pub fn locks(nodes: &[LockNode]) -> String {
+    let header = [
+        "depth",
+        "pid",
+        "blocks",
+        "blocked_by",
+        "wait_seconds",
+        "lock_type",
+        "mode",
+        "relation",
+        "database",
+        "user",
+        "application",
+        "state",
+        "transaction_seconds",
+        "query",
+    ];
+    let text = |value: &Option<String>| Cell::Text(value.clone().unwrap_or_default());
+    write(
+        &header,
+        nodes.iter().map(|node| {
+            vec![
+                Cell::Whole(node.depth.into()),
+                Cell::Whole(node.pid.into()),
+                Cell::Whole(node.blocks),
+                Cell::Text(node.blocked_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+                Cell::Number(node.wait_seconds),
+                text(&node.lock_type),
+                text(&node.mode),
+                text(&node.relation),
+                text(&node.database),
+                text(&node.user),
+                node.application.as_str().into(),
+                text(&node.state),
+                Cell::Number(node.transaction_seconds),
+                text(&node.query),
             ]
         }),
     )

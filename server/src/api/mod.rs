@@ -3,11 +3,13 @@
 pub mod accounts;
 pub mod activity;
 pub mod audit;
+pub mod backends;
 pub mod clusters;
 mod csv;
 pub mod dashboard;
 pub mod history;
 pub mod indexes;
+pub mod locks;
 pub mod queries;
 
 use axum::{

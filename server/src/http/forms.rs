@@ -156,7 +156,7 @@ fn back(error: ControlError, form: &str) -> Result<Response, Problem> {
 }
 
 /// Only a path of ours is gone to: `//elsewhere` and `https://elsewhere` would be a lure.
-fn local(path: &str) -> &str {
+pub(super) fn local(path: &str) -> &str {
     let ours = path.starts_with('/') && !path.starts_with("//") && !path.contains(['\\', '\r', '\n', '\t']);
     let no_loop = !path.starts_with("/login") && !path.starts_with("/logout");
     if ours && no_loop { path } else { "/database" }

@@ -2,6 +2,7 @@
 
 mod actor;
 mod assets;
+mod backends;
 mod events;
 mod forms;
 mod headers;
@@ -97,6 +98,8 @@ fn plain() -> Vec<Plain> {
         post("/setup", routing::post(forms::set_up)),
         post("/account/password", routing::post(forms::change_password)),
         post("/theme", routing::post(forms::theme)),
+        post("/database/backends/cancel", routing::post(backends::cancel)),
+        post("/database/backends/terminate", routing::post(backends::terminate)),
         get("/api/docs", Place::Known, routing::get(crate::api::docs)),
         get("/api/openapi.json", Place::Known, routing::get(crate::api::openapi)),
         get("/metrics", Place::Known, routing::get(metrics::metrics)),

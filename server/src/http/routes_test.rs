@@ -33,6 +33,21 @@ const ROWS: &[Row] = &[
     ("GET", "/api/v1/clusters/{cluster}/queries/{id}/history", "", [401, 404, 404, 404, 404]),
     ("GET", "/api/v1/clusters/{cluster}/indexes", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/activity", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/locks", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/locks/{id}", "", [401, 404, 404, 404, 404]),
+    // Nobody watches here: an operator gets as far as that.
+    (
+        "POST",
+        "/api/v1/clusters/{cluster}/backends/{pid}/cancel",
+        r#"{"started_at":"2026-01-01T00:00:00Z"}"#,
+        [401, 403, 503, 503, 403],
+    ),
+    (
+        "POST",
+        "/api/v1/clusters/{cluster}/backends/{pid}/terminate",
+        r#"{"started_at":"2026-01-01T00:00:00Z"}"#,
+        [401, 403, 400, 400, 403],
+    ),
     ("GET", "/api/v1/clusters/{cluster}/history/{metric}", "", READ),
     ("GET", "/api/v1/me", "", READ),
     ("GET", "/api/v1/users", "", ADMIN),
@@ -65,6 +80,7 @@ const ROWS: &[Row] = &[
     ("GET", "/database/performance", "", PAGE),
     ("GET", "/database/queries/{id}", "", [303, 404, 404, 404, 404]),
     ("GET", "/database/activity", "", PAGE),
+    ("GET", "/database/locks", "", PAGE),
     ("GET", "/account", "", PAGE),
     ("GET", "/fn/frame", "", READ),
     ("GET", "/fn/overview", "range=1h", READ),
@@ -72,9 +88,12 @@ const ROWS: &[Row] = &[
     ("GET", "/fn/query", "id=1.2.3&range=1h", [401, 404, 404, 404, 404]),
     ("GET", "/fn/indexes", "", READ),
     ("GET", "/fn/activity", "range=1h", READ),
+    ("GET", "/fn/locks", "", READ),
     ("POST", "/login", "name=viewer&password=wrong", [303; 5]),
     ("POST", "/setup", "token=wrong&name=mallory&password=a+long+password", [303; 5]),
     ("POST", "/theme", "theme=dark", [303; 5]),
+    ("POST", "/database/backends/cancel", "pid=7&started_at=2026-01-01T00:00:00Z", [303, 403, 303, 303, 403]),
+    ("POST", "/database/backends/terminate", "pid=7&started_at=2026-01-01T00:00:00Z", [303, 403, 303, 303, 403]),
     ("POST", "/account/password", "current=wrong&password=another+password", [303, 303, 303, 303, 403]),
     // Last: it ends the sessions.
     ("POST", "/logout", "", [303; 5]),
@@ -127,6 +146,7 @@ fn address(method: &str, route: &str, sent: &str) -> String {
         .replace("{metric}", "active_sessions")
         .replace("{id}", if route.contains("tokens") { "999" } else { "1.2.3" })
         .replace("{name}", "nobody")
+        .replace("{pid}", "7")
         .replace("{*path}", "0/nothing.js");
     if method == "GET" && !sent.is_empty() { format!("{path}?{sent}") } else { path }
 }
@@ -204,6 +224,9 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
         "audit_export",
     ] {
         assert_eq!(count(action), 3, "{action} was refused to viewer, operator and token");
+    }
+    for action in ["backend_cancel", "backend_terminate"] {
+        assert_eq!(count(action), 4, "{action} was refused to viewer and token, by the form and by the API");
     }
     assert!(count("session_sign_in") >= 1 && count("setup_complete") == 5);
     assert_eq!(site.control.audit_verify(&Actor::cli()).await.unwrap().broken, None);

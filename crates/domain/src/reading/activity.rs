@@ -1,4 +1,5 @@
 //! `pg_stat_activity` and the waiting part of `pg_locks`.
+use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// One backend (`pg_stat_activity`), our own left out.
@@ -6,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub struct Backend {
     /// Process id.
     pub pid: i32,
+    /// When it was started: with the pid it names one session, for pids are used again.
+    pub started_at: Option<Timestamp>,
     /// Leader of a parallel group.
     pub leader_pid: Option<i32>,
     /// Database.
@@ -66,11 +69,9 @@ pub struct LockWait {
     pub blocked_by: Vec<i32>,
 }
 
-/// The waits and how many locks of each mode are granted.
+/// The requests that wait; empty when nobody does.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LockReading {
     /// Waiting requests.
     pub waits: Vec<LockWait>,
-    /// Mode and number of granted locks.
-    pub granted: Vec<(String, i64)>,
 }

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct BackendRow {
     /// Process id.
     pub pid: i32,
+    /// When it was started; with the pid it names one session, and a cancel or terminate must send it back.
+    pub started_at: Option<Timestamp>,
     /// Database.
     pub database: Option<String>,
     /// Role.

@@ -9,8 +9,10 @@ mod dashboard;
 mod health;
 mod history;
 mod index;
+mod locks;
 mod page;
 mod query;
+mod signal;
 
 pub use account::{AccountView, AuditEntry, AuditPage, AuditVerdict, TokenView, Whoami};
 pub use activity::{ActivityPage, BackendRow};
@@ -22,5 +24,7 @@ pub use dashboard::{
 pub use health::{Attention, Band, Health, HealthComponent, HealthLine};
 pub use history::{Event, EventKind, Metric, Range, TimeSeries, TimeSeriesLine};
 pub use index::{DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, MissingForeignKey};
+pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use page::{Availability, LiveEvent};
+pub use signal::{SignalAction, SignalRequest, SignalResult};
 pub use query::{OtherRow, QueriesPage, QueriesParams, QueryDetail, QueryFlag, QueryKind, QueryRow, QuerySort};

@@ -1,5 +1,5 @@
 //! `pg_stat_activity` and waiting locks.
-use super::get;
+use super::{get, time};
 use crate::{Cluster, PgstatError, sql};
 use domain::reading::{ActivityReading, Backend, LockReading, LockWait};
 
@@ -14,6 +14,7 @@ impl Cluster {
         let backend = |row| {
             Ok(Backend {
                 pid: get(NAME, row, "pid")?,
+                started_at: time(NAME, row, "started_at")?,
                 leader_pid: get(NAME, row, "leader_pid")?,
                 database: get(NAME, row, "database")?,
                 user: get(NAME, row, "user")?,
@@ -37,7 +38,7 @@ impl Cluster {
         Ok(ActivityReading { rows, hidden: i64::try_from(hidden).unwrap_or(i64::MAX) })
     }
 
-    /// Requests that wait, and how many locks of each mode are granted.
+    /// Requests that wait. `pg_blocking_pids` stops the lock manager for a moment: ask only when a backend waits.
     ///
     /// # Errors
     /// [`PgstatError`].
@@ -54,13 +55,6 @@ impl Cluster {
                 blocked_by: get::<Option<Vec<i32>>>(NAME, row, "blocked_by")?.unwrap_or_default(),
             })
         };
-        let granted = self.fetch("granted", sql::GRANTED).await?;
-        Ok(LockReading {
-            waits: waits.iter().map(wait).collect::<Result<_, PgstatError>>()?,
-            granted: granted
-                .iter()
-                .map(|row| Ok((get("granted", row, "mode")?, get("granted", row, "number")?)))
-                .collect::<Result<_, PgstatError>>()?,
-        })
+        Ok(LockReading { waits: waits.iter().map(wait).collect::<Result<_, PgstatError>>()? })
     }
 }

@@ -4,6 +4,7 @@ pub mod account;
 pub mod api_token;
 pub mod audit_log;
 pub mod event;
+pub mod lock_snapshot;
 pub mod login_throttle;
 pub mod metric_sample;
 pub mod metric_series;

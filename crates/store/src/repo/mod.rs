@@ -3,6 +3,7 @@
 pub mod account;
 pub mod audit;
 pub mod event;
+pub mod lock;
 pub mod metric;
 pub mod session;
 pub mod setup;

@@ -27,6 +27,7 @@ async fn entities_have_the_columns_of_their_tables(store: Store) {
     compare::<entity::api_token::Entity>(&store).await;
     compare::<entity::audit_log::Entity>(&store).await;
     compare::<entity::event::Entity>(&store).await;
+    compare::<entity::lock_snapshot::Entity>(&store).await;
     compare::<entity::login_throttle::Entity>(&store).await;
     compare::<entity::metric_sample::Entity>(&store).await;
     compare::<entity::metric_series::Entity>(&store).await;
@@ -109,6 +110,21 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
     round_trip::<event::Entity>(
         &store,
         event::Model { id: 7, cluster_id: "main".into(), at: BIG, kind: "down".into(), title: text() },
+    )
+    .await;
+    round_trip::<lock_snapshot::Entity>(
+        &store,
+        lock_snapshot::Model {
+            id: 7,
+            cluster_id: "main".into(),
+            at: BIG,
+            duration_ms: BIG,
+            waiters: BIG,
+            roots: 1,
+            longest_wait_ms: None,
+            root: text(),
+            graph: long(),
+        },
     )
     .await;
     round_trip::<login_throttle::Entity>(

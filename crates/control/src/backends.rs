@@ -1,0 +1,124 @@
+//! Cancelling statements and ending sessions: the only thing a person can make us do to a monitored server.
+use crate::{Actor, ControlError, ControlPlane};
+use domain::{
+    ErrorKind, Permission,
+    view::{SignalAction, SignalRequest, SignalResult},
+};
+use futures::future::BoxFuture;
+use serde_json::json;
+use std::fmt;
+use store::Outcome;
+
+/// What became of a signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signalled {
+    /// It was seen to end.
+    pub ended: bool,
+    /// Role of the session.
+    pub user: Option<String>,
+    /// Application of the session.
+    pub application: String,
+    /// Its statement, literals included.
+    pub query: Option<String>,
+}
+
+/// Why no signal was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignalFailure {
+    /// What kind of failure.
+    pub kind: ErrorKind,
+    /// For the person who asked.
+    pub message: String,
+    /// The server's code, when it was the server who refused.
+    pub sqlstate: Option<String>,
+}
+
+/// Whoever reaches the monitored server; `monitor` is it, where one runs.
+pub trait BackendAgent: fmt::Debug + Send + Sync {
+    /// Cancels or terminates.
+    fn signal(&self, request: SignalRequest) -> BoxFuture<'_, Result<Signalled, SignalFailure>>;
+}
+
+impl ControlPlane {
+    /// Cancels a statement or ends a session. `confirmation` is the pid, typed; ending a session asks for it. The
+    /// intention is written down before the signal, so that none goes out without a trace, and its outcome after it.
+    ///
+    /// # Errors
+    /// [`ControlError::Forbidden`], [`ControlError::Invalid`], [`ControlError::Cluster`] with the reason.
+    pub async fn backend_signal(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        request: &SignalRequest,
+        confirmation: Option<&str>,
+    ) -> Result<SignalResult, ControlError> {
+        let action = match request.action {
+            SignalAction::Cancel => "backend_cancel",
+            SignalAction::Terminate => "backend_terminate",
+        };
+        let known = self.inner.clusters.find(cluster).map(|(config, _)| config.id.clone());
+        let id = known.as_ref().map_or_else(|_| cluster.unwrap_or_default().to_owned(), Clone::clone);
+        let object_id = format!("{id}/{}", request.pid);
+        let object = ("backend", object_id.as_str());
+        self.authorize_audited(actor, Permission::BackendSignal, action, object).await?;
+        known?;
+        if request.action == SignalAction::Terminate && confirmation.map(str::trim) != Some(&request.pid.to_string()) {
+            return Err(ControlError::field(
+                "confirm",
+                format!("to end the session type its process id, {}: its transaction is rolled back", request.pid),
+            ));
+        }
+        let Some(agent) = self.inner.clusters.agent(&id) else {
+            return Err(ControlError::Cluster {
+                kind: ErrorKind::Unavailable,
+                message: "nobody watches this cluster here: cancel and terminate work where 'holdfast serve' runs"
+                    .to_owned(),
+            });
+        };
+        let asked = json!({ "started_at": request.started_at, "autovacuum": request.autovacuum });
+        self.audit_outcome(actor, &format!("{action}_asked"), object, Outcome::Ok, Some(asked)).await?;
+        match agent.signal(request.clone()).await {
+            Ok(done) => {
+                let query = done
+                    .query
+                    .as_deref()
+                    .map(|query| analysis::sqltext::one_line(&analysis::sqltext::mask_literals(query), 500));
+                let message = sentence(request, done.ended);
+                let detail = json!({ "ended": done.ended, "user": done.user, "application": done.application, "query": query });
+                self.audit_outcome(actor, action, object, Outcome::Ok, Some(detail)).await?;
+                Ok(SignalResult {
+                    pid: request.pid,
+                    action: request.action,
+                    ended: done.ended,
+                    message,
+                    user: done.user,
+                    application: done.application,
+                    query,
+                })
+            }
+            Err(failure) => {
+                let outcome = match failure.kind {
+                    ErrorKind::Forbidden | ErrorKind::Conflict | ErrorKind::NotFound => Outcome::Refused,
+                    _ => Outcome::Failed,
+                };
+                let detail = json!({ "reason": failure.message, "sqlstate": failure.sqlstate });
+                self.audit_outcome(actor, action, object, outcome, Some(detail)).await?;
+                Err(ControlError::Cluster { kind: failure.kind, message: failure.message })
+            }
+        }
+    }
+}
+
+fn sentence(request: &SignalRequest, ended: bool) -> String {
+    let pid = request.pid;
+    match (request.action, ended) {
+        (SignalAction::Cancel, true) => format!("The statement of process {pid} was cancelled."),
+        (SignalAction::Cancel, false) => format!(
+            "The statement of process {pid} was told to stop and runs on still; terminate ends the session if it does not stop."
+        ),
+        (SignalAction::Terminate, true) => format!("The session with pid {pid} was ended."),
+        (SignalAction::Terminate, false) => {
+            format!("The session with pid {pid} was told to end and is there still; it may be rolling back.")
+        }
+    }
+}

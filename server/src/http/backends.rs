@@ -1,0 +1,79 @@
+//! The forms that cancel a statement or end a session; what became of it stands in the address of the page.
+
+use super::{
+    App,
+    actor::{Asking, encode},
+    forms::local,
+    problem::Problem,
+};
+use axum::{Form, extract::State, response::Redirect};
+use control::ControlError;
+use domain::{
+    ErrorKind, Timestamp,
+    view::{SignalAction, SignalRequest},
+};
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+pub struct Signal {
+    #[serde(default)]
+    cluster: Option<String>,
+    #[serde(default)]
+    pid: String,
+    #[serde(default)]
+    started_at: String,
+    #[serde(default)]
+    autovacuum: Option<String>,
+    #[serde(default)]
+    confirm: Option<String>,
+    #[serde(default)]
+    next: String,
+}
+
+/// `POST /database/backends/cancel`
+pub async fn cancel(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Form(form): Form<Signal>,
+) -> Result<Redirect, Problem> {
+    signal(&app, &actor, SignalAction::Cancel, form).await
+}
+
+/// `POST /database/backends/terminate`
+pub async fn terminate(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Form(form): Form<Signal>,
+) -> Result<Redirect, Problem> {
+    signal(&app, &actor, SignalAction::Terminate, form).await
+}
+
+async fn signal(app: &App, actor: &control::Actor, action: SignalAction, form: Signal) -> Result<Redirect, Problem> {
+    let next = local(&form.next).to_owned();
+    let outcome = async {
+        let pid = form.pid.trim().parse().map_err(|_| ControlError::field("pid", "a process id is a number"))?;
+        let started_at = Timestamp::parse_rfc3339(&form.started_at)
+            .ok_or_else(|| ControlError::field("started_at", "send back the session's start as it was shown"))?;
+        let autovacuum = form.autovacuum.as_deref() == Some("1");
+        let request = SignalRequest { action, pid, started_at, autovacuum };
+        app.control.backend_signal(actor, form.cluster.as_deref(), &request, form.confirm.as_deref()).await
+    };
+    match outcome.await {
+        Ok(done) => Ok(Redirect::to(&with(&next, "done", &done.message))),
+        // A refusal of the server is a sentence on the page, one of ours an answer of its own.
+        Err(error @ ControlError::Cluster { .. }) => Ok(Redirect::to(&with(&next, "error", &error.to_string()))),
+        Err(error) => match error.kind() {
+            ErrorKind::Invalid | ErrorKind::NotFound => {
+                Ok(Redirect::to(&with(&next, "error", &error.to_string())))
+            }
+            _ => Err(error.into()),
+        },
+    }
+}
+
+fn with(path: &str, name: &str, text: &str) -> String {
+    let (address, hash) = path.split_once('#').map_or((path, None), |(address, hash)| (address, Some(hash)));
+    let sign = if address.contains('?') { '&' } else { '?' };
+    let hash = hash.map_or_else(String::new, |hash| format!("#{hash}"));
+    format!("{address}{sign}{name}={}{hash}", encode(text))
+}
