@@ -5,7 +5,7 @@ mod locks;
 pub use locks::{LocksData, load_locks};
 
 use crate::{AppError, chart::ChartData};
-use domain::view::{ActivityPage, ClusterSummary, Dashboard, IndexesPage, QueriesPage, QueryDetail, Whoami};
+use domain::view::{ActivityPage, ClusterSummary, Dashboard, IndexesPage, LoadBy, LoadRow, QueriesPage, QueryDetail, Whoami};
 use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +23,14 @@ pub struct FrameData {
 pub struct OverviewData {
     /// The picture.
     pub dashboard: Dashboard,
-    /// Average active sessions by wait class.
+    /// Average active sessions.
     pub load: ChartData,
+    /// What the load is taken apart by.
+    pub by: LoadBy,
+    /// The statements that make most of the load.
+    pub top: Vec<LoadRow>,
+    /// Of how many samples.
+    pub samples: (i64, i64),
     /// Percentiles.
     pub latency: ChartData,
     /// Transactions.
@@ -79,14 +85,15 @@ pub async fn load_frame() -> Result<FrameData, AppError> {
 
 /// The overview of a cluster.
 #[server(endpoint = "overview", input = GetUrl)]
-pub async fn load_overview(cluster: Option<String>, range: String) -> Result<OverviewData, AppError> {
+pub async fn load_overview(cluster: Option<String>, range: String, by: String) -> Result<OverviewData, AppError> {
     use crate::chart::build;
     use domain::view::Metric;
     let (control, actor) = asking()?;
     let range = told(range_of(&range))?;
     let id = cluster.as_deref();
     let dashboard = told(control.dashboard_get(&actor, id))?;
-    let load = told(control.history_get(&actor, id, Metric::ActiveSessions, range).await)?;
+    let by = if by.is_empty() { LoadBy::default() } else { told(by.parse().map_err(|message: String| control::ControlError::field("by", message)))? };
+    let load = told(control.load_get(&actor, id, by, range).await)?;
     let mut latency = told(control.history_get(&actor, id, Metric::LatencyP95Ms, range).await)?;
     name(&mut latency, "P95");
     for (metric, label) in [(Metric::LatencyP50Ms, "P50"), (Metric::LatencyP99Ms, "P99")] {
@@ -116,11 +123,14 @@ pub async fn load_overview(cluster: Option<String>, range: String) -> Result<Ove
     ] {
         sparks.push((metric.as_str().to_owned(), first(&told(control.history_get(&actor, id, metric, range).await)?)));
     }
-    let mut events = load.events.clone();
+    let mut events = load.series.events.clone();
     events.reverse();
     Ok(OverviewData {
         dashboard,
-        load: build::stacked(&load),
+        load: build::stacked(&load.series),
+        by,
+        top: load.top,
+        samples: (load.samples, load.skipped),
         latency: build::lines(&latency),
         throughput: build::lines(&throughput),
         sparks,

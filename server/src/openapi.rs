@@ -45,6 +45,7 @@ pub fn api() -> (axum::Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(api::activity::activity))
         .routes(routes!(api::backends::cancel))
         .routes(routes!(api::backends::terminate))
+        .routes(routes!(api::load::waits))
         .routes(routes!(api::locks::locks))
         .routes(routes!(api::locks::snapshot))
         .routes(routes!(api::history::history))

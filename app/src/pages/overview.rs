@@ -1,7 +1,7 @@
 //! `/database`: how is it, why, and what to do.
 
 use crate::{
-    components::{Chart, CopyButton, Failed, Icon, Missing, Panel, Skeleton, Spark, ago},
+    components::{Chart, CopyButton, Failed, Icon, LoadPanel, Missing, Panel, Skeleton, Spark, ago},
     live::Live,
     scope::Scope,
     server_fns::{OverviewData, load_overview},
@@ -14,15 +14,18 @@ use domain::{
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
+use leptos_router::hooks::use_query_map;
 
 /// Score, tiles, load, what needs attention.
 #[component]
 pub fn Overview() -> impl IntoView {
     let scope = Scope::get();
     let live = Live::get();
+    let query = use_query_map();
+    let by = Memo::new(move |_| query.with(|query| query.get("by")).unwrap_or_default());
     let data = Resource::new(
-        move || (scope.cluster.get(), scope.range.get().to_string(), live.sequence.get()),
-        |(cluster, range, _)| load_overview(cluster, range),
+        move || (scope.cluster.get(), scope.range.get().to_string(), by.get(), live.sequence.get()),
+        |(cluster, range, by, _)| load_overview(cluster, range, by),
     );
     view! {
         <Title text="Overview" />
@@ -71,7 +74,7 @@ fn Loaded(data: OverviewData) -> impl IntoView {
         <HealthPanel health=dashboard.health.clone() history=spark("health_score") />
         <AttentionPanel items=dashboard.attention.clone() />
         <Tiles dashboard=dashboard.clone() sparks=data.sparks.clone() />
-        <Panel title="Database load" span="c8" note="average active sessions by what they wait for" source="pg_stat_activity, sampled"><Chart data=data.load label="Database load" stacked=true /></Panel>
+        <LoadPanel load=data.load by=data.by top=data.top samples=data.samples />
         <Panel title="Slow statements" span="c4" note="by mean in this window" flush=true><Slow slow /></Panel>
         <Panel title="Latency" span="c6" note="of all statements, estimated" source="pg_stat_statements: log-normal mixture from mean and deviation"><Chart data=data.latency label="Latency" /></Panel>
         <Panel title="Transactions" span="c6" note="per second" source="pg_stat_database"><Chart data=data.throughput label="Transactions" /></Panel>

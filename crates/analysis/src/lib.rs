@@ -12,6 +12,7 @@ pub mod locks;
 pub mod queries;
 pub mod rates;
 pub mod replication;
+pub mod sessions;
 pub mod sqltext;
 pub mod statements;
 pub mod svg;

@@ -8,6 +8,7 @@ mod backends;
 mod clock;
 mod clusters;
 mod error;
+mod load;
 mod locks;
 mod monitoring;
 mod queries;

@@ -23,6 +23,7 @@ impl Cadence {
     pub fn of(self, kind: CollectorKind) -> Duration {
         match kind {
             CollectorKind::Activity | CollectorKind::Locks => (self.tick / 6).max(ACTIVITY_AT_LEAST),
+            CollectorKind::Sessions => ACTIVITY_AT_LEAST,
             CollectorKind::Server | CollectorKind::Database | CollectorKind::Replication | CollectorKind::Wal => {
                 self.tick
             }
@@ -30,6 +31,11 @@ impl Cadence {
             CollectorKind::Tables | CollectorKind::Indexes => self.tick * 10,
             CollectorKind::Settings => self.tick * 30,
         }
+    }
+
+    /// Length of a bucket of session samples: two ticks, and at most a minute.
+    pub fn bucket(self) -> Duration {
+        (self.tick * 2).min(Duration::from_secs(60))
     }
 
     /// How often the sizes of databases are read: `pg_database_size` walks the file system.

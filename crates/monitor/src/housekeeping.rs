@@ -2,7 +2,7 @@
 use auth::Throttle;
 use control::{ControlPlane, now};
 use std::time::Duration;
-use store::{EventRepo, LockRepo, MetricRepo, SessionRepo, StatementRepo};
+use store::{EventRepo, LockRepo, MetricRepo, SessionHistoryRepo, SessionRepo, StatementRepo};
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(600);
@@ -28,9 +28,10 @@ async fn clean(control: &ControlPlane) -> Result<(), Box<dyn std::error::Error +
     let metrics = MetricRepo(store.db()).prune(at.plus_ms(-KEEP_MS)).await?;
     let statements = StatementRepo(store.db()).prune(at.plus_ms(-KEEP_MS)).await?;
     let events = EventRepo(store.db()).prune(at.plus_ms(-KEEP_EVENTS_MS)).await?;
+    let samples = SessionHistoryRepo(store.db()).prune(at.plus_ms(-KEEP_MS)).await?;
     let locks = LockRepo(store.db()).prune(at.plus_ms(-KEEP_LOCKS_MS)).await?;
     let sessions = SessionRepo(store.db()).delete_expired(at).await?;
     Throttle::new(store.clone()).prune(at).await?;
-    tracing::debug!(metrics, statements, events, locks, sessions, "old records were removed");
+    tracing::debug!(metrics, statements, events, locks, samples, sessions, "old records were removed");
     Ok(())
 }

@@ -8,6 +8,7 @@ mod collector;
 mod events;
 mod housekeeping;
 mod recorder;
+mod sampler;
 mod snapshot;
 mod state;
 mod watch;
@@ -46,7 +47,9 @@ impl Monitor {
             let recorder = recorder::start(&mut tasks, control.store().clone(), one.config.id.clone(), stop.clone());
             let cluster = Arc::new(Cluster::new(one.target, limits(cadence)));
             control.clusters().set_agent(&one.config.id, Arc::new(agent::Agent(cluster.clone())));
-            let watch = watch::Watch::new(control.clone(), cluster, one.config, cadence, recorder, shared.clone());
+            let sampler = sampler::Sampler::default();
+            tasks.spawn(sampler::run(sampler.clone(), cluster.clone(), stop.clone()));
+            let watch = watch::Watch::new(control.clone(), cluster, sampler, one.config, cadence, recorder, shared.clone());
             tasks.spawn(watch.run(stop.clone()));
         }
         tasks.spawn(housekeeping::run(control.clone(), stop.clone()));

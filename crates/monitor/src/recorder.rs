@@ -3,7 +3,7 @@
 use analysis::statements::StatementDelta;
 use domain::{
     Timestamp,
-    reading::{StatementKey, StatementText},
+    reading::{SessionBucket, StatementKey, StatementText},
     view::{Event, LockSnapshot, Metric},
 };
 use std::{
@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use store::{EventRepo, LockRepo, MetricRepo, Sample, StatementRepo, StatementSampleRow, Store, StoreError};
+use store::{EventRepo, LockRepo, MetricRepo, Sample, SessionHistoryRepo, StatementRepo, StatementSampleRow, Store, StoreError};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +25,7 @@ pub(crate) struct Batch {
     pub(crate) statements: Vec<StatementDelta>,
     pub(crate) interval_ms: i64,
     pub(crate) locks: Vec<LockSnapshot>,
+    pub(crate) sessions: Option<SessionBucket>,
 }
 
 /// About half an hour of ticks of one second.
@@ -60,7 +61,7 @@ pub(crate) fn start(tasks: &mut JoinSet<()>, store: Store, cluster: String, stop
     let queue = Arc::new(Queue::default());
     let recorder = Recorder { queue: queue.clone() };
     tasks.spawn(async move {
-        let mut writer = Writer { store, cluster, series: HashMap::new(), statements: HashMap::new() };
+        let mut writer = Writer { store, cluster, series: HashMap::new(), names: HashMap::new(), statements: HashMap::new() };
         loop {
             let next = queue.batches.lock().unwrap_or_else(PoisonError::into_inner).0.pop_front();
             match next {
@@ -92,6 +93,8 @@ struct Writer {
     store: Store,
     cluster: String,
     series: HashMap<(Metric, String), i64>,
+    /// Ids of names in samples of sessions.
+    names: HashMap<String, i64>,
     /// Our ids of known statements.
     statements: HashMap<StatementKey, i64>,
 }
@@ -104,6 +107,12 @@ impl Writer {
         MetricRepo(&transaction).insert(&self.cluster, batch.at, &batch.metrics, &mut series).await?;
         EventRepo(&transaction).insert(&self.cluster, &batch.events).await?;
         LockRepo(&transaction).insert(&self.cluster, &batch.locks).await?;
+        let mut names = None;
+        if let Some(bucket) = &batch.sessions {
+            let mut known = self.names.clone();
+            SessionHistoryRepo(&transaction).insert(&self.cluster, batch.at, bucket, &mut known).await?;
+            names = Some(known);
+        }
         let statements = StatementRepo(&transaction);
         if !batch.texts.is_empty() {
             statements.insert_texts(&self.cluster, &batch.texts, batch.at).await?;
@@ -139,6 +148,9 @@ impl Writer {
         statements.insert_samples(batch.at, batch.interval_ms, &rows.collect::<Vec<_>>()).await?;
         self.store.commit(transaction).await?;
         self.series = series;
+        if let Some(names) = names {
+            self.names = names;
+        }
         if let Some(learnt) = learnt {
             self.statements = learnt;
         }

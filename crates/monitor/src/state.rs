@@ -7,7 +7,6 @@ use analysis::{
     rates::DatabaseWindow,
     replication::Replicas,
     statements::{StatementDelta, StatementTracker, StatementWindow},
-    waits::WaitSampler,
 };
 use domain::{
     Lsn, Timestamp,
@@ -60,7 +59,6 @@ pub(crate) struct State {
     pub(crate) statement_names: HashMap<StatementKey, (Arc<str>, String, String)>,
     pub(crate) unnamed: HashSet<StatementKey>,
     pub(crate) evictions: VecDeque<(Instant, i64)>,
-    pub(crate) waits: WaitSampler,
     pub(crate) load: VecDeque<(f64, Vec<WaitLoad>)>,
     /// The trees of the last look.
     pub(crate) locks: Vec<LockNode>,
@@ -106,7 +104,6 @@ impl State {
             statement_names: HashMap::new(),
             unnamed: HashSet::new(),
             evictions: VecDeque::new(),
-            waits: WaitSampler::default(),
             load: VecDeque::new(),
             locks: Vec::new(),
             lock_episode: Episode::default(),
@@ -141,6 +138,5 @@ impl State {
         self.last_lsn = None;
         self.indexes_before = None;
         self.load.clear();
-        self.waits = WaitSampler::default();
     }
 }

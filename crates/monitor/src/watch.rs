@@ -4,6 +4,7 @@ use crate::{
     cadence::Cadence,
     events,
     recorder::{Batch, Recorder},
+    sampler::Sampler,
     snapshot,
     state::{NodeIndexes, Shared, State, WINDOW_SECONDS},
 };
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Watch {
     control: ControlPlane,
     cluster: Arc<Cluster>,
+    sampler: Sampler,
     config: ClusterConfig,
     cadence: Cadence,
     recorder: Recorder,
@@ -41,6 +43,7 @@ impl Watch {
     pub(crate) fn new(
         control: ControlPlane,
         cluster: Arc<Cluster>,
+        sampler: Sampler,
         config: ClusterConfig,
         cadence: Cadence,
         recorder: Recorder,
@@ -49,7 +52,7 @@ impl Watch {
         let state = State::new(cadence);
         let events =
             vec![Event { at: now(), kind: EventKind::MonitorStart, title: "Holdfast started watching".to_owned() }];
-        Self { control, cluster, config, cadence, recorder, shared, state, events }
+        Self { control, cluster, sampler, config, cadence, recorder, shared, state, events }
     }
 
     pub(crate) async fn run(mut self, stop: CancellationToken) {
@@ -102,7 +105,6 @@ impl Watch {
             && let Some(activity) =
                 self.timed(CollectorKind::Activity, |cluster| async move { cluster.activity().await }).await?
         {
-            self.state.waits.add(&activity.rows);
             self.state.activity = Some((now(), activity));
         }
         if self.is_due(CollectorKind::Locks) {
@@ -207,6 +209,7 @@ impl Watch {
                 "a cluster is watched"
             );
             self.state.connection = ClusterState::Up;
+            self.sampler.set_up(true);
         }
         if let Some(before) = &self.state.server {
             let happened = events::of_server(before, &server, at);
@@ -249,6 +252,7 @@ impl Watch {
             _ => ClusterState::Unreachable { reason, since },
         };
         // The next connection may be to another server, and what it is asked first is who it is.
+        self.sampler.set_up(false);
         self.cluster.forget();
         self.state.forget_rates();
         self.state.collectors.all_due(Instant::now());
@@ -427,11 +431,24 @@ impl Watch {
         Ok(())
     }
 
+    /// The sampler runs by itself; its state stands among the collectors'.
+    fn book_samples(&mut self) {
+        let (last, failure) = self.sampler.last();
+        let collectors = &mut self.state.collectors;
+        if let Some(last) = last {
+            collectors.succeeded(CollectorKind::Sessions, last.at, last.took, Instant::now());
+        }
+        if let Some(reason) = failure {
+            collectors.failed(CollectorKind::Sessions, CollectorState::Failed { reason }, Instant::now());
+        }
+    }
+
     /// Makes the snapshot, swaps it in and hands the figures to the recorder.
     fn publish(&mut self) {
         let at = now();
         self.state.sequence += 1;
-        let load = self.state.waits.take();
+        self.book_samples();
+        let load = self.sampler.waits();
         if !load.is_empty() {
             self.state.load.push_back((self.cadence.tick.as_secs_f64(), load.clone()));
             while self.state.load.iter().map(|it| it.0).sum::<f64>() > WINDOW_SECONDS && self.state.load.len() > 1 {
@@ -441,9 +458,10 @@ impl Watch {
         let snapshot =
             snapshot::make(&mut self.state, &self.config, self.cadence, self.control.slow_threshold_ms(), at);
         let metrics = snapshot::metrics(&snapshot, &self.state, &load);
+        let sessions = self.sampler.bucket(self.cadence.bucket());
         let locks = std::mem::take(&mut self.state.lock_snapshots);
         self.state.most_blocked = None;
-        self.recorder.push(Batch { at, metrics, events: std::mem::take(&mut self.events), locks, ..Batch::default() });
+        self.recorder.push(Batch { at, metrics, events: std::mem::take(&mut self.events), locks, sessions, ..Batch::default() });
         self.control.clusters().publish(&self.config.id, snapshot, at);
     }
 }

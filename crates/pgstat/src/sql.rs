@@ -66,6 +66,17 @@ pub(crate) fn activity(probe: &Probe) -> String {
     )
 }
 
+/// Active sessions only, without texts and ages: asked each second.
+pub(crate) fn sessions(probe: &Probe) -> String {
+    let query_id = probe.column("pg_stat_activity", "query_id", "a.query_id::text", "text");
+    format!(
+        "/* holdfast:sessions */ SELECT a.datname::text AS database, a.usename::text AS \"user\", coalesce(a.application_name, '') AS application, \
+         host(a.client_addr) AS client_address, a.backend_type, a.state, a.wait_event_type, a.wait_event, {query_id} AS query_id \
+         FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND (a.state IN ('active', 'fastpath function call') OR a.backend_type = 'autovacuum worker') \
+         AND a.backend_type IN ('client backend', 'parallel worker', 'autovacuum worker')"
+    )
+}
+
 pub(crate) fn locks(probe: &Probe) -> String {
     let waited =
         probe.column("pg_locks", "waitstart", "extract(epoch FROM clock_timestamp() - l.waitstart)::float8", "float8");

@@ -17,6 +17,7 @@ pub use repo::{
     lock::LockRepo,
     metric::{MetricPoint, MetricRepo, Sample},
     session::{SessionRepo, SessionRow},
+    session_history::{LoadOfQuery, LoadPoint, LoadSamples, SessionHistoryRepo},
     setup::SetupLinkRepo,
     statement::{StatementBucket, StatementRecord, StatementRepo, StatementSampleRow, StatementTotal},
     throttle::{ThrottleRepo, ThrottleRow},

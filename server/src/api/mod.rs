@@ -9,6 +9,7 @@ mod csv;
 pub mod dashboard;
 pub mod history;
 pub mod indexes;
+pub mod load;
 pub mod locks;
 pub mod queries;
 

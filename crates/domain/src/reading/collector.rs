@@ -27,12 +27,15 @@ pub enum CollectorKind {
     Locks,
     /// `pg_settings`.
     Settings,
+    /// Active sessions, sampled each second.
+    Sessions,
 }
 
 impl CollectorKind {
     /// Every collector, in the order in which a tick runs them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Server,
+        Self::Sessions,
         Self::Activity,
         Self::Locks,
         Self::Database,
@@ -57,6 +60,7 @@ impl CollectorKind {
             Self::Wal => "wal",
             Self::Locks => "locks",
             Self::Settings => "settings",
+            Self::Sessions => "sessions",
         }
     }
 }

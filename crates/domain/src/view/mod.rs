@@ -9,6 +9,7 @@ mod dashboard;
 mod health;
 mod history;
 mod index;
+mod load;
 mod locks;
 mod page;
 mod query;
@@ -24,6 +25,7 @@ pub use dashboard::{
 pub use health::{Attention, Band, Health, HealthComponent, HealthLine};
 pub use history::{Event, EventKind, Metric, Range, TimeSeries, TimeSeriesLine};
 pub use index::{DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, MissingForeignKey};
+pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use page::{Availability, LiveEvent};
 pub use signal::{SignalAction, SignalRequest, SignalResult};

@@ -1,7 +1,7 @@
 //! `pg_stat_activity` and waiting locks.
 use super::{get, time};
 use crate::{Cluster, PgstatError, sql};
-use domain::reading::{ActivityReading, Backend, LockReading, LockWait};
+use domain::reading::{ActivityReading, Backend, LockReading, LockWait, SessionReading};
 
 impl Cluster {
     /// All backends but our own session.
@@ -36,6 +36,30 @@ impl Cluster {
         let rows = rows.iter().map(backend).collect::<Result<Vec<_>, PgstatError>>()?;
         let hidden = rows.iter().filter(|row| row.query.as_deref() == Some("<insufficient privilege>")).count();
         Ok(ActivityReading { rows, hidden: i64::try_from(hidden).unwrap_or(i64::MAX) })
+    }
+
+    /// Active sessions, with what a sample needs.
+    ///
+    /// # Errors
+    /// [`PgstatError`].
+    pub async fn sessions(&self) -> Result<SessionReading, PgstatError> {
+        const NAME: &str = "sessions";
+        let rows = self.fetch(NAME, &sql::sessions(&*self.probe().await?)).await?;
+        let backend = |row| {
+            Ok(Backend {
+                database: get(NAME, row, "database")?,
+                user: get(NAME, row, "user")?,
+                application: get(NAME, row, "application")?,
+                client_address: get(NAME, row, "client_address")?,
+                backend_type: get(NAME, row, "backend_type")?,
+                state: get(NAME, row, "state")?,
+                wait_event_type: get(NAME, row, "wait_event_type")?,
+                wait_event: get(NAME, row, "wait_event")?,
+                query_id: get(NAME, row, "query_id")?,
+                ..Backend::default()
+            })
+        };
+        Ok(SessionReading { rows: rows.iter().map(backend).collect::<Result<_, PgstatError>>()? })
     }
 
     /// Requests that wait. `pg_blocking_pids` stops the lock manager for a moment: ask only when a backend waits.

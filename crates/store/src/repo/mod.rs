@@ -6,6 +6,7 @@ pub mod event;
 pub mod lock;
 pub mod metric;
 pub mod session;
+pub mod session_history;
 pub mod setup;
 pub mod statement;
 pub mod throttle;

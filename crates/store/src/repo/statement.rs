@@ -115,6 +115,22 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
         rows.map_err(StoreError::query("list statements"))?.into_iter().map(record).collect()
     }
 
+    /// Statements with one of these fingerprints; of several with the same, as of two roles, one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn by_queryid(&self, cluster: &str, ids: &[i64]) -> Result<Vec<StatementRecord>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = statement_text::Entity::find()
+            .filter(statement_text::Column::ClusterId.eq(cluster))
+            .filter(statement_text::Column::Queryid.is_in(ids.iter().copied()))
+            .all(self.0)
+            .await;
+        rows.map_err(StoreError::query("find statements"))?.into_iter().map(record).collect()
+    }
+
     /// One statement by its key.
     ///
     /// # Errors

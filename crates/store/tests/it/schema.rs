@@ -32,6 +32,9 @@ async fn entities_have_the_columns_of_their_tables(store: Store) {
     compare::<entity::metric_sample::Entity>(&store).await;
     compare::<entity::metric_series::Entity>(&store).await;
     compare::<entity::session::Entity>(&store).await;
+    compare::<entity::session_bucket::Entity>(&store).await;
+    compare::<entity::session_count::Entity>(&store).await;
+    compare::<entity::session_name::Entity>(&store).await;
     compare::<entity::setup_link::Entity>(&store).await;
     compare::<entity::statement_sample::Entity>(&store).await;
     compare::<entity::statement_text::Entity>(&store).await;
@@ -148,6 +151,35 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
             created_at: 1,
             expires_at: 2,
             absolute_expires_at: BIG,
+        },
+    )
+    .await;
+    round_trip::<session_name::Entity>(&store, session_name::Model { id: BIG, name: text() }).await;
+    round_trip::<session_bucket::Entity>(
+        &store,
+        session_bucket::Model {
+            id: BIG,
+            cluster_id: "main".into(),
+            at: BIG,
+            interval_ms: 60_000,
+            samples: BIG,
+            skipped: BIG,
+        },
+    )
+    .await;
+    round_trip::<session_count::Entity>(
+        &store,
+        session_count::Model {
+            bucket_id: BIG,
+            position: i32::MAX,
+            wait_class_id: BIG,
+            wait_event_id: 1,
+            query_id: i64::MIN,
+            database_id: 2,
+            user_id: 3,
+            application_id: 4,
+            host_id: 5,
+            samples: BIG,
         },
     )
     .await;
