@@ -5,7 +5,9 @@ mod locks;
 pub use locks::{LocksData, load_locks};
 
 use crate::{AppError, chart::ChartData};
-use domain::view::{ActivityPage, ClusterSummary, Dashboard, IndexesPage, LoadBy, LoadRow, QueriesPage, QueryDetail, Whoami};
+use domain::view::{
+    ActivityPage, ClusterSummary, Dashboard, IndexesPage, LoadBy, LoadRow, QueriesPage, QueryDetail, Whoami,
+};
 use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +94,11 @@ pub async fn load_overview(cluster: Option<String>, range: String, by: String) -
     let range = told(range_of(&range))?;
     let id = cluster.as_deref();
     let dashboard = told(control.dashboard_get(&actor, id))?;
-    let by = if by.is_empty() { LoadBy::default() } else { told(by.parse().map_err(|message: String| control::ControlError::field("by", message)))? };
+    let by = if by.is_empty() {
+        LoadBy::default()
+    } else {
+        told(by.parse().map_err(|message: String| control::ControlError::field("by", message)))?
+    };
     let load = told(control.load_get(&actor, id, by, range).await)?;
     let mut latency = told(control.history_get(&actor, id, Metric::LatencyP95Ms, range).await)?;
     name(&mut latency, "P95");

@@ -15,7 +15,7 @@ use leptos::prelude::*;
 /// The panel of the overview.
 #[component]
 pub fn LoadPanel(load: ChartData, by: LoadBy, top: Vec<LoadRow>, samples: (i64, i64)) -> impl IntoView {
-    let chips = LoadBy::ALL.into_iter().map(|one| {
+    let chips = LoadBy::ALL.into_iter().map(move |one| {
         let href = with_param("by", (one != LoadBy::default()).then(|| one.to_string()));
         view! { <a class="chip" class:on=one == by aria-current=(one == by).then_some("true") href=href>{one.as_str()}</a> }
     });
@@ -39,13 +39,15 @@ fn Top(top: Vec<LoadRow>) -> impl IntoView {
     let scope = Scope::get();
     let widest = top.iter().map(|row| row.percent).fold(0.0, f64::max);
     let rows = top.into_iter().take(6).map(|row| {
-        let share = format!("share w{}", ((row.percent / widest.max(f64::MIN_POSITIVE) * 20.0).round() as u32).min(20) * 5);
+        let share =
+            format!("share w{}", ((row.percent / widest.max(f64::MIN_POSITIVE) * 20.0).round() as u32).min(20) * 5);
         let waits = row.waits.iter().take(2).map(|(class, _)| class.clone()).collect::<Vec<_>>().join(", ");
         let text = highlighted(&row.query.chars().take(120).collect::<String>());
         let statement = match &row.id {
             Some(id) => {
                 let path = format!("/database/queries/{id}");
-                view! { <a class="sql" data-row href=move || scope.link(&path) title=row.query.clone()>{text}</a> }.into_any()
+                view! { <a class="sql" data-row href=move || scope.link(&path) title=row.query.clone()>{text}</a> }
+                    .into_any()
             }
             None => view! { <span class="sql muted" title=row.query.clone()>{row.query.clone()}</span> }.into_any(),
         };

@@ -53,7 +53,11 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
     let busy = |row: &BackendRow| row.state.as_deref() != Some("idle") && row.backend_type == "client backend";
     let shown = move || {
         rows.with_value(|rows| {
-            let some = rows.iter().filter(|row| show_idle.get() || busy(row)).map(|row| backend(row, may_signal)).collect_view();
+            let some = rows
+                .iter()
+                .filter(|row| show_idle.get() || busy(row))
+                .map(|row| backend(row, may_signal))
+                .collect_view();
             let empty = !rows.iter().any(|row| show_idle.get() || busy(row));
             (some, empty)
         })
@@ -104,7 +108,9 @@ fn backend(row: &BackendRow, may_signal: bool) -> impl IntoView + use<> {
     let text = row.query.clone().unwrap_or_default();
     let (pid, started_at, autovacuum) = (row.pid, row.started_at, row.backend_type == "autovacuum worker");
     let actable = may_signal && (autovacuum || row.backend_type == "client backend") && row.application != "holdfast";
-    let action = may_signal.then(|| view! { <td class="flags">{actable.then(|| view! { <SignalMenu pid started_at autovacuum /> })}</td> });
+    let action = may_signal.then(
+        || view! { <td class="flags">{actable.then(|| view! { <SignalMenu pid started_at autovacuum /> })}</td> },
+    );
     view! {
         <tr>
             <td class="n">{row.pid}</td>

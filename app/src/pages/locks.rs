@@ -65,7 +65,11 @@ fn Loaded(data: LocksData) -> impl IntoView {
         let text = format!("{count} waiting behind {roots}");
         view! { <span class="badge critical"><Icon name="lock" />{text}</span> }
     });
-    let longest = nodes.iter().filter(|node| !node.blocked_by.is_empty()).filter_map(|node| node.wait_seconds).fold(None, |most: Option<f64>, one| Some(most.map_or(one, |most| most.max(one))));
+    let longest = nodes
+        .iter()
+        .filter(|node| !node.blocked_by.is_empty())
+        .filter_map(|node| node.wait_seconds)
+        .fold(None, |most: Option<f64>, one| Some(most.map_or(one, |most| most.max(one))));
     let note = longest.map_or_else(String::new, |seconds| format!("longest wait {}", format::duration_s(seconds)));
     let csv = address(
         &format!("/api/v1/clusters/{}/locks", scope.cluster.get_untracked().unwrap_or_else(|| page.cluster.clone())),
@@ -121,23 +125,25 @@ fn row(node: LockNode, act: bool) -> impl IntoView {
     };
     let wanted = match (&node.mode, &node.relation, &node.lock_type) {
         (Some(mode), Some(relation), _) => format!("{} on {relation}", mode.trim_end_matches("Lock")),
-        (Some(mode), None, Some(kind)) if kind == "transactionid" => format!("{} of a transaction's end", mode.trim_end_matches("Lock")),
+        (Some(mode), None, Some(kind)) if kind == "transactionid" => {
+            format!("{} of a transaction's end", mode.trim_end_matches("Lock"))
+        }
         (Some(mode), None, Some(kind)) => format!("{} on a {kind}", mode.trim_end_matches("Lock")),
         _ => dash(),
     };
-    let who = [node.application.clone(), node.user.clone().unwrap_or_default(), node.database.clone().unwrap_or_default()]
-        .into_iter()
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" · ");
+    let who =
+        [node.application.clone(), node.user.clone().unwrap_or_default(), node.database.clone().unwrap_or_default()]
+            .into_iter()
+            .filter(|part| !part.is_empty())
+            .collect::<Vec<_>>()
+            .join(" · ");
     let text = node.query.clone().unwrap_or_default();
     let process = if node.pid == 0 { node.backend_type.clone() } else { node.pid.to_string() };
     let waits = node.wait_seconds.filter(|_| !node.blocked_by.is_empty()).map_or_else(dash, format::duration_s);
     let autovacuum = node.backend_type == "autovacuum worker";
-    let level = (node.depth + 1).to_string();
     view! {
-        <tr aria-level=level.clone() class:root=node.depth == 0>
-            <td><span class=format!("tree d{depth}")><span class="num">{process}</span>" "{mark}{also}</span></td>
+        <tr class:root=node.depth == 0>
+            <td><span class=format!("tree d{depth}")><span class="sr">{format!("level {} ", node.depth + 1)}</span><span class="num">{process}</span>" "{mark}{also}</span></td>
             <td class="n">{if node.blocks > 0 { node.blocks.to_string() } else { dash() }}</td>
             <td class="n">{waits}</td>
             <td>{wanted}</td>

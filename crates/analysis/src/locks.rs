@@ -47,7 +47,8 @@ pub fn forest(activity: &ActivityReading, locks: &LockReading) -> Vec<LockNode> 
         }
         found
     };
-    let mut roots = waiters.keys().filter(|pid| !blockers.contains_key(pid)).map(|pid| (*pid, false)).collect::<Vec<_>>();
+    let mut roots =
+        waiters.keys().filter(|pid| !blockers.contains_key(pid)).map(|pid| (*pid, false)).collect::<Vec<_>>();
     // Sessions that only wait for each other have no root: the first of each ring stands in for it.
     let mut reached = roots.iter().flat_map(|(root, _)| behind(*root)).collect::<BTreeSet<_>>();
     for pid in blockers.keys() {
@@ -211,7 +212,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn backend(pid: i32, blocked_by: &[i32]) -> Backend {
-        Backend { pid, backend_type: "client backend".into(), blocked_by: blocked_by.to_vec(), query: Some("SELECT 'x'".into()), ..Backend::default() }
+        Backend {
+            pid,
+            backend_type: "client backend".into(),
+            blocked_by: blocked_by.to_vec(),
+            query: Some("SELECT 'x'".into()),
+            ..Backend::default()
+        }
     }
 
     fn of(edges: &[(i32, &[i32])]) -> Vec<LockNode> {

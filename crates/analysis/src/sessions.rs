@@ -33,8 +33,12 @@ impl SessionHistory {
     /// Ends the bucket; `None` when nothing was looked at.
     pub fn take(&mut self, interval_ms: i64) -> Option<SessionBucket> {
         let Self { samples, skipped, counts } = std::mem::take(self);
-        (samples > 0 || skipped > 0)
-            .then(|| SessionBucket { samples, skipped, interval_ms, rows: thin(counts.into_iter().collect()) })
+        (samples > 0 || skipped > 0).then(|| SessionBucket {
+            samples,
+            skipped,
+            interval_ms,
+            rows: thin(counts.into_iter().collect()),
+        })
     }
 }
 

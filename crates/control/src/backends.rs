@@ -84,7 +84,8 @@ impl ControlPlane {
                     .as_deref()
                     .map(|query| analysis::sqltext::one_line(&analysis::sqltext::mask_literals(query), 500));
                 let message = sentence(request, done.ended);
-                let detail = json!({ "ended": done.ended, "user": done.user, "application": done.application, "query": query });
+                let detail =
+                    json!({ "ended": done.ended, "user": done.user, "application": done.application, "query": query });
                 self.audit_outcome(actor, action, object, Outcome::Ok, Some(detail)).await?;
                 Ok(SignalResult {
                     pid: request.pid,

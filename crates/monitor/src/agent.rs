@@ -15,8 +15,19 @@ impl BackendAgent for Agent {
         async move {
             match cluster.signal(&request).await {
                 Ok(done) => {
-                    tracing::info!(host = cluster.target().host(), pid = request.pid, action = request.action.as_str(), ended = done.ended, "a session was signalled");
-                    Ok(Signalled { ended: done.ended, user: done.user, application: done.application, query: done.query })
+                    tracing::info!(
+                        host = cluster.target().host(),
+                        pid = request.pid,
+                        action = request.action.as_str(),
+                        ended = done.ended,
+                        "a session was signalled"
+                    );
+                    Ok(Signalled {
+                        ended: done.ended,
+                        user: done.user,
+                        application: done.application,
+                        query: done.query,
+                    })
                 }
                 Err(error) => Err(SignalFailure { kind: error.kind, message: error.message, sqlstate: error.sqlstate }),
             }

@@ -49,7 +49,8 @@ impl Monitor {
             control.clusters().set_agent(&one.config.id, Arc::new(agent::Agent(cluster.clone())));
             let sampler = sampler::Sampler::default();
             tasks.spawn(sampler::run(sampler.clone(), cluster.clone(), stop.clone()));
-            let watch = watch::Watch::new(control.clone(), cluster, sampler, one.config, cadence, recorder, shared.clone());
+            let watch =
+                watch::Watch::new(control.clone(), cluster, sampler, one.config, cadence, recorder, shared.clone());
             tasks.spawn(watch.run(stop.clone()));
         }
         tasks.spawn(housekeeping::run(control.clone(), stop.clone()));

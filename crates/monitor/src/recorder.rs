@@ -11,7 +11,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use store::{EventRepo, LockRepo, MetricRepo, Sample, SessionHistoryRepo, StatementRepo, StatementSampleRow, Store, StoreError};
+use store::{
+    EventRepo, LockRepo, MetricRepo, Sample, SessionHistoryRepo, StatementRepo, StatementSampleRow, Store, StoreError,
+};
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 

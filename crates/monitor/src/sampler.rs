@@ -78,6 +78,7 @@ impl Sampler {
     }
 
     /// Samples that were due and not taken, since we were started.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the page of our own cost tells it"))]
     pub(crate) fn skipped(&self) -> u64 {
         self.with(|inner| inner.skipped)
     }

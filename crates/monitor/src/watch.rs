@@ -461,7 +461,14 @@ impl Watch {
         let sessions = self.sampler.bucket(self.cadence.bucket());
         let locks = std::mem::take(&mut self.state.lock_snapshots);
         self.state.most_blocked = None;
-        self.recorder.push(Batch { at, metrics, events: std::mem::take(&mut self.events), locks, sessions, ..Batch::default() });
+        self.recorder.push(Batch {
+            at,
+            metrics,
+            events: std::mem::take(&mut self.events),
+            locks,
+            sessions,
+            ..Batch::default()
+        });
         self.control.clusters().publish(&self.config.id, snapshot, at);
     }
 }

@@ -1,6 +1,9 @@
 //! The monitoring loop on real clusters, through faults: what is shown during each, and that it comes back by itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "it/locks.rs"]
+mod locks;
+
 use control::{Actor, ClusterConfig, Clusters, ControlPlane};
 use domain::{
     reading::{CollectorKind, CollectorState, ServerRole},

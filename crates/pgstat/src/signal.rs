@@ -150,18 +150,29 @@ impl Cluster {
             // insufficient_privilege
             Some("42501") if format!("{said} {detail}").to_lowercase().contains("superuser") => (
                 ErrorKind::Forbidden,
-                format!("the session is a superuser's, and only a superuser may {} it: the role \"{role}\" is none. Do it as a superuser on the server", action.as_str()),
+                format!(
+                    "the session is a superuser's, and only a superuser may {} it: the role \"{role}\" is none. Do it as a superuser on the server",
+                    action.as_str()
+                ),
             ),
             Some("42501") => (
                 ErrorKind::Forbidden,
-                format!("the role \"{role}\" may not {} other roles' sessions; GRANT pg_signal_backend TO \"{role}\"; (the server says: {said})", action.as_str()),
+                format!(
+                    "the role \"{role}\" may not {} other roles' sessions; GRANT pg_signal_backend TO \"{role}\"; (the server says: {said})",
+                    action.as_str()
+                ),
             ),
             // query_canceled, lock_not_available
             Some("57014" | "55P03") => (ErrorKind::Unavailable, format!("the server took too long: {said}; try again")),
             // admin_shutdown, crash_shutdown, cannot_connect_now
-            Some("57P01" | "57P02" | "57P03") => (ErrorKind::Unavailable, format!("the server is going down or starting: {said}")),
+            Some("57P01" | "57P02" | "57P03") => {
+                (ErrorKind::Unavailable, format!("the server is going down or starting: {said}"))
+            }
             Some(code) => (ErrorKind::Conflict, format!("the server refused with {code}: {said}")),
-            None => (ErrorKind::Unavailable, format!("the connection was lost: {error}; whether the signal was sent is not known: look again")),
+            None => (
+                ErrorKind::Unavailable,
+                format!("the connection was lost: {error}; whether the signal was sent is not known: look again"),
+            ),
         };
         SignalError { kind, message, sqlstate: code }
     }
@@ -240,7 +251,9 @@ fn check(seen: &Seen, request: &SignalRequest) -> Result<(), SignalError> {
         }
     }
     if request.action == SignalAction::Cancel && seen.state.as_deref().is_some_and(|state| state != "active") {
-        return refuse("the session runs no statement now, so there is none to cancel; terminate would end the session");
+        return refuse(
+            "the session runs no statement now, so there is none to cancel; terminate would end the session",
+        );
     }
     Ok(())
 }

@@ -46,9 +46,10 @@ pub async fn waits(
     let range = query.range.as_deref().map_or(Ok(Range::default()), |text| {
         text.parse().map_err(|message: String| Problem::field("range", message))
     })?;
-    let by = query.by.as_deref().map_or(Ok(LoadBy::default()), |text| {
-        text.parse().map_err(|message: String| Problem::field("by", message))
-    })?;
+    let by = query
+        .by
+        .as_deref()
+        .map_or(Ok(LoadBy::default()), |text| text.parse().map_err(|message: String| Problem::field("by", message)))?;
     let page = app.control.load_get(&actor, Some(&cluster), by, range).await?;
     Ok(if as_csv { csv::answer("load", csv::history(&page.series)) } else { Json(page).into_response() })
 }

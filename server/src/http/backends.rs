@@ -63,9 +63,7 @@ async fn signal(app: &App, actor: &control::Actor, action: SignalAction, form: S
         // A refusal of the server is a sentence on the page, one of ours an answer of its own.
         Err(error @ ControlError::Cluster { .. }) => Ok(Redirect::to(&with(&next, "error", &error.to_string()))),
         Err(error) => match error.kind() {
-            ErrorKind::Invalid | ErrorKind::NotFound => {
-                Ok(Redirect::to(&with(&next, "error", &error.to_string())))
-            }
+            ErrorKind::Invalid | ErrorKind::NotFound => Ok(Redirect::to(&with(&next, "error", &error.to_string()))),
             _ => Err(error.into()),
         },
     }

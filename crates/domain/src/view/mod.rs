@@ -28,5 +28,5 @@ pub use index::{DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, Mi
 pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use page::{Availability, LiveEvent};
-pub use signal::{SignalAction, SignalRequest, SignalResult};
 pub use query::{OtherRow, QueriesPage, QueriesParams, QueryDetail, QueryFlag, QueryKind, QueryRow, QuerySort};
+pub use signal::{SignalAction, SignalRequest, SignalResult};

@@ -15,6 +15,7 @@ async fn every_reading(cluster: &Cluster) {
     assert_eq!(activity.hidden, 0, "a statement is hidden");
     assert!(activity.rows.iter().any(|row| row.backend_type == "checkpointer"));
     assert!(cluster.locks().await.unwrap().waits.is_empty());
+    cluster.sessions().await.unwrap();
     cluster.replication().await.unwrap();
     let wal = cluster.wal().await.unwrap();
     assert!(wal.lsn.is_some() && wal.wal.is_some() && wal.checkpoints.is_some(), "{wal:?}");

@@ -37,7 +37,14 @@ impl<C: ConnectionTrait> LockRepo<'_, C> {
                 ..Default::default()
             };
             let mut conflict = OnConflict::columns([Column::ClusterId, Column::At]);
-            conflict.update_columns([Column::DurationMs, Column::Waiters, Column::Roots, Column::LongestWaitMs, Column::Root, Column::Graph]);
+            conflict.update_columns([
+                Column::DurationMs,
+                Column::Waiters,
+                Column::Roots,
+                Column::LongestWaitMs,
+                Column::Root,
+                Column::Graph,
+            ]);
             lock_snapshot::Entity::insert(row)
                 .on_conflict(conflict)
                 .exec_without_returning(self.0)
@@ -55,7 +62,15 @@ impl<C: ConnectionTrait> LockRepo<'_, C> {
         use lock_snapshot::Column;
         let rows = lock_snapshot::Entity::find()
             .select_only()
-            .columns([Column::Id, Column::At, Column::DurationMs, Column::Waiters, Column::Roots, Column::LongestWaitMs, Column::Root])
+            .columns([
+                Column::Id,
+                Column::At,
+                Column::DurationMs,
+                Column::Waiters,
+                Column::Roots,
+                Column::LongestWaitMs,
+                Column::Root,
+            ])
             .filter(Column::ClusterId.eq(cluster))
             .order_by_desc(Column::At)
             .limit(limit)
@@ -63,7 +78,12 @@ impl<C: ConnectionTrait> LockRepo<'_, C> {
             .all(self.0)
             .await
             .map_err(StoreError::query("list graphs of locks"))?;
-        Ok(rows.into_iter().map(|(id, at, duration, waiters, roots, longest, root)| summary(id, at, duration, waiters, roots, longest, root)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(id, at, duration, waiters, roots, longest, root)| {
+                summary(id, at, duration, waiters, roots, longest, root)
+            })
+            .collect())
     }
 
     /// One of a cluster.
@@ -79,7 +99,8 @@ impl<C: ConnectionTrait> LockRepo<'_, C> {
         row.map(|row| {
             let nodes = serde_json::from_str(&row.graph)
                 .map_err(|error| StoreError::Damaged { what: "graph of locks", detail: error.to_string() })?;
-            let summary = summary(row.id, row.at, row.duration_ms, row.waiters, row.roots, row.longest_wait_ms, row.root);
+            let summary =
+                summary(row.id, row.at, row.duration_ms, row.waiters, row.roots, row.longest_wait_ms, row.root);
             Ok(LockSnapshot { summary, nodes })
         })
         .transpose()
@@ -90,12 +111,21 @@ impl<C: ConnectionTrait> LockRepo<'_, C> {
     /// # Errors
     /// [`StoreError`].
     pub async fn prune(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let deleted = lock_snapshot::Entity::delete_many().filter(lock_snapshot::Column::At.lt(before.0)).exec(self.0).await;
+        let deleted =
+            lock_snapshot::Entity::delete_many().filter(lock_snapshot::Column::At.lt(before.0)).exec(self.0).await;
         deleted.map(|result| result.rows_affected).map_err(StoreError::query("remove old graphs of locks"))
     }
 }
 
-fn summary(id: i64, at: i64, duration_ms: i64, waiters: i64, roots: i64, longest_ms: Option<i64>, root: String) -> LockSnapshotSummary {
+fn summary(
+    id: i64,
+    at: i64,
+    duration_ms: i64,
+    waiters: i64,
+    roots: i64,
+    longest_ms: Option<i64>,
+    root: String,
+) -> LockSnapshotSummary {
     LockSnapshotSummary {
         id: id.to_string(),
         at: Timestamp(at),

@@ -68,7 +68,9 @@ impl<C: ConnectionTrait> SessionHistoryRepo<'_, C> {
         let unknown = bucket
             .rows
             .iter()
-            .flat_map(|(key, _)| [&key.wait_class, &key.wait_event, &key.database, &key.user, &key.application, &key.host])
+            .flat_map(|(key, _)| {
+                [&key.wait_class, &key.wait_event, &key.database, &key.user, &key.application, &key.host]
+            })
             .filter(|name| !names.contains_key(*name))
             .collect::<BTreeSet<_>>();
         for name in unknown {
@@ -85,14 +87,20 @@ impl<C: ConnectionTrait> SessionHistoryRepo<'_, C> {
         };
         let mut conflict = OnConflict::columns([Column::ClusterId, Column::At]);
         conflict.update_columns([Column::IntervalMs, Column::Samples, Column::Skipped]);
-        session_bucket::Entity::insert(row).on_conflict(conflict).exec_without_returning(self.0).await.map_err(failed())?;
+        session_bucket::Entity::insert(row)
+            .on_conflict(conflict)
+            .exec_without_returning(self.0)
+            .await
+            .map_err(failed())?;
         let found = session_bucket::Entity::find()
             .filter(Column::ClusterId.eq(cluster))
             .filter(Column::At.eq(at.0))
             .one(self.0)
             .await
             .map_err(failed())?;
-        let id = found.map(|row| row.id).ok_or_else(|| StoreError::Damaged { what: "bucket of sessions", detail: cluster.to_owned() })?;
+        let id = found
+            .map(|row| row.id)
+            .ok_or_else(|| StoreError::Damaged { what: "bucket of sessions", detail: cluster.to_owned() })?;
         session_count::Entity::delete_many()
             .filter(session_count::Column::BucketId.eq(id))
             .exec(self.0)
@@ -113,10 +121,7 @@ impl<C: ConnectionTrait> SessionHistoryRepo<'_, C> {
         });
         let rows = rows.collect::<Vec<_>>();
         for chunk in rows.chunks(CHUNK) {
-            session_count::Entity::insert_many(chunk.to_vec())
-                .exec_without_returning(self.0)
-                .await
-                .map_err(failed())?;
+            session_count::Entity::insert_many(chunk.to_vec()).exec_without_returning(self.0).await.map_err(failed())?;
         }
         Ok(())
     }
@@ -127,7 +132,11 @@ impl<C: ConnectionTrait> SessionHistoryRepo<'_, C> {
         let row = session_name::ActiveModel { name: Set(name.to_owned()), ..Default::default() };
         let mut conflict = OnConflict::column(Column::Name);
         conflict.update_column(Column::Name);
-        session_name::Entity::insert(row).on_conflict(conflict).exec_without_returning(self.0).await.map_err(failed())?;
+        session_name::Entity::insert(row)
+            .on_conflict(conflict)
+            .exec_without_returning(self.0)
+            .await
+            .map_err(failed())?;
         let found = session_name::Entity::find().filter(Column::Name.eq(name)).one(self.0).await.map_err(failed())?;
         found.map(|row| row.id).ok_or_else(|| StoreError::Damaged { what: "name", detail: name.to_owned() })
     }
@@ -218,7 +227,8 @@ impl<C: ConnectionTrait> SessionHistoryRepo<'_, C> {
         let sql = "DELETE FROM session_count WHERE bucket_id IN (SELECT id FROM session_bucket WHERE at < $1)";
         let statement = Statement::from_sql_and_values(self.0.get_database_backend(), sql, [before.0.into()]);
         self.0.execute_raw(statement).await.map_err(failed())?;
-        let deleted = session_bucket::Entity::delete_many().filter(session_bucket::Column::At.lt(before.0)).exec(self.0).await;
+        let deleted =
+            session_bucket::Entity::delete_many().filter(session_bucket::Column::At.lt(before.0)).exec(self.0).await;
         deleted.map(|result| result.rows_affected).map_err(failed())
     }
 }

@@ -1,11 +1,12 @@
 //! Metrics and events.
 use domain::{
     Timestamp,
-    view::{Event, EventKind, Metric},
+    reading::{SessionBucket, SessionKey},
+    view::{Event, EventKind, LoadBy, LockNode, LockSnapshot, LockSnapshotSummary, Metric},
 };
 use sea_orm::ConnectionTrait as _;
 use std::collections::HashMap;
-use store::{EventRepo, MetricPoint, MetricRepo, Sample, Store};
+use store::{EventRepo, LockRepo, MetricPoint, MetricRepo, Sample, SessionHistoryRepo, Store};
 
 on_both_databases!(
     metrics_come_back_as_means_of_buckets,
@@ -14,6 +15,8 @@ on_both_databases!(
     old_metrics_are_removed,
     events_come_back_in_order_and_of_one_cluster,
     an_event_of_an_unknown_kind_is_left_out,
+    graphs_of_locks_are_kept_once_and_read_back,
+    active_sessions_are_added_up_by_each_way,
 );
 
 fn sample(metric: Metric, label: &str, value: f64) -> Sample {
@@ -113,4 +116,84 @@ async fn an_event_of_an_unknown_kind_is_left_out(store: Store) {
         .await
         .unwrap();
     assert_eq!(EventRepo(store.db()).list("main", Timestamp(0), Timestamp(9)).await.unwrap(), []);
+}
+
+fn graph(at: i64, waiters: i64, pid: i32) -> LockSnapshot {
+    let node = LockNode { pid, query: Some("SELECT \u{0} ?".into()), ..LockNode::default() };
+    let summary = LockSnapshotSummary {
+        at: Timestamp(at),
+        duration_seconds: 1.5,
+        waiters,
+        roots: 1,
+        longest_wait_seconds: Some(0.5),
+        root: "root\u{0}".into(),
+        ..LockSnapshotSummary::default()
+    };
+    LockSnapshot { summary, nodes: vec![node] }
+}
+
+async fn graphs_of_locks_are_kept_once_and_read_back(store: Store) {
+    let locks = LockRepo(store.db());
+    locks.insert("main", &[graph(1, 2, 10), graph(5, 3, 11)]).await.unwrap();
+    // The same batch again, with a later end.
+    locks.insert("main", &[graph(5, 4, 12)]).await.unwrap();
+    locks.insert("other", &[graph(5, 9, 13)]).await.unwrap();
+    let list = locks.list("main", 10).await.unwrap();
+    assert_eq!(list.iter().map(|one| (one.at.0, one.waiters)).collect::<Vec<_>>(), [(5, 4), (1, 2)]);
+    let newest = list[0].id.parse().unwrap();
+    let read = locks.get("main", newest).await.unwrap().unwrap();
+    assert_eq!((read.nodes[0].pid, read.summary.duration_seconds), (12, 1.5));
+    assert_eq!(locks.get("other", newest).await.unwrap(), None, "not of another cluster");
+    assert_eq!(locks.prune(Timestamp(5)).await.unwrap(), 1);
+}
+
+fn counted(class: &str, event: &str, query_id: i64, user: &str, samples: i64) -> (SessionKey, i64) {
+    let key = SessionKey {
+        wait_class: class.into(),
+        wait_event: event.into(),
+        query_id,
+        database: "shop".into(),
+        user: user.into(),
+        application: "app".into(),
+        host: "local".into(),
+    };
+    (key, samples)
+}
+
+async fn active_sessions_are_added_up_by_each_way(store: Store) {
+    let sessions = SessionHistoryRepo(store.db());
+    let mut names = HashMap::new();
+    let bucket = |rows| SessionBucket { samples: 10, skipped: 1, interval_ms: 10_000, rows };
+    let first = bucket(vec![counted("IO", "DataFileRead", i64::MIN, "ada", 4), counted("CPU", "", 7, "ada", 6)]);
+    let second = bucket(vec![counted("IO", "DataFileRead", i64::MIN, "bob", 1)]);
+    sessions.insert("main", Timestamp(10_000), &first, &mut names).await.unwrap();
+    sessions.insert("main", Timestamp(20_000), &second, &mut names).await.unwrap();
+    // Written again, as after a lost answer, and by a process that knows no names yet.
+    sessions.insert("main", Timestamp(20_000), &second, &mut HashMap::new()).await.unwrap();
+    sessions.insert("other", Timestamp(20_000), &first, &mut names).await.unwrap();
+    let load = async |by| {
+        let points = sessions.load("main", by, Timestamp(0), Timestamp(20_000), 10_000).await.unwrap();
+        points.into_iter().map(|it| (it.name, it.bucket, it.samples)).collect::<Vec<_>>()
+    };
+    let named = |name: &str, bucket, samples| (name.to_owned(), bucket, samples);
+    assert_eq!(load(LoadBy::Wait).await, [named("CPU", 0, 6), named("IO", 0, 4), named("IO", 1, 1)]);
+    assert_eq!(load(LoadBy::User).await, [named("ada", 0, 10), named("bob", 1, 1)]);
+    assert_eq!(
+        load(LoadBy::Event).await,
+        [named("CPU", 0, 6), named("IO: DataFileRead", 0, 4), named("IO: DataFileRead", 1, 1)]
+    );
+    let by_query = load(LoadBy::Query).await;
+    assert!(by_query.contains(&named(&i64::MIN.to_string(), 0, 4)), "{by_query:?}");
+    for by in [LoadBy::Database, LoadBy::Application, LoadBy::Host] {
+        assert_eq!(load(by).await.iter().map(|it| it.2).sum::<i64>(), 11);
+    }
+    let samples = sessions.samples("main", Timestamp(0), Timestamp(20_000), 10_000).await.unwrap();
+    assert_eq!(
+        samples.iter().map(|it| (it.bucket, it.samples, it.skipped)).collect::<Vec<_>>(),
+        [(0, 10, 1), (1, 10, 1)]
+    );
+    let queries = sessions.queries("main", Timestamp(0), Timestamp(20_000)).await.unwrap();
+    assert_eq!((queries[0].query_id, queries[0].class.as_str(), queries[0].samples), (7, "CPU", 6));
+    assert_eq!(sessions.prune(Timestamp(20_000)).await.unwrap(), 1);
+    assert_eq!(load(LoadBy::Wait).await, [named("IO", 1, 1)]);
 }
