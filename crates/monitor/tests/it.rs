@@ -250,13 +250,13 @@ async fn a_black_hole_is_noticed_in_time_and_left_without_a_restart_of_ours() {
     watching.until("up", is_up).await;
 
     for weather in [Weather::BlackHole, Weather::Cut] {
+        let accepted = proxy.accepted();
         proxy.set(weather);
         let begun = Instant::now();
         let lost =
             watching.until("unreachable", |it| matches!(it.cluster.state, ClusterState::Unreachable { .. })).await;
         assert!(begun.elapsed() < Duration::from_secs(20), "{weather:?} was noticed after {:?}", begun.elapsed());
         assert!(lost.collected_at.is_some(), "the last figures stay, with their age");
-        let accepted = proxy.accepted();
         proxy.set(Weather::Fair);
         watching.until("up again", is_up).await;
         assert!(proxy.accepted() > accepted, "dead connections were replaced");

@@ -129,9 +129,16 @@ async fn what_must_not_be_signalled_is_left_alone_and_a_refusal_of_the_server_is
     );
     // The server's own processes, and a walsender.
     let _standby = server.standby("replica1").await;
-    let reading = signaller.activity().await.unwrap();
     for (kind, words) in [("checkpointer", "never signalled"), ("walsender", "walsender")] {
-        let row = reading.rows.iter().find(|row| row.backend_type == kind).unwrap();
+        let began = Instant::now();
+        let row = loop {
+            let reading = signaller.activity().await.unwrap();
+            if let Some(row) = reading.rows.into_iter().find(|row| row.backend_type == kind) {
+                break row;
+            }
+            assert!(began.elapsed() < Duration::from_secs(15), "no {kind} is seen");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
         let request = request(SignalAction::Terminate, row.pid, row.started_at.unwrap());
         refused(signaller.signal(&request).await, ErrorKind::Conflict, words);
     }
