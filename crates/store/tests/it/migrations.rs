@@ -23,15 +23,19 @@ async fn tables(store: &Store) -> Vec<String> {
         .collect()
 }
 
-const ALL: [&str; 11] = [
+const ALL: &[&str] = &[
     "account",
     "api_token",
     "audit_log",
     "event",
+    "lock_snapshot",
     "login_throttle",
     "metric_sample",
     "metric_series",
     "session",
+    "session_bucket",
+    "session_count",
+    "session_name",
     "setup_link",
     "statement_sample",
     "statement_text",
