@@ -3,12 +3,18 @@
 use leptos::prelude::*;
 
 /// Letters after `g`, and where they lead.
-pub const PAGES: [(&str, &str, &str); 6] = [
+pub const PAGES: [(&str, &str, &str); 12] = [
     ("o", "/database", "Overview"),
     ("q", "/database/performance#queries", "Queries"),
     ("i", "/database/performance#indexes", "Indexes"),
     ("a", "/database/activity", "Activity"),
     ("l", "/database/locks", "Locks"),
+    ("t", "/database/tables", "Tables"),
+    ("c", "/database/connections", "Connections"),
+    ("r", "/database/replication", "Replication"),
+    ("m", "/database/maintenance", "Maintenance"),
+    ("s", "/database/settings", "Settings"),
+    ("w", "/database/cost", "Own cost"),
     ("u", "/account", "Account"),
 ];
 

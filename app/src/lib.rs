@@ -7,6 +7,7 @@ mod error;
 mod keyboard;
 mod live;
 mod pages;
+mod panels;
 mod scope;
 mod server_fns;
 mod sql;
@@ -21,6 +22,7 @@ use leptos_router::{
     components::{ParentRoute, Route, Router, Routes},
     path,
 };
+use panels::PanelsPage;
 
 /// Where the files lie: `/assets/<hash>`.
 #[derive(Clone, Debug)]
@@ -68,6 +70,12 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/database/performance") view=pages::Performance ssr=SsrMode::Async />
                     <Route path=path!("/database/queries/:id") view=pages::QueryPage ssr=SsrMode::Async />
                     <Route path=path!("/database/activity") view=pages::Activity ssr=SsrMode::Async />
+                    <Route path=path!("/database/connections") view=|| view! { <PanelsPage name="connections" title="Connections" /> } ssr=SsrMode::Async />
+                    <Route path=path!("/database/tables") view=|| view! { <PanelsPage name="tables" title="Tables" /> } ssr=SsrMode::Async />
+                    <Route path=path!("/database/replication") view=|| view! { <PanelsPage name="replication" title="Replication" /> } ssr=SsrMode::Async />
+                    <Route path=path!("/database/settings") view=|| view! { <PanelsPage name="settings" title="Settings" /> } ssr=SsrMode::Async />
+                    <Route path=path!("/database/maintenance") view=|| view! { <PanelsPage name="maintenance" title="Maintenance" /> } ssr=SsrMode::Async />
+                    <Route path=path!("/database/cost") view=|| view! { <PanelsPage name="cost" title="Own cost" /> } ssr=SsrMode::Async />
                     <Route path=path!("/database/locks") view=pages::Locks ssr=SsrMode::Async />
                     <Route path=path!("/account") view=pages::Account ssr=SsrMode::Async />
                 </ParentRoute>

@@ -1,8 +1,10 @@
 //! Server functions: what pages ask for. Each asks `control` as whoever is signed in; rights are decided there.
 
 mod locks;
+mod panels;
 
 pub use locks::{LocksData, load_locks};
+pub use panels::load_panels;
 
 use crate::{AppError, chart::ChartData};
 use domain::view::{

@@ -1,7 +1,20 @@
 import AxeBuilder from "@axe-core/playwright";
 import { alive, demo, expect, signIn, statements, test } from "../support/demo";
 
-const pages = ["/database", "/database/performance#queries", "/database/performance?list=duplicate#indexes", "/database/activity", "/account"];
+const pages = [
+  "/database",
+  "/database/performance#queries",
+  "/database/performance?list=duplicate#indexes",
+  "/database/activity",
+  "/database/locks",
+  "/database/tables",
+  "/database/connections",
+  "/database/replication",
+  "/database/maintenance",
+  "/database/settings",
+  "/database/cost",
+  "/account",
+];
 
 for (const colorScheme of ["light", "dark"] as const) {
   test.describe(`${colorScheme} mode`, () => {

@@ -26,6 +26,8 @@ pub struct Config {
     pub interval: Duration,
     /// Mean time from which a statement is slow (`SLOW_QUERY_THRESHOLD`).
     pub slow_threshold_ms: f64,
+    /// What history may take in the store (`HOLDFAST_HISTORY_BUDGET_MB`).
+    pub history_budget_bytes: i64,
     /// The clusters, the first being the default.
     pub clusters: Vec<ClusterSource>,
 }
@@ -49,6 +51,7 @@ struct File {
     public_url: Option<String>,
     monitoring_interval_ms: Option<i64>,
     slow_query_threshold_ms: Option<f64>,
+    history_budget_mb: Option<f64>,
     #[serde(default)]
     cluster: Vec<FileCluster>,
 }
@@ -113,6 +116,8 @@ impl Config {
             1.0..=3_600_000.0,
             "milliseconds",
         )?;
+        let history_budget_mb =
+            number(&env, "HOLDFAST_HISTORY_BUDGET_MB", file.history_budget_mb, 2_048.0, 16.0..=16_777_216.0, "MiB")?;
         let clusters = clusters(&env, file.cluster)?;
         Ok(Self {
             listen,
@@ -120,6 +125,7 @@ impl Config {
             public_url,
             interval: Duration::from_millis(interval as u64),
             slow_threshold_ms,
+            history_budget_bytes: (history_budget_mb * 1_048_576.0) as i64,
             clusters,
         })
     }
@@ -145,6 +151,7 @@ impl fmt::Display for Config {
         writeln!(f, "store                   {}", redact(self.store_url.expose_secret()))?;
         writeln!(f, "monitoring interval     {} ms", self.interval.as_millis())?;
         writeln!(f, "slow query threshold    {} ms", self.slow_threshold_ms)?;
+        writeln!(f, "history budget          {} MiB", self.history_budget_bytes >> 20)?;
         for cluster in &self.clusters {
             write!(f, "cluster {:<15} {} ({})", cluster.watched.config.id, cluster.watched.target, cluster.source)?;
             if let Some(primary) = &cluster.watched.config.standby_of {

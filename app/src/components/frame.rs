@@ -12,12 +12,18 @@ use leptos::prelude::*;
 use leptos_router::{components::Outlet, hooks::use_location};
 
 /// Pages in the navigation: icon, label, address.
-const NAV: [(&str, &str, &str); 5] = [
+const NAV: [(&str, &str, &str); 11] = [
     ("overview", "Overview", "/database"),
     ("queries", "Queries", "/database/performance#queries"),
     ("indexes", "Indexes", "/database/performance#indexes"),
     ("activity", "Activity", "/database/activity"),
     ("lock", "Locks", "/database/locks"),
+    ("tables", "Tables", "/database/tables"),
+    ("connections", "Connections", "/database/connections"),
+    ("replication", "Replication", "/database/replication"),
+    ("maintenance", "Maintenance", "/database/maintenance"),
+    ("settings", "Settings", "/database/settings"),
+    ("cost", "Own cost", "/database/cost"),
 ];
 
 /// Frame and page.

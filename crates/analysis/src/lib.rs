@@ -3,12 +3,15 @@
 
 pub mod activity;
 pub mod attention;
+pub mod connections;
 pub mod csv;
 pub mod delta;
+pub mod forecast;
 pub mod health;
 pub mod indexes;
 pub mod latency;
 pub mod locks;
+pub mod maintenance;
 pub mod queries;
 pub mod rates;
 pub mod replication;
@@ -16,4 +19,5 @@ pub mod sessions;
 pub mod sqltext;
 pub mod statements;
 pub mod svg;
+pub mod tables;
 pub mod waits;

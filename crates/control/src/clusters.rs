@@ -3,7 +3,10 @@ use crate::{BackendAgent, ControlError};
 use arc_swap::ArcSwap;
 use domain::{
     Timestamp,
-    view::{ActivityPage, ClusterState, ClusterSummary, Dashboard, IndexesPage, LiveEvent, LockSnapshot, LocksPage},
+    view::{
+        ActivityPage, ClusterCost, ClusterState, ClusterSummary, ConnectionsPage, Dashboard, IndexesPage, LiveEvent,
+        LockSnapshot, LocksPage, MaintenancePage, ReplicationPage, SettingsPage, TablesPage,
+    },
 };
 use std::sync::{Arc, OnceLock};
 use tokio::sync::broadcast;
@@ -29,10 +32,22 @@ pub struct ClusterSnapshot {
     pub indexes: Arc<IndexesPage>,
     /// Backends.
     pub activity: Arc<ActivityPage>,
+    /// Who holds the connection slots.
+    pub connections: Arc<ConnectionsPage>,
+    /// Tables.
+    pub tables: Arc<TablesPage>,
+    /// Standbys and slots.
+    pub replication: Arc<ReplicationPage>,
+    /// Settings; the changes are added when it is served.
+    pub settings: Arc<SettingsPage>,
+    /// Vacuum, checkpoints, WAL, I/O.
+    pub maintenance: Arc<MaintenancePage>,
     /// Who waits for whom; the kept graphs are added when it is served.
     pub locks: Arc<LocksPage>,
     /// The worst moment of the waiting that goes on now.
     pub locks_worst: Option<Arc<LockSnapshot>>,
+    /// What watching it costs.
+    pub watching: ClusterCost,
     /// Whether statements can be read.
     pub statements: domain::view::Availability,
     /// Statements evicted from `pg_stat_statements` per hour.

@@ -8,9 +8,11 @@ mod backends;
 mod clock;
 mod clusters;
 mod error;
+mod history_policy;
 mod load;
 mod locks;
 mod monitoring;
+mod pages;
 mod queries;
 mod sessions;
 mod tokens;
@@ -20,10 +22,13 @@ pub use backends::{BackendAgent, SignalFailure, Signalled};
 pub use clock::now;
 pub use clusters::{ClusterConfig, ClusterSnapshot, Clusters, connecting};
 pub use error::{ControlError, FieldError};
+pub use history_policy::Kept;
+pub use pages::OWN_CLUSTER;
 pub use queries::StatementCache;
 
+use arc_swap::ArcSwap;
 use auth::{Passwords, Throttle};
-use domain::Permission;
+use domain::{Permission, view::ProcessCost};
 use std::sync::Arc;
 use store::Store;
 
@@ -40,6 +45,8 @@ struct Inner {
     passwords: Passwords,
     throttle: Throttle,
     statements: StatementCache,
+    process_cost: ArcSwap<ProcessCost>,
+    history: history_policy::HistoryPolicy,
     slow_threshold_ms: f64,
 }
 
@@ -58,6 +65,8 @@ impl ControlPlane {
                 passwords,
                 throttle,
                 statements: StatementCache::default(),
+                process_cost: ArcSwap::default(),
+                history: history_policy::HistoryPolicy::default(),
                 slow_threshold_ms,
             }),
         })

@@ -78,8 +78,20 @@ impl ControlPlane {
     ) -> Result<TimeSeries, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
         let id = self.inner.clusters.find(cluster)?.0.id.clone();
+        let gap = self.gap_seconds(&id);
+        self.series(&id, metric, range, gap).await
+    }
+
+    /// A figure that is kept under an id; longer than `gap` seconds without a point is a gap.
+    pub(crate) async fn series(
+        &self,
+        id: &str,
+        metric: Metric,
+        range: Range,
+        gap: f64,
+    ) -> Result<TimeSeries, ControlError> {
         let (from, to, step) = grid(range, now());
-        let points = MetricRepo(self.inner.store.db()).history(&id, metric, from, to, step).await?;
+        let points = MetricRepo(self.inner.store.db()).history(id, metric, from, to, step).await?;
         let mut lines = BTreeMap::<String, Vec<Option<f64>>>::new();
         for point in points {
             let line = lines.entry(point.label).or_insert_with(|| vec![None; POINTS as usize]);
@@ -87,7 +99,6 @@ impl ControlPlane {
                 *slot = Some(point.value);
             }
         }
-        let gap = self.gap_seconds(&id);
         let mut series = lines
             .into_iter()
             .map(|(name, values)| TimeSeriesLine {
@@ -100,7 +111,7 @@ impl ControlPlane {
             let rank = |line: &TimeSeriesLine| analysis::waits::CLASSES.iter().position(|class| *class == line.name);
             series.sort_by_key(rank);
         }
-        let events = self.events(&id, from, to).await?;
+        let events = self.events(id, from, to).await?;
         Ok(TimeSeries {
             metric: metric.as_str().to_owned(),
             unit: metric.unit().to_owned(),

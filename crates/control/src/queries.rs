@@ -190,7 +190,8 @@ impl ControlPlane {
         let to = now();
         let from = to.plus_ms(-range.ms());
         let repo = StatementRepo(self.inner.store.db());
-        let texts = repo.list(cluster).await?.into_iter().map(|record| (record.id, record)).collect::<HashMap<_, _>>();
+        let texts =
+            repo.list_short(cluster).await?.into_iter().map(|record| (record.id, record)).collect::<HashMap<_, _>>();
         let sums = repo.totals(cluster, from, to).await?;
         let sums = sums.into_iter().filter_map(|total| {
             let record = texts.get(&total.statement_id)?;

@@ -24,9 +24,12 @@ impl Cadence {
         match kind {
             CollectorKind::Activity | CollectorKind::Locks => (self.tick / 6).max(ACTIVITY_AT_LEAST),
             CollectorKind::Sessions => ACTIVITY_AT_LEAST,
-            CollectorKind::Server | CollectorKind::Database | CollectorKind::Replication | CollectorKind::Wal => {
-                self.tick
-            }
+            CollectorKind::Server
+            | CollectorKind::Database
+            | CollectorKind::Replication
+            | CollectorKind::Wal
+            | CollectorKind::Vacuum
+            | CollectorKind::Io => self.tick,
             CollectorKind::Statements => self.tick * 2,
             CollectorKind::Tables | CollectorKind::Indexes => self.tick * 10,
             CollectorKind::Settings => self.tick * 30,
@@ -36,6 +39,16 @@ impl Cadence {
     /// Length of a bucket of session samples: two ticks, and at most a minute.
     pub fn bucket(self) -> Duration {
         (self.tick * 2).min(Duration::from_secs(60))
+    }
+
+    /// How often the sizes of tables are recorded, for their growth: an hour with the ordinary tick.
+    pub fn growth(self) -> Duration {
+        self.tick * 120
+    }
+
+    /// How often bloat is estimated: six hours with the ordinary tick.
+    pub fn bloat(self) -> Duration {
+        self.tick * 720
     }
 
     /// How often the sizes of databases are read: `pg_database_size` walks the file system.

@@ -23,13 +23,14 @@ struct Entry {
 pub struct Collectors {
     cadence: Cadence,
     entries: BTreeMap<CollectorKind, Entry>,
+    late: u64,
 }
 
 impl Collectors {
     /// All are due at once.
     pub fn new(cadence: Cadence, now: Instant) -> Self {
         let entry = Entry { state: CollectorState::Pending, collected_at: None, duration: None, next_due: now };
-        Self { cadence, entries: CollectorKind::ALL.map(|kind| (kind, entry.clone())).into() }
+        Self { cadence, entries: CollectorKind::ALL.map(|kind| (kind, entry.clone())).into(), late: 0 }
     }
 
     /// Whether `kind` should run now.
@@ -65,8 +66,17 @@ impl Collectors {
         // Keep the grid where it can be kept; after a long run go on from now rather than catch up in a burst.
         entry.next_due += every;
         if entry.next_due <= now {
+            if kind == CollectorKind::Server {
+                let missed = now.duration_since(entry.next_due).as_secs_f64() / every.as_secs_f64();
+                self.late += 1 + missed as u64;
+            }
             entry.next_due = now + every;
         }
+    }
+
+    /// Ticks that were left out because the one before took too long, since the beginning.
+    pub const fn ticks_skipped(&self) -> u64 {
+        self.late
     }
 
     /// The state of one.

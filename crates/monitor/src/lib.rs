@@ -6,7 +6,10 @@ mod backoff;
 mod cadence;
 mod collector;
 mod events;
+mod history;
 mod housekeeping;
+mod own_cost;
+mod pages;
 mod recorder;
 mod sampler;
 mod snapshot;
@@ -43,8 +46,10 @@ impl Monitor {
         let cadence = Cadence::new(interval);
         let mut tasks = JoinSet::new();
         let shared = Arc::new(Shared::default());
+        let counters = Arc::default();
         for one in watched {
-            let recorder = recorder::start(&mut tasks, control.store().clone(), one.config.id.clone(), stop.clone());
+            let recorder =
+                recorder::start(&mut tasks, control.store().clone(), one.config.id.clone(), &counters, stop.clone());
             let cluster = Arc::new(Cluster::new(one.target, limits(cadence)));
             control.clusters().set_agent(&one.config.id, Arc::new(agent::Agent(cluster.clone())));
             let sampler = sampler::Sampler::default();
@@ -53,7 +58,15 @@ impl Monitor {
                 watch::Watch::new(control.clone(), cluster, sampler, one.config, cadence, recorder, shared.clone());
             tasks.spawn(watch.run(stop.clone()));
         }
-        tasks.spawn(housekeeping::run(control.clone(), stop.clone()));
+        let recorder = recorder::start(
+            &mut tasks,
+            control.store().clone(),
+            control::OWN_CLUSTER.to_owned(),
+            &counters,
+            stop.clone(),
+        );
+        tasks.spawn(own_cost::run(control.clone(), recorder, cadence, stop.clone()));
+        tasks.spawn(housekeeping::run(control.clone(), cadence.tick, stop.clone()));
         Self { tasks }
     }
 

@@ -3,7 +3,7 @@
 use analysis::{sessions::SessionHistory, waits::WaitSampler};
 use control::now;
 use domain::{
-    Timestamp,
+    Lsn, Timestamp,
     reading::{SessionBucket, SessionReading},
     view::WaitLoad,
 };
@@ -24,6 +24,8 @@ struct Inner {
     history: SessionHistory,
     bucket_began: Option<Instant>,
     waits: WaitSampler,
+    /// Positions of the primary since they were last taken.
+    positions: Vec<(Timestamp, Lsn)>,
     last: Option<Sampled>,
     failure: Option<String>,
     skipped: u64,
@@ -59,6 +61,11 @@ impl Sampler {
         self.with(|inner| inner.waits.take())
     }
 
+    /// Positions of the primary since the last call.
+    pub(crate) fn positions(&self) -> Vec<(Timestamp, Lsn)> {
+        self.with(|inner| std::mem::take(&mut inner.positions))
+    }
+
     /// The bucket, when it is `length` long.
     pub(crate) fn bucket(&self, length: Duration) -> Option<SessionBucket> {
         self.with(|inner| {
@@ -78,7 +85,6 @@ impl Sampler {
     }
 
     /// Samples that were due and not taken, since we were started.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the page of our own cost tells it"))]
     pub(crate) fn skipped(&self) -> u64 {
         self.with(|inner| inner.skipped)
     }
@@ -96,6 +102,10 @@ impl Sampler {
                 Ok(reading) => {
                     inner.history.add(&reading.rows);
                     inner.waits.add(&reading.rows);
+                    // Nobody takes them on a standby; a minute is more than the longest tick needs.
+                    if inner.positions.len() < 600 {
+                        inner.positions.extend(reading.lsn.map(|lsn| (now(), lsn)));
+                    }
                     inner.last = Some(Sampled { at: now(), took });
                     inner.failure = None;
                 }

@@ -1,5 +1,5 @@
 //! From what is known to what is shown: the one immutable picture that pages, API, events and metrics read.
-use crate::{cadence::Cadence, state::State};
+use crate::{cadence::Cadence, pages, state::State};
 use analysis::{
     activity, attention,
     health::{HealthInput, HealthTracker},
@@ -11,8 +11,8 @@ use domain::{
     Timestamp,
     reading::{CollectorKind, CollectorState, CollectorStatus, ServerRole},
     view::{
-        Availability, CacheView, ClusterState, ClusterSummary, Dashboard, IndexesPage, LatencySource, LatencyView,
-        LocksPage, Metric, SlowQuery, ThroughputView, WaitLoad,
+        Availability, CacheView, ClusterCost, ClusterState, ClusterSummary, Dashboard, IndexesPage, IoRow,
+        LatencySource, LatencyView, LocksPage, Metric, SlowQuery, ThroughputView, WaitLoad,
     },
 };
 use std::sync::Arc;
@@ -149,7 +149,15 @@ pub(crate) fn make(
         let hours = first.elapsed().as_secs_f64() / 3_600.0;
         evictions.iter().skip(1).map(|it| it.1).sum::<i64>() as f64 / hours.max(1e-9)
     });
+    let pages = pages::make(state, &config.id);
+    let watching = watching(state);
     ClusterSnapshot {
+        watching,
+        connections: pages.connections,
+        tables: pages.tables,
+        replication: pages.replication,
+        settings: pages.settings,
+        maintenance: pages.maintenance,
         indexes: Arc::new(IndexesPage {
             cluster: config.id.clone(),
             sequence: state.sequence,
@@ -206,7 +214,7 @@ fn summary(state: &State, config: &ClusterConfig) -> ClusterSummary {
     }
 }
 
-fn availability(state: &State, kind: CollectorKind) -> Availability {
+pub(crate) fn availability(state: &State, kind: CollectorKind) -> Availability {
     match state.collectors.state(kind) {
         Some(CollectorState::Unsupported { reason, cure } | CollectorState::NoPermission { reason, cure }) => {
             Availability::Missing {
@@ -258,6 +266,37 @@ fn average_load(state: &State) -> Vec<WaitLoad> {
         .collect()
 }
 
+/// What watching this cluster costs it, by its own statistics.
+fn watching(state: &State) -> ClusterCost {
+    let role = state.server.as_ref().map(|server| server.role_name.as_str());
+    let connections = state.activity.as_ref().filter(|_| role.is_some()).map(|(_, reading)| {
+        // The one that asks does not see itself.
+        1 + count(reading.rows.iter().filter(|row| row.application == "holdfast" && row.user.as_deref() == role))
+    });
+    let ours = state.fresh_statements.as_ref().map(|(seconds, rows)| {
+        let all = rows.iter().map(|row| row.total_ms).sum::<f64>();
+        let is_ours = |key| state.statement_names.get(key).is_some_and(|(_, _, user)| Some(user.as_str()) == role);
+        let (calls, ms) = rows
+            .iter()
+            .filter(|row| is_ours(&row.key))
+            .fold((0, 0.0), |sum, row| (sum.0 + row.calls, sum.1 + row.total_ms));
+        (
+            calls as f64 / seconds.max(1e-9),
+            ms / seconds.max(1e-9),
+            if all > 0.0 { Some(100.0 * ms / all) } else { None },
+        )
+    });
+    ClusterCost {
+        connections,
+        calls_per_second: ours.map(|it| it.0),
+        database_ms_per_second: ours.map(|it| it.1),
+        database_percent: ours.and_then(|it| it.2),
+        ticks_skipped: state.collectors.ticks_skipped(),
+        samples_skipped: state.samples_skipped,
+        tick_ms: state.tick_ms,
+    }
+}
+
 /// The figures of this tick, for history. Nothing is recorded of a server that is not reached but its score: a gap is
 /// drawn as a gap.
 pub(crate) fn metrics(snapshot: &ClusterSnapshot, state: &State, load: &[WaitLoad]) -> Vec<Sample> {
@@ -295,7 +334,47 @@ pub(crate) fn metrics(snapshot: &ClusterSnapshot, state: &State, load: &[WaitLoa
     add(Metric::DatabaseBytes, "", dashboard.databases_bytes.map(|bytes| bytes as f64));
     // The most of all looks since the last tick: a short spike counts.
     add(Metric::BlockedSessions, "", state.most_blocked.or(dashboard.blocked_sessions).map(|number| number as f64));
+    let number = |number: i64| Some(number as f64);
+    for (key, bytes) in &state.table_sizes {
+        add(Metric::TableBytes, key, number(*bytes));
+    }
+    for slot in &snapshot.replication.slots {
+        add(Metric::SlotRetainedBytes, &slot.name, slot.retained_bytes.and_then(number));
+    }
+    for standby in &snapshot.replication.standbys {
+        for (part, bytes) in [
+            ("send", standby.send_bytes),
+            ("write", standby.write_bytes),
+            ("flush", standby.flush_bytes),
+            ("replay", standby.replay_bytes),
+        ] {
+            add(Metric::ReplicationPartBytes, &format!("{} {part}", standby.name), bytes.and_then(number));
+        }
+    }
+    let maintenance = &snapshot.maintenance;
+    add(Metric::XidAge, "", maintenance.databases.first().and_then(|row| number(row.age)));
+    if state.vacuum.is_some() {
+        add(Metric::HorizonAge, "", number(maintenance.horizon.first().map_or(0, |holder| holder.age)));
+    }
+    if let Some((timed, requested)) = state.checkpoints_per_hour {
+        add(Metric::CheckpointsPerHour, "by the clock", Some(timed));
+        add(Metric::CheckpointsPerHour, "asked for", Some(requested));
+    }
+    add(Metric::TempFilesBytes, "", maintenance.temp.and_then(|temp| number(temp.bytes)));
+    if !maintenance.io.is_empty() {
+        let sum = |pick: fn(&IoRow) -> Option<f64>| Some(maintenance.io.iter().filter_map(pick).sum::<f64>());
+        add(Metric::IoBytesPerSecond, "read", sum(|row| row.read_bytes_per_second));
+        add(Metric::IoBytesPerSecond, "write", sum(|row| row.write_bytes_per_second));
+        add(Metric::IoBytesPerSecond, "extend", sum(|row| row.extend_bytes_per_second));
+    }
+    add(Metric::OwnConnections, "", snapshot.watching.connections.and_then(number));
+    for collector in &dashboard.collectors {
+        add(Metric::CollectorDurationMs, collector.name.as_str(), collector.duration_ms);
+    }
+    add(Metric::SamplesSkipped, "", Some(snapshot.watching.samples_skipped as f64));
     if let Some((seconds, rows)) = &state.fresh_statements {
+        add(Metric::OwnCallsPerSecond, "", snapshot.watching.calls_per_second);
+        add(Metric::OwnDatabaseMs, "", snapshot.watching.database_ms_per_second);
         let (calls, ms) =
             (rows.iter().map(|row| row.calls).sum::<i64>() as f64, rows.iter().map(|row| row.total_ms).sum::<f64>());
         add(Metric::CallsPerSecond, "", Some(calls / seconds.max(1e-9)));

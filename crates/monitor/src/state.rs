@@ -7,14 +7,15 @@ use analysis::{
     rates::DatabaseWindow,
     replication::Replicas,
     statements::{StatementDelta, StatementTracker, StatementWindow},
+    tables,
 };
 use domain::{
     Lsn, Timestamp,
     reading::{
-        ActivityReading, DatabaseReading, IndexReading, ReplicationReading, ServerReading, SettingsReading,
-        StatementKey, TableReading, WalReading,
+        ActivityReading, BloatEstimate, DatabaseReading, IndexReading, IoReading, ReplicationReading, ServerReading,
+        SettingsReading, StatementKey, TableReading, VacuumReading, WalReading,
     },
-    view::{ClusterState, Health, IndexesPage, LockNode, LockSnapshot, WaitLoad},
+    view::{ClusterState, Health, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad, WalView},
 };
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -47,6 +48,7 @@ pub(crate) struct State {
     pub(crate) collectors: Collectors,
     pub(crate) collected_at: Option<Timestamp>,
     pub(crate) tick_ms: f64,
+    pub(crate) samples_skipped: u64,
     pub(crate) server: Option<ServerReading>,
     pub(crate) activity: Option<(Timestamp, ActivityReading)>,
     pub(crate) database: Option<(Instant, DatabaseReading)>,
@@ -74,6 +76,21 @@ pub(crate) struct State {
     pub(crate) archiver_failing: Option<bool>,
     pub(crate) last_lsn: Option<(Instant, Lsn)>,
     pub(crate) tables: Option<TableReading>,
+    pub(crate) tables_read: Option<Instant>,
+    pub(crate) tables_before: Option<tables::Previous>,
+    pub(crate) tables_page: Arc<TablesPage>,
+    /// When the sizes of tables were last recorded.
+    pub(crate) tables_recorded: Option<Instant>,
+    /// Sizes of tables, to be recorded.
+    pub(crate) table_sizes: Vec<(String, i64)>,
+    pub(crate) bloat: Vec<BloatEstimate>,
+    pub(crate) bloat_read: Option<Instant>,
+    pub(crate) vacuum: Option<VacuumReading>,
+    pub(crate) wal_view: Option<WalView>,
+    /// Checkpoints by the clock and asked for, an hour, between the last two readings.
+    pub(crate) checkpoints_per_hour: Option<(f64, f64)>,
+    pub(crate) io: Option<(Instant, IoReading)>,
+    pub(crate) io_rows: Vec<IoRow>,
     pub(crate) indexes_read: Option<Instant>,
     pub(crate) indexes_before: Option<Previous>,
     pub(crate) indexes: Arc<IndexesPage>,
@@ -92,6 +109,7 @@ impl State {
             collectors: Collectors::new(cadence, Instant::now()),
             collected_at: None,
             tick_ms: 0.0,
+            samples_skipped: 0,
             server: None,
             activity: None,
             database: None,
@@ -116,6 +134,21 @@ impl State {
             archiver_failing: None,
             last_lsn: None,
             tables: None,
+            tables_read: None,
+            tables_before: None,
+            tables_page: Arc::new(TablesPage {
+                availability: domain::view::Availability::Collecting,
+                ..TablesPage::default()
+            }),
+            tables_recorded: None,
+            table_sizes: Vec::new(),
+            bloat: Vec::new(),
+            bloat_read: None,
+            vacuum: None,
+            wal_view: None,
+            checkpoints_per_hour: None,
+            io: None,
+            io_rows: Vec::new(),
             indexes_read: None,
             indexes_before: None,
             indexes: Arc::new(IndexesPage {
@@ -137,6 +170,11 @@ impl State {
         self.wal_rate = None;
         self.last_lsn = None;
         self.indexes_before = None;
+        self.tables_before = None;
+        self.wal_view = None;
+        self.checkpoints_per_hour = None;
+        self.io = None;
+        self.io_rows.clear();
         self.load.clear();
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     snapshot,
     state::{NodeIndexes, Shared, State, WINDOW_SECONDS},
 };
-use analysis::{indexes, locks, rates, rates::DatabaseInterval, sqltext};
+use analysis::{indexes, locks, maintenance, rates, rates::DatabaseInterval, sqltext, tables};
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
     reading::{CollectorKind, CollectorState, LockReading, ServerReading, StatementKey},
@@ -35,6 +35,8 @@ pub(crate) struct Watch {
     events: Vec<Event>,
 }
 
+/// Growth is kept of the largest only.
+const TABLES_RECORDED: usize = 300;
 /// A wrong password tried too often locks an account out and fills the server's log.
 const REFUSED_CEILING: Duration = Duration::from_secs(60);
 const UNREACHABLE_CEILING: Duration = Duration::from_secs(15);
@@ -117,6 +119,9 @@ impl Watch {
             && let Some(reading) =
                 self.timed(CollectorKind::Replication, |cluster| async move { cluster.replication().await }).await?
         {
+            for (at, lsn) in self.sampler.positions() {
+                self.state.replicas.position(at, lsn);
+            }
             self.state.replicas.advance(&reading, now());
             self.state.replication = Some(reading);
         }
@@ -126,11 +131,17 @@ impl Watch {
         if self.is_due(CollectorKind::Statements) {
             self.statements().await?;
         }
-        if self.is_due(CollectorKind::Tables)
+        if self.is_due(CollectorKind::Vacuum)
             && let Some(reading) =
-                self.timed(CollectorKind::Tables, |cluster| async move { cluster.tables().await }).await?
+                self.timed(CollectorKind::Vacuum, |cluster| async move { cluster.vacuum().await }).await?
         {
-            self.state.tables = Some(reading);
+            self.state.vacuum = Some(reading);
+        }
+        if self.is_due(CollectorKind::Io) {
+            self.io().await?;
+        }
+        if self.is_due(CollectorKind::Tables) {
+            self.tables().await?;
         }
         if self.is_due(CollectorKind::Indexes) {
             self.indexes().await?;
@@ -321,7 +332,61 @@ impl Watch {
             let last_failed = archiver.last_failed_at > archiver.last_archived_at;
             self.state.archiver_failing = Some(archiver.enabled && (archiver.failed > failed_before || last_failed));
         }
+        let before = self.state.wal.as_ref().map(|(at, before)| (before, read_at.duration_since(*at).as_secs_f64()));
+        self.state.wal_view = Some(maintenance::wal(before, &reading, self.state.wal_rate));
+        let both = before
+            .and_then(|(before, seconds)| Some((before.checkpoints.as_ref()?, reading.checkpoints.as_ref()?, seconds)));
+        self.state.checkpoints_per_hour = both.filter(|it| it.2 > 0.0).map(|(before, after, seconds)| {
+            let (timed, requested) = maintenance::checkpoints_between(before, after);
+            (timed as f64 * 3_600.0 / seconds, requested as f64 * 3_600.0 / seconds)
+        });
         self.state.wal = Some((read_at, reading));
+        Ok(())
+    }
+
+    async fn io(&mut self) -> Result<(), PgstatError> {
+        let Some(reading) = self.timed(CollectorKind::Io, |cluster| async move { cluster.io().await }).await? else {
+            return Ok(());
+        };
+        let read_at = Instant::now();
+        let timed = self.state.server.as_ref().is_some_and(|server| server.track_io_timing);
+        if let Some((before_at, before)) = &self.state.io {
+            let seconds = read_at.duration_since(*before_at).as_secs_f64();
+            self.state.io_rows = maintenance::io(before, &reading, seconds, timed);
+        }
+        self.state.io = Some((read_at, reading));
+        Ok(())
+    }
+
+    async fn tables(&mut self) -> Result<(), PgstatError> {
+        let Some(reading) = self.timed(CollectorKind::Tables, |cluster| async move { cluster.tables().await }).await?
+        else {
+            return Ok(());
+        };
+        let read_at = Instant::now();
+        if self.state.bloat_read.is_none_or(|last| last.elapsed() >= self.cadence.bloat()) {
+            // An extra: without it the tables are shown as well.
+            match self.cluster.bloat().await {
+                Ok(estimates) => self.state.bloat = estimates,
+                Err(error) if error.is_connection() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, cluster = self.config.id, "bloat could not be estimated; it is tried again in some hours");
+                }
+            }
+            self.state.bloat_read = Some(read_at);
+        }
+        let before = self.state.tables_before.as_ref().zip(self.state.tables_read);
+        let before = before.map(|(before, at)| (before, read_at.duration_since(at).as_secs_f64()));
+        let page = tables::page(&reading, before, self.state.settings.as_ref(), &self.state.bloat, now());
+        if self.state.tables_recorded.is_none_or(|last| last.elapsed() >= self.cadence.growth()) {
+            self.state.tables_recorded = Some(read_at);
+            self.state.table_sizes =
+                page.rows.iter().take(TABLES_RECORDED).map(|row| (row.key.clone(), row.total_bytes)).collect();
+        }
+        self.state.tables_before = Some(tables::remember(&reading));
+        self.state.tables_read = Some(read_at);
+        self.state.tables_page = Arc::new(page);
+        self.state.tables = Some(reading);
         Ok(())
     }
 
@@ -448,6 +513,7 @@ impl Watch {
         let at = now();
         self.state.sequence += 1;
         self.book_samples();
+        self.state.samples_skipped = self.sampler.skipped();
         let load = self.sampler.waits();
         if !load.is_empty() {
             self.state.load.push_back((self.cadence.tick.as_secs_f64(), load.clone()));
@@ -458,6 +524,7 @@ impl Watch {
         let snapshot =
             snapshot::make(&mut self.state, &self.config, self.cadence, self.control.slow_threshold_ms(), at);
         let metrics = snapshot::metrics(&snapshot, &self.state, &load);
+        self.state.table_sizes.clear();
         let sessions = self.sampler.bucket(self.cadence.bucket());
         let locks = std::mem::take(&mut self.state.lock_snapshots);
         self.state.most_blocked = None;

@@ -1,13 +1,15 @@
 //! The monitoring loop on real clusters, through faults: what is shown during each, and that it comes back by itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "it/faults.rs"]
+mod faults;
 #[path = "it/locks.rs"]
 mod locks;
 
 use control::{Actor, ClusterConfig, Clusters, ControlPlane};
 use domain::{
-    reading::{CollectorKind, CollectorState, ServerRole},
-    view::{Availability, ClusterState, Dashboard, EventKind, Metric, Range},
+    reading::{CollectorKind, CollectorState, CollectorStatus, ServerRole},
+    view::{Availability, ClusterState, Dashboard, EventKind, LoadBy, Metric, Range},
 };
 use monitor::{Monitor, Watched, first_snapshot};
 use pgstat::Target;
@@ -26,7 +28,7 @@ struct Watching {
     control: ControlPlane,
     stop: CancellationToken,
     monitor: Monitor,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Watching {
@@ -55,7 +57,7 @@ impl Watching {
         let control = ControlPlane::new(store, clusters, 500.0).await.unwrap();
         let stop = CancellationToken::new();
         let monitor = Monitor::start(&control, watched, INTERVAL, &stop);
-        Self { control, stop, monitor, _directory: directory }
+        Self { control, stop, monitor, directory }
     }
 
     fn dashboard(&self) -> Dashboard {
@@ -102,6 +104,12 @@ impl Watching {
     }
 }
 
+/// Fresh, or not to be had from this version.
+fn is_well(status: &CollectorStatus) -> bool {
+    status.state == CollectorState::Fresh
+        || (status.name == CollectorKind::Io && matches!(status.state, CollectorState::Unsupported { .. }))
+}
+
 fn is_up(dashboard: &Dashboard) -> bool {
     dashboard.cluster.state == ClusterState::Up && dashboard.connections.is_some()
 }
@@ -123,9 +131,7 @@ async fn on_every_version_each_collector_becomes_fresh_and_history_is_kept() {
         let cluster = private_cluster_of(install, &[]).await;
         cluster.execute("postgres", "CREATE EXTENSION pg_stat_statements; CREATE TABLE t (a int PRIMARY KEY, b int); CREATE INDEX t_b ON t (b)").await;
         let watching = Watching::start(&cluster.server.url("postgres")).await;
-        let dashboard = watching
-            .until("all collectors", |it| it.collectors.iter().all(|one| one.state == CollectorState::Fresh))
-            .await;
+        let dashboard = watching.until("all collectors", |it| it.collectors.iter().all(is_well)).await;
         assert_eq!(
             (dashboard.cluster.server_version.as_deref(), dashboard.cluster.role),
             (Some(version.as_str()), Some(ServerRole::Primary))
@@ -229,7 +235,7 @@ async fn pg_monitor_alone_is_enough_and_less_is_told_with_the_grant() {
     let cluster = with_statements(&[]).await;
     cluster.execute("postgres", "CREATE ROLE watcher LOGIN PASSWORD 'x'; CREATE ROLE nobody_special LOGIN PASSWORD 'x'; GRANT pg_monitor TO watcher").await;
     let watching = Watching::start(&cluster.server.url_as("watcher", "x", "postgres")).await;
-    watching.until("all collectors", |it| it.collectors.iter().all(|one| one.state == CollectorState::Fresh)).await;
+    watching.until("all collectors", |it| it.collectors.iter().all(is_well)).await;
     watching.end().await;
 
     let watching = Watching::start(&cluster.server.url_as("nobody_special", "x", "postgres")).await;
@@ -316,7 +322,7 @@ async fn a_session_that_locks_a_table_holds_up_no_collector() {
     let cluster = with_statements(&[]).await;
     cluster.execute("postgres", "CREATE TABLE held (a int PRIMARY KEY)").await;
     let watching = Watching::start(&cluster.server.url("postgres")).await;
-    watching.until("all collectors", |it| it.collectors.iter().all(|one| one.state == CollectorState::Fresh)).await;
+    watching.until("all collectors", |it| it.collectors.iter().all(is_well)).await;
     use sqlx::{Connection as _, Executor as _};
     let mut holder = sqlx::PgConnection::connect(&cluster.server.url("postgres")).await.unwrap();
     let mut holding = holder.begin().await.unwrap();
@@ -354,6 +360,14 @@ async fn pages_and_api_send_nothing_to_the_monitored_server() {
         watching.control.dashboard_get(&actor, None).unwrap();
         watching.control.indexes_list(&actor, None).unwrap();
         watching.control.activity_list(&actor, None).unwrap();
+        watching.control.locks_get(&actor, None).await.unwrap();
+        watching.control.load_get(&actor, None, LoadBy::Query, Range::Hour1).await.unwrap();
+        watching.control.tables_list(&actor, None).unwrap();
+        watching.control.connections_get(&actor, None).unwrap();
+        watching.control.replication_get(&actor, None).unwrap();
+        watching.control.settings_get(&actor, None).await.unwrap();
+        watching.control.maintenance_get(&actor, None).unwrap();
+        watching.control.cost_get(&actor, None).unwrap();
         watching.control.queries_top(&actor, &Default::default()).await.unwrap();
         watching.control.history_get(&actor, None, Metric::ActiveSessions, Range::Hour1).await.unwrap();
     }

@@ -13,6 +13,9 @@ use tokio::{sync::Semaphore, time::timeout};
 /// The pool's share of the five; two are for looks into other databases, one for a person's cancel or terminate.
 const POOL_SIZE: u32 = 2;
 const EPHEMERAL: usize = 2;
+/// The server puts all texts of pg_stat_statements into one result before it gives the first: with less than they take
+/// it writes them into a temporary file. It is memory of one backend that ends right after.
+const LARGE_RESULT: &str = "256MB";
 
 /// The supervised connections.
 #[derive(Debug)]
@@ -73,6 +76,28 @@ impl Link {
         let work = async {
             let mut connection =
                 timeout(self.limits.connect, options.connect()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            let rows = sqlx::query(AssertSqlSafe(tagged(sql))).persistent(false).fetch_all(&mut connection).await;
+            let _ = connection.close().await;
+            rows
+        };
+        match timeout(self.limits.deadline, work).await {
+            Ok(result) => result.map_err(|error| self.sort(name, error)),
+            Err(_) => Err(PgstatError::Unreachable {
+                host: self.target.host(),
+                reason: format!("no answer within {} s", self.limits.deadline.as_secs()),
+            }),
+        }
+    }
+
+    /// Runs one statement over a connection of its own, with memory enough that its result needs no temporary file.
+    pub(crate) async fn fetch_large(&self, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {
+        let Ok(_permit) = self.ephemeral.acquire().await else { return self.fetch(name, sql).await };
+        let options = limited(&self.target, &self.limits).options([("work_mem", LARGE_RESULT)]);
+        let Ok(Ok(mut connection)) = timeout(self.limits.connect, options.connect()).await else {
+            // All slots may be taken: what is held already still reads.
+            return self.fetch(name, sql).await;
+        };
+        let work = async move {
             let rows = sqlx::query(AssertSqlSafe(tagged(sql))).persistent(false).fetch_all(&mut connection).await;
             let _ = connection.close().await;
             rows

@@ -14,7 +14,7 @@ pub(crate) const PROBE_COLUMNS: &str = "/* holdfast:probe columns */ SELECT c.re
  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
  WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relname IN ('pg_stat_statements', 'pg_stat_statements_info', 'pg_stat_wal', \
  'pg_stat_activity', 'pg_stat_bgwriter', 'pg_stat_checkpointer', 'pg_stat_user_indexes', 'pg_stat_user_tables', 'pg_locks', \
- 'pg_replication_slots', 'pg_stat_wal_receiver', 'pg_stat_database') AND c.relkind = 'v'";
+ 'pg_replication_slots', 'pg_stat_wal_receiver', 'pg_stat_database', 'pg_stat_io', 'pg_stat_progress_copy') AND c.relkind = 'v'";
 
 pub(crate) const SERVER: &str = "/* holdfast:server */ SELECT current_setting('server_version_num')::int AS version_num, \
  split_part(current_setting('server_version'), ' ', 1) AS version, pg_is_in_recovery() AS in_recovery, \
@@ -66,13 +66,14 @@ pub(crate) fn activity(probe: &Probe) -> String {
     )
 }
 
-/// Active sessions only, without texts and ages: asked each second.
+/// Active sessions only, without texts and ages, and the position: asked each second, in one call.
 pub(crate) fn sessions(probe: &Probe) -> String {
     let query_id = probe.column("pg_stat_activity", "query_id", "a.query_id::text", "text");
     format!(
-        "/* holdfast:sessions */ SELECT a.datname::text AS database, a.usename::text AS \"user\", coalesce(a.application_name, '') AS application, \
+        "/* holdfast:sessions */ SELECT p.lsn, a.datname::text AS database, a.usename::text AS \"user\", coalesce(a.application_name, '') AS application, \
          host(a.client_addr) AS client_address, a.backend_type, a.state, a.wait_event_type, a.wait_event, {query_id} AS query_id \
-         FROM pg_stat_activity a WHERE a.pid <> pg_backend_pid() AND (a.state IN ('active', 'fastpath function call') OR a.backend_type = 'autovacuum worker') \
+         FROM (SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_lsn()::text END AS lsn) p LEFT JOIN pg_stat_activity a \
+         ON a.pid <> pg_backend_pid() AND (a.state IN ('active', 'fastpath function call') OR a.backend_type = 'autovacuum worker') \
          AND a.backend_type IN ('client backend', 'parallel worker', 'autovacuum worker')"
     )
 }
@@ -111,13 +112,16 @@ pub(crate) fn statements_info(probe: &Probe) -> String {
     )
 }
 
+/// What is kept of a text: more is read by nobody, and thousands of long ones are a gigabyte.
+const TEXT_CHARS: u32 = 10_000;
+
 /// The text loader: the one place that reads texts, and only those of ids not yet known.
 pub(crate) fn statement_texts(probe: &Probe, queryids: &[i64]) -> String {
     let toplevel = if probe.has("pg_stat_statements", "toplevel") { "s.toplevel" } else { "true" };
     let ids = queryids.iter().map(i64::to_string).collect::<Vec<_>>().join(",");
     format!(
         "/* holdfast:statement texts */ SELECT s.dbid::int8 AS dbid, s.userid::int8 AS userid, s.queryid, {toplevel} AS toplevel, \
-         coalesce(d.datname::text, s.dbid::text) AS database, coalesce(r.rolname::text, s.userid::text) AS \"user\", s.query \
+         coalesce(d.datname::text, s.dbid::text) AS database, coalesce(r.rolname::text, s.userid::text) AS \"user\", left(s.query, {TEXT_CHARS}) AS query \
          FROM {}.pg_stat_statements(true) s LEFT JOIN pg_database d ON d.oid = s.dbid LEFT JOIN pg_roles r ON r.oid = s.userid \
          WHERE s.queryid = ANY ('{{{ids}}}'::int8[])",
         probe.statements_schema
@@ -190,8 +194,77 @@ pub(crate) const TABLES: &str = "/* holdfast:tables */ SELECT n.nspname::text AS
  s.n_tup_hot_upd AS hot_updated, s.n_tup_del AS deleted, s.n_mod_since_analyze AS changed_since_analyze, \
  (extract(epoch FROM greatest(s.last_vacuum, s.last_autovacuum)) * 1000)::int8 AS last_vacuum, \
  (extract(epoch FROM greatest(s.last_analyze, s.last_autoanalyze)) * 1000)::int8 AS last_analyze, \
- CASE WHEN c.relkind IN ('r', 'm') THEN age(c.relfrozenxid)::int8 END AS xid_age \
+ CASE WHEN c.relkind IN ('r', 'm') THEN age(c.relfrozenxid)::int8 END AS xid_age, coalesce(s.n_ins_since_vacuum, 0) AS inserted_since_vacuum, \
+ coalesce(c.reloptions, '{}'::text[]) AS options \
  FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY c.relpages DESC";
+
+/// What tables would take if they were packed: rows, and widths of columns from the planner's statistics, which only
+/// those who may read a table can see. Small tables are left out: a page more or less says nothing of them.
+pub(crate) const BLOAT: &str = "/* holdfast:bloat */ SELECT c.oid::int8 AS oid, greatest(c.reltuples, 0)::float8 AS rows, c.relpages::int8 AS pages, \
+ current_setting('block_size')::int8 AS block_bytes, \
+ coalesce((SELECT substr(o, 12)::int8 FROM unnest(c.reloptions) o WHERE o LIKE 'fillfactor=%'), 100) AS fillfactor, \
+ CASE WHEN w.seen = (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) THEN w.bytes END AS row_bytes \
+ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+ LEFT JOIN LATERAL (SELECT count(*) AS seen, sum((1 - t.null_frac) * t.avg_width)::float8 AS bytes FROM pg_stats t \
+  WHERE t.schemaname = n.nspname AND t.tablename = c.relname AND NOT t.inherited) w ON true \
+ WHERE c.relkind IN ('r', 'm') AND c.relpages >= 128 AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%' \
+ ORDER BY c.relpages DESC LIMIT 1000";
+
+pub(crate) const FREEZE: &str = "/* holdfast:freeze */ SELECT (SELECT max(mxid_age(datminmxid))::int8 FROM pg_database) AS multixact_age, \
+ current_setting('autovacuum_freeze_max_age')::int8 AS freeze_max_age, \
+ current_setting('autovacuum_multixact_freeze_max_age')::int8 AS multixact_freeze_max_age";
+
+pub(crate) const HORIZON: &str = "/* holdfast:horizon */ SELECT * FROM ( \
+ SELECT 'backend' AS source, pid::text AS id, concat_ws(', ', nullif(application_name, ''), state) AS detail, age(backend_xmin)::int8 AS age \
+  FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid() AND backend_type <> 'walsender' \
+ UNION ALL SELECT 'slot', slot_name::text, slot_type, greatest(age(xmin), age(catalog_xmin))::int8 FROM pg_replication_slots \
+  WHERE xmin IS NOT NULL OR catalog_xmin IS NOT NULL \
+ UNION ALL SELECT 'prepared transaction', gid, owner::text, age(transaction)::int8 FROM pg_prepared_xacts \
+ UNION ALL SELECT 'standby', application_name, state, age(backend_xmin)::int8 FROM pg_stat_replication WHERE backend_xmin IS NOT NULL \
+ ) h WHERE h.age IS NOT NULL ORDER BY h.age DESC LIMIT 20";
+
+/// The views tell relations by oid; only those of the connected database have a name here.
+pub(crate) fn progress(probe: &Probe) -> String {
+    let copy = if probe.has("pg_stat_progress_copy", "bytes_processed") {
+        " UNION ALL SELECT 'COPY', p.pid, p.datid, p.relid, concat_ws(' ', p.command, p.type), p.bytes_processed, p.bytes_total, 'bytes' FROM pg_stat_progress_copy p"
+    } else {
+        ""
+    };
+    format!(
+        "/* holdfast:progress */ SELECT x.command, x.pid, d.datname::text AS database, x.phase, x.done, x.total, x.unit, \
+         CASE WHEN x.relid = 0 THEN NULL WHEN d.datname = current_database() THEN \
+          coalesce((SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = x.relid), x.relid::text) \
+          ELSE x.relid::text END AS relation, \
+         extract(epoch FROM clock_timestamp() - a.query_start)::float8 AS seconds FROM ( \
+         SELECT 'VACUUM' AS command, p.pid, p.datid, p.relid, p.phase, p.heap_blks_scanned AS done, p.heap_blks_total AS total, 'blocks' AS unit FROM pg_stat_progress_vacuum p \
+         UNION ALL SELECT p.command, p.pid, p.datid, p.relid, p.phase, p.blocks_done, p.blocks_total, 'blocks' FROM pg_stat_progress_create_index p \
+         UNION ALL SELECT 'ANALYZE', p.pid, p.datid, p.relid, p.phase, p.sample_blks_scanned, p.sample_blks_total, 'blocks' FROM pg_stat_progress_analyze p \
+         UNION ALL SELECT p.command, p.pid, p.datid, p.relid, p.phase, p.heap_blks_scanned, p.heap_blks_total, 'blocks' FROM pg_stat_progress_cluster p \
+         UNION ALL SELECT 'BASE BACKUP', p.pid, 0::oid, 0::oid, p.phase, p.backup_streamed, p.backup_total, 'bytes' FROM pg_stat_progress_basebackup p{copy}) x \
+         LEFT JOIN pg_database d ON d.oid = x.datid LEFT JOIN pg_stat_activity a ON a.pid = x.pid ORDER BY seconds DESC NULLS LAST"
+    )
+}
+
+pub(crate) const TEMP_FILES: &str = "/* holdfast:temporary files */ SELECT count(*) AS files, coalesce(sum(size), 0)::int8 AS bytes FROM pg_ls_tmpdir()";
+
+/// Before 18 operations had one size; since then each has its bytes, and WAL has rows too.
+pub(crate) fn io(probe: &Probe) -> Option<String> {
+    let bytes = if probe.has("pg_stat_io", "read_bytes") {
+        "read_bytes::int8 AS read_bytes, write_bytes::int8 AS write_bytes, extend_bytes::int8 AS extend_bytes"
+    } else if probe.has("pg_stat_io", "op_bytes") {
+        "(reads * op_bytes)::int8 AS read_bytes, (writes * op_bytes)::int8 AS write_bytes, (extends * op_bytes)::int8 AS extend_bytes"
+    } else {
+        return None;
+    };
+    Some(format!(
+        "/* holdfast:io */ SELECT backend_type, object, context, {bytes}, read_time AS read_ms, write_time AS write_ms, hits, evictions, fsyncs, \
+         (extract(epoch FROM stats_reset) * 1000)::int8 AS stats_reset FROM pg_stat_io \
+         WHERE coalesce(reads, 0) + coalesce(writes, 0) + coalesce(extends, 0) + coalesce(hits, 0) > 0 ORDER BY 1, 2, 3"
+    ))
+}
+
+pub(crate) const CONFLICTS: &str = "/* holdfast:conflicts */ SELECT sum(confl_tablespace)::int8 AS tablespace, sum(confl_lock)::int8 AS lock, \
+ sum(confl_snapshot)::int8 AS snapshot, sum(confl_bufferpin)::int8 AS buffer_pin, sum(confl_deadlock)::int8 AS deadlock FROM pg_stat_database_conflicts";
 
 pub(crate) const SENDERS: &str = "/* holdfast:senders */ SELECT r.application_name AS name, host(r.client_addr) AS client_address, r.state, r.sync_state, \
  r.sent_lsn::text AS sent_lsn, r.write_lsn::text AS write_lsn, r.flush_lsn::text AS flush_lsn, r.replay_lsn::text AS replay_lsn, \
@@ -211,9 +284,17 @@ pub(crate) fn receiver(probe: &Probe) -> String {
     )
 }
 
-pub(crate) const SLOTS: &str = "/* holdfast:slots */ SELECT slot_name::text AS name, slot_type, active, wal_status, safe_wal_size AS safe_wal_bytes, \
- pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)::int8 AS retained_bytes \
- FROM pg_replication_slots ORDER BY 1";
+pub(crate) fn slots(probe: &Probe) -> String {
+    let view = "pg_replication_slots";
+    let inactive = probe.column(view, "inactive_since", "(extract(epoch FROM inactive_since) * 1000)::int8", "int8");
+    let reason = probe.column(view, "invalidation_reason", "invalidation_reason", "text");
+    format!(
+        "/* holdfast:slots */ SELECT slot_name::text AS name, slot_type, active, wal_status, safe_wal_size AS safe_wal_bytes, \
+         {inactive} AS inactive_since, {reason} AS invalidation_reason, \
+         pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)::int8 AS retained_bytes \
+         FROM pg_replication_slots ORDER BY 1"
+    )
+}
 
 pub(crate) const WAL: &str = "/* holdfast:wal */ SELECT wal_records AS records, wal_fpi AS full_page_images, wal_bytes::int8 AS bytes, \
  wal_buffers_full AS buffers_full, (extract(epoch FROM stats_reset) * 1000)::int8 AS stats_reset FROM pg_stat_wal";

@@ -109,6 +109,25 @@ impl Store {
         self.db.execute_unprepared("SELECT 1").await.map(drop).map_err(StoreError::query("answer"))
     }
 
+    /// What it takes. Of SQLite the pages in use: free ones are used again before the file grows. Of PostgreSQL our
+    /// tables in the schema we are in: the database may hold others'.
+    ///
+    /// # Errors
+    /// [`StoreError::Query`].
+    pub async fn bytes(&self) -> Result<i64, StoreError> {
+        let sql = if self.is_postgres() {
+            "SELECT CAST(coalesce(sum(pg_total_relation_size(c.oid)), 0) AS BIGINT) AS bytes FROM pg_class c \
+             WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace"
+        } else {
+            "SELECT (p.page_count - f.freelist_count) * s.page_size AS bytes \
+             FROM pragma_page_count p, pragma_freelist_count f, pragma_page_size s"
+        };
+        let failed = || StoreError::query("tell its size");
+        let statement = sea_orm::Statement::from_string(self.db.get_database_backend(), sql);
+        let row = self.db.query_one_raw(statement).await.map_err(failed())?;
+        row.map_or(Ok(0), |row| row.try_get::<i64>("", "bytes")).map_err(failed())
+    }
+
     /// Begins a transaction that may write. On SQLite it takes the write lock at once: a reader that becomes a writer
     /// half-way would fail with "database is locked" instead of waiting.
     ///

@@ -7,6 +7,7 @@ mod connect;
 pub mod entity;
 mod error;
 mod repo;
+pub mod rollup;
 
 pub use connect::{Store, Transaction};
 pub use error::StoreError;
@@ -21,5 +22,6 @@ pub use repo::{
     setup::SetupLinkRepo,
     statement::{StatementBucket, StatementRecord, StatementRepo, StatementSampleRow, StatementTotal},
     throttle::{ThrottleRepo, ThrottleRow},
+    tier::{History, Marks, TierRepo, TierSize, prune, roll_up},
     token::{NewToken, TokenRepo, TokenRow},
 };

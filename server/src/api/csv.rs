@@ -6,7 +6,9 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse, Response},
 };
-use domain::view::{ActivityPage, IndexesPage, LockNode, QueriesPage, TimeSeries};
+use domain::view::{
+    ActivityPage, ConnectionsPage, IndexesPage, LockNode, QueriesPage, SettingsPage, TablesPage, TimeSeries,
+};
 
 /// Whether CSV is wanted.
 ///
@@ -208,6 +210,107 @@ pub fn locks(nodes: &[LockNode]) -> String {
                 text(&node.state),
                 Cell::Number(node.transaction_seconds),
                 text(&node.query),
+            ]
+        }),
+    )
+}
+
+/// Sessions by group.
+pub fn connections(page: &ConnectionsPage) -> String {
+    let header = [
+        "by",
+        "name",
+        "total",
+        "active",
+        "waiting",
+        "idle_in_transaction",
+        "longest_idle_in_transaction_seconds",
+        "idle",
+    ];
+    let rows = page.groups.iter().flat_map(|group| group.rows.iter().map(move |row| (group.by.as_str(), row)));
+    write(
+        &header,
+        rows.map(|(by, row)| {
+            vec![
+                by.into(),
+                row.name.as_str().into(),
+                Cell::Whole(row.total),
+                Cell::Whole(row.active),
+                Cell::Whole(row.waiting),
+                Cell::Whole(row.idle_in_transaction),
+                Cell::Number(row.longest_idle_in_transaction_seconds),
+                Cell::Whole(row.idle),
+            ]
+        }),
+    )
+}
+
+/// Tables.
+pub fn tables(page: &TablesPage) -> String {
+    let header = [
+        "database",
+        "schema",
+        "table",
+        "total_bytes",
+        "heap_bytes",
+        "toast_bytes",
+        "index_bytes",
+        "rows",
+        "dead_rows",
+        "dead_percent",
+        "bloat_estimate_bytes",
+        "seq_scans",
+        "index_scans",
+        "writes_per_second",
+        "hot_percent",
+        "vacuum_percent",
+        "xid_age",
+        "last_vacuum",
+        "last_analyze",
+    ];
+    let time = |at: Option<domain::Timestamp>| Cell::Text(at.map(|at| at.to_rfc3339()).unwrap_or_default());
+    let whole = |number: Option<i64>| Cell::Number(number.map(|number| number as f64));
+    write(
+        &header,
+        page.rows.iter().map(|row| {
+            vec![
+                row.database.as_str().into(),
+                row.schema.as_str().into(),
+                row.name.as_str().into(),
+                Cell::Whole(row.total_bytes),
+                Cell::Whole(row.heap_bytes),
+                Cell::Whole(row.toast_bytes),
+                Cell::Whole(row.index_bytes),
+                Cell::Number(Some(row.rows)),
+                Cell::Whole(row.dead_rows),
+                Cell::Number(row.dead_percent),
+                whole(row.bloat_estimate_bytes),
+                Cell::Whole(row.seq_scans),
+                Cell::Whole(row.index_scans),
+                Cell::Number(row.writes_per_second),
+                Cell::Number(row.hot_percent),
+                Cell::Number(Some(row.vacuum.percent)),
+                whole(row.xid_age),
+                time(row.last_vacuum),
+                time(row.last_analyze),
+            ]
+        }),
+    )
+}
+
+/// Settings.
+pub fn settings(page: &SettingsPage) -> String {
+    let text = |value: &Option<String>| Cell::Text(value.clone().unwrap_or_default());
+    write(
+        &["name", "value", "default", "unit", "source", "pending_restart"],
+        page.rows.iter().map(|row| {
+            vec![
+                row.name.as_str().into(),
+                row.value.as_str().into(),
+                text(&row.default),
+                text(&row.unit),
+                row.source.as_str().into(),
+                Cell::Text(row.pending_restart.to_string()),
             ]
         }),
     )

@@ -19,7 +19,7 @@ use serde::Deserialize;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryQuery {
-    /// How far back: 15m, 1h (default), 6h, 24h, 7d.
+    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d.
     range: Option<String>,
     /// json or csv.
     format: Option<String>,

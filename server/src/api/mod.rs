@@ -12,6 +12,7 @@ pub mod indexes;
 pub mod load;
 pub mod locks;
 pub mod queries;
+pub mod server_pages;
 
 use axum::{
     http::header,

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "documents the parameters; QueriesParams::read reads them")]
 pub struct QueriesQuery {
-    /// How far back: 15m, 1h (default), 6h, 24h, 7d.
+    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d.
     range: Option<String>,
     /// Column: total, calls, mean, max, rows, hit, temp, wal, query; a leading '-' is descending. Default: -total.
     sort: Option<String>,
@@ -84,7 +84,7 @@ pub async fn queries(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct RangeQuery {
-    /// How far back: 15m, 1h (default), 6h, 24h, 7d.
+    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d.
     range: Option<String>,
 }
 

@@ -28,7 +28,9 @@ pub async fn control(config: &Config) -> Result<ControlPlane, Failure> {
         Clusters::new(config.clusters.iter().map(|cluster| cluster.watched.config.clone()).collect(), |config| {
             first_snapshot(config, interval)
         });
-    Ok(ControlPlane::new(store, clusters, config.slow_threshold_ms).await?)
+    let control = ControlPlane::new(store, clusters, config.slow_threshold_ms).await?;
+    control.set_history_budget_bytes(config.history_budget_bytes);
+    Ok(control)
 }
 
 /// Logs to the standard error: as text for people, as JSON for machines.

@@ -34,6 +34,13 @@ const ROWS: &[Row] = &[
     ("GET", "/api/v1/clusters/{cluster}/indexes", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/activity", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/waits", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/connections", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/tables", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/tables/{table}", "", [401, 404, 404, 404, 404]),
+    ("GET", "/api/v1/clusters/{cluster}/replication", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/settings", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/maintenance", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/cost", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/locks", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/locks/{id}", "", [401, 404, 404, 404, 404]),
     // Nobody watches here: an operator gets as far as that.
@@ -82,6 +89,12 @@ const ROWS: &[Row] = &[
     ("GET", "/database/queries/{id}", "", [303, 404, 404, 404, 404]),
     ("GET", "/database/activity", "", PAGE),
     ("GET", "/database/locks", "", PAGE),
+    ("GET", "/database/connections", "", PAGE),
+    ("GET", "/database/tables", "", PAGE),
+    ("GET", "/database/replication", "", PAGE),
+    ("GET", "/database/settings", "", PAGE),
+    ("GET", "/database/maintenance", "", PAGE),
+    ("GET", "/database/cost", "", PAGE),
     ("GET", "/account", "", PAGE),
     ("GET", "/fn/frame", "", READ),
     ("GET", "/fn/overview", "range=1h&by=", READ),
@@ -90,6 +103,7 @@ const ROWS: &[Row] = &[
     ("GET", "/fn/indexes", "", READ),
     ("GET", "/fn/activity", "range=1h", READ),
     ("GET", "/fn/locks", "", READ),
+    ("GET", "/fn/panels", "page=tables&search=", READ),
     ("POST", "/login", "name=viewer&password=wrong", [303; 5]),
     ("POST", "/setup", "token=wrong&name=mallory&password=a+long+password", [303; 5]),
     ("POST", "/theme", "theme=dark", [303; 5]),
@@ -148,6 +162,7 @@ fn address(method: &str, route: &str, sent: &str) -> String {
         .replace("{id}", if route.contains("tokens") { "999" } else { "1.2.3" })
         .replace("{name}", "nobody")
         .replace("{pid}", "7")
+        .replace("{table}", "shop.public.nothing")
         .replace("{*path}", "0/nothing.js");
     if method == "GET" && !sent.is_empty() { format!("{path}?{sent}") } else { path }
 }

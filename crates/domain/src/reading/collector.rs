@@ -29,11 +29,15 @@ pub enum CollectorKind {
     Settings,
     /// Active sessions, sampled each second.
     Sessions,
+    /// Vacuum's horizon, progress of commands, temporary files.
+    Vacuum,
+    /// `pg_stat_io`.
+    Io,
 }
 
 impl CollectorKind {
     /// Every collector, in the order in which a tick runs them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Server,
         Self::Sessions,
         Self::Activity,
@@ -41,6 +45,8 @@ impl CollectorKind {
         Self::Database,
         Self::Replication,
         Self::Wal,
+        Self::Vacuum,
+        Self::Io,
         Self::Statements,
         Self::Tables,
         Self::Indexes,
@@ -61,6 +67,8 @@ impl CollectorKind {
             Self::Locks => "locks",
             Self::Settings => "settings",
             Self::Sessions => "sessions",
+            Self::Vacuum => "vacuum",
+            Self::Io => "io",
         }
     }
 }

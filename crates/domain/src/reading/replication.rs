@@ -1,5 +1,5 @@
 //! Replication, seen from the sender and from the standby.
-use crate::Lsn;
+use crate::{Lsn, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// One row of `pg_stat_replication`.
@@ -70,11 +70,33 @@ pub struct Slot {
     pub safe_wal_bytes: Option<i64>,
     /// WAL kept for it.
     pub retained_bytes: Option<i64>,
+    /// Since when it is not in use (17+).
+    pub inactive_since: Option<Timestamp>,
+    /// Why it was invalidated (17+).
+    pub invalidation_reason: Option<String>,
+}
+
+/// Queries that replay cancelled on a standby, by cause, since the counters began (`pg_stat_database_conflicts`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Conflicts {
+    /// A dropped tablespace.
+    pub tablespace: i64,
+    /// A lock.
+    pub lock: i64,
+    /// Row versions that vacuum removed.
+    pub snapshot: i64,
+    /// A pinned buffer.
+    pub buffer_pin: i64,
+    /// A deadlock with replay.
+    pub deadlock: i64,
 }
 
 /// Replication at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReplicationReading {
+    /// Queries a standby cancelled; `None` on a primary.
+    pub conflicts: Option<Conflicts>,
     /// Newest position here.
     pub current_lsn: Option<Lsn>,
     /// Standbys that stream from here.

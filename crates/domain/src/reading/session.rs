@@ -1,10 +1,13 @@
 //! Samples of active sessions, added up.
 use super::Backend;
+use crate::Lsn;
 use serde::{Deserialize, Serialize};
 
 /// The active sessions at one moment: who works or waits.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SessionReading {
+    /// Newest position of a primary: the lag of standbys is measured against these, second by second.
+    pub lsn: Option<Lsn>,
     /// Only what a sample needs is filled: no statement text, no ages.
     pub rows: Vec<Backend>,
 }

@@ -49,6 +49,29 @@ pub struct TableCounters {
     pub last_analyze: Option<Timestamp>,
     /// `age(relfrozenxid)`.
     pub xid_age: Option<i64>,
+    /// Rows inserted since the last vacuum.
+    pub inserted_since_vacuum: i64,
+    /// Storage parameters: `autovacuum_enabled=false`, …
+    pub options: Vec<String>,
+}
+
+/// What a table's heap would take if it were packed, by the planner's statistics: an estimate, good to some ten percent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct BloatEstimate {
+    /// Database.
+    pub database: String,
+    /// `relid`.
+    pub oid: u32,
+    /// Average width of a row's data; `None` when its columns' statistics cannot be seen or are not there.
+    pub row_bytes: Option<f64>,
+    /// Rows.
+    pub rows: f64,
+    /// Pages.
+    pub pages: i64,
+    /// Size of a page.
+    pub block_bytes: i64,
+    /// `fillfactor` in percent.
+    pub fillfactor: i64,
 }
 
 /// The tables of all databases that could be read.

@@ -23,11 +23,14 @@ pub enum Range {
     /// A week.
     #[serde(rename = "7d")]
     Days7,
+    /// Thirty days.
+    #[serde(rename = "30d")]
+    Days30,
 }
 
 impl Range {
     /// All ranges, the shortest first.
-    pub const ALL: [Self; 5] = [Self::Minutes15, Self::Hour1, Self::Hours6, Self::Hours24, Self::Days7];
+    pub const ALL: [Self; 6] = [Self::Minutes15, Self::Hour1, Self::Hours6, Self::Hours24, Self::Days7, Self::Days30];
 
     /// The value in the address.
     pub const fn as_str(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Range {
             Self::Hours6 => "6h",
             Self::Hours24 => "24h",
             Self::Days7 => "7d",
+            Self::Days30 => "30d",
         }
     }
     /// On the button.
@@ -47,6 +51,7 @@ impl Range {
             Self::Hours6 => "6 h",
             Self::Hours24 => "24 h",
             Self::Days7 => "7 d",
+            Self::Days30 => "30 d",
         }
     }
     /// In a sentence: "last hour".
@@ -57,6 +62,7 @@ impl Range {
             Self::Hours6 => "last 6 hours",
             Self::Hours24 => "last 24 hours",
             Self::Days7 => "last 7 days",
+            Self::Days30 => "last 30 days",
         }
     }
     /// Length in milliseconds.
@@ -67,6 +73,7 @@ impl Range {
             Self::Hours6 => 21_600_000,
             Self::Hours24 => 86_400_000,
             Self::Days7 => 604_800_000,
+            Self::Days30 => 2_592_000_000,
         }
     }
 }
@@ -83,7 +90,7 @@ impl FromStr for Range {
         Self::ALL
             .into_iter()
             .find(|range| range.as_str() == text)
-            .ok_or_else(|| format!("'{text}' is not a range; use 15m, 1h, 6h, 24h or 7d"))
+            .ok_or_else(|| format!("'{text}' is not a range; use 15m, 1h, 6h, 24h, 7d or 30d"))
     }
 }
 
@@ -130,11 +137,45 @@ pub enum Metric {
     HealthScore,
     /// Duration of our own tick.
     TickDurationMs,
+    /// Size of a table with all that belongs to it (a line for each).
+    TableBytes,
+    /// WAL kept for a slot (a line for each).
+    SlotRetainedBytes,
+    /// WAL between here and a standby by where it is (a line for each standby and part).
+    ReplicationPartBytes,
+    /// Age of the oldest transaction id.
+    XidAge,
+    /// Age of the oldest row version that vacuum must keep.
+    HorizonAge,
+    /// Checkpoints an hour (a line for each cause).
+    CheckpointsPerHour,
+    /// Temporary files that exist.
+    TempFilesBytes,
+    /// I/O by kind (a line each), 16+.
+    IoBytesPerSecond,
+    /// Our own statements per second.
+    OwnCallsPerSecond,
+    /// Time the server spends on our statements, in a second.
+    OwnDatabaseMs,
+    /// Our own connections.
+    OwnConnections,
+    /// Duration of a collector (a line for each).
+    CollectorDurationMs,
+    /// Samples of sessions that were not taken.
+    SamplesSkipped,
+    /// Our own processor time.
+    OwnCpuPercent,
+    /// Our own memory.
+    OwnMemoryBytes,
+    /// Size of our own history.
+    StoreBytes,
+    /// Rows we write into our own store.
+    StoreRowsPerSecond,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 36] = [
         Self::ConnectionsUsed,
         Self::ConnectionsByState,
         Self::TransactionsPerSecond,
@@ -154,6 +195,23 @@ impl Metric {
         Self::BlockedSessions,
         Self::HealthScore,
         Self::TickDurationMs,
+        Self::TableBytes,
+        Self::SlotRetainedBytes,
+        Self::ReplicationPartBytes,
+        Self::XidAge,
+        Self::HorizonAge,
+        Self::CheckpointsPerHour,
+        Self::TempFilesBytes,
+        Self::IoBytesPerSecond,
+        Self::OwnCallsPerSecond,
+        Self::OwnDatabaseMs,
+        Self::OwnConnections,
+        Self::CollectorDurationMs,
+        Self::SamplesSkipped,
+        Self::OwnCpuPercent,
+        Self::OwnMemoryBytes,
+        Self::StoreBytes,
+        Self::StoreRowsPerSecond,
     ];
 
     /// Name in the store and in the address.
@@ -178,6 +236,23 @@ impl Metric {
             Self::BlockedSessions => "blocked_sessions",
             Self::HealthScore => "health_score",
             Self::TickDurationMs => "tick_duration_ms",
+            Self::TableBytes => "table_bytes",
+            Self::SlotRetainedBytes => "slot_retained_bytes",
+            Self::ReplicationPartBytes => "replication_part_bytes",
+            Self::XidAge => "xid_age",
+            Self::HorizonAge => "horizon_age",
+            Self::CheckpointsPerHour => "checkpoints_per_hour",
+            Self::TempFilesBytes => "temp_files_bytes",
+            Self::IoBytesPerSecond => "io_bytes_per_second",
+            Self::OwnCallsPerSecond => "own_calls_per_second",
+            Self::OwnDatabaseMs => "own_database_ms",
+            Self::OwnConnections => "own_connections",
+            Self::CollectorDurationMs => "collector_duration_ms",
+            Self::SamplesSkipped => "samples_skipped",
+            Self::OwnCpuPercent => "own_cpu_percent",
+            Self::OwnMemoryBytes => "own_memory_bytes",
+            Self::StoreBytes => "store_bytes",
+            Self::StoreRowsPerSecond => "store_rows_per_second",
         }
     }
 
@@ -188,17 +263,35 @@ impl Metric {
             | Self::LatencyP95Ms
             | Self::LatencyP99Ms
             | Self::MeanLatencyMs
-            | Self::TickDurationMs => "ms",
+            | Self::TickDurationMs
+            | Self::OwnDatabaseMs
+            | Self::CollectorDurationMs => "ms",
             Self::ReplicationLagSeconds => "s",
-            Self::ReplicationLagBytes | Self::DatabaseBytes => "B",
-            Self::TempBytesPerSecond | Self::WalBytesPerSecond => "B/s",
-            Self::TransactionsPerSecond | Self::RollbacksPerSecond | Self::CallsPerSecond => "/s",
-            Self::CacheHitPercent => "%",
+            Self::ReplicationLagBytes
+            | Self::DatabaseBytes
+            | Self::TableBytes
+            | Self::SlotRetainedBytes
+            | Self::ReplicationPartBytes
+            | Self::TempFilesBytes
+            | Self::OwnMemoryBytes
+            | Self::StoreBytes => "B",
+            Self::TempBytesPerSecond | Self::WalBytesPerSecond | Self::IoBytesPerSecond => "B/s",
+            Self::TransactionsPerSecond
+            | Self::RollbacksPerSecond
+            | Self::CallsPerSecond
+            | Self::OwnCallsPerSecond
+            | Self::StoreRowsPerSecond => "/s",
+            Self::CacheHitPercent | Self::OwnCpuPercent => "%",
             Self::ConnectionsUsed
             | Self::ConnectionsByState
             | Self::ActiveSessions
             | Self::BlockedSessions
-            | Self::HealthScore => "",
+            | Self::HealthScore
+            | Self::XidAge
+            | Self::HorizonAge
+            | Self::CheckpointsPerHour
+            | Self::OwnConnections
+            | Self::SamplesSkipped => "",
         }
     }
 }
@@ -264,6 +357,8 @@ pub enum EventKind {
     Up,
     /// We ourselves started.
     MonitorStart,
+    /// Readings were lost because our own store did not answer.
+    HistoryLost,
 }
 
 impl EventKind {
@@ -277,10 +372,11 @@ impl EventKind {
             Self::Down => "down",
             Self::Up => "up",
             Self::MonitorStart => "monitor_start",
+            Self::HistoryLost => "history_lost",
         }
     }
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Restart,
         Self::RoleChange,
         Self::StatsReset,
@@ -288,6 +384,7 @@ impl EventKind {
         Self::Down,
         Self::Up,
         Self::MonitorStart,
+        Self::HistoryLost,
     ];
 }
 

@@ -5,6 +5,7 @@
 mod account;
 mod activity;
 mod cluster;
+mod cost;
 mod dashboard;
 mod health;
 mod history;
@@ -13,11 +14,14 @@ mod load;
 mod locks;
 mod page;
 mod query;
+mod server_pages;
 mod signal;
+mod table;
 
 pub use account::{AccountView, AuditEntry, AuditPage, AuditVerdict, TokenView, Whoami};
 pub use activity::{ActivityPage, BackendRow};
 pub use cluster::{ClusterState, ClusterSummary};
+pub use cost::{ClusterCost, CostPage, ProcessCost, StoreCost, StoreTier};
 pub use dashboard::{
     AlertView, BackupView, CacheView, ConnectionsView, Dashboard, IndexTotals, LatencySource, LatencyView, PoolView,
     PoolsView, ReplicaState, ReplicaView, SlowQuery, ThroughputView, WaitLoad,
@@ -29,4 +33,9 @@ pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use page::{Availability, LiveEvent};
 pub use query::{OtherRow, QueriesPage, QueriesParams, QueryDetail, QueryFlag, QueryKind, QueryRow, QuerySort};
+pub use server_pages::{
+    CheckpointsView, ConnectionGroup, ConnectionRow, ConnectionsPage, IoRow, MaintenancePage, ReplicationPage,
+    SettingRow, SettingsPage, SlotRow, StandbyRow, UpstreamView, WalView, XidRow,
+};
 pub use signal::{SignalAction, SignalRequest, SignalResult};
+pub use table::{Forecast, TableDetail, TableRow, TablesPage, VacuumTrigger};

@@ -1,5 +1,5 @@
 //! `pg_stat_activity` and waiting locks.
-use super::{get, time};
+use super::{get, lsn, time};
 use crate::{Cluster, PgstatError, sql};
 use domain::reading::{ActivityReading, Backend, LockReading, LockWait, SessionReading};
 
@@ -45,8 +45,8 @@ impl Cluster {
     pub async fn sessions(&self) -> Result<SessionReading, PgstatError> {
         const NAME: &str = "sessions";
         let rows = self.fetch(NAME, &sql::sessions(&*self.probe().await?)).await?;
-        let backend = |row| {
-            Ok(Backend {
+        let backend = |row: &sqlx::postgres::PgRow| {
+            Ok::<_, PgstatError>(Backend {
                 database: get(NAME, row, "database")?,
                 user: get(NAME, row, "user")?,
                 application: get(NAME, row, "application")?,
@@ -59,7 +59,14 @@ impl Cluster {
                 ..Backend::default()
             })
         };
-        Ok(SessionReading { rows: rows.iter().map(backend).collect::<Result<_, PgstatError>>()? })
+        // One row is always there, for the position; without active sessions it is empty otherwise.
+        let first = rows.first().map(|row| lsn(NAME, row, "lsn")).transpose()?.flatten();
+        let active = rows
+            .iter()
+            .map(|row| Ok(get::<Option<String>>(NAME, row, "backend_type")?.is_some().then_some(row)))
+            .collect::<Result<Vec<_>, PgstatError>>()?;
+        let rows = active.into_iter().flatten().map(backend).collect::<Result<_, PgstatError>>()?;
+        Ok(SessionReading { lsn: first, rows })
     }
 
     /// Requests that wait. `pg_blocking_pids` stops the lock manager for a moment: ask only when a backend waits.

@@ -3,7 +3,7 @@ use super::{get, oid, time};
 use crate::{Cluster, PgstatError, sql};
 use domain::{
     Timestamp,
-    reading::{ForeignKey, IndexCounters, IndexReading, TableCounters, TableReading},
+    reading::{BloatEstimate, ForeignKey, IndexCounters, IndexReading, TableCounters, TableReading},
 };
 use sqlx::postgres::PgRow;
 use std::time::{Duration, Instant};
@@ -57,6 +57,34 @@ impl Cluster {
             }
         }
         Ok(reading)
+    }
+
+    /// What the larger tables would take if they were packed. Ask seldom: it reads the planner's statistics.
+    ///
+    /// # Errors
+    /// [`PgstatError`] when the server as a whole cannot be read.
+    pub async fn bloat(&self) -> Result<Vec<BloatEstimate>, PgstatError> {
+        const NAME: &str = "bloat";
+        let mut skipped = Vec::new();
+        let mut found = Vec::new();
+        for (database, _) in self.each_database(&mut skipped).await? {
+            let estimate = |row: &PgRow| {
+                Ok::<_, PgstatError>(BloatEstimate {
+                    database: database.clone(),
+                    oid: oid(NAME, row, "oid")?,
+                    row_bytes: get(NAME, row, "row_bytes")?,
+                    rows: get(NAME, row, "rows")?,
+                    pages: get(NAME, row, "pages")?,
+                    block_bytes: get(NAME, row, "block_bytes")?,
+                    fillfactor: get(NAME, row, "fillfactor")?,
+                })
+            };
+            match self.fetch_in(&database, NAME, sql::BLOAT).await {
+                Ok(rows) => found.extend(rows.iter().map(estimate).collect::<Result<Vec<_>, _>>()?),
+                Err(error) => skip(&mut skipped, database, error)?,
+            }
+        }
+        Ok(found)
     }
 
     async fn each_database(
@@ -171,5 +199,7 @@ fn table(database: &str, row: &PgRow) -> Result<TableCounters, PgstatError> {
         last_vacuum: time(NAME, row, "last_vacuum")?,
         last_analyze: time(NAME, row, "last_analyze")?,
         xid_age: get(NAME, row, "xid_age")?,
+        inserted_since_vacuum: get(NAME, row, "inserted_since_vacuum")?,
+        options: get(NAME, row, "options")?,
     })
 }

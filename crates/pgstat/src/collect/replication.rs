@@ -1,7 +1,7 @@
 //! Standbys, the WAL receiver, slots.
-use super::{get, lsn};
+use super::{get, lsn, time};
 use crate::{Cluster, PgstatError, sql};
-use domain::reading::{ReplicationReading, Sender, Slot, StandbyState, WalReceiver};
+use domain::reading::{Conflicts, ReplicationReading, Sender, Slot, StandbyState, WalReceiver};
 
 impl Cluster {
     /// Replication as this server sees it.
@@ -12,7 +12,7 @@ impl Cluster {
         const NAME: &str = "replication";
         let current = self.fetch_one("lsn", sql::CURRENT_LSN).await?;
         let senders = self.fetch("senders", sql::SENDERS).await?;
-        let slots = self.fetch("slots", sql::SLOTS).await?;
+        let slots = self.fetch("slots", &sql::slots(&*self.probe().await?)).await?;
         let standby = if get::<bool>(NAME, &current, "in_recovery")? {
             let receiver = self.fetch("receiver", &sql::receiver(&*self.probe().await?)).await?;
             let receiver = receiver
@@ -38,6 +38,20 @@ impl Cluster {
         } else {
             None
         };
+        let conflicts = match &standby {
+            Some(_) => {
+                let row = self.fetch_one("conflicts", sql::CONFLICTS).await?;
+                let number = |column| Ok::<_, PgstatError>(get::<Option<i64>>(NAME, &row, column)?.unwrap_or(0));
+                Some(Conflicts {
+                    tablespace: number("tablespace")?,
+                    lock: number("lock")?,
+                    snapshot: number("snapshot")?,
+                    buffer_pin: number("buffer_pin")?,
+                    deadlock: number("deadlock")?,
+                })
+            }
+            None => None,
+        };
         let sender = |row| {
             Ok(Sender {
                 name: get::<Option<String>>(NAME, row, "name")?.unwrap_or_default(),
@@ -59,9 +73,12 @@ impl Cluster {
                 wal_status: get(NAME, row, "wal_status")?,
                 safe_wal_bytes: get(NAME, row, "safe_wal_bytes")?,
                 retained_bytes: get(NAME, row, "retained_bytes")?,
+                inactive_since: time(NAME, row, "inactive_since")?,
+                invalidation_reason: get(NAME, row, "invalidation_reason")?,
             })
         };
         Ok(ReplicationReading {
+            conflicts,
             current_lsn: lsn(NAME, &current, "lsn")?,
             senders: senders.iter().map(sender).collect::<Result<_, PgstatError>>()?,
             standby,

@@ -44,7 +44,7 @@ impl Cluster {
         ids.sort_unstable();
         ids.dedup();
         let wanted = keys.iter().collect::<std::collections::HashSet<_>>();
-        let rows = self.fetch(NAME, &sql::statement_texts(&probe, &ids)).await?;
+        let rows = self.fetch_large(NAME, &sql::statement_texts(&probe, &ids)).await?;
         let mut texts = Vec::with_capacity(keys.len());
         for row in &rows {
             let key = key(NAME, row, get(NAME, row, "queryid")?)?;

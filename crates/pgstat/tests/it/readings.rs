@@ -15,7 +15,18 @@ async fn every_reading(cluster: &Cluster) {
     assert_eq!(activity.hidden, 0, "a statement is hidden");
     assert!(activity.rows.iter().any(|row| row.backend_type == "checkpointer"));
     assert!(cluster.locks().await.unwrap().waits.is_empty());
-    cluster.sessions().await.unwrap();
+    let sessions = cluster.sessions().await.unwrap();
+    assert_eq!(sessions.lsn.is_some(), server.role == ServerRole::Primary);
+    let vacuum = cluster.vacuum().await.unwrap();
+    assert!(vacuum.temp.is_some() && vacuum.freeze_max_age > 0, "{vacuum:?}");
+    match cluster.io().await {
+        Ok(io) => {
+            assert!(server.version_num >= 160_000 && io.rows.iter().any(|row| row.read_bytes.is_some()), "{io:?}")
+        }
+        Err(error) => {
+            assert!(server.version_num < 160_000 && matches!(error, PgstatError::Unsupported { .. }), "{error}")
+        }
+    }
     cluster.replication().await.unwrap();
     let wal = cluster.wal().await.unwrap();
     assert!(wal.lsn.is_some() && wal.wal.is_some() && wal.checkpoints.is_some(), "{wal:?}");
@@ -52,9 +63,12 @@ async fn every_reading_works_as_superuser_and_with_pg_monitor_alone_on_primary_a
         let server = there.server().await.unwrap();
         assert_eq!(server.role, ServerRole::Standby);
         let replication = there.replication().await.unwrap();
+        assert!(replication.conflicts.is_some());
         assert!(replication.standby.is_some_and(|state| state.replay_lsn.is_some()));
         there.activity().await.unwrap();
         there.locks().await.unwrap();
+        assert!(there.sessions().await.unwrap().lsn.is_none());
+        there.vacuum().await.unwrap();
         there.database(true).await.unwrap();
         there.indexes().await.unwrap();
         there.tables().await.unwrap();

@@ -39,6 +39,29 @@ impl<C: ConnectionTrait> EventRepo<'_, C> {
             .map_err(StoreError::query("add events"))
     }
 
+    /// Those of one kind between two moments, the oldest first; the newest 200 when there are more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_of(
+        &self,
+        cluster: &str,
+        kind: EventKind,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Event>, StoreError> {
+        let rows = event::Entity::find()
+            .filter(event::Column::ClusterId.eq(cluster))
+            .filter(event::Column::Kind.eq(kind.as_str()))
+            .filter(event::Column::At.between(from.0, to.0))
+            .order_by_desc(event::Column::At)
+            .limit(LIMIT)
+            .all(self.0)
+            .await
+            .map_err(StoreError::query("list events"))?;
+        Ok(rows.into_iter().rev().map(|row| Event { at: Timestamp(row.at), kind, title: row.title }).collect())
+    }
+
     /// Those between two moments, the oldest first; the newest 200 when there are more.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 use crate::{
     StoreError,
     entity::{metric_sample, metric_series},
+    repo::tier::{History, TierRepo},
 };
 use domain::{Timestamp, view::Metric};
 use sea_orm::{
@@ -117,15 +118,62 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
         to: Timestamp,
         step_ms: i64,
     ) -> Result<Vec<MetricPoint>, StoreError> {
-        let sql = "SELECT s.label AS label, (m.at - $1) / $2 AS bucket, AVG(m.value) AS value \
-                   FROM metric_sample m JOIN metric_series s ON s.id = m.series_id \
-                   WHERE s.cluster_id = $3 AND s.metric = $4 AND m.at >= $1 AND m.at <= $5 \
-                   GROUP BY s.label, (m.at - $1) / $2 ORDER BY 2, 1";
-        let values = [from.0.into(), step_ms.max(1).into(), cluster.into(), metric.as_str().into(), to.0.into()];
+        self.history_where(cluster, metric, None, from, to, step_ms).await
+    }
+
+    async fn history_where(
+        &self,
+        cluster: &str,
+        metric: Metric,
+        label: Option<&str>,
+        from: Timestamp,
+        to: Timestamp,
+        step_ms: i64,
+    ) -> Result<Vec<MetricPoint>, StoreError> {
+        let only = if label.is_some() { "AND s.label = $6" } else { "" };
+        // What is old is looked for in the next coarser tier: each moment is in exactly one.
+        let [raw, middle, _] = TierRepo(self.0).marks(History::Metrics).await?.pruned_to;
+        let series = format!("s.cluster_id = $3 AND s.metric = $4 {only}");
+        let mut arms = vec![format!(
+            "SELECT s.label AS label, m.at AS at, m.value AS total, 1 AS n FROM metric_sample m JOIN metric_series s ON s.id = m.series_id \
+             WHERE {series} AND m.at >= $1 AND m.at <= $5 AND m.at >= {raw}"
+        )];
+        for (tier, since, until) in [(1, middle, raw), (2, 0, middle)] {
+            if from.0 < until {
+                arms.push(format!(
+                    "SELECT s.label AS label, m.at AS at, m.sum AS total, m.count AS n FROM metric_rollup m JOIN metric_series s ON s.id = m.series_id \
+                     WHERE {series} AND m.tier = {tier} AND m.at >= $1 AND m.at <= $5 AND m.at >= {since} AND m.at < {until}"
+                ));
+            }
+        }
+        let sql = format!(
+            "SELECT u.label AS label, (u.at - $1) / $2 AS bucket, SUM(u.total) / SUM(u.n) AS value FROM ({}) u \
+             GROUP BY u.label, (u.at - $1) / $2 ORDER BY 2, 1",
+            arms.join(" UNION ALL ")
+        );
+        let mut values: Vec<sea_orm::Value> =
+            vec![from.0.into(), step_ms.max(1).into(), cluster.into(), metric.as_str().into(), to.0.into()];
+        values.extend(label.map(sea_orm::Value::from));
         MetricPoint::find_by_statement(Statement::from_sql_and_values(self.0.get_database_backend(), sql, values))
             .all(self.0)
             .await
             .map_err(StoreError::query("read metrics"))
+    }
+
+    /// Means of one line of a metric, as [`Self::history`].
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn history_of(
+        &self,
+        cluster: &str,
+        metric: Metric,
+        label: &str,
+        from: Timestamp,
+        to: Timestamp,
+        step_ms: i64,
+    ) -> Result<Vec<MetricPoint>, StoreError> {
+        self.history_where(cluster, metric, Some(label), from, to, step_ms).await
     }
 
     /// Removes samples before `before`.

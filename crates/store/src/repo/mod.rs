@@ -10,4 +10,5 @@ pub mod session_history;
 pub mod setup;
 pub mod statement;
 pub mod throttle;
+pub mod tier;
 pub mod token;

@@ -1,12 +1,17 @@
 //! Active sessions over time.
+use crate::repo::tier::TierSize;
 use crate::{
     StoreError,
     entity::{session_bucket, session_count, session_name},
 };
-use domain::{Timestamp, reading::SessionBucket, view::LoadBy};
+use domain::{
+    Timestamp,
+    reading::{SessionBucket, SessionKey},
+    view::LoadBy,
+};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _,
-    Statement, Value, sea_query::OnConflict,
+    QueryOrder as _, Statement, Value, sea_query::OnConflict,
 };
 use std::collections::{BTreeSet, HashMap};
 
@@ -47,6 +52,7 @@ pub struct LoadOfQuery {
 #[derive(Debug)]
 pub struct SessionHistoryRepo<'a, C>(pub &'a C);
 
+const HOUR_MS: i64 = 3_600_000;
 /// Rows of one INSERT: 10 values each.
 const CHUNK: usize = 1_000;
 
@@ -216,6 +222,85 @@ impl<C: ConnectionTrait> SessionHistoryRepo<'_, C> {
             .all(self.0)
             .await
             .map_err(StoreError::query("read active sessions"))
+    }
+
+    /// Puts the buckets of whole hours that ended before `before` together, one bucket an hour, the rarest rows added up
+    /// by `thin`. At most a day of one cluster at once; false when there was nothing to do.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn roll_up(
+        &self,
+        before: Timestamp,
+        thin: impl Fn(Vec<(SessionKey, i64)>) -> Vec<(SessionKey, i64)>,
+    ) -> Result<bool, StoreError> {
+        use session_bucket::Column;
+        let failed = || StoreError::query("roll up active sessions");
+        let end = crate::rollup::begin(before.0, HOUR_MS);
+        let first = session_bucket::Entity::find()
+            .filter(Column::At.lte(end))
+            .filter(Column::IntervalMs.lt(HOUR_MS))
+            .order_by_asc(Column::At)
+            .one(self.0)
+            .await
+            .map_err(failed())?;
+        let Some(first) = first else { return Ok(false) };
+        let start = crate::rollup::begin(first.at - 1, HOUR_MS);
+        let buckets = session_bucket::Entity::find()
+            .filter(Column::ClusterId.eq(&first.cluster_id))
+            .filter(Column::At.gt(start))
+            .filter(Column::At.lte(start + HOUR_MS))
+            .all(self.0)
+            .await
+            .map_err(failed())?;
+        let ids = buckets.iter().map(|bucket| bucket.id).collect::<Vec<_>>();
+        let names = session_name::Entity::find().all(self.0).await.map_err(failed())?;
+        let names = names.into_iter().map(|row| (row.id, row.name)).collect::<HashMap<_, _>>();
+        let counts = session_count::Entity::find()
+            .filter(session_count::Column::BucketId.is_in(ids.iter().copied()))
+            .all(self.0)
+            .await
+            .map_err(failed())?;
+        let mut sums = HashMap::<SessionKey, i64>::new();
+        let name = |id: i64| names.get(&id).cloned().unwrap_or_default();
+        for row in counts {
+            let key = SessionKey {
+                wait_class: name(row.wait_class_id),
+                wait_event: name(row.wait_event_id),
+                query_id: row.query_id,
+                database: name(row.database_id),
+                user: name(row.user_id),
+                application: name(row.application_id),
+                host: name(row.host_id),
+            };
+            *sums.entry(key).or_default() += row.samples;
+        }
+        session_count::Entity::delete_many()
+            .filter(session_count::Column::BucketId.is_in(ids.iter().copied()))
+            .exec(self.0)
+            .await
+            .map_err(failed())?;
+        session_bucket::Entity::delete_many().filter(Column::Id.is_in(ids)).exec(self.0).await.map_err(failed())?;
+        let whole = SessionBucket {
+            samples: buckets.iter().map(|bucket| bucket.samples).sum(),
+            skipped: buckets.iter().map(|bucket| bucket.skipped).sum(),
+            interval_ms: HOUR_MS,
+            rows: thin(sums.into_iter().collect()),
+        };
+        let mut known = names.into_iter().map(|(id, name)| (name, id)).collect();
+        self.insert(&first.cluster_id, Timestamp(start + HOUR_MS), &whole, &mut known).await?;
+        Ok(true)
+    }
+
+    /// Buckets, and the oldest of them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn size(&self) -> Result<TierSize, StoreError> {
+        let sql = "SELECT COUNT(*) AS number, (SELECT MIN(at) FROM session_bucket) AS oldest FROM session_count";
+        let statement = Statement::from_string(self.0.get_database_backend(), sql);
+        let size = TierSize::find_by_statement(statement).one(self.0).await;
+        Ok(size.map_err(StoreError::query("count history"))?.unwrap_or(TierSize { number: 0, oldest: None }))
     }
 
     /// Removes buckets that ended before `before`, and names that nothing points to any more stay: they are few.

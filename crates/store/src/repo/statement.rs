@@ -2,6 +2,7 @@
 use crate::{
     StoreError,
     entity::{statement_sample, statement_text},
+    repo::tier::{History, TierRepo},
 };
 use domain::{
     Timestamp,
@@ -9,10 +10,12 @@ use domain::{
 };
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, Iterable as _, QueryFilter as _, Statement,
-    Value,
+    ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, Iterable as _, QueryFilter as _,
+    QuerySelect as _, Statement, Value,
     sea_query::{Expr, OnConflict},
 };
+
+use std::collections::HashMap;
 
 /// A statement as we know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +116,41 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
         let rows =
             statement_text::Entity::find().filter(statement_text::Column::ClusterId.eq(cluster)).all(self.0).await;
         rows.map_err(StoreError::query("list statements"))?.into_iter().map(record).collect()
+    }
+
+    /// All statements of a cluster, of each text the first 2,000 characters: a list shows less, and texts can be long.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn list_short(&self, cluster: &str) -> Result<Vec<StatementRecord>, StoreError> {
+        let sql = "SELECT id, cluster_id, dbid, userid, queryid, toplevel, database_name, user_name, \
+                   substr(query, 1, 2000) AS query, first_seen_at, last_seen_at FROM statement_text WHERE cluster_id = $1";
+        let statement = Statement::from_sql_and_values(self.0.get_database_backend(), sql, [cluster.into()]);
+        let rows = statement_text::Entity::find().from_raw_sql(statement).all(self.0).await;
+        rows.map_err(StoreError::query("list statements"))?.into_iter().map(record).collect()
+    }
+
+    /// Our ids of all statements of a cluster.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ids(&self, cluster: &str) -> Result<HashMap<StatementKey, i64>, StoreError> {
+        use statement_text::Column;
+        let rows = statement_text::Entity::find()
+            .select_only()
+            .columns([Column::Id, Column::Dbid, Column::Userid, Column::Queryid, Column::Toplevel])
+            .filter(Column::ClusterId.eq(cluster))
+            .into_tuple::<(i64, i64, i64, i64, bool)>()
+            .all(self.0)
+            .await
+            .map_err(StoreError::query("list statements"))?;
+        let oid = |value: i64| u32::try_from(value).unwrap_or(0);
+        Ok(rows
+            .into_iter()
+            .map(|(id, dbid, userid, queryid, toplevel)| {
+                (StatementKey { dbid: oid(dbid), userid: oid(userid), queryid, toplevel }, id)
+            })
+            .collect())
     }
 
     /// Statements with one of these fingerprints; of several with the same, as of two roles, one.
@@ -244,13 +282,16 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
         to: Timestamp,
     ) -> Result<Vec<StatementTotal>, StoreError> {
         // SUM of BIGINT is NUMERIC in PostgreSQL: cast back. In SQLite the cast changes nothing.
-        let sql = "SELECT m.statement_id AS statement_id, CAST(SUM(m.calls) AS BIGINT) AS calls, SUM(m.total_ms) AS total_ms, \
+        let sql = format!(
+            "SELECT m.statement_id AS statement_id, CAST(SUM(m.calls) AS BIGINT) AS calls, SUM(m.total_ms) AS total_ms, \
                    SUM(m.m2) AS m2, SUM(m.total_ms * m.total_ms / m.calls) AS squares, MAX(m.max_ms) AS max_ms, \
                    CAST(SUM(m.row_count) AS BIGINT) AS row_count, \
                    CAST(SUM(m.shared_blks_hit) AS BIGINT) AS shared_blks_hit, CAST(SUM(m.shared_blks_read) AS BIGINT) AS shared_blks_read, \
                    CAST(SUM(m.temp_blks_written) AS BIGINT) AS temp_blks_written, CAST(SUM(m.wal_bytes) AS BIGINT) AS wal_bytes \
-                   FROM statement_sample m JOIN statement_text s ON s.id = m.statement_id \
-                   WHERE s.cluster_id = $1 AND m.at > $2 AND m.at <= $3 AND m.calls > 0 GROUP BY m.statement_id";
+                   FROM {} m JOIN statement_text s ON s.id = m.statement_id \
+                   WHERE s.cluster_id = $1 AND m.at > $2 AND m.at <= $3 AND m.calls > 0 GROUP BY m.statement_id",
+            self.samples(from, to).await?
+        );
         let values: [Value; 3] = [cluster.into(), from.0.into(), to.0.into()];
         StatementTotal::find_by_statement(Statement::from_sql_and_values(self.0.get_database_backend(), sql, values))
             .all(self.0)
@@ -292,6 +333,26 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
         self.bucketed("CAST(0 AS BIGINT)", condition, cluster, from, to, step_ms).await
     }
 
+    /// The samples of a range, each moment from the finest tier that has it. Our own numbers may stand in the text.
+    async fn samples(&self, from: Timestamp, to: Timestamp) -> Result<String, StoreError> {
+        const COLUMNS: &str = "statement_id, at, interval_ms, calls, total_ms, m2, max_ms, row_count, shared_blks_hit, \
+                               shared_blks_read, temp_blks_written, wal_bytes";
+        let [raw, middle, _] = TierRepo(self.0).marks(History::Statements).await?.pruned_to;
+        let (from, to) = (from.0, to.0);
+        let mut arms =
+            vec![format!("SELECT {COLUMNS} FROM statement_sample WHERE at > {} AND at <= {to}", from.max(raw))];
+        for (tier, since, until) in [(1, middle, raw), (2, i64::MIN, middle)] {
+            if from < until {
+                arms.push(format!(
+                    "SELECT {COLUMNS} FROM statement_rollup WHERE tier = {tier} AND at > {} AND at <= {}",
+                    from.max(since),
+                    to.min(until)
+                ));
+            }
+        }
+        Ok(format!("({})", arms.join(" UNION ALL ")))
+    }
+
     async fn bucketed(
         &self,
         id: &str,
@@ -301,10 +362,11 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
         to: Timestamp,
         step_ms: i64,
     ) -> Result<Vec<StatementBucket>, StoreError> {
+        let samples = self.samples(from, to).await?;
         let sql = format!(
             "SELECT {id} AS statement_id, (m.at - 1 - $1) / $2 AS bucket, CAST(SUM(m.calls) AS BIGINT) AS calls, \
              SUM(m.total_ms) AS total_ms, SUM(m.m2) AS m2, CAST(MAX(m.interval_ms) AS BIGINT) AS interval_ms \
-             FROM statement_sample m WHERE {condition} AND m.at > $1 AND m.at <= $3 AND m.calls > 0 \
+             FROM {samples} m WHERE {condition} AND m.at > $1 AND m.at <= $3 AND m.calls > 0 \
              GROUP BY 1, 2 ORDER BY 1, 2"
         );
         let mut values: Vec<Value> = vec![from.0.into(), step_ms.max(1).into(), to.0.into()];
@@ -331,8 +393,11 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
         struct First {
             at: Option<i64>,
         }
-        let sql = "SELECT MIN(m.at - m.interval_ms) AS at FROM statement_sample m JOIN statement_text s ON s.id = m.statement_id \
-                   WHERE s.cluster_id = $1 AND m.at > $2 AND m.at <= $3";
+        let sql = format!(
+            "SELECT MIN(m.at - m.interval_ms) AS at FROM {} m JOIN statement_text s ON s.id = m.statement_id \
+             WHERE s.cluster_id = $1 AND m.at > $2 AND m.at <= $3",
+            self.samples(from, to).await?
+        );
         let values: [Value; 3] = [cluster.into(), from.0.into(), to.0.into()];
         let first =
             First::find_by_statement(Statement::from_sql_and_values(self.0.get_database_backend(), sql, values))
@@ -340,6 +405,18 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
                 .await
                 .map_err(StoreError::query("read statements"))?;
         Ok(first.and_then(|first| first.at).map(|at| Timestamp(at.max(from.0))))
+    }
+
+    /// Removes statements that were not seen since `before`: nothing of what they did is kept any more.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn forget(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let deleted = statement_text::Entity::delete_many()
+            .filter(statement_text::Column::LastSeenAt.lt(before.0))
+            .exec(self.0)
+            .await;
+        deleted.map(|result| result.rows_affected).map_err(StoreError::query("remove old statements"))
     }
 
     /// Removes samples before `before`, and statements that were not seen since.

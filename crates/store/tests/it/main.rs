@@ -28,6 +28,7 @@ mod identity;
 mod migrations;
 mod schema;
 mod statements;
+mod tiers;
 
 async fn migrated(url: &str) -> store::Store {
     let store = store::Store::connect(url).await.unwrap();

@@ -30,6 +30,7 @@ const ALL: &[&str] = &[
     "event",
     "lock_snapshot",
     "login_throttle",
+    "metric_rollup",
     "metric_sample",
     "metric_series",
     "session",
@@ -37,8 +38,10 @@ const ALL: &[&str] = &[
     "session_count",
     "session_name",
     "setup_link",
+    "statement_rollup",
     "statement_sample",
     "statement_text",
+    "tier_mark",
 ];
 
 async fn the_schema_goes_up_down_and_up_again(store: Store) {

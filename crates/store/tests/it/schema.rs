@@ -29,6 +29,7 @@ async fn entities_have_the_columns_of_their_tables(store: Store) {
     compare::<entity::event::Entity>(&store).await;
     compare::<entity::lock_snapshot::Entity>(&store).await;
     compare::<entity::login_throttle::Entity>(&store).await;
+    compare::<entity::metric_rollup::Entity>(&store).await;
     compare::<entity::metric_sample::Entity>(&store).await;
     compare::<entity::metric_series::Entity>(&store).await;
     compare::<entity::session::Entity>(&store).await;
@@ -36,6 +37,8 @@ async fn entities_have_the_columns_of_their_tables(store: Store) {
     compare::<entity::session_count::Entity>(&store).await;
     compare::<entity::session_name::Entity>(&store).await;
     compare::<entity::setup_link::Entity>(&store).await;
+    compare::<entity::statement_rollup::Entity>(&store).await;
+    compare::<entity::tier_mark::Entity>(&store).await;
     compare::<entity::statement_sample::Entity>(&store).await;
     compare::<entity::statement_text::Entity>(&store).await;
 }
@@ -152,6 +155,47 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
             expires_at: 2,
             absolute_expires_at: BIG,
         },
+    )
+    .await;
+    round_trip::<metric_rollup::Entity>(
+        &store,
+        metric_rollup::Model {
+            tier: 2,
+            series_id: BIG,
+            at: BIG,
+            count: BIG,
+            sum: 1e300,
+            min: f64::MIN_POSITIVE,
+            max: 0.1 + 0.2,
+            last: -1.5,
+            gap: true,
+            reset: false,
+            histogram: Some(long()),
+        },
+    )
+    .await;
+    round_trip::<statement_rollup::Entity>(
+        &store,
+        statement_rollup::Model {
+            tier: 1,
+            statement_id: BIG,
+            at: BIG,
+            interval_ms: 600_000,
+            calls: BIG,
+            total_ms: 1e300,
+            m2: f64::MIN_POSITIVE,
+            max_ms: 1.5,
+            row_count: BIG,
+            shared_blks_hit: BIG,
+            shared_blks_read: BIG,
+            temp_blks_written: BIG,
+            wal_bytes: BIG,
+        },
+    )
+    .await;
+    round_trip::<tier_mark::Entity>(
+        &store,
+        tier_mark::Model { name: "metric/1".into(), rolled_to: BIG, pruned_to: BIG },
     )
     .await;
     round_trip::<session_name::Entity>(&store, session_name::Model { id: BIG, name: text() }).await;

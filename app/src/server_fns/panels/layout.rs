@@ -1,0 +1,166 @@
+//! What all pages of panels share: the question, cells, heads, charts.
+use crate::{
+    chart::{ChartData, build},
+    panels::{Cell, Content, Head, PanelData, TableData},
+    scope::address,
+    server_fns::form,
+};
+use control::{Actor, ControlError, ControlPlane};
+use domain::{
+    Timestamp, format,
+    view::{Availability, Metric, Range, TimeSeries},
+};
+
+/// Who asks, about which cluster and range, with which other parameters.
+pub struct Ask {
+    pub control: ControlPlane,
+    pub actor: Actor,
+    pub cluster: Option<String>,
+    pub range: Range,
+    path: String,
+    pairs: Vec<(String, String)>,
+}
+
+impl Ask {
+    pub fn read(control: ControlPlane, actor: Actor, page: &str, search: &str) -> Result<Self, ControlError> {
+        let pairs = form(search);
+        let get = |name: &str| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone());
+        let range = get("range").filter(|text| !text.is_empty()).map_or(Ok(Range::default()), |text| {
+            text.parse().map_err(|message: String| ControlError::field("range", message))
+        })?;
+        let cluster = get("cluster").filter(|id| !id.is_empty());
+        Ok(Self { control, actor, cluster, range, path: format!("/database/{page}"), pairs })
+    }
+
+    pub fn id(&self) -> Option<&str> {
+        self.cluster.as_deref()
+    }
+
+    /// A parameter of the address; an empty one is an absent one.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.trim()).filter(|text| !text.is_empty())
+    }
+
+    /// This page's address with one parameter changed.
+    pub fn with(&self, name: &str, value: Option<&str>) -> String {
+        let mut pairs = self
+            .pairs
+            .iter()
+            .filter(|(key, value)| key != name && !value.is_empty())
+            .map(|(key, value)| (key.as_str(), value.clone()))
+            .collect::<Vec<_>>();
+        pairs.extend(value.map(|value| (name, value.to_owned())));
+        address(&self.path, &pairs, None)
+    }
+
+    /// Where the API has the same as CSV.
+    pub fn csv(&self, cluster: &str, what: &str) -> String {
+        format!("/api/v1/clusters/{cluster}/{what}?format=csv")
+    }
+
+    pub async fn history(&self, metric: Metric) -> Result<TimeSeries, ControlError> {
+        self.control.history_get(&self.actor, self.id(), metric, self.range).await
+    }
+
+    /// A panel with a metric over the range.
+    pub async fn chart(
+        &self,
+        metric: Metric,
+        title: &str,
+        note: &str,
+        source: &str,
+        columns: u8,
+    ) -> Result<PanelData, ControlError> {
+        let mut series = self.history(metric).await?;
+        for line in &mut series.series {
+            if line.name == metric.as_str() {
+                line.name = title.to_owned();
+            }
+        }
+        Ok(chart(title, note, source, columns, build::lines(&series), false))
+    }
+}
+
+pub fn chart(title: &str, note: &str, source: &str, columns: u8, data: ChartData, stacked: bool) -> PanelData {
+    PanelData {
+        title: title.to_owned(),
+        note: note.to_owned(),
+        source: source.to_owned(),
+        columns,
+        content: Content::Chart(Box::new(data), stacked),
+        ..PanelData::default()
+    }
+}
+
+pub fn panel(title: &str, source: &str, columns: u8, content: Content) -> PanelData {
+    PanelData { title: title.to_owned(), source: source.to_owned(), columns, content, ..PanelData::default() }
+}
+
+impl PanelData {
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
+        self
+    }
+
+    /// Of which moment its figures are.
+    pub fn at(mut self, at: Option<Timestamp>) -> Self {
+        self.age = Some((at, at.map(|at| control::now().seconds_since(at).max(0.0))));
+        self
+    }
+
+    pub fn chips(mut self, chips: Vec<(String, String, bool)>) -> Self {
+        self.chips = chips;
+        self
+    }
+}
+
+/// The content, unless it cannot be read.
+pub fn available(availability: &Availability, content: Content) -> Content {
+    match availability {
+        Availability::Ready => content,
+        Availability::Collecting => Content::Collecting,
+        Availability::Missing { reason, cure } => Content::Missing(reason.clone(), cure.clone()),
+    }
+}
+
+pub fn head(name: &str, number: bool) -> Head {
+    Head { name: name.to_owned(), number, ..Head::default() }
+}
+
+pub fn heads(names: &[(&str, bool)]) -> Vec<Head> {
+    names.iter().map(|(name, number)| head(name, *number)).collect()
+}
+
+pub fn table(head: Vec<Head>, rows: Vec<Vec<Cell>>) -> Content {
+    Content::Table(TableData { head, rows, ..TableData::default() })
+}
+
+pub fn text(value: impl Into<String>) -> Cell {
+    Cell::Text(value.into())
+}
+
+pub fn number(value: impl Into<String>) -> Cell {
+    Cell::Number(value.into())
+}
+
+/// A dash is "not applicable or not known", never zero.
+pub fn some<T>(value: Option<T>, show: impl Fn(T) -> String) -> Cell {
+    Cell::Number(value.map_or_else(dash, show))
+}
+
+pub fn dash() -> String {
+    "—".to_owned()
+}
+
+pub fn size(value: Option<i64>) -> Cell {
+    some(value, |bytes| format::bytes(bytes as f64))
+}
+
+/// How long ago, in words.
+pub fn since(at: Option<Timestamp>) -> Cell {
+    some(at, |at| format::age_s(control::now().seconds_since(at).max(0.0)))
+}
+
+pub fn fact(name: &str, value: impl Into<String>, hint: &str) -> (String, String, String) {
+    (name.to_owned(), value.into(), hint.to_owned())
+}

@@ -1,0 +1,78 @@
+//! `/database/settings`
+use super::layout::{Ask, available, heads, panel, text};
+use crate::panels::{Cell, Content, PanelPage, TableData};
+use control::ControlError;
+use domain::view::SettingRow;
+
+pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
+    let page = ask.control.settings_get(&ask.actor, ask.id()).await?;
+    let word = ask.get("q").unwrap_or_default().to_lowercase();
+    let show = ask.get("show").unwrap_or("changed");
+    let pending = page.rows.iter().filter(|row| row.pending_restart).count();
+    let changed = page.rows.iter().filter(|row| row.changed).count();
+    let matches = |row: &&SettingRow| {
+        let kind = match show {
+            "all" => true,
+            "pending" => row.pending_restart,
+            _ => row.changed || row.pending_restart,
+        };
+        // A search looks everywhere.
+        if word.is_empty() { kind } else { format!("{} {}", row.name, row.value).to_lowercase().contains(&word) }
+    };
+    let chip = |name: &str, label: String| {
+        let value = (name != "changed").then_some(name);
+        (label, ask.with("show", value), word.is_empty() && show == name)
+    };
+    let chips = vec![
+        chip("changed", format!("changed {changed}")),
+        chip("pending", format!("waiting for a restart {pending}")),
+        chip("all", format!("all {}", page.rows.len())),
+    ];
+    let rows = page.rows.iter().filter(matches).map(row).collect::<Vec<_>>();
+    let content = Content::Table(TableData {
+        head: heads(&[
+            ("Setting", false),
+            ("Value", false),
+            ("Default", false),
+            ("Unit", false),
+            ("From", false),
+            ("", false),
+        ]),
+        rows,
+        csv: Some(ask.csv(&page.cluster, "settings")),
+        search: Some(ask.get("q").unwrap_or_default().to_owned()),
+        more: String::new(),
+    });
+    let history = if page.changes.is_empty() {
+        Content::Fine("No setting has changed in the 90 days that Holdfast remembers.".to_owned())
+    } else {
+        let rows =
+            page.changes.iter().map(|event| vec![Cell::Muted(event.at.to_human()), Cell::Long(event.title.clone())]);
+        super::layout::table(heads(&[("When", false), ("What", false)]), rows.collect())
+    };
+    let banner = (pending > 0).then(|| {
+        ("attention".to_owned(), format!("{pending} settings in the files take effect at the next restart only."))
+    });
+    Ok(PanelPage {
+        subtitle: format!("{changed} of {} differ from what is built in", page.rows.len()),
+        banners: banner.into_iter().collect(),
+        panels: vec![
+            panel("Settings", "pg_settings", 8, available(&page.availability, content))
+                .at(page.collected_at)
+                .chips(chips),
+            panel("Changes", "seen by Holdfast between two readings", 4, history),
+        ],
+    })
+}
+
+fn row(row: &SettingRow) -> Vec<Cell> {
+    let pending = if row.pending_restart { "restart" } else { "" };
+    vec![
+        text(row.name.clone()),
+        Cell::Sql(row.value.clone()),
+        Cell::Muted(row.default.clone().unwrap_or_default().chars().take(40).collect()),
+        Cell::Muted(row.unit.clone().unwrap_or_default()),
+        text(row.source.clone()),
+        Cell::Badge("attention".to_owned(), pending.to_owned()),
+    ]
+}

@@ -1,0 +1,217 @@
+//! `/database/tables`, and one table by `?table=`
+use super::layout::{Ask, available, chart, dash, fact, head, panel, since, size, some};
+use crate::{
+    chart::build,
+    panels::{Cell, Content, Head, PanelData, PanelPage, TableData},
+};
+use control::ControlError;
+use domain::{
+    format,
+    view::{TableDetail, TableRow},
+};
+
+/// Rows shown at once; the rest is one search away.
+const ROWS: usize = 100;
+
+type SortKey = fn(&TableRow) -> f64;
+
+/// Name in the address, head, explanation, what is sorted by.
+static COLUMNS: [(&str, &str, &str, SortKey); 11] = [
+    ("size", "Size", "Heap, TOAST and indexes, by the planner's page counts", |it| it.total_bytes as f64),
+    ("index", "Indexes", "Size of all its indexes", |it| it.index_bytes as f64),
+    ("rows", "Rows", "The planner's estimate", |it| it.rows),
+    ("seq", "Seq scans/s", "Between the last two readings", |it| it.seq_scans_per_second.unwrap_or(-1.0)),
+    ("idx", "Index scans/s", "Between the last two readings", |it| it.index_scans_per_second.unwrap_or(-1.0)),
+    ("writes", "Writes/s", "Rows inserted, updated and deleted", |it| it.writes_per_second.unwrap_or(-1.0)),
+    ("hot", "HOT %", "Updates that touched no index", |it| it.hot_percent.unwrap_or(-1.0)),
+    ("dead", "Dead %", "Dead rows of all", |it| it.dead_percent.unwrap_or(-1.0)),
+    (
+        "bloat",
+        "Bloat (est.)",
+        "Estimate: pages less what the rows need by the planner's statistics; good to some ten percent",
+        |it| it.bloat_estimate_bytes.map_or(-1.0, |bytes| bytes as f64),
+    ),
+    (
+        "vacuum",
+        "To vacuum",
+        "How near autovacuum is, by the settings and the table's own; over 100 % it is due",
+        |it| it.vacuum.percent,
+    ),
+    ("xid", "XID age", "Age of its oldest transaction id", |it| it.xid_age.map_or(-1.0, |age| age as f64)),
+];
+
+pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
+    let page = ask.control.tables_list(&ask.actor, ask.id())?;
+    let mut panels = Vec::new();
+    if let Some(key) = ask.get("table") {
+        let detail = ask.control.table_get(&ask.actor, ask.id(), key, ask.range).await?;
+        panels.extend(detail_panels(ask, detail));
+    }
+    let word = ask.get("q").unwrap_or_default().to_lowercase();
+    let (descending, sort) = match ask.get("sort") {
+        Some(sort) => sort.strip_prefix('-').map_or((false, sort), |sort| (true, sort)),
+        None => (true, "size"),
+    };
+    let column = COLUMNS.iter().find(|column| column.0 == sort).unwrap_or(&COLUMNS[0]);
+    let mut rows =
+        page.rows.iter().filter(|row| word.is_empty() || row.key.to_lowercase().contains(&word)).collect::<Vec<_>>();
+    rows.sort_by(|a, b| {
+        let order = (column.3)(a).total_cmp(&(column.3)(b));
+        if descending { order.reverse() } else { order }
+    });
+    let more = rows.len().saturating_sub(ROWS);
+    let largest = rows.iter().map(|row| row.total_bytes).max().unwrap_or(1).max(1);
+    let lines = rows.iter().take(ROWS).map(|row| line(ask, row, largest)).collect();
+    let mut heads = vec![head("Table", false)];
+    heads.extend(COLUMNS.iter().map(|(name, label, hint, _)| {
+        let sorted = (*name == column.0).then_some(descending);
+        // The first click sorts by what stands out.
+        let next = if sorted == Some(true) { (*name).to_owned() } else { format!("-{name}") };
+        Head { hint: (*hint).to_owned(), sort: Some(ask.with("sort", Some(&next))), sorted, ..head(label, true) }
+    }));
+    heads.extend([head("Vacuumed", true), head("Analyzed", true)]);
+    let content = Content::Table(TableData {
+        head: heads,
+        rows: lines,
+        csv: Some(ask.csv(&page.cluster, "tables")),
+        search: Some(ask.get("q").unwrap_or_default().to_owned()),
+        more: if more > 0 {
+            format!(
+                "{} more are not shown: search, or take the CSV.",
+                format::thousands(i64::try_from(more).unwrap_or(0))
+            )
+        } else {
+            String::new()
+        },
+    });
+    let mut banners = page
+        .skipped
+        .iter()
+        .map(|(database, reason)| ("attention".to_owned(), format!("Not read: {database}: {reason}")))
+        .collect::<Vec<_>>();
+    if page.without_statistics > 0 {
+        banners.push((
+            String::new(),
+            format!(
+                "Bloat of {} larger tables cannot be estimated: the statistics of their columns are seen only by who may read them (GRANT pg_read_all_data), or are not there yet (ANALYZE).",
+                page.without_statistics
+            ),
+        ));
+    }
+    let bytes = page.rows.iter().map(|row| row.total_bytes).sum::<i64>();
+    panels.push(
+        panel("Tables", "pg_stat_user_tables, pg_class", 12, available(&page.availability, content))
+            .at(page.collected_at),
+    );
+    Ok(PanelPage {
+        subtitle: format!(
+            "{} tables, {}",
+            format::thousands(i64::try_from(page.rows.len()).unwrap_or(0)),
+            format::bytes(bytes as f64)
+        ),
+        banners,
+        panels,
+    })
+}
+
+fn line(ask: &Ask, row: &TableRow, largest: i64) -> Vec<Cell> {
+    let percent = |value: Option<f64>| some(value, format::percent);
+    let rate = |value: Option<f64>| some(value, |rate| format::rate(rate).trim_end_matches("/s").to_owned());
+    let vacuum = if row.vacuum.disabled {
+        Cell::Badge("attention".to_owned(), "off".to_owned())
+    } else {
+        Cell::Share(format!("{:.0} %", row.vacuum.percent), row.vacuum.percent.clamp(0.0, 100.0) as u8)
+    };
+    vec![
+        Cell::Link(format!("{}.{}", row.schema, row.name), ask.with("table", Some(&row.key))),
+        Cell::Share(
+            format::bytes(row.total_bytes as f64),
+            u8::try_from(100 * row.total_bytes / largest).unwrap_or(100),
+        ),
+        size(Some(row.index_bytes)),
+        Cell::Number(format::count(row.rows)),
+        rate(row.seq_scans_per_second),
+        rate(row.index_scans_per_second),
+        rate(row.writes_per_second),
+        percent(row.hot_percent),
+        percent(row.dead_percent),
+        size(row.bloat_estimate_bytes),
+        vacuum,
+        some(row.xid_age, |age| format::count(age as f64)),
+        since(row.last_vacuum),
+        since(row.last_analyze),
+    ]
+}
+
+fn detail_panels(ask: &Ask, detail: TableDetail) -> Vec<PanelData> {
+    let row = &detail.row;
+    let trigger = &row.vacuum;
+    let inserted = trigger.inserted_threshold.map_or_else(
+        || "not by insertions".to_owned(),
+        |threshold| {
+            format!("{} of {} inserted", format::thousands(trigger.inserted_rows), format::thousands(threshold))
+        },
+    );
+    let at = |at: Option<domain::Timestamp>| {
+        at.map_or_else(|| "never since the counters began".to_owned(), |at| at.to_human())
+    };
+    let facts = vec![
+        fact("Database", row.database.clone(), ""),
+        fact("Heap", format::bytes(row.heap_bytes as f64), ""),
+        fact("TOAST", format::bytes(row.toast_bytes as f64), ""),
+        fact("Indexes", format::bytes(row.index_bytes as f64), ""),
+        fact(
+            "Bloat, estimated",
+            row.bloat_estimate_bytes.map_or_else(dash, |bytes| format::bytes(bytes as f64)),
+            "pages less what the rows need by the planner's statistics",
+        ),
+        fact("Part of", row.parent.clone().unwrap_or_else(dash), "partitioned table"),
+        fact(
+            "Sequential scans",
+            format!("{}, {} rows read", format::count(row.seq_scans as f64), format::count(row.seq_rows_read as f64)),
+            "since the counters began",
+        ),
+        fact("Index scans", format::count(row.index_scans as f64), "since the counters began"),
+        fact(
+            "Dead rows",
+            format!(
+                "{} of {} at which vacuum comes",
+                format::thousands(trigger.dead_rows),
+                format::thousands(trigger.dead_threshold)
+            ),
+            "autovacuum_vacuum_threshold and its scale factor, or the table's own",
+        ),
+        fact("Inserted rows", inserted, "autovacuum_vacuum_insert_threshold and its scale factor"),
+        fact("Autovacuum", if trigger.disabled { "switched off for this table" } else { "on" }, ""),
+        fact("Vacuumed", at(row.last_vacuum), ""),
+        fact("Analyzed", at(row.last_analyze), ""),
+    ];
+    let note = match (&detail.forecast, &detail.forecast_missing) {
+        (Some(forecast), _) => format!(
+            "in {:.0} days {} ({} to {}, 95 %), {}{} a day over {:.0} days of history",
+            forecast.days,
+            format::bytes(forecast.bytes),
+            format::bytes(forecast.low_bytes),
+            format::bytes(forecast.high_bytes),
+            if forecast.bytes_per_day >= 0.0 { "+" } else { "" },
+            format::bytes(forecast.bytes_per_day),
+            forecast.history_days
+        ),
+        (None, Some(reason)) => reason.clone(),
+        (None, None) => String::new(),
+    };
+    let name = format!("{}.{}", row.schema, row.name);
+    let back = vec![("all tables".to_owned(), ask.with("table", None), false)];
+    vec![
+        chart(
+            &format!("Size of {name}"),
+            &note,
+            "pg_class, recorded each hour",
+            8,
+            build::lines(&detail.growth),
+            false,
+        )
+        .chips(back),
+        panel(&format!("Facts of {name}"), "pg_stat_user_tables", 4, Content::Facts(facts)),
+    ]
+}

@@ -1,0 +1,162 @@
+//! The further pages of a cluster: from the snapshot; growth, changes and our own cost also from the store.
+use crate::{Actor, ControlError, ControlPlane, monitoring, now};
+use domain::{
+    Permission,
+    view::{
+        ConnectionsPage, CostPage, EventKind, MaintenancePage, Metric, ProcessCost, Range, ReplicationPage,
+        SettingsPage, TableDetail, TablesPage, TimeSeries, TimeSeriesLine,
+    },
+};
+use std::sync::Arc;
+use store::{EventRepo, MetricRepo};
+
+/// Under this id our own figures are kept.
+pub const OWN_CLUSTER: &str = "_holdfast";
+
+const DAY_MS: i64 = 86_400_000;
+/// History that a forecast looks at.
+const FORECAST_DAYS: i64 = 60;
+/// How far ahead it looks.
+const FORECAST_AHEAD_DAYS: f64 = 30.0;
+/// How far back changes of settings are listed.
+const CHANGES_DAYS: i64 = 90;
+
+impl ControlPlane {
+    /// Who holds the connection slots.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub fn connections_get(&self, actor: &Actor, cluster: Option<&str>) -> Result<Arc<ConnectionsPage>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        Ok(self.inner.clusters.find(cluster)?.1.connections.clone())
+    }
+
+    /// Tables.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub fn tables_list(&self, actor: &Actor, cluster: Option<&str>) -> Result<Arc<TablesPage>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        Ok(self.inner.clusters.find(cluster)?.1.tables.clone())
+    }
+
+    /// One table by `database.schema.name`, with its growth and where that leads.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn table_get(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        key: &str,
+        range: Range,
+    ) -> Result<TableDetail, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let (config, snapshot) = self.inner.clusters.find(cluster)?;
+        let row = snapshot.tables.rows.iter().find(|row| row.key == key).cloned().ok_or_else(|| {
+            ControlError::not_found(
+                "table",
+                key,
+                "it may be gone, or not be read yet: the list shows all that are known",
+            )
+        })?;
+        let (from, to, step) = monitoring::grid(range, now());
+        let repo = MetricRepo(self.inner.store.db());
+        let points = repo.history_of(&config.id, Metric::TableBytes, key, from, to, step).await?;
+        let mut values = vec![None; monitoring::POINTS as usize];
+        for point in points {
+            if let Some(slot) = usize::try_from(point.bucket).ok().and_then(|bucket| values.get_mut(bucket)) {
+                *slot = Some(point.value);
+            }
+        }
+        // Sizes are recorded each hour with the ordinary tick: the steps between are no gaps.
+        let gap = snapshot.dashboard.interval_seconds * 120.0 * 2.5;
+        let growth = TimeSeries {
+            metric: Metric::TableBytes.as_str().to_owned(),
+            unit: Metric::TableBytes.unit().to_owned(),
+            from,
+            to,
+            step_seconds: step as f64 / 1_000.0,
+            times: monitoring::times(from, step),
+            series: vec![TimeSeriesLine { name: "Size".to_owned(), values: monitoring::bridge(values, step, gap) }],
+            events: self.events(&config.id, from, to).await?,
+        };
+        let at = now();
+        let since = at.plus_ms(-FORECAST_DAYS * DAY_MS);
+        let sizes = repo.history_of(&config.id, Metric::TableBytes, key, since, at, DAY_MS / 24).await?;
+        let sizes = sizes.iter().map(|it| (it.bucket as f64 / 24.0, it.value)).collect::<Vec<_>>();
+        let forecast = analysis::forecast::line(&sizes, FORECAST_AHEAD_DAYS);
+        Ok(TableDetail { row, growth, forecast_missing: forecast.as_ref().err().cloned(), forecast: forecast.ok() })
+    }
+
+    /// Standbys and slots.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub fn replication_get(&self, actor: &Actor, cluster: Option<&str>) -> Result<Arc<ReplicationPage>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        Ok(self.inner.clusters.find(cluster)?.1.replication.clone())
+    }
+
+    /// Vacuum, checkpoints, WAL, I/O.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub fn maintenance_get(&self, actor: &Actor, cluster: Option<&str>) -> Result<Arc<MaintenancePage>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        Ok(self.inner.clusters.find(cluster)?.1.maintenance.clone())
+    }
+
+    /// Settings and how they changed.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn settings_get(&self, actor: &Actor, cluster: Option<&str>) -> Result<SettingsPage, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let (config, snapshot) = self.inner.clusters.find(cluster)?;
+        let mut page = SettingsPage::clone(&snapshot.settings);
+        let at = now();
+        let since = at.plus_ms(-CHANGES_DAYS * DAY_MS);
+        page.changes =
+            EventRepo(self.inner.store.db()).list_of(&config.id, EventKind::SettingChange, since, at).await?;
+        page.changes.reverse();
+        Ok(page)
+    }
+
+    /// What we cost.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub fn cost_get(&self, actor: &Actor, cluster: Option<&str>) -> Result<CostPage, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let (config, snapshot) = self.inner.clusters.find(cluster)?;
+        Ok(CostPage {
+            cluster: config.id.clone(),
+            sequence: snapshot.dashboard.sequence,
+            collected_at: snapshot.dashboard.collected_at,
+            process: ProcessCost::clone(&self.inner.process_cost.load()),
+            watching: snapshot.watching.clone(),
+            collectors: snapshot.dashboard.collectors.clone(),
+        })
+    }
+
+    /// One of our own figures over time.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn own_history_get(
+        &self,
+        actor: &Actor,
+        metric: Metric,
+        range: Range,
+    ) -> Result<TimeSeries, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let seconds = self.inner.clusters.all().next().map_or(30.0, |(_, it)| it.dashboard.interval_seconds);
+        self.series(OWN_CLUSTER, metric, range, 5.0 * seconds).await
+    }
+
+    /// Puts in the newest figures of this process.
+    pub fn process_cost_publish(&self, cost: ProcessCost) {
+        self.inner.process_cost.store(Arc::new(cost));
+    }
+}

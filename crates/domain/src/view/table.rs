@@ -1,0 +1,129 @@
+//! Tables: sizes, use, and how vacuum keeps up.
+use super::{Availability, TimeSeries};
+use crate::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// How near a table is to being vacuumed by itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VacuumTrigger {
+    /// Dead rows now.
+    pub dead_rows: i64,
+    /// Dead rows at which autovacuum comes, by the settings and the table's own.
+    pub dead_threshold: i64,
+    /// Rows inserted since the last vacuum.
+    pub inserted_rows: i64,
+    /// Inserted rows at which autovacuum comes; `None` when switched off.
+    pub inserted_threshold: Option<i64>,
+    /// The nearer of the two, in percent; over 100 means that it is due.
+    pub percent: f64,
+    /// The table has autovacuum switched off.
+    pub disabled: bool,
+}
+
+/// One table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TableRow {
+    /// `database.schema.name`: its id in addresses and in history.
+    pub key: String,
+    /// Database.
+    pub database: String,
+    /// Schema.
+    pub schema: String,
+    /// Table.
+    pub name: String,
+    /// The partitioned table it belongs to.
+    pub parent: Option<String>,
+    /// Heap, TOAST and indexes.
+    pub total_bytes: i64,
+    /// Heap.
+    pub heap_bytes: i64,
+    /// TOAST.
+    pub toast_bytes: i64,
+    /// Indexes.
+    pub index_bytes: i64,
+    /// Rows by the planner's estimate.
+    pub rows: f64,
+    /// Dead rows.
+    pub dead_rows: i64,
+    /// Dead of all.
+    pub dead_percent: Option<f64>,
+    /// What the heap would lose if it were packed: an estimate from the planner's statistics; `None` for small tables
+    /// and where the statistics cannot be seen.
+    pub bloat_estimate_bytes: Option<i64>,
+    /// Sequential scans since the counters began.
+    pub seq_scans: i64,
+    /// Rows read by them.
+    pub seq_rows_read: i64,
+    /// Index scans since the counters began.
+    pub index_scans: i64,
+    /// Sequential scans per second between the last two readings.
+    pub seq_scans_per_second: Option<f64>,
+    /// Index scans per second between the last two readings.
+    pub index_scans_per_second: Option<f64>,
+    /// Rows inserted, updated and deleted per second between the last two readings.
+    pub writes_per_second: Option<f64>,
+    /// Updates that touched no index (HOT), of all.
+    pub hot_percent: Option<f64>,
+    /// Last vacuum, by hand or by itself.
+    pub last_vacuum: Option<Timestamp>,
+    /// Last analyze, by hand or by itself.
+    pub last_analyze: Option<Timestamp>,
+    /// Age of its oldest transaction id.
+    pub xid_age: Option<i64>,
+    /// How near it is to being vacuumed.
+    pub vacuum: VacuumTrigger,
+}
+
+/// All tables.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TablesPage {
+    /// Id of the cluster.
+    pub cluster: String,
+    /// Number of the snapshot.
+    pub sequence: u64,
+    /// When it was read.
+    pub collected_at: Option<Timestamp>,
+    /// Whether it can be read.
+    pub availability: Availability,
+    /// The tables, the largest first.
+    pub rows: Vec<TableRow>,
+    /// Databases that could not be read, with the reason.
+    pub skipped: Vec<(String, String)>,
+    /// Larger tables without a bloat estimate, because their statistics cannot be seen.
+    pub without_statistics: i64,
+}
+
+/// Where a size will be, by a straight line through its history.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Forecast {
+    /// How far ahead.
+    pub days: f64,
+    /// Growth a day.
+    pub bytes_per_day: f64,
+    /// The most likely size.
+    pub bytes: f64,
+    /// Lower end of the interval.
+    pub low_bytes: f64,
+    /// Upper end of the interval: 95 % of what is drawn from this line would lie within, if the growth goes on as it was.
+    pub high_bytes: f64,
+    /// How long a history it rests on.
+    pub history_days: f64,
+}
+
+/// One table with its growth.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TableDetail {
+    /// Its figures.
+    pub row: TableRow,
+    /// Its size over the range.
+    pub growth: TimeSeries,
+    /// In 30 days; `None` while there is too little history.
+    pub forecast: Option<Forecast>,
+    /// Why there is none.
+    pub forecast_missing: Option<String>,
+}

@@ -1,0 +1,181 @@
+//! More that goes wrong: the store is away, no connection is left, statistics are reset, the extension is dropped, a
+//! standby stands still or is cut off.
+use super::{Watching, is_up, state, with_statements};
+use control::Actor;
+use domain::{
+    reading::{CollectorKind, CollectorState},
+    view::{EventKind, Metric, Range, ReplicaState, ReplicationPage},
+};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use std::time::{Duration, Instant};
+use store::{History, MetricRepo, Store, TierRepo};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_away_for_a_while_loses_nothing_and_stops_no_tick() {
+    let cluster = with_statements(&[]).await;
+    let watching = Watching::start(&cluster.server.url("postgres")).await;
+    watching.until("up", is_up).await;
+    // Somebody holds the file for longer than a writer waits for another (10 s): writing fails and is tried again.
+    let path = watching.directory.path().join("store.sqlite");
+    let other = Store::connect(&format!("sqlite://{}?mode=rwc", path.display())).await.unwrap();
+    let holding = other.begin().await.unwrap();
+    let before = watching.dashboard().sequence;
+    let held = Instant::now();
+    while held.elapsed() < Duration::from_secs(13) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let during = watching.dashboard().sequence;
+    assert!(during >= before + 8, "ticks went on: {before} to {during}");
+    drop(holding);
+    // Every tick of the time without a store is there in the end.
+    let begun = Instant::now();
+    loop {
+        let samples = MetricRepo(watching.control.store().db());
+        let (from, to) = (control::now().plus_ms(-600_000), control::now());
+        let rows = samples.history("main", Metric::HealthScore, from, to, 1).await.unwrap().len();
+        if rows as u64 >= during {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{rows} of {during} ticks are kept");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let cost = watching.control.cost_get(&Actor::system(), None).unwrap();
+    assert_eq!(cost.process.store.dropped, 0);
+    watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_every_connection_taken_the_watching_goes_on() {
+    let cluster = with_statements(&[("max_connections", "12"), ("superuser_reserved_connections", "2")]).await;
+    cluster
+        .execute(
+            "postgres",
+            "CREATE ROLE watcher LOGIN PASSWORD 'w'; GRANT pg_monitor TO watcher; CREATE ROLE app LOGIN PASSWORD 'a'",
+        )
+        .await;
+    let watching = Watching::start(&cluster.server.url_as("watcher", "w", "postgres")).await;
+    watching.until("all collectors", |it| it.collectors.iter().all(super::is_well)).await;
+    let app = cluster.server.url_as("app", "a", "postgres");
+    let mut taken = Vec::new();
+    while let Ok(connection) = PgConnection::connect(&app).await {
+        taken.push(connection);
+        assert!(taken.len() < 20);
+    }
+    let before = watching.dashboard().sequence;
+    let full = watching
+        .until("full and still watched", |it| {
+            it.sequence > before + 4
+                && is_up(it)
+                && it.connections.as_ref().is_some_and(|one| one.utilization_percent > 90.0)
+        })
+        .await;
+    assert_eq!(state(&full, CollectorKind::Statements), CollectorState::Fresh);
+    let page = watching.control.connections_get(&Actor::system(), None).unwrap();
+    let users = page.groups.iter().find(|group| group.by == "user").unwrap();
+    assert_eq!(users.rows[0].name, "app");
+    watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reset_statistics_are_told_and_a_dropped_extension_stops_nothing_else() {
+    let cluster = with_statements(&[]).await;
+    let watching = Watching::start(&cluster.server.url("postgres")).await;
+    watching.until("rates", |it| is_up(it) && it.throughput.is_some()).await;
+    cluster.execute("postgres", "SELECT pg_stat_reset(); SELECT pg_stat_statements_reset()").await;
+    watching.until_event(EventKind::StatsReset).await;
+    let calls = watching.control.history_get(&Actor::system(), None, Metric::CallsPerSecond, Range::Minutes15).await;
+    let values = calls.unwrap().series.into_iter().flat_map(|line| line.values).flatten().collect::<Vec<_>>();
+    assert!(values.iter().all(|value| *value >= 0.0), "{values:?}");
+
+    cluster.execute("postgres", "DROP EXTENSION pg_stat_statements").await;
+    let without = watching
+        .until("unsupported", |it| matches!(state(it, CollectorKind::Statements), CollectorState::Unsupported { .. }))
+        .await;
+    assert!(is_up(&without) && state(&without, CollectorKind::Activity) == CollectorState::Fresh);
+    cluster.execute("postgres", "CREATE EXTENSION pg_stat_statements").await;
+    watching.until("fresh again", |it| state(it, CollectorKind::Statements) == CollectorState::Fresh).await;
+    watching.end().await;
+}
+
+async fn replication(watching: &Watching, what: &str, condition: impl Fn(&ReplicationPage) -> bool) -> ReplicationPage {
+    let begun = Instant::now();
+    loop {
+        let page = watching.control.replication_get(&Actor::system(), None).unwrap();
+        if condition(&page) {
+            return page.as_ref().clone();
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{what} did not come: {page:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_of_a_standby_is_true_while_idle_paused_and_cut() {
+    let cluster = with_statements(&[]).await;
+    let standby = cluster.standby("replica1").await;
+    let watching = Watching::start(&cluster.server.url("postgres")).await;
+    let first = |page: &ReplicationPage| page.standbys.first().cloned();
+
+    // Idle: everything is replayed, nothing is written; checkpoints and the like end soon.
+    let idle =
+        replication(&watching, "idle", |page| first(page).is_some_and(|it| it.state == ReplicaState::Idle)).await;
+    assert_eq!(first(&idle).unwrap().lag_seconds, Some(0.0));
+    assert!(idle.slots.iter().any(|slot| slot.name == "replica1" && slot.active), "{idle:?}");
+
+    // Paused while the primary writes: behind by the time since, to a second or two.
+    let mut there = PgConnection::connect(&standby.url("postgres")).await.unwrap();
+    there.execute("SELECT pg_wal_replay_pause()").await.unwrap();
+    let begun = Instant::now();
+    while there.fetch_one("SELECT 1 WHERE pg_get_wal_replay_pause_state() = 'paused'").await.is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "replay is not paused");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    cluster
+        .execute("postgres", "CREATE TABLE written (a int); INSERT INTO written SELECT generate_series(1, 1000)")
+        .await;
+    let written = Instant::now();
+    let behind = replication(&watching, "behind", |page| {
+        first(page).is_some_and(|it| it.lag_seconds.is_some_and(|seconds| seconds > 4.0))
+    })
+    .await;
+    let (lag, truth) = (first(&behind).unwrap().lag_seconds.unwrap(), written.elapsed().as_secs_f64());
+    // The reading is up to a tick older than now, and positions are a second apart.
+    assert!(lag <= truth + 1.0 && lag >= truth - 4.0, "{lag} s said, {truth} s true");
+    assert!(first(&behind).unwrap().replay_bytes.is_some_and(|bytes| bytes > 0), "{behind:?}");
+    there.execute("SELECT pg_wal_replay_resume()").await.unwrap();
+    replication(&watching, "caught up", |page| first(page).is_some_and(|it| it.lag_seconds == Some(0.0))).await;
+
+    // Cut: seen before and gone is disconnected, never 0.
+    drop(there);
+    drop(standby);
+    let cut = replication(&watching, "disconnected", |page| {
+        first(page).is_some_and(|it| it.state == ReplicaState::Disconnected)
+    })
+    .await;
+    assert!(first(&cut).unwrap().lag_seconds.is_some_and(|seconds| seconds > 0.0), "{cut:?}");
+    assert!(cut.slots.iter().any(|slot| slot.name == "replica1" && !slot.active), "{cut:?}");
+    watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_and_what_it_costs_is_shown() {
+    let cluster = with_statements(&[]).await;
+    let watching = Watching::start(&cluster.server.url("postgres")).await;
+    watching.until("up", is_up).await;
+    let begun = Instant::now();
+    let cost = loop {
+        let cost = watching.control.cost_get(&Actor::system(), None).unwrap();
+        let process = &cost.process;
+        if process.cpu_percent.is_some() && process.store.bytes.is_some() && cost.watching.calls_per_second.is_some() {
+            break cost;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(30), "{cost:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert!(cost.process.memory_bytes.is_some_and(|bytes| bytes > 1 << 20));
+    assert!(cost.watching.connections.is_some_and(|held| (1..=5).contains(&held)), "{:?}", cost.watching);
+    assert!(cost.process.store.tiers.iter().any(|tier| tier.name == "metrics, each tick"), "{:?}", cost.process.store);
+    let size = TierRepo(watching.control.store().db()).size(History::Metrics, 0).await.unwrap();
+    assert!(size.number > 0);
+    watching.end().await;
+}

@@ -1,0 +1,147 @@
+//! Connections, tables, replication, settings, maintenance, our own cost.
+
+use super::{csv, indexes::Format};
+use crate::http::{
+    App, Asking,
+    problem::{Params, Problem},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::HeaderMap,
+    response::{IntoResponse as _, Response},
+};
+use domain::view::{
+    ConnectionsPage, CostPage, MaintenancePage, Range, ReplicationPage, SettingsPage, TableDetail, TablesPage,
+};
+use serde::Deserialize;
+
+/// Client sessions grouped by state, role, application, client and database.
+#[utoipa::path(get, path = "/api/v1/clusters/{cluster}/connections", tag = "monitoring",
+    params(("cluster" = String, Path, description = "Id of the cluster"), Format), responses(
+    (status = 200, description = "The groups; CSV by Accept: text/csv or format=csv", body = ConnectionsPage),
+    (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn connections(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(cluster): Path<String>,
+    Params(query): Params<Format>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let as_csv = csv::wanted(&headers, query.format.as_deref())?;
+    let page = app.control.connections_get(&actor, Some(&cluster))?;
+    Ok(if as_csv { csv::answer("connections", csv::connections(&page)) } else { Json(page.as_ref()).into_response() })
+}
+
+/// Tables with their sizes, use, and how vacuum keeps up. Bloat is an estimate.
+#[utoipa::path(get, path = "/api/v1/clusters/{cluster}/tables", tag = "monitoring",
+    params(("cluster" = String, Path, description = "Id of the cluster"), Format), responses(
+    (status = 200, description = "The tables; CSV by Accept: text/csv or format=csv", body = TablesPage),
+    (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn tables(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(cluster): Path<String>,
+    Params(query): Params<Format>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let as_csv = csv::wanted(&headers, query.format.as_deref())?;
+    let page = app.control.tables_list(&actor, Some(&cluster))?;
+    Ok(if as_csv { csv::answer("tables", csv::tables(&page)) } else { Json(page.as_ref()).into_response() })
+}
+
+/// How far back.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct RangeQuery {
+    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d.
+    range: Option<String>,
+}
+
+/// One table with its growth and a forecast for 30 days with its interval.
+#[utoipa::path(get, path = "/api/v1/clusters/{cluster}/tables/{table}", tag = "monitoring",
+    params(("cluster" = String, Path, description = "Id of the cluster"), ("table" = String, Path, description = "database.schema.name"), RangeQuery), responses(
+    (status = 200, description = "The table", body = TableDetail),
+    (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such cluster or table", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn table(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path((cluster, table)): Path<(String, String)>,
+    Params(query): Params<RangeQuery>,
+) -> Result<Json<TableDetail>, Problem> {
+    let range = query.range.as_deref().map_or(Ok(Range::default()), |text| {
+        text.parse().map_err(|message: String| Problem::field("range", message))
+    })?;
+    Ok(Json(app.control.table_get(&actor, Some(&cluster), &table, range).await?))
+}
+
+/// Standbys, slots, and on a standby its upstream and conflicts.
+#[utoipa::path(get, path = "/api/v1/clusters/{cluster}/replication", tag = "monitoring",
+    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
+    (status = 200, description = "Replication", body = ReplicationPage),
+    (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn replication(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(cluster): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(Json(app.control.replication_get(&actor, Some(&cluster))?.as_ref()).into_response())
+}
+
+/// Settings with their source and default, and the changes that were seen.
+#[utoipa::path(get, path = "/api/v1/clusters/{cluster}/settings", tag = "monitoring",
+    params(("cluster" = String, Path, description = "Id of the cluster"), Format), responses(
+    (status = 200, description = "The settings; CSV by Accept: text/csv or format=csv", body = SettingsPage),
+    (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn settings(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(cluster): Path<String>,
+    Params(query): Params<Format>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let as_csv = csv::wanted(&headers, query.format.as_deref())?;
+    let page = app.control.settings_get(&actor, Some(&cluster)).await?;
+    Ok(if as_csv { csv::answer("settings", csv::settings(&page)) } else { Json(page).into_response() })
+}
+
+/// Vacuum's horizon, transaction ids, progress, checkpoints, WAL, I/O and temporary files.
+#[utoipa::path(get, path = "/api/v1/clusters/{cluster}/maintenance", tag = "monitoring",
+    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
+    (status = 200, description = "Maintenance", body = MaintenancePage),
+    (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn maintenance(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(cluster): Path<String>,
+) -> Result<Response, Problem> {
+    Ok(Json(app.control.maintenance_get(&actor, Some(&cluster))?.as_ref()).into_response())
+}
+
+/// What Holdfast itself costs: this process, its store, and watching the cluster.
+#[utoipa::path(get, path = "/api/v1/clusters/{cluster}/cost", tag = "monitoring",
+    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
+    (status = 200, description = "The cost", body = CostPage),
+    (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn cost(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(cluster): Path<String>,
+) -> Result<Json<CostPage>, Problem> {
+    Ok(Json(app.control.cost_get(&actor, Some(&cluster))?))
+}
