@@ -66,7 +66,7 @@ async fn with_every_connection_taken_the_watching_goes_on() {
         .until("full and still watched", |it| {
             it.sequence > before + 4
                 && is_up(it)
-                && it.connections.as_ref().is_some_and(|one| one.utilization_percent > 90.0)
+                && it.connections.as_ref().is_some_and(|one| one.utilization_percent >= 80.0)
         })
         .await;
     assert_eq!(state(&full, CollectorKind::Statements), CollectorState::Fresh);

@@ -13,7 +13,20 @@ impl Cluster {
         const NAME: &str = "statements";
         let probe = self.probe().await?;
         self.check_extension(&probe)?;
-        let rows = self.fetch(NAME, &sql::statements(&probe)).await?;
+        let rows = match self.fetch(NAME, &sql::statements(&probe)).await {
+            // undefined_function, undefined_table: the extension was there and is dropped. Look again at what there is.
+            Err(PgstatError::Query { source, .. })
+                if source
+                    .as_database_error()
+                    .and_then(|error| error.code())
+                    .is_some_and(|code| code == "42883" || code == "42P01") =>
+            {
+                self.forget();
+                self.check_extension(&*self.probe().await?)?;
+                return Err(PgstatError::Query { name: NAME, source });
+            }
+            rows => rows?,
+        };
         let mut reading = StatementReading { rows: Vec::with_capacity(rows.len()), ..StatementReading::default() };
         for row in &rows {
             match get::<Option<i64>>(NAME, row, "queryid")? {
