@@ -1,5 +1,6 @@
 //! Taking a backup: the session that holds it open, the files, the WAL it needs, and last the commit.
 mod local;
+mod pace;
 mod packer;
 mod remote;
 mod upload;
@@ -48,6 +49,8 @@ pub struct CreateOptions {
     pub source: Option<SourceKind>,
     /// Threads that read, compress and seal.
     pub workers: usize,
+    /// Cores that this process may take meanwhile, also a fraction; `None` takes what the workers take.
+    pub cpu: Option<f64>,
     /// Begin at once with a checkpoint, instead of waiting for one spread over minutes.
     pub fast: bool,
     /// How long to wait for the WAL that the backup needs.
@@ -60,6 +63,7 @@ impl Default for CreateOptions {
             kind: BackupType::Incremental,
             source: None,
             workers: 2,
+            cpu: None,
             fast: true,
             wal_timeout: Duration::from_secs(120),
         }
@@ -182,7 +186,7 @@ pub async fn create(
     options: &CreateOptions,
     progress: &Arc<Progress>,
 ) -> Result<Summary, BackupError> {
-    let begun = Instant::now();
+    let begun = (Instant::now(), pace::process_time());
     let mut sql = ReplicationConnection::connect_sql(source, database).await?;
     let server = look_at_server(&mut sql).await?;
     let lease = Lease::take(repository, &format!("backup-{}", server.facts.system_identifier)).await?;
@@ -198,7 +202,7 @@ async fn take(
     server: Server,
     options: &CreateOptions,
     progress: &Arc<Progress>,
-    begun: Instant,
+    begun: (Instant, Duration),
 ) -> Result<Summary, BackupError> {
     let parent = parent_of(repository, &server.facts, options.kind).await?;
     let kind = if parent.is_some() { BackupType::Incremental } else { BackupType::Full };
@@ -227,7 +231,7 @@ async fn take(
     }
     let taken = match local {
         Some(directory) => run.local(&mut sql, &directory).await,
-        None => run.remote(source).await,
+        None => run.remote(source, &mut sql).await,
     }?;
     wal::complete(repository, source, keeper.ok(), &run.server.facts, &taken, options.wal_timeout).await?;
     run.commit(kind, taken, begun).await
@@ -282,6 +286,7 @@ impl Run<'_> {
                 system: self.server.facts.system_identifier,
                 lineage: self.lineage,
                 workers: self.options.workers,
+                cpu: self.options.cpu,
                 check_before: check_before.filter(|_| self.server.facts.checksums),
                 progress: self.progress.clone(),
             },
@@ -319,6 +324,9 @@ impl Run<'_> {
         let mut maps = MapReader::new(self.repository, self.server.facts.system_identifier, self.lineage);
         let mut entries = Vec::with_capacity(found.len() + 2);
         let mut unchanged_files = 0;
+        // Their pages are not judged again: what was wrong with them still is.
+        let mut inherited = Vec::new();
+        let known_damage = self.parent.as_ref().map(|parent| parent.summary.damaged.as_slice()).unwrap_or_default();
         for one in found {
             if one.path == "global/pg_control" {
                 // Last of all: on a standby it says where consistency is reached.
@@ -344,6 +352,7 @@ impl Run<'_> {
                 && old.size == one.size
                 && old.map.is_some()
             {
+                inherited.extend(known_damage.iter().filter(|it| it.path == entry.path).cloned());
                 entry.map = old.map;
                 entries.push(entry);
                 unchanged_files += 1;
@@ -392,11 +401,17 @@ impl Run<'_> {
         if !spaces.is_empty() {
             add_bytes(&packer, &mut entries, "tablespace_map", spaces.into_bytes());
         }
-        let packed = packer.finish().await?;
+        let mut packed = packer.finish().await?;
+        packed.damaged.extend(inherited);
         Ok(Taken { timeline, start, stop, source: SourceKind::Local, entries, packed, unchanged_files })
     }
 
-    async fn commit(&mut self, kind: BackupType, mut taken: Taken, begun: Instant) -> Result<Summary, BackupError> {
+    async fn commit(
+        &mut self,
+        kind: BackupType,
+        mut taken: Taken,
+        begun: (Instant, Duration),
+    ) -> Result<Summary, BackupError> {
         let system = self.server.facts.system_identifier;
         for file in &taken.packed.files {
             let entry = &mut taken.entries[file.entry];
@@ -434,7 +449,8 @@ impl Run<'_> {
                 objects: taken.packed.uploaded.objects,
                 unchanged_files: taken.unchanged_files,
                 checked_pages: count(&self.progress.checked_pages),
-                duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+                duration_ms: u64::try_from(begun.0.elapsed().as_millis()).unwrap_or(u64::MAX),
+                cpu_ms: u64::try_from(pace::process_time().saturating_sub(begun.1).as_millis()).unwrap_or(u64::MAX),
             },
             manifest_hash: None,
         };

@@ -1,12 +1,17 @@
 //! Write-ahead log in the repository: pieces that each cover a range of positions of one timeline. A closed segment is
 //! a piece, and so is what came since the last few seconds.
 mod fetch;
+mod guard;
 mod push;
 mod stream;
+mod times;
 
+pub(crate) use fetch::assemble;
 pub use fetch::{Fetched, fetch};
+pub use guard::{SlotLimits, SlotState};
 pub use push::push;
 pub use stream::{StreamOptions, StreamStatus, stream};
+pub(crate) use times::{WalTimes, to_timestamp};
 
 use crate::{
     BackupError,
@@ -154,10 +159,14 @@ impl Repository {
     pub async fn gaps(&self, system: u64) -> Result<Vec<Gap>, BackupError> {
         let mut all = Vec::new();
         for info in self.store().list(&format!("{}gaps/", layout::cluster(system))).await? {
-            let content = self.read(&info.key, ObjectKind::Gap).await?;
-            all.push(serde_json::from_slice(&content).map_err(|error| BackupError::malformed(&info.key, error))?);
+            all.push(self.gap(&info.key).await?);
         }
         Ok(all)
+    }
+
+    pub(crate) async fn gap(&self, key: &str) -> Result<Gap, BackupError> {
+        let content = self.read(key, ObjectKind::Gap).await?;
+        serde_json::from_slice(&content).map_err(|error| BackupError::malformed(key, error))
     }
 }
 
