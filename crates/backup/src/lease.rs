@@ -1,12 +1,13 @@
-//! Leases keep two writers of one cluster from wasting each other's work. They protect nothing: names are unique and
-//! objects immutable, so even two writers at once would do no harm.
+//! Leases keep two writers of one cluster from wasting each other's work; names are unique and objects immutable, so even
+//! two writers at once would do no harm. A reader's lease is shared: it says which backup is being read, and expiry leaves
+//! that backup's lineage and WAL alone while the reader lives (docs/adr/0012-expiry-in-two-steps.md).
 use crate::{
     BackupError,
-    format::layout,
+    format::{ObjectId, layout, manifest::Summary},
     repo::{Repository, now},
 };
-use blobs::{BlobError, Bytes};
-use domain::Timestamp;
+use blobs::{BlobError, BlobStore, Bytes};
+use domain::{Lsn, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -20,6 +21,21 @@ struct LeaseFile {
     process: u32,
     since: Timestamp,
     heartbeat: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reads: Option<Reads>,
+}
+
+/// What a reader needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reads {
+    /// The backup.
+    pub backup: String,
+    /// Its lineage, of which nothing may go.
+    pub lineage: ObjectId,
+    /// WAL from here on.
+    pub wal_from: Lsn,
+    /// The work, for people: `restore`, `verify`, `export`.
+    pub work: String,
 }
 
 /// A held lease; released on [`Self::release`], or by expiry after a crash.
@@ -38,13 +54,8 @@ impl Lease {
     pub async fn take(repository: &Repository, name: &str) -> Result<Self, BackupError> {
         let key = format!("{}{name}", layout::LEASES);
         let store = repository.store().clone();
-        let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-        let holder = host.clone();
-        let since = now();
-        let text = move || {
-            let file = LeaseFile { holder: holder.clone(), process: std::process::id(), since, heartbeat: now() };
-            Bytes::from(serde_json::to_vec(&file).unwrap_or_default())
-        };
+        let host = host_name();
+        let text = lease_text(None);
         let mut stolen = false;
         while let Err(error) = store.put_new(&key, text()).await {
             let BlobError::Exists { .. } = error else { return Err(error.into()) };
@@ -67,16 +78,46 @@ impl Lease {
             store.delete(&key).await?;
             stolen = true;
         }
-        let (beat_store, beat_key) = (store.clone(), key.clone());
-        let beat = tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(HEARTBEAT).await;
-                if let Err(error) = beat_store.put(&beat_key, text()).await {
-                    tracing::warn!(%error, key = beat_key, "no sign of life could be written");
-                }
-            }
-        });
+        let beat = beat(store, key.clone(), text);
         Ok(Self { repository: repository.clone(), key, beat })
+    }
+
+    /// Says that a backup is being read, for as long as the lease is held. `None` when the store takes no writes from us: a
+    /// restore must do with the right to read; the grace time of expiry protects it then.
+    ///
+    /// # Errors
+    /// [`BackupError::NotFound`] when the backup was expired meanwhile.
+    pub async fn share(repository: &Repository, backup: &Summary, work: &str) -> Result<Option<Self>, BackupError> {
+        let system = backup.cluster.system_identifier;
+        let key = format!("{}{}", layout::readers(system), ObjectId::random());
+        let store = repository.store().clone();
+        let text = lease_text(Some(Reads {
+            backup: backup.id.clone(),
+            lineage: backup.lineage,
+            wal_from: backup.start_lsn,
+            work: work.to_owned(),
+        }));
+        let lease = match store.put_new(&key, text()).await {
+            Ok(()) => {
+                let beat = beat(store.clone(), key.clone(), text);
+                Some(Self { repository: repository.clone(), key, beat })
+            }
+            Err(error) => {
+                tracing::warn!(%error, work, "no lease could be written; an expiry does not see that the backup is being read");
+                None
+            }
+        };
+        // After the lease: an expiry that did not see it has deleted the commit before, and then it is missed here.
+        if store.head(&layout::commit(system, &backup.id)).await?.is_none() {
+            if let Some(lease) = lease {
+                lease.release().await;
+            }
+            return Err(BackupError::NotFound(format!(
+                "backup {} was expired meanwhile; 'holdfast backup list' shows what is there",
+                backup.id
+            )));
+        }
+        Ok(lease)
     }
 
     /// Gives it back.
@@ -99,6 +140,72 @@ impl Drop for Lease {
     }
 }
 
+/// All readers of a cluster's backups that gave a sign of life.
+///
+/// # Errors
+/// What the store says; an unreadable lease counts as held, and so it is an error while it is fresh.
+pub async fn readers(repository: &Repository, system: u64) -> Result<Vec<Reads>, BackupError> {
+    let store = repository.store();
+    let listed = store.list(&layout::readers(system)).await?;
+    if listed.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (now, host) = (server_now(repository).await?, host_name());
+    let mut living = Vec::new();
+    for info in listed {
+        if now.seconds_since(info.modified) >= EXPIRY_SECONDS {
+            // Left by a crash.
+            store.delete(&info.key).await?;
+            continue;
+        }
+        let bytes = match store.get(&info.key).await {
+            Err(BlobError::NotFound { .. }) => continue,
+            other => other?,
+        };
+        let lease: LeaseFile =
+            serde_json::from_slice(&bytes).map_err(|error| BackupError::malformed(&info.key, error))?;
+        if lease.holder == host && is_gone(lease.process) {
+            store.delete(&info.key).await?;
+        } else if let Some(reads) = lease.reads {
+            living.push(reads);
+        }
+    }
+    Ok(living)
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
+}
+
+fn lease_text(reads: Option<Reads>) -> impl Fn() -> Bytes + Send + 'static {
+    let (holder, since) = (host_name(), now());
+    move || {
+        let file = LeaseFile {
+            holder: holder.clone(),
+            process: std::process::id(),
+            since,
+            heartbeat: now(),
+            reads: reads.clone(),
+        };
+        Bytes::from(serde_json::to_vec(&file).unwrap_or_default())
+    }
+}
+
+fn beat(
+    store: std::sync::Arc<dyn BlobStore>,
+    key: String,
+    text: impl Fn() -> Bytes + Send + 'static,
+) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(HEARTBEAT).await;
+            if let Err(error) = store.put(&key, text()).await {
+                tracing::warn!(%error, key, "no sign of life could be written");
+            }
+        }
+    })
+}
+
 /// A process of this machine that ended without giving its lease back.
 fn is_gone(process: u32) -> bool {
     i32::try_from(process)
@@ -106,7 +213,7 @@ fn is_gone(process: u32) -> bool {
 }
 
 /// The time of the store, from an object written just now.
-async fn server_now(repository: &Repository) -> Result<Timestamp, BackupError> {
+pub(crate) async fn server_now(repository: &Repository) -> Result<Timestamp, BackupError> {
     let key = format!("{}clock-{}", layout::LEASES, crate::format::ObjectId::random());
     let store = repository.store();
     store.put_new(&key, Bytes::from_static(b"{}")).await?;

@@ -3,20 +3,27 @@
 
 pub mod create;
 mod error;
+mod expire;
+pub mod export;
 pub mod format;
+mod hold;
 mod keys;
 mod lease;
 mod maps;
+mod pages;
 mod proof;
 mod repo;
 pub mod restore;
 pub mod retention;
+mod tar;
 mod verify;
 pub mod wal;
 
 pub use create::{CreateOptions, Progress, create};
 pub use error::BackupError;
 pub use format::manifest::{BackupType, SourceKind, Summary};
+pub use export::{ExportFormat, ExportOptions, Exported, export};
+pub use hold::Hold;
 pub use keys::{KeySlot, KeySource};
 pub use proof::{Proof, ProofOptions, test_restore};
 pub use repo::{Manifest, Repository, RepositoryFile};

@@ -3,6 +3,7 @@
 use crate::{
     BackupError,
     create::{Progress, read_control},
+    lease::Lease,
     repo::{Manifest, Repository},
     restore::{self, RestoreOptions, RestorePlan},
 };
@@ -66,7 +67,12 @@ pub async fn test_restore(
     options: &ProofOptions,
     progress: &Arc<Progress>,
 ) -> Result<Proof, BackupError> {
+    // Longer than the restore's own: recovery reads WAL until it ends.
+    let lease = Lease::share(repository, &plan.backup, "test-restore").await?;
     let done = prove(repository, plan, manifest, options, progress).await;
+    if let Some(lease) = lease {
+        lease.release().await;
+    }
     if let Err(error) = fs::remove_dir_all(&options.directory)
         && error.kind() != std::io::ErrorKind::NotFound
     {

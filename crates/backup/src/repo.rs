@@ -197,9 +197,16 @@ impl Repository {
         let opened = || {
             let header = Header::decode(bytes)?;
             let sealer = self.sealer_of(&header, kind)?;
-            // Packs, maps and WAL carry their id in their name; an exchanged object is noticed here.
-            if matches!(kind, ObjectKind::Pack | ObjectKind::Map | ObjectKind::Wal | ObjectKind::History)
-                && !key.ends_with(&header.object.to_string())
+            // These carry their id in their name; an exchanged object is noticed here.
+            if matches!(
+                kind,
+                ObjectKind::Pack
+                    | ObjectKind::Map
+                    | ObjectKind::Wal
+                    | ObjectKind::History
+                    | ObjectKind::Hold
+                    | ObjectKind::Tombstone
+            ) && !key.ends_with(&header.object.to_string())
             {
                 return Err(ObjectError::Misplaced(header.object.to_string()));
             }

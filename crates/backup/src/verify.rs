@@ -11,6 +11,7 @@ use crate::{
         map::{Fingerprinter, WINDOW_PAGES},
         object::{FrameRef, open_frame},
     },
+    lease::Lease,
     maps::{MapReader, sealer_for},
     repo::Repository,
     wal::covered_until,
@@ -49,6 +50,19 @@ type Check = (u32, u32, u64, u32, u16);
 /// # Errors
 /// When the repository cannot be reached; damage is in the result.
 pub async fn verify(
+    repository: &Repository,
+    backup: &Summary,
+    progress: &Arc<Progress>,
+) -> Result<Verified, BackupError> {
+    let lease = Lease::share(repository, backup, "verify").await?;
+    let done = verify_leased(repository, backup, progress).await;
+    if let Some(lease) = lease {
+        lease.release().await;
+    }
+    done
+}
+
+async fn verify_leased(
     repository: &Repository,
     backup: &Summary,
     progress: &Arc<Progress>,

@@ -227,7 +227,7 @@ async fn take(
     }
     let taken = match local {
         Some(directory) => run.local(&mut sql, &directory).await,
-        None => run.remote(source).await,
+        None => run.remote(source, &mut sql).await,
     }?;
     wal::complete(repository, source, keeper.ok(), &run.server.facts, &taken, options.wal_timeout).await?;
     run.commit(kind, taken, begun).await
@@ -319,6 +319,9 @@ impl Run<'_> {
         let mut maps = MapReader::new(self.repository, self.server.facts.system_identifier, self.lineage);
         let mut entries = Vec::with_capacity(found.len() + 2);
         let mut unchanged_files = 0;
+        // Their pages are not judged again: what was wrong with them still is.
+        let mut inherited = Vec::new();
+        let known_damage = self.parent.as_ref().map(|parent| parent.summary.damaged.as_slice()).unwrap_or_default();
         for one in found {
             if one.path == "global/pg_control" {
                 // Last of all: on a standby it says where consistency is reached.
@@ -344,6 +347,7 @@ impl Run<'_> {
                 && old.size == one.size
                 && old.map.is_some()
             {
+                inherited.extend(known_damage.iter().filter(|it| it.path == entry.path).cloned());
                 entry.map = old.map;
                 entries.push(entry);
                 unchanged_files += 1;
@@ -392,7 +396,8 @@ impl Run<'_> {
         if !spaces.is_empty() {
             add_bytes(&packer, &mut entries, "tablespace_map", spaces.into_bytes());
         }
-        let packed = packer.finish().await?;
+        let mut packed = packer.finish().await?;
+        packed.damaged.extend(inherited);
         Ok(Taken { timeline, start, stop, source: SourceKind::Local, entries, packed, unchanged_files })
     }
 

@@ -394,7 +394,11 @@ impl Worker {
                     });
                     let mut damaged = lock(&self.shared.damaged);
                     if !torn && damaged.len() < DAMAGED_LIMIT {
-                        damaged.push(DamagedPage { path: file.path.clone(), page: in_file as u64 });
+                        damaged.push(DamagedPage {
+                            path: file.path.clone(),
+                            page: in_file as u64,
+                            suspected: false,
+                        });
                     }
                 }
             }

@@ -5,63 +5,16 @@ use super::{
     packer::{Content, FileJob, Job, Packer, window_length},
     timeline_of,
 };
-use crate::{BackupError, format::map::WINDOW_SIZE, maps::MapReader};
+use crate::{
+    BackupError,
+    format::{manifest::DamagedPage, map::WINDOW_SIZE},
+    maps::MapReader,
+    tar::{BLOCK, MemberKind, TarHeader, padding, read_header},
+};
+use domain::Lsn;
+use pgphysical::page::{PAGE_SIZE, PageState, check_page};
 use pgphysical::replication::{BackupEvent, BaseBackupOptions, ConnInfo, ReplicationConnection};
 use std::{collections::HashMap, sync::Arc};
-
-const BLOCK: usize = 512;
-
-/// The header of a file in an archive (ustar, as PostgreSQL writes it).
-#[derive(Debug, PartialEq, Eq)]
-struct TarHeader {
-    name: String,
-    size: u64,
-    mode: u32,
-    modified: i64,
-    kind: u8,
-}
-
-/// Reads a header block; `None` for the zeros at an archive's end.
-fn tar_header(block: &[u8; BLOCK]) -> Result<Option<TarHeader>, BackupError> {
-    if block.iter().all(|byte| *byte == 0) {
-        return Ok(None);
-    }
-    let bad = |what: &str| BackupError::Failed(format!("the server sent a tar header with {what}"));
-    let sum: u32 =
-        block.iter().enumerate().map(|(at, byte)| u32::from(if (148..156).contains(&at) { b' ' } else { *byte })).sum();
-    let number = |from: usize, to: usize| -> Option<u64> {
-        let field = &block[from..to];
-        // Large values are binary, with the highest bit of the first byte set.
-        if field[0] & 0x80 != 0 {
-            return field
-                .iter()
-                .skip(1)
-                .try_fold(0_u64, |all, byte| all.checked_mul(256)?.checked_add(u64::from(*byte)));
-        }
-        let text = field.iter().take_while(|byte| **byte != 0).map(|byte| *byte as char).collect::<String>();
-        let text = text.trim();
-        if text.is_empty() { Some(0) } else { u64::from_str_radix(text, 8).ok() }
-    };
-    if number(148, 156) != Some(u64::from(sum)) {
-        return Err(bad("a wrong checksum"));
-    }
-    let text = |from: usize, to: usize| {
-        let field = block[from..to].split(|byte| *byte == 0).next().unwrap_or_default();
-        String::from_utf8(field.to_vec()).map_err(|_| bad("a name that is not UTF-8"))
-    };
-    let (name, prefix) = (text(0, 100)?, text(345, 500)?);
-    Ok(Some(TarHeader {
-        name: if prefix.is_empty() { name } else { format!("{prefix}/{name}") },
-        mode: number(100, 108)
-            .and_then(|mode| u32::try_from(mode).ok())
-            .ok_or_else(|| bad("a mode that is no number"))?,
-        size: number(124, 136).ok_or_else(|| bad("a size that is no number"))?,
-        modified: number(136, 148)
-            .and_then(|at| i64::try_from(at).ok())
-            .ok_or_else(|| bad("a time that is no number"))?,
-        kind: block[156],
-    }))
-}
 
 /// A file whose bytes are coming.
 struct Coming {
@@ -89,7 +42,11 @@ struct Unpacker<'a> {
 }
 
 impl Run<'_> {
-    pub(super) async fn remote(&mut self, source: &ConnInfo) -> Result<Taken, BackupError> {
+    pub(super) async fn remote(
+        &mut self,
+        source: &ConnInfo,
+        sql: &mut ReplicationConnection,
+    ) -> Result<Taken, BackupError> {
         let connection = ReplicationConnection::connect(source).await?;
         let options = BaseBackupOptions {
             label: "holdfast".to_owned(),
@@ -98,8 +55,8 @@ impl Run<'_> {
             manifest: false,
             max_rate_kib: None,
             tablespace_map: true,
-            // By the server, which can read a torn page again; we could not tell it from a damaged one.
-            verify_checksums: true,
+            // By ourselves: the server fails the whole backup for one wrong page, and says of which file only in its log.
+            verify_checksums: false,
             // The WAL is awaited by us, in the repository.
             wait: false,
         };
@@ -108,7 +65,7 @@ impl Run<'_> {
         let total = stream.tablespaces().iter().filter_map(|it| u64::try_from(it.size_kib?).ok()).sum::<u64>() * 1_024;
         self.progress.total.store(total, std::sync::atomic::Ordering::Relaxed);
         let mut unpacker = Unpacker {
-            packer: self.packer(None)?,
+            packer: self.packer(Some(start))?,
             before: self.parent_entries(),
             maps: MapReader::new(self.repository, self.server.facts.system_identifier, self.lineage),
             entries: Vec::new(),
@@ -151,7 +108,8 @@ impl Run<'_> {
         if !map.is_empty() {
             add_bytes(&packer, &mut entries, "tablespace_map", map);
         }
-        let packed = packer.finish().await?;
+        let mut packed = packer.finish().await?;
+        packed.damaged = look_again(sql, packed.damaged, start).await;
         Ok(Taken {
             timeline: timeline_in_label,
             start,
@@ -162,6 +120,67 @@ impl Run<'_> {
             unchanged_files: 0,
         })
     }
+}
+
+/// What the server has in the place of a page now.
+enum Again {
+    Page(Box<[u8; PAGE_SIZE]>),
+    /// Dropped or cut off meanwhile; the WAL says so too.
+    Gone,
+    /// The role may not read files.
+    Unknown,
+}
+
+/// A page whose checksum does not fit may have been torn: sent while the server wrote it. It is read again, when the role
+/// may read files; what cannot be read again stays under suspicion.
+async fn look_again(sql: &mut ReplicationConnection, found: Vec<DamagedPage>, start: Lsn) -> Vec<DamagedPage> {
+    let mut damaged = Vec::with_capacity(found.len());
+    for mut one in found {
+        match read_page(sql, &one).await {
+            Again::Page(page) => {
+                let block = local::first_block(&one.path, PAGE_SIZE as u64).unwrap_or(0);
+                let block = block.wrapping_add(u32::try_from(one.page).unwrap_or(u32::MAX));
+                if check_page(&page, block, start) == PageState::Bad {
+                    damaged.push(one);
+                }
+            }
+            Again::Gone => {}
+            Again::Unknown => {
+                one.suspected = true;
+                damaged.push(one);
+            }
+        }
+    }
+    damaged
+}
+
+async fn read_page(sql: &mut ReplicationConnection, page: &DamagedPage) -> Again {
+    let path = page.path.replace('\\', "\\\\").replace('\'', "''");
+    let at = page.page.saturating_mul(PAGE_SIZE as u64);
+    let asked =
+        sql.query(&format!("SELECT encode(pg_read_binary_file(E'{path}', {at}, {PAGE_SIZE}, true), 'hex')")).await;
+    let rows = match asked {
+        Ok(rows) => rows,
+        Err(error) => {
+            tracing::debug!(%error, path = page.path, "a page cannot be read again");
+            return Again::Unknown;
+        }
+    };
+    let Some(text) = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten()) else {
+        return Again::Gone;
+    };
+    let pairs = text.as_bytes().as_chunks::<2>().0;
+    if pairs.len() != PAGE_SIZE {
+        return Again::Gone;
+    }
+    let mut out = Box::new([0; PAGE_SIZE]);
+    for (byte, pair) in out.iter_mut().zip(pairs) {
+        match std::str::from_utf8(pair).ok().and_then(|pair| u8::from_str_radix(pair, 16).ok()) {
+            Some(value) => *byte = value,
+            None => return Again::Unknown,
+        }
+    }
+    Again::Page(out)
 }
 
 impl Unpacker<'_> {
@@ -201,7 +220,7 @@ impl Unpacker<'_> {
             self.header.extend_from_slice(&bytes[..length]);
             bytes = &bytes[length..];
             if let Ok(block) = <&[u8; BLOCK]>::try_from(self.header.as_slice()) {
-                let header = tar_header(block)?;
+                let header = read_header(block)?;
                 self.header.clear();
                 if let Some(header) = header {
                     self.member(header).await?;
@@ -242,11 +261,11 @@ impl Unpacker<'_> {
             return Err(BackupError::Failed(format!("the server sent a file '{path}' that leads elsewhere")));
         }
         match header.kind {
-            b'5' => self.entries.push(directory(&path, header.mode & 0o7777, header.modified)),
+            MemberKind::Directory => self.entries.push(directory(&path, header.mode & 0o7777, header.modified)),
             // Links are those of tablespaces, which come as archives of their own.
-            b'2' => {}
-            b'0' | 0 => {
-                let padding = (BLOCK - (header.size % BLOCK as u64) as usize) % BLOCK;
+            MemberKind::Link => {}
+            MemberKind::File => {
+                let padding = padding(header.size);
                 let keep = matches!(path.as_str(), "backup_label" | "tablespace_map").then(|| path.clone());
                 let mut job = None;
                 if keep.is_none() {
@@ -279,11 +298,6 @@ impl Unpacker<'_> {
                     let buffer = Vec::with_capacity(room);
                     self.coming = Some(Coming { job, window: 0, buffer, left: header.size, padding, keep });
                 }
-            }
-            other => {
-                return Err(BackupError::Failed(format!(
-                    "the server sent '{path}' as a tar member of type {other}, which is not known"
-                )));
             }
         }
         Ok(())

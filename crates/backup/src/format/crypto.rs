@@ -79,6 +79,10 @@ pub enum ObjectKind {
     Gap = 7,
     /// What is known of a cluster.
     Cluster = 8,
+    /// A backup must not be expired.
+    Hold = 9,
+    /// A backup was expired; its objects wait for their removal.
+    Tombstone = 10,
 }
 
 impl ObjectKind {
@@ -93,6 +97,8 @@ impl ObjectKind {
             6 => Self::History,
             7 => Self::Gap,
             8 => Self::Cluster,
+            9 => Self::Hold,
+            10 => Self::Tombstone,
             _ => return None,
         })
     }

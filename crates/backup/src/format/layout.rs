@@ -11,6 +11,10 @@ pub const KEYS: &str = "keys/";
 pub const EPOCHS: &str = "epochs/";
 /// Backups being made.
 pub const LEASES: &str = "leases/";
+/// Leases of those who read backups of a cluster.
+pub fn readers(system: u64) -> String {
+    format!("{LEASES}read-{system}-")
+}
 /// All clusters.
 pub const CLUSTERS: &str = "clusters/";
 
@@ -41,6 +45,22 @@ pub fn pack(system: u64, of: ObjectId, pack: ObjectId) -> String {
 /// A map object of a lineage.
 pub fn map(system: u64, of: ObjectId, map: ObjectId) -> String {
     format!("{}maps/{map}", lineage(system, of))
+}
+/// All holds of a cluster.
+pub fn holds(system: u64) -> String {
+    format!("{}holds/", cluster(system))
+}
+/// A hold on a backup.
+pub fn hold(system: u64, backup: &str, id: ObjectId) -> String {
+    format!("{}{backup}-{id}", holds(system))
+}
+/// All tombstones of a cluster.
+pub fn tombstones(system: u64) -> String {
+    format!("{}expired/", cluster(system))
+}
+/// What is left of an expired backup until its grace time is over.
+pub fn tombstone(system: u64, backup: &str, id: ObjectId) -> String {
+    format!("{}{backup}-{id}", tombstones(system))
 }
 /// All WAL of a cluster.
 pub fn wal(system: u64) -> String {

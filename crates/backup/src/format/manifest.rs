@@ -86,6 +86,9 @@ pub struct DamagedPage {
     pub path: String,
     /// Page of that file.
     pub page: u64,
+    /// It could not be read a second time, so it may have been torn instead; replay mends such a page.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspected: bool,
 }
 
 /// A tablespace outside the data directory.
@@ -162,7 +165,7 @@ pub enum EntryKind {
 }
 
 /// Where a file's map is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MapRef {
     /// Map object.
     #[serde(rename = "o")]

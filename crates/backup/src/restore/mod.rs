@@ -9,10 +9,12 @@ use crate::{
     BackupError,
     create::Progress,
     format::manifest::Summary,
+    lease::Lease,
     repo::{Manifest, Repository},
 };
 use pgphysical::control::ControlFile;
 use place::Place;
+pub(crate) use place::owner;
 use std::{
     fmt::Write as _,
     fs,
@@ -68,6 +70,21 @@ pub(crate) const MARK: &str = "holdfast.restoring";
 /// # Errors
 /// See [`BackupError`]. After a failure the server does not start there; the same command goes on where it stopped.
 pub async fn restore(
+    repository: &Repository,
+    plan: &RestorePlan,
+    manifest: &Manifest,
+    options: &RestoreOptions,
+    progress: &Arc<Progress>,
+) -> Result<Restored, BackupError> {
+    let lease = Lease::share(repository, &plan.backup, "restore").await?;
+    let done = restore_leased(repository, plan, manifest, options, progress).await;
+    if let Some(lease) = lease {
+        lease.release().await;
+    }
+    done
+}
+
+async fn restore_leased(
     repository: &Repository,
     plan: &RestorePlan,
     manifest: &Manifest,

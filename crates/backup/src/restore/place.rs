@@ -200,7 +200,7 @@ pub(super) fn make_directory(directory: &Path) -> Result<(), BackupError> {
 }
 
 /// Only root can and must give files away: PostgreSQL refuses files that are not its user's.
-fn owner(root: &Path, wanted: Option<&str>) -> Result<Option<(Uid, Gid)>, BackupError> {
+pub(crate) fn owner(root: &Path, wanted: Option<&str>) -> Result<Option<(Uid, Gid)>, BackupError> {
     if !Uid::effective().is_root() {
         return Ok(None);
     }

@@ -114,7 +114,7 @@ fn first_at(pieces: &[WalPieceName], segment: WalSegment, size: u32) -> usize {
 }
 
 /// The segment's bytes from its beginning as far as the pieces go without a hole; `None` when its first byte is missing.
-pub(super) async fn assemble(
+pub(crate) async fn assemble(
     repository: &Repository,
     system: u64,
     pieces: &[WalPieceName],

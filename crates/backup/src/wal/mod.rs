@@ -4,6 +4,7 @@ mod fetch;
 mod push;
 mod stream;
 
+pub(crate) use fetch::assemble;
 pub use fetch::{Fetched, fetch};
 pub use push::push;
 pub use stream::{StreamOptions, StreamStatus, stream};
@@ -154,10 +155,14 @@ impl Repository {
     pub async fn gaps(&self, system: u64) -> Result<Vec<Gap>, BackupError> {
         let mut all = Vec::new();
         for info in self.store().list(&format!("{}gaps/", layout::cluster(system))).await? {
-            let content = self.read(&info.key, ObjectKind::Gap).await?;
-            all.push(serde_json::from_slice(&content).map_err(|error| BackupError::malformed(&info.key, error))?);
+            all.push(self.gap(&info.key).await?);
         }
         Ok(all)
+    }
+
+    pub(crate) async fn gap(&self, key: &str) -> Result<Gap, BackupError> {
+        let content = self.read(key, ObjectKind::Gap).await?;
+        serde_json::from_slice(&content).map_err(|error| BackupError::malformed(key, error))
     }
 }
 

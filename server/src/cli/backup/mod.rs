@@ -1,11 +1,11 @@
 //! `holdfast backup`.
 
+mod export;
+mod keep;
+
 use super::{Failure, long::long, print};
 use crate::{config::Config, repository::RepositoryArgs};
-use backup::{
-    BackupType, CreateOptions, Progress, Repository, SourceKind, Summary,
-    retention::{self, Retention},
-};
+use backup::{BackupType, CreateOptions, Hold, Progress, Repository, SourceKind, Summary};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::format;
 use pgphysical::replication::{ConnInfo, ReplicationConnection};
@@ -36,7 +36,11 @@ pub enum BackupCommand {
         spread_checkpoint: bool,
     },
     /// List all backups, oldest first.
-    List,
+    List {
+        /// List those that were expired and can still be recalled.
+        #[arg(long)]
+        expired: bool,
+    },
     /// Show one backup.
     Show {
         /// Its id; the newest without it.
@@ -69,8 +73,25 @@ pub enum BackupCommand {
         #[command(flatten)]
         source: SourceArgs,
     },
+    /// Write a backup as pg_basebackup would have: tar archives or a data directory, with a manifest for pg_verifybackup.
+    Export(export::ExportArgs),
+    /// Keep a backup, whatever retention says.
+    Hold(keep::HoldArgs),
+    /// Give a held backup back to retention.
+    Release {
+        /// Its id.
+        id: String,
+    },
     /// Remove what retention does not keep; shows what it would do unless --yes.
-    Expire(ExpireArgs),
+    ///
+    /// In two steps: an expired backup is no longer listed, and can be recalled; its objects go in a run after the grace
+    /// time. Backups that are being restored, verified or exported stay whole.
+    Expire(keep::ExpireArgs),
+    /// Take the expiry of a backup back, as long as its objects are there.
+    Recall {
+        /// Its id, from 'holdfast backup list --expired'.
+        id: String,
+    },
 }
 
 /// Which server.
@@ -97,32 +118,6 @@ pub enum From {
     Local,
     /// The server.
     Remote,
-}
-
-/// What is kept.
-#[derive(Debug, Args)]
-pub struct ExpireArgs {
-    /// Keep the newest so many full backups with their incrementals.
-    #[arg(long, value_name = "N")]
-    keep_full: Option<u32>,
-    /// Keep every moment of the last so many days restorable.
-    #[arg(long, value_name = "DAYS")]
-    keep_days: Option<u32>,
-    /// Keep the newest of each of so many days.
-    #[arg(long, value_name = "N")]
-    keep_daily: Option<u32>,
-    /// Keep the newest of each of so many weeks.
-    #[arg(long, value_name = "N")]
-    keep_weekly: Option<u32>,
-    /// Keep the newest of each of so many months.
-    #[arg(long, value_name = "N")]
-    keep_monthly: Option<u32>,
-    /// Never keep fewer than this.
-    #[arg(long, default_value_t = 1)]
-    minimum: u32,
-    /// Do it.
-    #[arg(long)]
-    yes: bool,
 }
 
 impl SourceArgs {
@@ -161,18 +156,24 @@ pub async fn run(command: BackupCommand, args: &RepositoryArgs, json: bool) -> R
             };
             create(args, &source, level, &options, json).await
         }
-        BackupCommand::List => list(&args.open().await?, json).await,
+        BackupCommand::List { expired } => list(&args.open().await?, expired, json).await,
         BackupCommand::Show { id } => {
-            let one = find(&args.open().await?, id.as_deref()).await?;
-            print(&if json { to_json(&one)? } else { describe(&one) });
+            let repository = args.open().await?;
+            let one = find(&repository, id.as_deref()).await?;
+            let holds = holds_of(&repository, &one).await?;
+            print(&if json { shown(&one, &holds)?.to_string() } else { describe(&one, &holds) });
             Ok(())
         }
+        BackupCommand::Export(export_args) => export::run(args, &export_args, json).await,
+        BackupCommand::Hold(hold_args) => keep::hold(&args.open().await?, &hold_args, json).await,
+        BackupCommand::Release { id } => keep::release(&args.open().await?, &id, json).await,
+        BackupCommand::Recall { id } => keep::recall(&args.open().await?, &id, json).await,
         BackupCommand::Verify { id, all } => verify(&args.open().await?, id.as_deref(), all, json).await,
         BackupCommand::TestRestore { id, latest, directory, superuser } => {
             test_restore(args, id, latest, directory, superuser, json).await
         }
         BackupCommand::Test { source } => test(args, &source, json).await,
-        BackupCommand::Expire(expire_args) => expire(&args.open().await?, &expire_args, json).await,
+        BackupCommand::Expire(expire_args) => keep::expire(&args.open().await?, &expire_args, json).await,
     }
 }
 
@@ -208,7 +209,7 @@ async fn create(
     let database = info.database.clone();
     let work = async { Ok(backup::create(&repository, &info, &database, options, &progress).await?) };
     let summary = long("backup", json, &progress, work).await?;
-    print(&if json { to_json(&summary)? } else { describe(&summary) });
+    print(&if json { to_json(&summary)? } else { describe(&summary, &[]) });
     if summary.damaged.is_empty() {
         Ok(())
     } else {
@@ -221,10 +222,10 @@ async fn create(
     }
 }
 
-fn describe(one: &Summary) -> String {
+fn describe(one: &Summary, holds: &[Hold]) -> String {
     let stats = &one.stats;
     let size = |bytes: u64| format::bytes(bytes as f64);
-    format!(
+    let mut text = format!(
         "{}\n  {} from {} ({}), PostgreSQL {}.{}, cluster {}\n  {} to {}\n  WAL {} to {} on timeline {}\n  {} in {} files; read {}, changed {}, stored {} in {} objects, {} files unchanged\n  {} pages checked, {} damaged; took {}",
         one.id,
         one.kind,
@@ -248,27 +249,74 @@ fn describe(one: &Summary) -> String {
         format::thousands(stats.checked_pages.cast_signed()),
         one.damaged.len(),
         format::duration_ms(stats.duration_ms as f64),
-    )
+    );
+    for tablespace in &one.tablespaces {
+        text += &format!("\n  tablespace {} in {}", tablespace.oid, tablespace.location);
+    }
+    for page in one.damaged.iter().take(DAMAGED_SHOWN) {
+        let how = if page.suspected { "is suspected to be damaged (it could not be read again)" } else { "is damaged" };
+        text += &format!("\n  page {} of {} {how}", page.page, page.path);
+    }
+    if one.damaged.len() > DAMAGED_SHOWN {
+        text += &format!("\n  and {} pages more; --json shows all", one.damaged.len() - DAMAGED_SHOWN);
+    }
+    for hold in holds {
+        text += &format!("\n  {}", hold.describe());
+    }
+    text
 }
 
-async fn list(repository: &Repository, json: bool) -> Result<(), Failure> {
-    let all = repository.all_backups().await?;
+const DAMAGED_SHOWN: usize = 10;
+
+/// Holds of one backup that still count.
+async fn holds_of(repository: &Repository, one: &Summary) -> Result<Vec<Hold>, Failure> {
+    let now = now();
+    let all = repository.holds(one.cluster.system_identifier).await?;
+    Ok(all.into_iter().filter(|hold| hold.backup == one.id && hold.holds_at(now)).collect())
+}
+
+fn now() -> domain::Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    domain::Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// A backup and its holds.
+fn shown(one: &Summary, holds: &[Hold]) -> Result<serde_json::Value, Failure> {
+    let mut value = serde_json::to_value(one).map_err(Failure::failed)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("holds".to_owned(), serde_json::to_value(holds).map_err(Failure::failed)?);
+    }
+    Ok(value)
+}
+
+async fn list(repository: &Repository, expired: bool, json: bool) -> Result<(), Failure> {
+    let (mut all, mut holds) = (Vec::new(), Vec::new());
+    for system in repository.clusters().await? {
+        all.extend(if expired { repository.expired(system).await? } else { repository.backups(system).await? });
+        holds.extend(repository.holds(system).await?);
+    }
+    all.sort_by(|a, b| (a.stopped_at, &a.id).cmp(&(b.stopped_at, &b.id)));
+    let now = now();
+    holds.retain(|hold| hold.holds_at(now));
+    let held = |one: &Summary| holds.iter().filter(|hold| hold.backup == one.id).cloned().collect::<Vec<_>>();
     if json {
-        print(&to_json(&all)?);
+        let all = all.iter().map(|one| shown(one, &held(one))).collect::<Result<Vec<_>, _>>()?;
+        print(&serde_json::Value::from(all).to_string());
         return Ok(());
     }
     let mut text =
         format!("{:<28} {:<12} {:<24} {:>10} {:>10}  {}\n", "id", "type", "ended", "size", "stored", "cluster");
     for one in &all {
         text += &format!(
-            "{:<28} {:<12} {:<24} {:>10} {:>10}  {}{}\n",
+            "{:<28} {:<12} {:<24} {:>10} {:>10}  {}{}{}\n",
             one.id,
             one.kind,
             one.stopped_at.to_human(),
             format::bytes(one.stats.bytes as f64),
             format::bytes(one.stats.stored_bytes as f64),
             one.cluster.system_identifier,
-            if one.damaged.is_empty() { "" } else { "  DAMAGED PAGES" }
+            if one.damaged.is_empty() { "" } else { "  DAMAGED PAGES" },
+            if held(one).is_empty() { "" } else { "  held" },
         );
     }
     print(&text);
@@ -399,48 +447,5 @@ async fn test(args: &RepositoryArgs, source: &SourceArgs, json: bool) -> Result<
     } else {
         done.iter().map(|(name, value)| format!("{name:<22} {value}")).collect::<Vec<_>>().join("\n")
     });
-    Ok(())
-}
-
-async fn expire(repository: &Repository, args: &ExpireArgs, json: bool) -> Result<(), Failure> {
-    let retention = Retention {
-        keep_full: args.keep_full,
-        keep_days: args.keep_days,
-        keep_daily: args.keep_daily,
-        keep_weekly: args.keep_weekly,
-        keep_monthly: args.keep_monthly,
-        minimum: args.minimum,
-    };
-    for system in repository.clusters().await? {
-        let plan = retention::plan_expire(repository, system, &retention).await?;
-        let garbage = retention::garbage(repository, system).await?;
-        if json {
-            print(&serde_json::json!({"plan": plan, "garbage_objects": garbage.len(), "done": args.yes}).to_string());
-        } else {
-            for verdict in &plan.verdicts {
-                let why = if verdict.reasons.is_empty() {
-                    "goes".to_owned()
-                } else {
-                    format!("stays: {}", verdict.reasons.join(", "))
-                };
-                print(&format!("{}  {why}", verdict.id));
-            }
-            print(&format!(
-                "cluster {system}: {} objects of {} go, and {} left over from interrupted work",
-                plan.objects.len(),
-                format::bytes(plan.bytes as f64),
-                garbage.len()
-            ));
-        }
-        if args.yes {
-            retention::expire(repository, &plan).await?;
-            for (key, _) in garbage {
-                repository.store().delete(&key).await?;
-            }
-        }
-    }
-    if !args.yes && !json {
-        super::failure::complain("nothing was removed; say --yes to do it");
-    }
     Ok(())
 }

@@ -1,0 +1,90 @@
+//! `holdfast backup export`.
+
+use super::{Failure, find, to_json};
+use crate::{
+    cli::{long::long, print},
+    repository::RepositoryArgs,
+};
+use backup::{ExportFormat, ExportOptions, Progress};
+use clap::{Args, ValueEnum};
+use domain::format;
+use std::{path::PathBuf, sync::Arc, time::Instant};
+
+/// What is exported, where and how.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Its id; the newest without it.
+    id: Option<String>,
+    /// An empty directory, or one that is not there yet.
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// tar: base.tar, OID.tar for each tablespace, pg_wal.tar. plain: a data directory.
+    #[arg(long, default_value = "tar")]
+    format: Format,
+    /// A tablespace's new place: OID=DIR or OLD=DIR; for --format plain each needs one. May be repeated.
+    #[arg(long, value_name = "OID=DIR")]
+    tablespace: Vec<String>,
+    /// Reads at once.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=16))]
+    cpu: u16,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Tar,
+    Plain,
+}
+
+/// Runs `holdfast backup export`.
+pub async fn run(args: &RepositoryArgs, export_args: &ExportArgs, json: bool) -> Result<(), Failure> {
+    let tablespaces = export_args
+        .tablespace
+        .iter()
+        .map(|text| {
+            let pair = text.split_once('=').map(|(from, to)| (from.to_owned(), PathBuf::from(to)));
+            pair.ok_or_else(|| Failure::usage(format!("--tablespace '{text}' is not OID=DIR")))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let to = std::path::absolute(&export_args.to)
+        .map_err(|error| Failure::usage(format!("--to {}: {error}", export_args.to.display())))?;
+    let repository = args.open().await?;
+    let one = find(&repository, export_args.id.as_deref()).await?;
+    let options = ExportOptions {
+        to,
+        format: match export_args.format {
+            Format::Tar => ExportFormat::Tar,
+            Format::Plain => ExportFormat::Plain,
+        },
+        tablespaces,
+        workers: usize::from(export_args.cpu),
+    };
+    let progress = Arc::new(Progress::default());
+    let begun = Instant::now();
+    let work = async { Ok(backup::export(&repository, &one, &options, &progress).await?) };
+    let done = long("export", json, &progress, work).await?;
+    print(&if json {
+        to_json(&done)?
+    } else {
+        let check = match options.format {
+            ExportFormat::Tar if one.cluster.major() < 18 => {
+                "unpack it and check it with pg_verifybackup (tar archives themselves from PostgreSQL 18 on)".to_owned()
+            }
+            ExportFormat::Tar => format!("check it: pg_verifybackup --no-parse-wal {}", options.to.display()),
+            ExportFormat::Plain => format!("check it: pg_verifybackup {}", options.to.display()),
+        };
+        let mut text = format!(
+            "exported {} to {} in {}: {} in {} files and {} WAL segments\n{check}",
+            done.id,
+            options.to.display(),
+            format::duration_s(begun.elapsed().as_secs_f64()),
+            format::bytes(done.bytes as f64),
+            format::thousands(done.files.cast_signed()),
+            done.wal_segments,
+        );
+        for path in &done.left_out {
+            text += &format!("\nnot in it, as pg_basebackup does not take it either: {path}");
+        }
+        text
+    });
+    Ok(())
+}

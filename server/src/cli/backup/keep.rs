@@ -1,0 +1,157 @@
+//! `holdfast backup hold|release|expire|recall`: what stays and what goes.
+
+use super::{Failure, find, to_json};
+use crate::cli::print;
+use backup::{
+    Repository,
+    retention::{self, Retention},
+};
+use clap::Args;
+use domain::{Timestamp, format};
+
+/// What is kept.
+#[derive(Debug, Args)]
+pub struct ExpireArgs {
+    /// Keep the newest so many full backups with their incrementals.
+    #[arg(long, value_name = "N")]
+    keep_full: Option<u32>,
+    /// Keep every moment of the last so many days restorable.
+    #[arg(long, value_name = "DAYS")]
+    keep_days: Option<u32>,
+    /// Keep the newest of each of so many days.
+    #[arg(long, value_name = "N")]
+    keep_daily: Option<u32>,
+    /// Keep the newest of each of so many weeks.
+    #[arg(long, value_name = "N")]
+    keep_weekly: Option<u32>,
+    /// Keep the newest of each of so many months.
+    #[arg(long, value_name = "N")]
+    keep_monthly: Option<u32>,
+    /// Never keep fewer than this; backups with damaged pages do not count.
+    #[arg(long, default_value_t = 1)]
+    minimum: u32,
+    /// Hours that the objects of an expired backup stay, so that it can be recalled. Longer than any restore takes.
+    #[arg(long, default_value_t = 24, value_name = "HOURS")]
+    grace: u32,
+    /// Do it.
+    #[arg(long)]
+    yes: bool,
+}
+
+/// A hold.
+#[derive(Debug, Args)]
+pub struct HoldArgs {
+    /// Its id.
+    id: String,
+    /// Why, for those who come later.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    reason: String,
+    /// Until this moment, with offset: 2027-01-31T00:00:00Z; for ever without it.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+/// Holds a backup.
+pub async fn hold(repository: &Repository, args: &HoldArgs, json: bool) -> Result<(), Failure> {
+    let until = args.until.as_deref().map(moment).transpose()?;
+    let one = find(repository, Some(&args.id)).await?;
+    let hold = repository.hold(&one, &args.reason, until).await?;
+    print(&if json { to_json(&hold)? } else { format!("{}  {}", hold.backup, hold.describe()) });
+    Ok(())
+}
+
+fn moment(text: &str) -> Result<Timestamp, Failure> {
+    match backup::restore::Target::time(text)? {
+        backup::restore::Target::Time(_, at) => Ok(at),
+        _ => Err(Failure::usage(format!("'{text}' is not a time"))),
+    }
+}
+
+/// Takes all holds off a backup.
+pub async fn release(repository: &Repository, id: &str, json: bool) -> Result<(), Failure> {
+    let one = find(repository, Some(id)).await?;
+    let holds = repository.release(&one).await?;
+    print(&if json {
+        serde_json::json!({"released": one.id, "holds": holds}).to_string()
+    } else {
+        format!("{}  is no longer held; the next expiry decides over it", one.id)
+    });
+    Ok(())
+}
+
+/// Takes an expiry back.
+pub async fn recall(repository: &Repository, id: &str, json: bool) -> Result<(), Failure> {
+    let mut found = None;
+    for system in repository.clusters().await? {
+        if repository.expired(system).await?.iter().any(|one| one.id == id) {
+            found = Some(system);
+        }
+    }
+    let system = found.ok_or_else(|| {
+        Failure::failed(format!(
+            "there is no expired backup {id} that could be recalled; 'holdfast backup list --expired' shows them"
+        ))
+    })?;
+    let one = repository.recall(system, id).await?;
+    print(&if json {
+        to_json(&one)?
+    } else {
+        format!("{}  is listed again; hold it, or the next expiry takes it anew", one.id)
+    });
+    Ok(())
+}
+
+/// Plans, and does it when told so.
+pub async fn expire(repository: &Repository, args: &ExpireArgs, json: bool) -> Result<(), Failure> {
+    let retention = Retention {
+        keep_full: args.keep_full,
+        keep_days: args.keep_days,
+        keep_daily: args.keep_daily,
+        keep_weekly: args.keep_weekly,
+        keep_monthly: args.keep_monthly,
+        minimum: args.minimum,
+        grace_hours: Some(args.grace),
+    };
+    for system in repository.clusters().await? {
+        let plan = retention::plan_expire(repository, system, &retention).await?;
+        if json {
+            print(&serde_json::json!({"plan": plan, "garbage_objects": plan.garbage, "done": args.yes}).to_string());
+        } else {
+            for verdict in &plan.verdicts {
+                let why = if verdict.reasons.is_empty() {
+                    "goes".to_owned()
+                } else {
+                    let wal = if verdict.keeps_wal { "" } else { "; without the WAL after it" };
+                    format!("stays: {}{wal}", verdict.reasons.join(", "))
+                };
+                print(&format!("{}  {why}", verdict.id));
+            }
+            for waiting in &plan.waiting {
+                let readers = if waiting.readers.is_empty() {
+                    String::new()
+                } else {
+                    format!("; in use: {}", waiting.readers.join(", "))
+                };
+                print(&format!(
+                    "{}  expired, can be recalled until {}{readers}",
+                    waiting.id,
+                    waiting.until.to_human()
+                ));
+            }
+            print(&format!(
+                "cluster {system}: {} backups expire; {} objects of {} go, {} of them left over from interrupted work",
+                plan.expiring.len(),
+                plan.objects.len(),
+                format::bytes(plan.bytes as f64),
+                plan.garbage
+            ));
+        }
+        if args.yes {
+            retention::expire(repository, &plan).await?;
+        }
+    }
+    if !args.yes && !json {
+        crate::cli::complain("nothing was removed; say --yes to do it");
+    }
+    Ok(())
+}
