@@ -90,12 +90,7 @@ pub async fn plan_expire(
         if verdict.reasons.is_empty() {
             expiring.push(one.id.clone());
             tombstones.retain(|it| it.summary.id != one.id);
-            tombstones.push(Tombstone {
-                id: ObjectId::random(),
-                expired_at: now(),
-                summary: one,
-                since: store_now,
-            });
+            tombstones.push(Tombstone { id: ObjectId::random(), expired_at: now(), summary: one, since: store_now });
         } else {
             kept.push(one);
         }
@@ -242,8 +237,8 @@ async fn sweep(
         out.objects.insert(key, size);
     }
     for hold in &state.holds {
-        let there = state.kept.iter().any(|one| one.id == hold.backup)
-            || waiting.iter().any(|it| it.summary.id == hold.backup);
+        let there =
+            state.kept.iter().any(|one| one.id == hold.backup) || waiting.iter().any(|it| it.summary.id == hold.backup);
         if !there || !hold.holds_at(state.now) {
             out.objects.insert(layout::hold(system, &hold.backup, hold.id), 0);
         }
@@ -414,8 +409,8 @@ async fn garbage_of(
     let old = now.plus_ms(-DAY_MS);
     let mut listed = repository.store().list(&format!("{}lineages/", layout::cluster(system))).await?;
     listed.extend(repository.store().list(&layout::backups(system)).await?);
-    let unnamed = listed.into_iter().filter(|info| {
-        info.modified < old && !lineages.iter().chain(&ids).any(|prefix| info.key.starts_with(prefix))
-    });
+    let unnamed = listed
+        .into_iter()
+        .filter(|info| info.modified < old && !lineages.iter().chain(&ids).any(|prefix| info.key.starts_with(prefix)));
     Ok(unnamed.map(|info| (info.key, info.size)).collect())
 }

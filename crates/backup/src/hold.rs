@@ -70,12 +70,7 @@ impl Repository {
     ///
     /// # Errors
     /// [`BackupError::Invalid`] for a time that has passed; [`BackupError::NotFound`] when the backup is expired meanwhile.
-    pub async fn hold(
-        &self,
-        backup: &Summary,
-        reason: &str,
-        until: Option<Timestamp>,
-    ) -> Result<Hold, BackupError> {
+    pub async fn hold(&self, backup: &Summary, reason: &str, until: Option<Timestamp>) -> Result<Hold, BackupError> {
         if reason.len() > REASON_LIMIT {
             return Err(BackupError::Invalid(format!("the reason is longer than {REASON_LIMIT} bytes")));
         }

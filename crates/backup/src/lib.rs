@@ -21,8 +21,8 @@ pub mod wal;
 
 pub use create::{CreateOptions, Progress, create};
 pub use error::BackupError;
-pub use format::manifest::{BackupType, SourceKind, Summary};
 pub use export::{ExportFormat, ExportOptions, Exported, export};
+pub use format::manifest::{BackupType, SourceKind, Summary};
 pub use hold::Hold;
 pub use keys::{KeySlot, KeySource};
 pub use proof::{Proof, ProofOptions, test_restore};

@@ -10,8 +10,10 @@ pub mod page;
 mod process;
 pub mod replication;
 pub mod wal;
+mod wal_record;
 
 pub use cluster::{ClusterOptions, LocalCluster, ShutdownMode};
 pub use error::ClusterError;
 pub use install::Install;
 pub use os_user::OsUser;
+pub use wal_record::{Moment, MomentKind, WalScan, scan_wal};

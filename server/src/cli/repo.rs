@@ -130,6 +130,8 @@ async fn info(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
             "newest": backups.last().map(|it| it.stopped_at),
             "wal": timelines,
             "gaps": repository.gaps(system).await?,
+            "backup_needed": repository.backup_needed(system).await?,
+            "last_commit": repository.last_commit(system).await?.map(|(at, _)| at),
         }));
     }
     let file = repository.file();
@@ -168,6 +170,12 @@ async fn info(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
                 gap["end"].as_str().unwrap_or_default(),
                 gap["reason"].as_str().unwrap_or_default()
             );
+        }
+        if let Some(at) = cluster["last_commit"].as_str() {
+            text += &format!("  the last commit in the WAL is of {at}\n");
+        }
+        if let Some(why) = cluster["backup_needed"].as_str() {
+            text += &format!("  BACKUP NEEDED: {why}\n");
         }
     }
     print(&text);

@@ -2,7 +2,7 @@
 
 use super::{Failure, backup::SourceArgs, failure::complain};
 use crate::repository::RepositoryArgs;
-use backup::wal::{Fetched, StreamOptions, StreamStatus};
+use backup::wal::{Fetched, SlotLimits, StreamOptions, StreamStatus};
 use clap::Subcommand;
 use domain::Lsn;
 use std::{
@@ -26,6 +26,17 @@ pub enum WalCommand {
         /// Seconds between two pieces while something is written.
         #[arg(long, default_value_t = 2.0)]
         every: f64,
+        /// Write a message with the time into the WAL so often, so that a quiet database too can be restored to any moment.
+        #[arg(long, value_name = "SECONDS")]
+        heartbeat: Option<f64>,
+        /// Drop the slot when it keeps more WAL on the server than this (512MB, 20GB). What the server removes then is lost,
+        /// and a new backup is needed; without it the slot stays, and the server's disk may fill while the repository is
+        /// away.
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        drop_slot_above: Option<u64>,
+        /// Drop the slot when the server's disk has less room than this; known only on the server's machine.
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        drop_slot_below_free: Option<u64>,
     },
     /// Archive one file: archive_command = 'holdfast --repo … wal push %p'.
     Push {
@@ -48,10 +59,13 @@ const STOP_RECOVERY: u8 = 126;
 /// 126 anything else.
 pub async fn run(command: WalCommand, args: &RepositoryArgs, json: bool) -> ExitCode {
     match command {
-        WalCommand::Stream { source, slot, every } => match stream(args, &source, slot, every, json).await {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(failure) => failure.report(),
-        },
+        WalCommand::Stream { source, slot, every, heartbeat, drop_slot_above, drop_slot_below_free } => {
+            let limits = SlotLimits { most_kept: drop_slot_above, least_free: drop_slot_below_free };
+            match stream(args, &source, slot, every, heartbeat, limits, json).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(failure) => failure.report(),
+            }
+        }
         WalCommand::Push { path } => {
             let pushed = async {
                 // %p is relative to the data directory, which is the working directory of archive_command.
@@ -84,19 +98,46 @@ pub async fn run(command: WalCommand, args: &RepositoryArgs, json: bool) -> Exit
     }
 }
 
+/// Bytes: a number and a unit of PostgreSQL's (kB, MB, GB, TB), or none.
+fn size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let factor = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        "g" | "gb" | "gib" => 1 << 30,
+        "t" | "tb" | "tib" => 1_u64 << 40,
+        _ => return Err(format!("'{text}' is not a size; write it like 512MB or 20GB")),
+    };
+    let number = text[..digits].parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    number.ok_or_else(|| format!("'{text}' is not a size; write it like 512MB or 20GB"))
+}
+
 async fn stream(
     args: &RepositoryArgs,
     source: &SourceArgs,
     slot: String,
     every: f64,
+    heartbeat: Option<f64>,
+    limits: SlotLimits,
     json: bool,
 ) -> Result<(), Failure> {
     if !(0.1..=300.0).contains(&every) {
         return Err(Failure::usage("--every is a number of seconds from 0.1 to 300"));
     }
+    if heartbeat.is_some_and(|it| !(0.5..=3_600.0).contains(&it)) {
+        return Err(Failure::usage("--heartbeat is a number of seconds from 0.5 to 3600"));
+    }
     let info = source.conninfo()?.with_application_name("holdfast wal stream");
     let repository = args.open().await?;
-    let options = StreamOptions { slot, every: Duration::from_secs_f64(every), give_up_after: None };
+    let options = StreamOptions {
+        slot,
+        every: Duration::from_secs_f64(every),
+        give_up_after: None,
+        heartbeat: heartbeat.map(Duration::from_secs_f64),
+        limits,
+    };
     let (status, stop) = (Arc::new(StreamStatus::default()), CancellationToken::new());
     let work = backup::wal::stream(&repository, &info, &options, &status, &stop);
     tokio::pin!(work);
@@ -109,11 +150,40 @@ async fn stream(
                 let at = |counter: &std::sync::atomic::AtomicU64| Lsn(counter.load(Ordering::Relaxed));
                 let (durable, server) = (at(&status.durable), at(&status.server));
                 if json {
-                    super::print(&serde_json::json!({"durable": durable, "received": at(&status.received), "server": server, "behind_bytes": server.bytes_since(durable).max(0)}).to_string());
+                    let known = |lsn: Lsn| (lsn.0 > 0).then_some(lsn);
+                    super::print(&serde_json::json!({
+                        "at": super::backup::now(),
+                        "durable": known(durable),
+                        "received": known(at(&status.received)),
+                        "server": known(server),
+                        "behind_bytes": known(server).map(|server| server.bytes_since(durable).max(0)),
+                        "objects": status.objects.load(Ordering::Relaxed),
+                        "heartbeat_at": status.heartbeat_at(),
+                        "slot": status.slot(),
+                        "slot_given_up": status.given_up(),
+                        "error": status.error(),
+                    }).to_string());
+                } else if let Some(reason) = status.given_up() {
+                    tracing::error!(reason, "the slot was given up: take a new backup");
                 } else if durable.0 > 0 {
                     tracing::info!(%durable, %server, "WAL is in the repository");
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn sizes_are_postgresqls() {
+        assert_eq!(size("512MB"), Ok(512 << 20));
+        assert_eq!(size("20 GB"), Ok(20 << 30));
+        assert_eq!(size("7"), Ok(7));
+        for bad in ["", "MB", "-1", "1.5GB", "99999999TB", "1XB"] {
+            assert!(size(bad).is_err(), "{bad}");
         }
     }
 }

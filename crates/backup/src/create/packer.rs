@@ -394,11 +394,7 @@ impl Worker {
                     });
                     let mut damaged = lock(&self.shared.damaged);
                     if !torn && damaged.len() < DAMAGED_LIMIT {
-                        damaged.push(DamagedPage {
-                            path: file.path.clone(),
-                            page: in_file as u64,
-                            suspected: false,
-                        });
+                        damaged.push(DamagedPage { path: file.path.clone(), page: in_file as u64, suspected: false });
                     }
                 }
             }

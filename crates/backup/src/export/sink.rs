@@ -44,12 +44,7 @@ struct Archive {
 }
 
 fn new_file(path: &Path) -> Result<File, BackupError> {
-    File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(BackupError::io("create", path))
+    File::options().write(true).create_new(true).mode(0o600).open(path).map_err(BackupError::io("create", path))
 }
 
 impl Archive {

@@ -3,7 +3,7 @@ use crate::{
     BackupError,
     format::manifest::Summary,
     repo::{Manifest, Repository},
-    wal::covered_until,
+    wal::{WalTimes, covered_until, to_timestamp},
 };
 use domain::{Lsn, Timestamp};
 use pgphysical::wal::{Timeline, TimelineHistory, WalSegment};
@@ -41,20 +41,16 @@ impl Target {
                 "'{text}' is not a time with an offset; write it like 2026-11-24T02:00:00Z or '2026-11-24 02:00:00.5+01:00'"
             ))
         })?;
-        let utc = at.to_offset(time::UtcOffset::UTC);
-        let shown = format!(
-            "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06}+00",
-            utc.year(),
-            u8::from(utc.month()),
-            utc.day(),
-            utc.hour(),
-            utc.minute(),
-            utc.second(),
-            utc.microsecond()
-        );
+        let shown = shown(at.to_offset(time::UtcOffset::UTC));
         let ms = i64::try_from(at.unix_timestamp_nanos() / 1_000_000)
             .map_err(|_| BackupError::Invalid(format!("'{text}' is out of range")))?;
         Ok(Self::Time(shown, Timestamp(ms)))
+    }
+
+    /// Microseconds since 1970 as a target's text.
+    fn at_micros(at_us: i64) -> String {
+        time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(at_us) * 1_000)
+            .map_or_else(|_| at_us.to_string(), shown)
     }
 
     /// The settings for `postgresql.auto.conf`.
@@ -68,6 +64,19 @@ impl Target {
             Self::Name(name) => vec![("recovery_target_name", name.clone())],
         }
     }
+}
+
+fn shown(utc: time::OffsetDateTime) -> String {
+    format!(
+        "{:04}-{:02}-{:02} {:02}:{:02}:{:02}.{:06}+00",
+        utc.year(),
+        u8::from(utc.month()),
+        utc.day(),
+        utc.hour(),
+        utc.minute(),
+        utc.second(),
+        utc.microsecond()
+    )
 }
 
 /// What is asked for.
@@ -100,6 +109,8 @@ pub struct RestorePlan {
     pub wal_bytes: u64,
     /// WAL is there without a hole up to here.
     pub wal_until: Lsn,
+    /// The last commit or heartbeat before that: no later time can be a target. Looked up for a target by time only.
+    pub last_commit: Option<Timestamp>,
     /// What a person should know before.
     pub notes: Vec<String>,
 }
@@ -155,16 +166,46 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
         )));
     }
     let mut notes = Vec::new();
-    let end = match request.target {
-        Target::Lsn(lsn) if lsn > wal_until => {
-            return Err(BackupError::Invalid(format!(
-                "{lsn} is not reached: the WAL in the repository ends at {wal_until}"
-            )));
+    let hole = hole_after(repository, &backup, &history, wal_until).await?;
+    let (mut last_commit, mut end) = (None, wal_until);
+    match &request.target {
+        Target::Lsn(lsn) if *lsn > wal_until => {
+            return Err(BackupError::Invalid(match &hole {
+                Some(hole) => format!("{lsn} is not reached from backup {}: {hole}", backup.id),
+                None => format!("{lsn} is not reached: the WAL in the repository ends at {wal_until}"),
+            }));
         }
-        Target::Lsn(lsn) => lsn,
-        Target::Immediate => backup.stop_lsn,
-        _ => wal_until,
-    };
+        Target::Lsn(lsn) => end = *lsn,
+        Target::Immediate => end = backup.stop_lsn,
+        Target::Latest => {
+            if let Some(hole) = &hole {
+                return Err(BackupError::Invalid(format!(
+                    "{hole}; say --lsn {wal_until} to replay up to there, --immediate for the backup itself, or take a later backup by --backup"
+                )));
+            }
+        }
+        Target::Time(text, at) => {
+            let wanted = micros(text, *at);
+            let mut times = WalTimes::new(repository, system, backup.cluster.wal_segment_size, &history);
+            match times.last(backup.stop_lsn, wal_until).await? {
+                Some(last) => {
+                    last_commit = Some(to_timestamp(last.at_us));
+                    if last.at_us <= wanted {
+                        return Err(BackupError::Invalid(after_the_last(text, last.at_us, wal_until, hole.as_deref())));
+                    }
+                    if let Some(stop) = times.first_after(wanted, backup.stop_lsn, wal_until).await? {
+                        end = stop;
+                    }
+                }
+                None => notes.push(format!(
+                    "nothing was committed lately before {wal_until}, where the WAL ends: if nothing was committed after {text}, PostgreSQL says 'recovery ended before configured recovery target was reached'; restoring without a target gives the same data then"
+                )),
+            }
+        }
+        Target::Xid(_) | Target::Name(_) => notes.extend(
+            hole.iter().map(|hole| format!("{hole}; a target behind that is not reached, and recovery stops there")),
+        ),
+    }
     if !backup.damaged.is_empty() {
         notes.push(format!(
             "{} pages had wrong checksums in the source already; the first is page {} of {}",
@@ -172,9 +213,6 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
             backup.damaged[0].page,
             backup.damaged[0].path
         ));
-    }
-    if matches!(request.target, Target::Time(..)) {
-        notes.push("the server stops before the first commit after the time; when no later commit is in the WAL it says 'recovery ended before configured recovery target was reached', and --latest gives the same data".to_owned());
     }
     for gap in repository.gaps(system).await? {
         notes.push(format!("WAL from {} to {} is missing: {}", gap.start, gap.end, gap.reason));
@@ -186,11 +224,62 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
         files: backup.stats.files,
         wal_bytes: end.0.saturating_sub(backup.start_lsn.0),
         wal_until,
+        last_commit,
         target: request.target.clone(),
         notes,
         backup,
     };
     Ok((plan, manifest))
+}
+
+/// The microseconds of a target by time, which its text has and its time stamp not.
+fn micros(text: &str, at: Timestamp) -> i64 {
+    let rest = text.rsplit_once('.').and_then(|(_, rest)| rest.get(3..6)?.parse::<i64>().ok()).unwrap_or(0);
+    at.0.saturating_mul(1_000).saturating_add(rest)
+}
+
+fn after_the_last(wanted: &str, last_us: i64, wal_until: Lsn, hole: Option<&str>) -> String {
+    let last = Target::at_micros(last_us);
+    let why = match hole {
+        Some(hole) => format!("{hole}; the last commit before that is of {last}"),
+        None => format!(
+            "nothing was committed after it in the WAL, which ends at {wal_until}: the last commit is of {last}"
+        ),
+    };
+    let advice = match hole {
+        Some(_) => "choose an earlier time, or a later backup by --backup",
+        None => {
+            "PostgreSQL could not tell that the time was reached; restore without a target, which gives all there is and so the same data, or wait for a later commit ('wal stream --heartbeat 10' writes one every ten seconds)"
+        }
+    };
+    format!("{wanted} is not reached: {why}; {advice}")
+}
+
+/// WAL that is there behind a hole.
+async fn hole_after(
+    repository: &Repository,
+    backup: &Summary,
+    history: &TimelineHistory,
+    wal_until: Lsn,
+) -> Result<Option<String>, BackupError> {
+    let system = backup.cluster.system_identifier;
+    let way = history.ancestors.iter().map(|step| step.timeline).chain([history.timeline]);
+    for timeline in way.filter(|timeline| *timeline >= backup.timeline) {
+        let pieces = repository.wal_pieces(system, timeline).await?;
+        let on_the_way = |piece: &&crate::format::layout::WalPieceName| {
+            history.timeline_at(piece.start) == timeline && piece.start > wal_until
+        };
+        if let Some(later) = pieces.iter().find(on_the_way) {
+            let gaps = repository.gaps(system).await?;
+            let reason = gaps.iter().find(|gap| gap.start <= wal_until && gap.end > wal_until);
+            let reason = reason.map_or_else(|| "lost, or removed by retention".to_owned(), |gap| gap.reason.clone());
+            return Ok(Some(format!(
+                "the WAL has a hole from {wal_until} to {} ({reason}), which recovery cannot pass",
+                later.start
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// The newest backup that ends before the target and lies on the way to the timeline.

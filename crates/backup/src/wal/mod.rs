@@ -1,13 +1,17 @@
 //! Write-ahead log in the repository: pieces that each cover a range of positions of one timeline. A closed segment is
 //! a piece, and so is what came since the last few seconds.
 mod fetch;
+mod guard;
 mod push;
 mod stream;
+mod times;
 
 pub(crate) use fetch::assemble;
 pub use fetch::{Fetched, fetch};
+pub use guard::{SlotLimits, SlotState};
 pub use push::push;
 pub use stream::{StreamOptions, StreamStatus, stream};
+pub(crate) use times::{WalTimes, to_timestamp};
 
 use crate::{
     BackupError,

@@ -1,14 +1,17 @@
 //! `holdfast wal stream`: receives WAL through a physical slot and has it in the repository seconds after it was
 //! written. The slot is told only what is durable in the repository, so the server keeps all else: its slot is the spool,
 //! and neither our crash nor an outage of the store loses a byte.
-use super::{Gap, covered_until};
+use super::{
+    Gap, covered_until,
+    guard::{SlotLimits, SlotState, attend},
+};
 use crate::{
     BackupError,
     format::layout::{self, WalPieceName},
-    lease::Lease,
+    lease::{Lease, server_now},
     repo::{Repository, now},
 };
-use domain::Lsn;
+use domain::{Lsn, Timestamp};
 use pgphysical::{
     replication::{ConnInfo, Identity, ReplicationConnection, ReplicationError, WalEvent, WalStream},
     wal::{Timeline, WalSegment},
@@ -16,7 +19,7 @@ use pgphysical::{
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -31,13 +34,28 @@ pub struct StreamOptions {
     pub every: Duration,
     /// Give up after so long without success; `None` tries for ever.
     pub give_up_after: Option<Duration>,
+    /// A message with the time is written to the WAL so often, so that a quiet database has a commit record.
+    pub heartbeat: Option<Duration>,
+    /// When the slot is given up.
+    pub limits: SlotLimits,
 }
 
 impl Default for StreamOptions {
     fn default() -> Self {
-        Self { slot: "holdfast".to_owned(), every: Duration::from_secs(2), give_up_after: None }
+        Self {
+            slot: "holdfast".to_owned(),
+            every: Duration::from_secs(2),
+            give_up_after: None,
+            heartbeat: None,
+            limits: SlotLimits::default(),
+        }
     }
 }
+
+/// States of [`StreamStatus::slot_given_up`].
+pub(super) const KEPT: u8 = 0;
+pub(super) const DROPPING: u8 = 1;
+pub(super) const DROPPED: u8 = 2;
 
 /// What the stream is doing, for displays and alerts.
 #[derive(Debug, Default)]
@@ -52,9 +70,36 @@ pub struct StreamStatus {
     pub objects: AtomicU64,
     /// The last error, until work goes on.
     pub error: Mutex<Option<String>>,
+    /// The slot, when it could be looked at.
+    pub slot: Mutex<Option<SlotState>>,
+    /// The last heartbeat, by our clock.
+    pub heartbeat_at: Mutex<Option<Timestamp>>,
+    /// Why the slot was given up, when it was: a new backup is needed.
+    pub given_up: Mutex<Option<String>>,
+    pub(super) slot_given_up: AtomicU8,
 }
 
 impl StreamStatus {
+    /// The slot as it was seen last.
+    pub fn slot(&self) -> Option<SlotState> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The last error, until work goes on.
+    pub fn error(&self) -> Option<String> {
+        self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The last heartbeat, by our clock.
+    pub fn heartbeat_at(&self) -> Option<Timestamp> {
+        *self.heartbeat_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Why the slot was given up.
+    pub fn given_up(&self) -> Option<String> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn set_error(&self, error: Option<String>) {
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
     }
@@ -81,6 +126,22 @@ pub async fn stream(
     status: &Arc<StreamStatus>,
     stop: &CancellationToken,
 ) -> Result<(), BackupError> {
+    let (beside, ended) = (CancellationToken::new(), stop.clone());
+    let streaming = async {
+        let done = stream_alone(repository, source, options, status, &ended).await;
+        beside.cancel();
+        done
+    };
+    tokio::join!(streaming, attend(source, options, status, &beside)).0
+}
+
+async fn stream_alone(
+    repository: &Repository,
+    source: &ConnInfo,
+    options: &StreamOptions,
+    status: &Arc<StreamStatus>,
+    stop: &CancellationToken,
+) -> Result<(), BackupError> {
     let mut wait = FIRST_WAIT;
     let mut failing_since = None;
     let mut system = None;
@@ -91,7 +152,7 @@ pub async fn stream(
         let mut ended = session(repository, source, options, status, stop, &mut system, &mut lease, &mut place).await;
         // The server says so only once it is asked to send: what it has thrown away is a gap, and the stream goes on.
         if let (Err(BackupError::Server(ReplicationError::WalRemoved { .. })), Some(place)) = (&ended, &place) {
-            ended = declare(repository, place).await;
+            ended = declare(repository, place, status.given_up()).await;
         }
         if stop.is_cancelled() {
             if let Some(lease) = lease {
@@ -159,6 +220,15 @@ async fn session(
         *lease = Some(Lease::take(repository, &lease_name(system)).await?);
     }
     let segment_size = segment_size(&connection.show("wal_segment_size").await?)?;
+    match status.slot_given_up.load(Ordering::SeqCst) {
+        DROPPING => return Err(BackupError::Conflict("the slot is being given up".to_owned())),
+        DROPPED => {
+            // A slot without a repository that takes its WAL would fill the server's disk again.
+            server_now(repository).await?;
+            status.slot_given_up.store(KEPT, Ordering::SeqCst);
+        }
+        _ => {}
+    }
     match connection.create_physical_slot(&options.slot, false, true).await {
         Ok(_) => tracing::info!(slot = options.slot, "made the replication slot"),
         Err(error) if error.is_exists() => {}
@@ -221,7 +291,7 @@ async fn begin_at(
     Ok((identity.timeline, floor(identity.timeline, identity.flush)))
 }
 
-async fn declare(repository: &Repository, place: &Place) -> Result<(), BackupError> {
+async fn declare(repository: &Repository, place: &Place, given_up: Option<String>) -> Result<(), BackupError> {
     let (system, identity) = (place.identity.system_identifier, &place.identity);
     let end = WalSegment::containing(identity.timeline, identity.flush, place.segment_size).start(place.segment_size);
     let pieces = repository.wal_pieces(system, place.timeline).await?;
@@ -238,8 +308,13 @@ async fn declare(repository: &Repository, place: &Place) -> Result<(), BackupErr
         start,
         end,
         declared_at: now(),
-        reason: "the server has removed this WAL: the slot was dropped, or held back more than max_slot_wal_keep_size"
-            .to_owned(),
+        reason: match given_up {
+            Some(reason) => format!("the server has removed this WAL: the slot was given up, because {reason}"),
+            None => {
+                "the server has removed this WAL: the slot was dropped, or held back more than max_slot_wal_keep_size"
+                    .to_owned()
+            }
+        },
     };
     tracing::error!(from = %gap.start, to = %gap.end, "WAL is lost between; moments in it cannot be restored. Take a backup now");
     repository.declare_gap(system, &gap).await

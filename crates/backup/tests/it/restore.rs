@@ -199,9 +199,13 @@ async fn damage_is_found_and_named_and_an_expired_lineage_leaves_the_other_whole
     bench.change(1).await;
     let new = bench.backup(BackupType::Full, SourceKind::Local).await;
     let system = new.cluster.system_identifier;
-    let plan = plan_expire(&bench.repository, system, &Retention { keep_full: Some(1), ..Retention::default() })
-        .await
-        .unwrap();
+    let plan = plan_expire(
+        &bench.repository,
+        system,
+        &Retention { keep_full: Some(1), grace_hours: Some(0), ..Retention::default() },
+    )
+    .await
+    .unwrap();
     assert_eq!(
         plan.verdicts.iter().filter(|it| it.reasons.is_empty()).map(|it| it.id.as_str()).collect::<Vec<_>>(),
         [old.id.as_str()]

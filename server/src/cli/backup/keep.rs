@@ -132,11 +132,7 @@ pub async fn expire(repository: &Repository, args: &ExpireArgs, json: bool) -> R
                 } else {
                     format!("; in use: {}", waiting.readers.join(", "))
                 };
-                print(&format!(
-                    "{}  expired, can be recalled until {}{readers}",
-                    waiting.id,
-                    waiting.until.to_human()
-                ));
+                print(&format!("{}  expired, can be recalled until {}{readers}", waiting.id, waiting.until.to_human()));
             }
             print(&format!(
                 "cluster {system}: {} backups expire; {} objects of {} go, {} of them left over from interrupted work",

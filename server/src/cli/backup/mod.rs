@@ -205,6 +205,7 @@ async fn create(
     let info = source.conninfo()?.with_application_name("holdfast backup");
     let mut repository = args.open().await?;
     repository.level = level;
+    warn_of_gaps(&repository).await?;
     let progress = Arc::new(Progress::default());
     let database = info.database.clone();
     let work = async { Ok(backup::create(&repository, &info, &database, options, &progress).await?) };
@@ -275,7 +276,8 @@ async fn holds_of(repository: &Repository, one: &Summary) -> Result<Vec<Hold>, F
     Ok(all.into_iter().filter(|hold| hold.backup == one.id && hold.holds_at(now)).collect())
 }
 
-fn now() -> domain::Timestamp {
+/// Now, by this machine's clock.
+pub fn now() -> domain::Timestamp {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     domain::Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
@@ -289,6 +291,16 @@ fn shown(one: &Summary, holds: &[Hold]) -> Result<serde_json::Value, Failure> {
     Ok(value)
 }
 
+/// What a new backup would mend.
+async fn warn_of_gaps(repository: &Repository) -> Result<(), Failure> {
+    for system in repository.clusters().await? {
+        if let Some(why) = repository.backup_needed(system).await? {
+            super::complain(&format!("cluster {system}: {why}"));
+        }
+    }
+    Ok(())
+}
+
 async fn list(repository: &Repository, expired: bool, json: bool) -> Result<(), Failure> {
     let (mut all, mut holds) = (Vec::new(), Vec::new());
     for system in repository.clusters().await? {
@@ -296,6 +308,9 @@ async fn list(repository: &Repository, expired: bool, json: bool) -> Result<(), 
         holds.extend(repository.holds(system).await?);
     }
     all.sort_by(|a, b| (a.stopped_at, &a.id).cmp(&(b.stopped_at, &b.id)));
+    if !expired {
+        warn_of_gaps(repository).await?;
+    }
     let now = now();
     holds.retain(|hold| hold.holds_at(now));
     let held = |one: &Summary| holds.iter().filter(|hold| hold.backup == one.id).cloned().collect::<Vec<_>>();
