@@ -80,12 +80,7 @@ impl KeySource {
     /// [`BackupError::Io`] or [`BackupError::BadKey`].
     pub fn read_file(path: &Path) -> Result<Self, BackupError> {
         let text = std::fs::read_to_string(path).map_err(BackupError::io("read the key file", path))?;
-        let bytes = text
-            .trim()
-            .strip_prefix(FILE_PREFIX)
-            .and_then(|rest| BASE64.decode(rest).ok())
-            .and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-        bytes.map(|bytes| Self::File(Secret::from_bytes(bytes))).ok_or_else(|| {
+        parse_key_file(&text).ok_or_else(|| {
             BackupError::BadKey(format!(
                 "{} is not a key file of Holdfast (one line that begins with {FILE_PREFIX}); 'holdfast repo init' makes one",
                 path.display()
@@ -133,12 +128,7 @@ impl KeySource {
             Self::File(secret) | Self::Recovery(secret) => Ok(secret.derive(&slot.salt.0, b"holdfast/1/slot")),
             Self::Passphrase(text) => {
                 let unusable = |reason: String| BackupError::Unusable { what: format!("key slot {}", slot.id), reason };
-                let (memory, passes, lanes) = slot.argon2.unwrap_or(ARGON2);
-                if memory > ARGON2_MEMORY_LIMIT || passes > 100 {
-                    return Err(unusable("its Argon2 parameters ask for more than 1 GiB or 100 passes".to_owned()));
-                }
-                let parameters = argon2::Params::new(memory, passes, lanes, Some(32))
-                    .map_err(|error| unusable(error.to_string()))?;
+                let parameters = check_argon2(slot)?;
                 let mut out = [0; 32];
                 argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, parameters)
                     .hash_password_into(text.expose_secret().as_bytes(), &slot.salt.0, &mut out)
@@ -147,6 +137,32 @@ impl KeySource {
             }
         }
     }
+}
+
+pub(crate) fn parse_key_file(text: &str) -> Option<KeySource> {
+    let bytes = BASE64.decode(text.trim().strip_prefix(FILE_PREFIX)?).ok()?;
+    <[u8; 32]>::try_from(bytes).ok().map(|bytes| KeySource::File(Secret::from_bytes(bytes)))
+}
+
+/// A slot's bytes, opened with a key that does not fit: what hostile ones can reach.
+pub(crate) fn parse_slot(bytes: &[u8]) {
+    let Ok(slot) = serde_json::from_slice::<KeySlot>(bytes) else { return };
+    let file = KeySource::File(Secret::from_bytes([1; 32]));
+    if let Ok(key) = file.wrapping_key(&slot) {
+        let _ = unwrap(&key, &[0; 16], &slot.wrapped);
+    }
+    let _ = check_argon2(&slot);
+    let _ = serde_json::from_slice::<EpochFile>(bytes);
+}
+
+/// The parameters of a slot's passphrase, within bounds.
+fn check_argon2(slot: &KeySlot) -> Result<argon2::Params, BackupError> {
+    let unusable = |reason: String| BackupError::Unusable { what: format!("key slot {}", slot.id), reason };
+    let (memory, passes, lanes) = slot.argon2.unwrap_or(ARGON2);
+    if memory > ARGON2_MEMORY_LIMIT || passes > 100 || lanes > 64 {
+        return Err(unusable("its Argon2 parameters ask for more than 1 GiB, 100 passes or 64 lanes".to_owned()));
+    }
+    argon2::Params::new(memory, passes, lanes, Some(32)).map_err(|error| unusable(error.to_string()))
 }
 
 fn recovery_check(bytes: &[u8]) -> String {

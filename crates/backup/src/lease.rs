@@ -16,7 +16,7 @@ const HEARTBEAT: Duration = Duration::from_secs(20);
 const EXPIRY_SECONDS: f64 = 120.0;
 
 #[derive(Serialize, Deserialize)]
-struct LeaseFile {
+pub(crate) struct LeaseFile {
     holder: String,
     process: u32,
     since: Timestamp,

@@ -6,6 +6,8 @@ mod error;
 mod expire;
 pub mod export;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hold;
 mod keys;
 mod lease;

@@ -323,18 +323,23 @@ impl Repository {
             return Err(BackupError::malformed(&key, "it is not the manifest that its commit names"));
         }
         let content = self.decode(&key, ObjectKind::Manifest, &bytes)?;
-        let mut lines = content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let bad = |error: serde_json::Error| BackupError::malformed(&key, error);
-        let first = lines.next().ok_or_else(|| BackupError::malformed(&key, "it is empty"))?;
-        let summary: Summary = serde_json::from_slice(first).map_err(bad)?;
-        let entries = lines.map(serde_json::from_slice::<Entry>).collect::<Result<Vec<_>, _>>().map_err(bad)?;
-        for entry in &entries {
-            if !is_safe_path(&entry.path) {
-                return Err(BackupError::malformed(&key, format!("the path '{}' leads elsewhere", entry.path)));
-            }
-        }
-        Ok(Manifest { summary, entries })
+        parse_manifest(&key, &content)
     }
+}
+
+/// The plain content of a manifest.
+pub(crate) fn parse_manifest(key: &str, content: &[u8]) -> Result<Manifest, BackupError> {
+    let mut lines = content.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let bad = |error: serde_json::Error| BackupError::malformed(key, error);
+    let first = lines.next().ok_or_else(|| BackupError::malformed(key, "it is empty"))?;
+    let summary: Summary = serde_json::from_slice(first).map_err(bad)?;
+    let entries = lines.map(serde_json::from_slice::<Entry>).collect::<Result<Vec<_>, _>>().map_err(bad)?;
+    for entry in &entries {
+        if !is_safe_path(&entry.path) {
+            return Err(BackupError::malformed(key, format!("the path '{}' leads elsewhere", entry.path)));
+        }
+    }
+    Ok(Manifest { summary, entries })
 }
 
 /// A path below the data directory, with nothing that leads out of it.

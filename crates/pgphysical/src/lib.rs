@@ -4,6 +4,8 @@
 mod cluster;
 pub mod control;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod install;
 mod os_user;
 pub mod page;

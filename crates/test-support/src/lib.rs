@@ -6,9 +6,11 @@
 
 mod chaos;
 mod clusters;
+mod mutate;
 
 pub use chaos::{ChaosProxy, Weather};
 pub use clusters::{
     TestCluster, TestDatabase, cluster, database, private_cluster, private_cluster_of, sqlite_url, versions,
 };
+pub use mutate::{mutate, peak_memory};
 pub use pgphysical::{ClusterOptions, Install, LocalCluster, ShutdownMode};

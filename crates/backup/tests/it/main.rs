@@ -4,6 +4,7 @@
 mod expire;
 mod export;
 mod faults;
+mod parsers;
 mod repository;
 mod restore;
 mod support;

@@ -1,14 +1,19 @@
 //! `BASE_BACKUP`. Up to 14 the server sends one copy for each tablespace, from 15 on a single one with marks in it; both
 //! become the same events.
+use super::conninfo::DEFAULT_SILENCE;
 use super::{
     ReplicationConnection, ReplicationError,
     connection::{Rows, row},
 };
 use bytes::{Buf as _, Bytes};
 use domain::Lsn;
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 const OPERATION: &str = "receiving a base backup";
+/// The checkpoint before it may be spread over many minutes.
+const BEGIN_PATIENCE: Duration = Duration::from_secs(3_600);
+/// A disk may be slow, but not for so long without a byte.
+const DATA_PATIENCE: Duration = Duration::from_secs(600);
 
 /// What the backup is to be like.
 #[derive(Clone, Debug)]
@@ -86,7 +91,10 @@ impl ReplicationConnection {
     pub async fn base_backup(mut self, options: &BaseBackupOptions) -> Result<BaseBackupStream, ReplicationError> {
         let marked = self.server_version() >= 150_000;
         self.send_query(&statement(options, marked), OPERATION).await?;
+        // A shorter limit that was asked for holds for the data.
+        let silence = std::mem::replace(&mut self.silence, BEGIN_PATIENCE);
         let start = position(&self.rows().await?)?;
+        self.silence = if silence == DEFAULT_SILENCE { DATA_PATIENCE } else { silence };
         let tablespaces = self
             .rows()
             .await?
@@ -214,7 +222,7 @@ impl BaseBackupStream {
     }
 }
 
-fn marked(mut body: Bytes) -> Result<BackupEvent, ReplicationError> {
+pub(super) fn marked(mut body: Bytes) -> Result<BackupEvent, ReplicationError> {
     let cut = || ReplicationError::protocol(OPERATION, "a cut message");
     if body.is_empty() {
         return Err(cut());

@@ -18,6 +18,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
 /// Longest message that is taken; a row of WAL or of a backup is far shorter.
 const MESSAGE_LIMIT: usize = 64 << 20;
 const QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Room for input is made in steps of this: a length that a server only claims must not cost memory.
+const INPUT_STEP: usize = 256 << 10;
 
 /// One message: its tag and its body.
 #[derive(Debug)]
@@ -31,6 +33,8 @@ pub struct ReplicationConnection {
     transport: Box<dyn Transport>,
     input: BytesMut,
     parameters: HashMap<String, String>,
+    /// Longest time that the server may be silent while something is waited for.
+    pub(super) silence: Duration,
 }
 
 impl std::fmt::Debug for ReplicationConnection {
@@ -93,18 +97,27 @@ impl ReplicationConnection {
     async fn open_unbounded(info: &ConnInfo, more: &[(&str, &str)]) -> Result<Self, ReplicationError> {
         let target = format!("{}:{}", info.host, info.port);
         let failed = |source| ReplicationError::Connect { target: target.clone(), source };
-        let (transport, binding): (Box<dyn Transport>, _) = if info.host.starts_with('/') {
+        let (transport, binding, is_private): (Box<dyn Transport>, _, bool) = if info.host.starts_with('/') {
             let path = format!("{}/.s.PGSQL.{}", info.host, info.port);
-            (Box::new(UnixStream::connect(path).await.map_err(failed)?), None)
+            (Box::new(UnixStream::connect(path).await.map_err(failed)?), None, true)
         } else {
             let stream = TcpStream::connect((info.host.as_str(), info.port)).await.map_err(failed)?;
             stream.set_nodelay(true).map_err(failed)?;
+            keep_alive(&stream);
             match info.tls {
-                TlsMode::Disable => (Box::new(stream), None),
-                mode => tls::negotiate(stream, info, mode).await?,
+                TlsMode::Disable => (Box::new(stream), None, info.is_here()),
+                mode => {
+                    let (transport, binding, encrypted) = tls::negotiate(stream, info, mode).await?;
+                    (transport, binding, encrypted || info.is_here())
+                }
             }
         };
-        let mut connection = Self { transport, input: BytesMut::with_capacity(64 << 10), parameters: HashMap::new() };
+        let mut connection = Self {
+            transport,
+            input: BytesMut::with_capacity(64 << 10),
+            parameters: HashMap::new(),
+            silence: info.silence_limit,
+        };
         let mut startup = BytesMut::new();
         let fixed = [
             ("user", info.user.as_str()),
@@ -115,11 +128,16 @@ impl ReplicationConnection {
         frontend::startup_message(fixed.into_iter().chain(more.iter().copied()), &mut startup)
             .map_err(|error| ReplicationError::Url(error.to_string()))?;
         connection.send(&startup, "connecting").await?;
-        connection.sign_in(info, binding).await?;
+        connection.sign_in(info, binding, is_private).await?;
         Ok(connection)
     }
 
-    async fn sign_in(&mut self, info: &ConnInfo, binding: Option<Vec<u8>>) -> Result<(), ReplicationError> {
+    async fn sign_in(
+        &mut self,
+        info: &ConnInfo,
+        binding: Option<Vec<u8>>,
+        is_private: bool,
+    ) -> Result<(), ReplicationError> {
         const OPERATION: &str = "signing in";
         let refused = |reason: String| ReplicationError::SignIn { user: info.user.clone(), reason };
         let password = || {
@@ -131,6 +149,7 @@ impl ReplicationConnection {
             })
         };
         let mut scram = None;
+        let mut proved = false;
         loop {
             let mut message = self.message(OPERATION).await?;
             let mut out = BytesMut::new();
@@ -140,7 +159,14 @@ impl ReplicationConnection {
                         return Err(ReplicationError::protocol(OPERATION, "a cut request"));
                     }
                     match message.body.get_u32() {
+                        // Whoever asked for a proof must give its own: a stranger in the server's place has none.
+                        0 if scram.is_some() && !proved => {
+                            return Err(refused("the server did not prove that it knows the password: it is not who it seems".to_owned()));
+                        }
                         0 => continue,
+                        3 if !is_private => {
+                            return Err(refused("the server asks for the password in clear text over a connection that is not encrypted; use scram-sha-256, or sslmode=require".to_owned()));
+                        }
                         3 => frontend::password_message(password()?.as_bytes(), &mut out),
                         5 if message.body.len() >= 4 => {
                             let salt = [message.body[0], message.body[1], message.body[2], message.body[3]];
@@ -161,10 +187,11 @@ impl ReplicationConnection {
                             sent
                         }
                         step @ (11 | 12) => {
-                            let exchange = scram.as_mut().ok_or_else(|| ReplicationError::protocol(OPERATION, "SASL out of turn"))?;
+                            let exchange = scram.as_mut().filter(|_| !proved).ok_or_else(|| ReplicationError::protocol(OPERATION, "SASL out of turn"))?;
                             let done = if step == 11 { exchange.update(&message.body) } else { exchange.finish(&message.body) };
                             done.map_err(|error| refused(format!("the password does not fit or the server is not who it seems: {error}")))?;
                             if step == 12 {
+                                proved = true;
                                 continue;
                             }
                             frontend::sasl_response(exchange.message(), &mut out)
@@ -209,8 +236,12 @@ impl ReplicationConnection {
 
     pub(super) async fn send(&mut self, bytes: &[u8], operation: &'static str) -> Result<(), ReplicationError> {
         let lost = |source| ReplicationError::Lost { operation, source };
-        self.transport.write_all(bytes).await.map_err(lost)?;
-        self.transport.flush().await.map_err(lost)
+        let seconds = self.silence.as_secs();
+        let sent = tokio::time::timeout(self.silence, async {
+            self.transport.write_all(bytes).await.map_err(lost)?;
+            self.transport.flush().await.map_err(lost)
+        });
+        sent.await.unwrap_or(Err(ReplicationError::Timeout { operation, seconds }))
     }
 
     /// The next message. Safe to be dropped in the middle: what came stays in the buffer.
@@ -227,9 +258,12 @@ impl ReplicationConnection {
                     whole.advance(5);
                     return Ok(Message { tag, body: whole });
                 }
-                self.input.reserve(length + 1 - self.input.len());
+                self.input.reserve((length + 1 - self.input.len()).min(INPUT_STEP));
             }
-            let read = self.transport.read_buf(&mut self.input).await;
+            let read = tokio::time::timeout(self.silence, self.transport.read_buf(&mut self.input)).await;
+            let Ok(read) = read else {
+                return Err(ReplicationError::Timeout { operation, seconds: self.silence.as_secs() });
+            };
             if read.map_err(|source| ReplicationError::Lost { operation, source })? == 0 {
                 return Err(ReplicationError::closed(operation));
             }
@@ -266,7 +300,9 @@ impl ReplicationConnection {
             || sql.contains("backup_stop")
             || sql.contains("stop_backup");
         let limit = if patient { Duration::from_secs(3_600) } else { QUERY_TIMEOUT };
+        let silence = std::mem::replace(&mut self.silence, limit);
         let run = tokio::time::timeout(limit, self.query_unbounded(sql, "running a statement")).await;
+        self.silence = silence;
         run.unwrap_or(Err(ReplicationError::Timeout { operation: "running a statement", seconds: limit.as_secs() }))
     }
 
@@ -362,6 +398,20 @@ impl ReplicationConnection {
     /// See [`ReplicationError`].
     pub async fn drop_slot(&mut self, name: &str) -> Result<(), ReplicationError> {
         self.query(&format!("DROP_REPLICATION_SLOT {}", quoted(name))).await.map(drop)
+    }
+}
+
+/// A connection whose other end is gone without a word is noticed by the kernel, also while nothing is to be sent.
+fn keep_alive(stream: &TcpStream) {
+    use nix::sys::socket::{setsockopt, sockopt};
+    let set = [
+        setsockopt(stream, sockopt::KeepAlive, &true),
+        setsockopt(stream, sockopt::TcpKeepIdle, &30),
+        setsockopt(stream, sockopt::TcpKeepInterval, &10),
+        setsockopt(stream, sockopt::TcpKeepCount, &3),
+    ];
+    if let Some(error) = set.into_iter().find_map(Result::err) {
+        tracing::debug!(%error, "no TCP keepalive");
     }
 }
 

@@ -18,6 +18,9 @@ pub enum TlsMode {
     VerifyFull,
 }
 
+/// Longest silence of a server while something is waited for, unless something else is asked for.
+pub(super) const DEFAULT_SILENCE: Duration = Duration::from_secs(60);
+
 /// Where and as whom.
 #[derive(Clone)]
 pub struct ConnInfo {
@@ -31,6 +34,7 @@ pub struct ConnInfo {
     pub(super) root_certificate: Option<PathBuf>,
     pub(super) application_name: String,
     pub(super) connect_timeout: Duration,
+    pub(super) silence_limit: Duration,
 }
 
 impl fmt::Debug for ConnInfo {
@@ -64,6 +68,7 @@ impl ConnInfo {
             root_certificate: None,
             application_name: "holdfast".to_owned(),
             connect_timeout: Duration::from_secs(10),
+            silence_limit: DEFAULT_SILENCE,
         };
         let mut tls = None;
         for (name, value) in url.query_pairs() {
@@ -98,9 +103,7 @@ impl ConnInfo {
             }
         }
         // As for monitoring: nothing goes in the clear beyond this machine unless the URL says so.
-        let here =
-            info.host.starts_with('/') || matches!(info.host.as_str(), "localhost" | "127.0.0.1" | "::1" | "[::1]");
-        info.tls = tls.unwrap_or(if here { TlsMode::Prefer } else { TlsMode::Require });
+        info.tls = tls.unwrap_or(if info.is_here() { TlsMode::Prefer } else { TlsMode::Require });
         if info.database.is_empty() {
             info.database = info.user.clone();
         }
@@ -130,6 +133,18 @@ impl ConnInfo {
         self
     }
 
+    /// With another limit for the time that the server may be silent while something is waited for; a minute without it.
+    #[must_use]
+    pub const fn with_silence_limit(mut self, limit: Duration) -> Self {
+        self.silence_limit = limit;
+        self
+    }
+
+    /// On this machine.
+    pub(super) fn is_here(&self) -> bool {
+        self.host.starts_with('/') || matches!(self.host.as_str(), "localhost" | "127.0.0.1" | "::1" | "[::1]")
+    }
+
     /// `user@host:port`, for people.
     pub fn describe(&self) -> String {
         format!("{}@{}:{}", self.user, self.host, self.port)
@@ -137,7 +152,7 @@ impl ConnInfo {
 }
 
 /// A line `host:port:database:user:password`, `*` for anything, `\` before `:` and `\`.
-fn password_line(text: &str, host: &str, port: u16, database: &str, user: &str) -> Option<String> {
+pub(super) fn password_line(text: &str, host: &str, port: u16, database: &str, user: &str) -> Option<String> {
     let host = if host.starts_with('/') { "localhost" } else { host };
     text.lines().filter(|line| !line.starts_with('#')).find_map(|line| {
         let (mut fields, mut field, mut escaped) = (Vec::new(), String::new(), false);

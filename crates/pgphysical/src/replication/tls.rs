@@ -17,12 +17,12 @@ use tokio::{
     net::TcpStream,
 };
 
-/// Asks for TLS; the transport and the hash for SCRAM's channel binding.
+/// Asks for TLS; the transport, the hash for SCRAM's channel binding, and whether it is encrypted.
 pub(super) async fn negotiate(
     mut stream: TcpStream,
     info: &ConnInfo,
     mode: TlsMode,
-) -> Result<(Box<dyn Transport>, Option<Vec<u8>>), ReplicationError> {
+) -> Result<(Box<dyn Transport>, Option<Vec<u8>>, bool), ReplicationError> {
     let target = format!("{}:{}", info.host, info.port);
     let lost = |source| ReplicationError::Lost { operation: "asking for TLS", source };
     let failed = |reason: String| ReplicationError::Tls { target: target.clone(), reason };
@@ -32,8 +32,11 @@ pub(super) async fn negotiate(
     let answer = stream.read_u8().await.map_err(lost)?;
     match (answer, mode) {
         (b'S', _) => {}
-        (_, TlsMode::Prefer) => return Ok((Box::new(stream), None)),
-        _ => return Err(failed("the server has no TLS; set ssl = on there, or use sslmode=prefer".to_owned())),
+        (b'N', TlsMode::Prefer) => return Ok((Box::new(stream), None, false)),
+        (b'N' | b'E', _) => {
+            return Err(failed("the server has no TLS; set ssl = on there, or use sslmode=prefer".to_owned()));
+        }
+        _ => return Err(failed("what answers there is no PostgreSQL; correct host and port".to_owned())),
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match mode {
@@ -65,11 +68,37 @@ pub(super) async fn negotiate(
     let stream = tokio_rustls::TlsConnector::from(Arc::new(config))
         .connect(name, stream)
         .await
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| failed(explain(&error, info)))?;
     // RFC 5929, for certificates signed with SHA-256; others do without channel binding.
     let binding = stream.get_ref().1.peer_certificates().and_then(<[_]>::first).filter(|it| signed_with_sha256(it));
     let binding = binding.map(|certificate| Sha256::digest(certificate.as_ref()).to_vec());
-    Ok((Box::new(stream), binding))
+    Ok((Box::new(stream), binding, true))
+}
+
+/// What a refused certificate means to the one who set the connection up.
+fn explain(error: &std::io::Error, info: &ConnInfo) -> String {
+    use rustls::CertificateError as Refused;
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    let Some(Error::InvalidCertificate(refused)) = inner else { return error.to_string() };
+    let roots = info.root_certificate.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    match refused {
+        Refused::UnknownIssuer | Refused::BadSignature => {
+            format!(
+                "the server's certificate is not of an authority in {roots}; correct sslrootcert, or it is not the server"
+            )
+        }
+        Refused::NotValidForName | Refused::NotValidForNameContext { .. } => format!(
+            "the server's certificate is for another host than {}; connect by a name that it has, or use sslmode=verify-ca",
+            info.host
+        ),
+        Refused::Expired | Refused::ExpiredContext { .. } => {
+            "the server's certificate has expired; renew it".to_owned()
+        }
+        Refused::NotValidYet | Refused::NotValidYetContext { .. } => {
+            "the server's certificate is not valid yet; check the clocks".to_owned()
+        }
+        _ => error.to_string(),
+    }
 }
 
 /// Looks for the object identifiers of the signature algorithms with SHA-256 (RSA and ECDSA).

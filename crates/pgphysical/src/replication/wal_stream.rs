@@ -161,7 +161,7 @@ async fn after_copy(connection: &mut ReplicationConnection) -> Result<Option<(u3
     }
 }
 
-fn parse(mut body: Bytes) -> Result<Option<WalEvent>, ReplicationError> {
+pub(super) fn parse(mut body: Bytes) -> Result<Option<WalEvent>, ReplicationError> {
     let cut = || ReplicationError::protocol(OPERATION, "a cut message");
     if body.is_empty() {
         return Err(cut());
