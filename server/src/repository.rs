@@ -93,6 +93,11 @@ impl RepositoryArgs {
         self.key_file.clone().or_else(|| env("BACKUP_ENCRYPTION_KEY_PATH").map(PathBuf::from))
     }
 
+    /// The passphrase for a new repository would not hold.
+    pub fn passphrase_is_short(&self) -> bool {
+        env("HOLDFAST_REPOSITORY_PASSPHRASE").is_some_and(|text| text.len() < 12)
+    }
+
     /// What opens the repository.
     ///
     /// # Errors
@@ -113,6 +118,22 @@ impl RepositoryArgs {
     /// As [`Self::store`] and [`Self::key`], or what [`Repository::open`] says.
     pub async fn open(&self) -> Result<Repository, Failure> {
         Ok(Repository::open(self.store(false).await?, self.key()?.as_ref()).await?)
+    }
+
+    /// What finds the same repository on another machine: variables to set, and the value of `--repo`.
+    ///
+    /// # Errors
+    /// Wrong settings (2).
+    pub fn found_by(&self) -> Result<(Vec<String>, String), Failure> {
+        Ok(match self.place()? {
+            Place::Directory(path) => (Vec::new(), std::path::absolute(&path).unwrap_or(path).display().to_string()),
+            Place::S3(config) => {
+                let mut variables = vec![format!("BACKUP_STORAGE_REGION={}", config.region)];
+                variables.extend(config.endpoint.map(|endpoint| format!("BACKUP_STORAGE_ENDPOINT={endpoint}")));
+                variables.extend(["AWS_ACCESS_KEY_ID=…".to_owned(), "AWS_SECRET_ACCESS_KEY=…".to_owned()]);
+                (variables, format!("s3://{}/{}", config.bucket, config.prefix))
+            }
+        })
     }
 
     /// The command line that opens the same repository from elsewhere: for `restore_command`.

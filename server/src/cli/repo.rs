@@ -91,6 +91,9 @@ async fn init(args: &RepositoryArgs, no_encryption: bool, json: bool) -> Result<
             write_key(path, &text)?;
             source
         }
+        None if args.passphrase_is_short() => {
+            return Err(Failure::usage("HOLDFAST_REPOSITORY_PASSPHRASE is too short: whoever has the storage can try passphrases at leisure; take at least 12 bytes"));
+        }
         _ => args.key()?.ok_or_else(|| {
             Failure::usage("the repository is encrypted and needs a key: give --key-file FILE (made when it is not there), or HOLDFAST_REPOSITORY_PASSPHRASE; --no-encryption does without")
         })?,
@@ -99,16 +102,36 @@ async fn init(args: &RepositoryArgs, no_encryption: bool, json: bool) -> Result<
     let (recovery, code) = KeySource::new_recovery()?;
     repository.add_key(&recovery, "recovery code").await?;
     let place = repository.store().describe();
+    let kit = recovery_kit(args, &repository, &code)?;
     if json {
-        print(&serde_json::json!({"repository": place, "id": repository.file().id, "encryption": "aes-256-gcm", "key_file": path, "recovery_code": code}).to_string());
+        print(&serde_json::json!({"repository": place, "id": repository.file().id, "encryption": "aes-256-gcm", "key_file": path, "recovery_code": code, "recovery_kit": kit}).to_string());
         return Ok(());
     }
     let key = path.map_or_else(|| "the passphrase you gave".to_owned(), |path| path.display().to_string());
-    print(&format!(
-        "made an encrypted repository in {place}\n\nRECOVERY KIT: print this and keep it away from the repository.\n  repository     {place}\n  id             {}\n  format         1 (docs/repository-format.md)\n  key            {key}\n  recovery code  {code}\nWith the recovery code alone: HOLDFAST_RECOVERY_CODE='…' holdfast --repo … restore --to DIR\nWithout key and code nobody can read the backups.",
-        repository.file().id
-    ));
+    print(&format!("made an encrypted repository in {place}, opened by {key}\n\n{kit}"));
     Ok(())
+}
+
+/// All that somebody needs who has the storage and a sheet of paper.
+fn recovery_kit(args: &RepositoryArgs, repository: &Repository, code: &str) -> Result<String, Failure> {
+    let (variables, place) = args.found_by()?;
+    let exports = variables.iter().map(|it| format!("     export {it}\n")).collect::<String>();
+    let file = repository.file();
+    Ok(format!(
+        "RECOVERY KIT. Print this and keep it away from the repository: without a key and without this code nobody can read the backups.\n\
+         \n  repository     {}\n  id             {}\n  format         {} (docs/repository-format.md of Holdfast)\n  recovery code  {code}\n\
+         \n  On any machine with the 'holdfast' program, PostgreSQL of the same major version, and access to the storage:\n\
+         {exports}     export HOLDFAST_RECOVERY_CODE='{code}'\n\
+         \x20    holdfast --repo {place} backup list\n\
+         \x20    holdfast --repo {place} repo key add --file /etc/holdfast/key\n\
+         \x20    holdfast --repo {place} --key-file /etc/holdfast/key restore --to /restore/data --plan\n\
+         \x20    holdfast --repo {place} --key-file /etc/holdfast/key restore --to /restore/data\n\
+         \x20    chown postgres /etc/holdfast/key    # the restored server fetches WAL with it\n\
+         \x20    pg_ctl -D /restore/data start",
+        repository.store().describe(),
+        file.id,
+        file.format,
+    ))
 }
 
 async fn info(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
@@ -186,6 +209,7 @@ async fn key(command: KeyCommand, args: &RepositoryArgs, json: bool) -> Result<(
     let repository = args.open().await?;
     match command {
         KeyCommand::Add { file, recovery, passphrase, label } => {
+            let mut kit = None;
             let (source, said) = match (file, recovery, passphrase) {
                 (Some(path), ..) => {
                     let (source, text) = KeySource::new_file()?;
@@ -194,6 +218,7 @@ async fn key(command: KeyCommand, args: &RepositoryArgs, json: bool) -> Result<(
                 }
                 (None, true, _) => {
                     let (source, code) = KeySource::new_recovery()?;
+                    kit = Some(recovery_kit(args, &repository, &code)?);
                     (source, format!("recovery code {code}"))
                 }
                 (None, false, true) => {
@@ -207,9 +232,10 @@ async fn key(command: KeyCommand, args: &RepositoryArgs, json: bool) -> Result<(
             };
             let slot = repository.add_key(&source, &label).await?;
             print(&if json {
-                serde_json::json!({"slot": slot.id, "added": said}).to_string()
+                serde_json::json!({"slot": slot.id, "added": said, "recovery_kit": kit}).to_string()
             } else {
-                format!("slot {} opens with {said}", slot.id)
+                let kit = kit.map(|kit| format!("\n\n{kit}")).unwrap_or_default();
+                format!("slot {} opens with {said}{kit}", slot.id)
             });
         }
         KeyCommand::List => {

@@ -141,16 +141,28 @@ pub async fn run(args: RestoreArgs, repository_args: &RepositoryArgs, json: bool
         serde_json::json!({"plan": plan, "restored": restored, "seconds": seconds}).to_string()
     } else {
         format!(
-            "restored into {} in {}: {} written, {} were there already, {} read\nstart it: pg_ctl -D {} start",
+            "restored into {} in {}: {} written, {} were there already, {} read\n{}",
             options.to.display(),
             format::duration_s(seconds),
             format::bytes(restored.written_bytes as f64),
             format::bytes(restored.kept_bytes as f64),
             format::bytes(restored.fetched_bytes as f64),
-            options.to.display()
+            how_to_start(plan.backup.cluster.major(), &options.to)
         )
     });
     Ok(())
+}
+
+/// Files of one major version are refused by the programs of every other.
+fn how_to_start(major: u32, data: &std::path::Path) -> String {
+    let found = pgphysical::Install::discover().into_iter().find(|it| it.major == major);
+    match found {
+        Some(install) => format!("start it: {} -D {} start", install.program("pg_ctl").display(), data.display()),
+        None => format!(
+            "it is of PostgreSQL {major}, which is not installed here, and no other major version starts it: install that, then pg_ctl -D {} start",
+            data.display()
+        ),
+    }
 }
 
 fn describe(plan: &restore::RestorePlan) -> String {
@@ -173,6 +185,9 @@ fn describe(plan: &restore::RestorePlan) -> String {
         format::bytes(plan.wal_bytes as f64),
         plan.wal_until
     );
+    if let Some(at) = plan.last_commit {
+        text += &format!("\n         the last commit in it is of {}", at.to_human());
+    }
     for note in &plan.notes {
         text += &format!("\nnote     {note}");
     }

@@ -1,5 +1,6 @@
 //! Taking a backup: the session that holds it open, the files, the WAL it needs, and last the commit.
 mod local;
+mod pace;
 mod packer;
 mod remote;
 mod upload;
@@ -48,6 +49,8 @@ pub struct CreateOptions {
     pub source: Option<SourceKind>,
     /// Threads that read, compress and seal.
     pub workers: usize,
+    /// Cores that this process may take meanwhile, also a fraction; `None` takes what the workers take.
+    pub cpu: Option<f64>,
     /// Begin at once with a checkpoint, instead of waiting for one spread over minutes.
     pub fast: bool,
     /// How long to wait for the WAL that the backup needs.
@@ -60,6 +63,7 @@ impl Default for CreateOptions {
             kind: BackupType::Incremental,
             source: None,
             workers: 2,
+            cpu: None,
             fast: true,
             wal_timeout: Duration::from_secs(120),
         }
@@ -182,7 +186,7 @@ pub async fn create(
     options: &CreateOptions,
     progress: &Arc<Progress>,
 ) -> Result<Summary, BackupError> {
-    let begun = Instant::now();
+    let begun = (Instant::now(), pace::process_time());
     let mut sql = ReplicationConnection::connect_sql(source, database).await?;
     let server = look_at_server(&mut sql).await?;
     let lease = Lease::take(repository, &format!("backup-{}", server.facts.system_identifier)).await?;
@@ -198,7 +202,7 @@ async fn take(
     server: Server,
     options: &CreateOptions,
     progress: &Arc<Progress>,
-    begun: Instant,
+    begun: (Instant, Duration),
 ) -> Result<Summary, BackupError> {
     let parent = parent_of(repository, &server.facts, options.kind).await?;
     let kind = if parent.is_some() { BackupType::Incremental } else { BackupType::Full };
@@ -282,6 +286,7 @@ impl Run<'_> {
                 system: self.server.facts.system_identifier,
                 lineage: self.lineage,
                 workers: self.options.workers,
+                cpu: self.options.cpu,
                 check_before: check_before.filter(|_| self.server.facts.checksums),
                 progress: self.progress.clone(),
             },
@@ -401,7 +406,12 @@ impl Run<'_> {
         Ok(Taken { timeline, start, stop, source: SourceKind::Local, entries, packed, unchanged_files })
     }
 
-    async fn commit(&mut self, kind: BackupType, mut taken: Taken, begun: Instant) -> Result<Summary, BackupError> {
+    async fn commit(
+        &mut self,
+        kind: BackupType,
+        mut taken: Taken,
+        begun: (Instant, Duration),
+    ) -> Result<Summary, BackupError> {
         let system = self.server.facts.system_identifier;
         for file in &taken.packed.files {
             let entry = &mut taken.entries[file.entry];
@@ -439,7 +449,8 @@ impl Run<'_> {
                 objects: taken.packed.uploaded.objects,
                 unchanged_files: taken.unchanged_files,
                 checked_pages: count(&self.progress.checked_pages),
-                duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+                duration_ms: u64::try_from(begun.0.elapsed().as_millis()).unwrap_or(u64::MAX),
+                cpu_ms: u64::try_from(pace::process_time().saturating_sub(begun.1).as_millis()).unwrap_or(u64::MAX),
             },
             manifest_hash: None,
         };

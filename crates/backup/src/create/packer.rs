@@ -1,6 +1,7 @@
 //! The pipeline: windows come in, are fingerprinted, compared with the parent, compressed, sealed and packed; maps come
 //! out. Each worker is a thread with a pack of its own, so workers never wait for each other but for the maps.
 use super::{
+    pace::Pacer,
     upload::{UploadEnded, Uploaded, Uploader},
     window::plan_window,
 };
@@ -150,6 +151,7 @@ struct Shared {
     /// Judge checksums of pages older than this.
     check_before: Option<Lsn>,
     progress: Arc<Progress>,
+    pacer: Option<Pacer>,
     maps: Mutex<MapWriter>,
     damaged: Mutex<Vec<DamagedPage>>,
     failed: Mutex<Option<BackupError>>,
@@ -187,6 +189,7 @@ pub(crate) struct PackerOptions {
     pub system: u64,
     pub lineage: ObjectId,
     pub workers: usize,
+    pub cpu: Option<f64>,
     pub check_before: Option<Lsn>,
     pub progress: Arc<Progress>,
 }
@@ -203,6 +206,7 @@ impl Packer {
             fingerprinter: Fingerprinter(repository.fingerprint_key()),
             check_before: options.check_before,
             progress: options.progress,
+            pacer: options.cpu.map(Pacer::new),
             maps: Mutex::new(MapWriter::new(map_uploader, repository, options.system, options.lineage)),
             damaged: Mutex::default(),
             failed: Mutex::default(),
@@ -338,6 +342,9 @@ impl Worker {
         bytes: &[u8],
         source: Option<&File>,
     ) -> Result<(), WorkerEnd> {
+        if let Some(pacer) = &self.shared.pacer {
+            pacer.wait();
+        }
         let wanted = window_length(file.size, index);
         Progress::add(&self.shared.progress.done, wanted as u64);
         self.judge(file, index, bytes, source);

@@ -77,6 +77,9 @@ pub struct BackupStats {
     pub checked_pages: u64,
     /// Milliseconds from begin to commit.
     pub duration_ms: u64,
+    /// Milliseconds of processor time that the process took meanwhile.
+    #[serde(default)]
+    pub cpu_ms: u64,
 }
 
 /// A page whose checksum did not fit.

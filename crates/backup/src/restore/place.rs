@@ -101,6 +101,15 @@ impl Place {
                     "{shown} is not empty; choose another directory, or --delta to bring a stopped copy of the same cluster to the wanted state"
                 )));
             }
+            if let Ok(version) = fs::read_to_string(directory.join("PG_VERSION"))
+                && version.trim() != backup.cluster.major().to_string()
+            {
+                return Err(BackupError::Conflict(format!(
+                    "{shown} holds a cluster of PostgreSQL {}, the backup is of PostgreSQL {}: files of another major version cannot become it; nothing was changed",
+                    version.trim(),
+                    backup.cluster.major()
+                )));
+            }
             let (_, control) = read_control(&directory.join("global/pg_control")).map_err(|_| {
                 BackupError::Conflict(format!("{shown} is not empty and holds no cluster; nothing was changed"))
             })?;

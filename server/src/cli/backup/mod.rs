@@ -25,9 +25,10 @@ pub enum BackupCommand {
         /// Read the data directory here, or have the server send it; the first when it can be read.
         #[arg(long = "source", value_name = "local|remote")]
         from: Option<From>,
-        /// Threads that read, compress and encrypt.
-        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
-        cpu: u16,
+        /// Processor budget: cores (2, 0.5) or a share of this machine's (25%). So many threads read, compress and encrypt,
+        /// and they pause so that the whole process stays within it. Without it two threads, without pauses.
+        #[arg(long, value_name = "CORES|PERCENT%", value_parser = budget)]
+        cpu: Option<f64>,
         /// zstd level, 1 to 19.
         #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=19))]
         level: i32,
@@ -137,6 +138,21 @@ impl SourceArgs {
     }
 }
 
+/// Cores: a number, or a share of the machine's.
+fn budget(text: &str) -> Result<f64, String> {
+    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|it| it.is_finite() && *it > 0.0);
+    let cores = match text.trim().strip_suffix('%') {
+        Some(share) => {
+            let all = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            number(share).filter(|share| *share <= 100.0).map(|share| share / 100.0 * all as f64)
+        }
+        None => number(text),
+    };
+    cores
+        .filter(|cores| *cores <= 256.0)
+        .ok_or_else(|| format!("'{text}' is neither a number of cores like 0.5 or 2 nor a share like 25%"))
+}
+
 /// Runs `holdfast backup …`.
 pub async fn run(command: BackupCommand, args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
     match command {
@@ -150,7 +166,8 @@ pub async fn run(command: BackupCommand, args: &RepositoryArgs, json: bool) -> R
                     From::Local => SourceKind::Local,
                     From::Remote => SourceKind::Remote,
                 }),
-                workers: usize::from(cpu),
+                workers: cpu.map_or(2, |cores| cores.ceil() as usize),
+                cpu,
                 fast: !spread_checkpoint,
                 ..CreateOptions::default()
             };
@@ -227,7 +244,7 @@ fn describe(one: &Summary, holds: &[Hold]) -> String {
     let stats = &one.stats;
     let size = |bytes: u64| format::bytes(bytes as f64);
     let mut text = format!(
-        "{}\n  {} from {} ({}), PostgreSQL {}.{}, cluster {}\n  {} to {}\n  WAL {} to {} on timeline {}\n  {} in {} files; read {}, changed {}, stored {} in {} objects, {} files unchanged\n  {} pages checked, {} damaged; took {}",
+        "{}\n  {} from {} ({}), PostgreSQL {}.{}, cluster {}\n  {} to {}\n  WAL {} to {} on timeline {}\n  {} in {} files; read {}, changed {}, stored {} in {} objects, {} files unchanged\n  {} pages checked, {} damaged; took {} ({} of processor time)",
         one.id,
         one.kind,
         if one.source == SourceKind::Local { "the data directory" } else { "the server" },
@@ -250,6 +267,7 @@ fn describe(one: &Summary, holds: &[Hold]) -> String {
         format::thousands(stats.checked_pages.cast_signed()),
         one.damaged.len(),
         format::duration_ms(stats.duration_ms as f64),
+        format::duration_ms(stats.cpu_ms as f64),
     );
     for tablespace in &one.tablespaces {
         text += &format!("\n  tablespace {} in {}", tablespace.oid, tablespace.location);
