@@ -180,3 +180,150 @@ async fn wrong_use_of_the_backup_commands_says_what_to_do() {
     let expire = bench.run(&["backup", "expire", "--keep-full", "1"]);
     assert!(expire.status.success());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_are_held_expired_recalled_and_exported_by_their_commands() {
+    let install = Install::discover().into_iter().find(Install::is_complete).unwrap();
+    let bench = Bench::new(install.clone()).await;
+    let kit = bench.json(&["repo", "init"])["recovery_kit"].as_str().unwrap().to_owned();
+    for word in ["RECOVERY KIT", "HFR1-", "format         1", "repo key add --file", "restore --to"] {
+        assert!(kit.contains(word), "{word}: {kit}");
+    }
+    bench
+        .sql(
+            &bench.cluster,
+            "CREATE TABLE public.noise AS SELECT md5(random()::text) t FROM generate_series(1, 200000)",
+        )
+        .await;
+    let first = bench.json(&["backup", "create", "--type", "full", "--cpu", "0.5"]);
+    // Measured by the process itself: within the budget, but for what comes before and after the pages.
+    let (cpu, wall) = (first["stats"]["cpu_ms"].as_f64().unwrap(), first["stats"]["duration_ms"].as_f64().unwrap());
+    assert!(cpu <= wall * 0.5 + 250.0, "{cpu} ms in {wall} ms");
+    let id = first["id"].as_str().unwrap();
+    assert!(bench.refused(2, &["backup", "create", "--cpu", "many"]).contains("0.5"));
+    bench.json(&["backup", "create", "--type", "full"]);
+
+    bench.json(&["backup", "hold", id, "--reason", "audit", "--until", "2099-01-01T00:00:00Z"]);
+    assert!(bench.refused(2, &["backup", "hold", id, "--until", "2001-01-01T00:00:00Z"]).contains("passed"));
+    assert!(bench.refused(1, &["backup", "hold", "nothing"]).contains("backup list"));
+    assert_eq!(bench.json(&["backup", "show", id])["holds"][0]["reason"], "audit");
+    assert!(String::from_utf8_lossy(&bench.run(&["backup", "list"]).stdout).contains("held"));
+    let plan = bench.json(&["backup", "expire", "--keep-full", "1", "--yes"]);
+    assert_eq!(plan["plan"]["expiring"].as_array().unwrap().len(), 0, "{plan}");
+    assert_eq!(bench.json(&["backup", "release", id])["holds"], 1);
+    assert!(bench.refused(1, &["backup", "release", id]).contains("not held"));
+
+    // Only shown, then done, then taken back.
+    let shown = bench.run(&["backup", "expire", "--keep-full", "1"]);
+    assert!(String::from_utf8_lossy(&shown.stderr).contains("--yes"));
+    assert_eq!(bench.json(&["backup", "list"]).as_array().unwrap().len(), 2);
+    bench.json(&["backup", "expire", "--keep-full", "1", "--yes"]);
+    assert_eq!(bench.json(&["backup", "list"]).as_array().unwrap().len(), 1);
+    assert_eq!(bench.json(&["backup", "list", "--expired"])[0]["id"], id);
+    bench.json(&["backup", "recall", id]);
+    assert!(bench.refused(1, &["backup", "recall", id]).contains("--expired"));
+    assert_eq!(bench.json(&["backup", "verify", id])["problems"].as_array().unwrap().len(), 0);
+
+    let out = bench.path("out");
+    let export = bench.run(&["backup", "export", id, "--to", out.to_str().unwrap(), "--json"]);
+    assert!(export.status.success(), "{}", String::from_utf8_lossy(&export.stderr));
+    let done: Value = serde_json::from_slice(&export.stdout).unwrap();
+    assert_eq!(done["files"], first["stats"]["files"]);
+    // Progress, one JSON object a line, ends with all of it.
+    let lines = String::from_utf8_lossy(&export.stderr).into_owned();
+    let last: Value = serde_json::from_str(lines.lines().rfind(|line| line.contains("progress")).unwrap()).unwrap();
+    assert_eq!((&last["progress"], &last["done_bytes"]), (&Value::from("export"), &last["total_bytes"]));
+    assert!(bench.refused(1, &["backup", "export", id, "--to", out.to_str().unwrap()]).contains("not empty"));
+    let judge = |directory: &Path, arguments: &[&str]| {
+        Command::new(install.program("pg_verifybackup")).args(arguments).arg(directory).output().unwrap()
+    };
+    let plain = bench.path("plain");
+    bench.json(&["backup", "export", id, "--to", plain.to_str().unwrap(), "--format", "plain"]);
+    let judged = judge(&plain, &[]);
+    assert!(judged.status.success(), "{}", String::from_utf8_lossy(&judged.stderr));
+    if install.major >= 18 {
+        assert!(judge(&out, &["--no-parse-wal"]).status.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_says_where_it_stands_and_the_recovery_code_is_enough() {
+    let install = Install::discover().into_iter().find(Install::is_complete).unwrap();
+    let bench = Bench::new(install).await;
+    let code = bench.json(&["repo", "init"])["recovery_code"].as_str().unwrap().to_owned();
+    bench.json(&["backup", "create", "--type", "full"]);
+    assert!(bench.refused(2, &["wal", "stream", "--heartbeat", "0"]).contains("0.5"));
+    let mut stream = bench
+        .command(&["wal", "stream", "--every", "0.5", "--heartbeat", "1", "--drop-slot-above", "10GB", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(stream.stdout.take().unwrap()));
+    let line = loop {
+        assert!(Instant::now() < deadline, "no status with a heartbeat");
+        let line: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        if line["heartbeat_at"].is_string() && line["slot"]["wal_status"].is_string() && line["durable"].is_string() {
+            break line;
+        }
+    };
+    assert!(line["behind_bytes"].is_i64() && line["error"].is_null() && line["slot_given_up"].is_null(), "{line}");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(stream.id().cast_signed()), nix::sys::signal::Signal::SIGINT)
+        .unwrap();
+    assert!(stream.wait().unwrap().success());
+    let info = bench.json(&["repo", "info"]);
+    assert!(info["clusters"][0]["last_commit"].is_string() && info["clusters"][0]["backup_needed"].is_null(), "{info}");
+
+    // As the kit says: with the code alone, a new key, and with that everything.
+    std::fs::remove_file(bench.path("key")).unwrap();
+    let with_code = |arguments: &[&str]| {
+        let mut command = bench.command(arguments);
+        command.env_remove("BACKUP_ENCRYPTION_KEY_PATH").env("HOLDFAST_RECOVERY_CODE", &code);
+        command.output().unwrap()
+    };
+    assert!(with_code(&["backup", "list"]).status.success());
+    let refused = with_code(&["restore", "--to", bench.path("r/data").to_str().unwrap()]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--key-file"));
+    let made =
+        with_code(&["repo", "key", "add", "--file", bench.path("key").to_str().unwrap(), "--label", "after the fire"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let slots = bench.json(&["repo", "key", "list"]);
+    assert_eq!(slots.as_array().unwrap().len(), 3);
+    // A passphrase, a rotation, and all slots but the last can go.
+    let added = bench
+        .command(&["repo", "key", "add", "--passphrase"])
+        .env("HOLDFAST_NEW_PASSPHRASE", "a long enough one")
+        .output()
+        .unwrap();
+    assert!(added.status.success());
+    assert!(bench.refused(2, &["repo", "key", "add", "--passphrase"]).contains("HOLDFAST_NEW_PASSPHRASE"));
+    assert!(bench.refused(2, &["repo", "key", "add"]).contains("--recovery"));
+    assert_eq!(bench.json(&["repo", "key", "rotate"])["epoch"], 2);
+    bench.json(&["backup", "create"]);
+    let slots = bench.json(&["repo", "key", "list"]);
+    for slot in slots.as_array().unwrap().iter().filter(|it| it["type"] != "passphrase") {
+        bench.json(&["repo", "key", "remove", slot["id"].as_str().unwrap()]);
+    }
+    let with_passphrase = |arguments: &[&str]| {
+        let mut command = bench.command(arguments);
+        command.env_remove("BACKUP_ENCRYPTION_KEY_PATH").env("HOLDFAST_REPOSITORY_PASSPHRASE", "a long enough one");
+        command.output().unwrap()
+    };
+    let last = slots.as_array().unwrap().iter().find(|it| it["type"] == "passphrase").unwrap();
+    let kept = with_passphrase(&["repo", "key", "remove", last["id"].as_str().unwrap()]);
+    assert_eq!(kept.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&kept.stderr).contains("last key slot"));
+    assert!(bench.refused(2, &["backup", "list"]).contains("does not open this repository"));
+    assert!(with_passphrase(&["backup", "verify", "--all"]).status.success());
+    // Without encryption only when that was said.
+    let plain = bench
+        .command(&["repo", "init"])
+        .env("BACKUP_STORAGE_PATH", bench.path("plain"))
+        .env_remove("BACKUP_ENCRYPTION_KEY_PATH")
+        .output()
+        .unwrap();
+    assert_eq!(plain.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&plain.stderr).contains("--no-encryption") && !bench.path("plain/repo.json").exists()
+    );
+}

@@ -11,6 +11,7 @@ use crate::{
     lease::{Lease, server_now},
     repo::{Repository, now},
 };
+use blobs::BlobError;
 use domain::{Lsn, Timestamp};
 use pgphysical::{
     replication::{ConnInfo, Identity, ReplicationConnection, ReplicationError, WalEvent, WalStream},
@@ -166,7 +167,13 @@ async fn stream_alone(
         if let Err(error) = ended {
             let passing = match &error {
                 BackupError::Server(error) => error.is_retryable(),
-                BackupError::Blob(error) => error.is_retryable(),
+                BackupError::Blob(error) => {
+                    // Room is made, and rights that were there come back.
+                    let worked = status.durable.load(Ordering::Relaxed) > 0;
+                    error.is_retryable()
+                        || matches!(error, BlobError::NoSpace { .. })
+                        || (worked && matches!(error, BlobError::Denied { .. }))
+                }
                 // Another stream, or the lease of one that was killed.
                 BackupError::Conflict(_) => true,
                 _ => false,
