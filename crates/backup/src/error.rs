@@ -120,6 +120,19 @@ impl BackupError {
         matches!(self, Self::Object { .. } | Self::Malformed { .. })
     }
 
+    /// Bytes in the repository are damaged or gone, as opposed to a store that does not answer now.
+    pub const fn is_loss(&self) -> bool {
+        self.is_damage() || matches!(self, Self::Blob(BlobError::NotFound { .. } | BlobError::Truncated { .. }))
+    }
+
+    /// The damaged object.
+    pub fn object_key(&self) -> Option<&str> {
+        match self {
+            Self::Object { key, .. } | Self::Malformed { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+
     /// What kind of failure it is.
     pub fn kind(&self) -> ErrorKind {
         match self {

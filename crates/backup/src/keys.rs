@@ -13,7 +13,10 @@ use blobs::{BlobStore, Bytes};
 use domain::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap, btree_map::Entry},
+    path::Path,
+};
 
 /// What opens a repository.
 #[derive(Clone, Debug)]
@@ -229,13 +232,59 @@ async fn write_epoch(
     let salt = ObjectId::random();
     let wrapped = wrap(&root.derive(&salt.0, b"holdfast/1/epoch"), &file.id.0, &key);
     let epoch = EpochFile { number, created: now(), salt, wrapped };
+    // Twice: all that is sealed under it would be lost with these few bytes.
     put_json(store, &format!("{}{number:06}", layout::EPOCHS), &epoch).await?;
+    put_json(store, &format!("{}{number:06}-copy", layout::EPOCHS), &epoch).await?;
     Ok(key)
 }
 
+/// The small clear files have nothing that authenticates them: a checksum tells damage apart from a wrong key.
+const CHECK: &str = "check";
+
+fn checksum(fields: &serde_json::Map<String, serde_json::Value>) -> String {
+    let mut lines =
+        fields.iter().filter(|(name, _)| *name != CHECK).map(|(n, v)| format!("{n}={v}\n")).collect::<Vec<_>>();
+    lines.sort();
+    blake3::hash(lines.concat().as_bytes()).to_hex()[..16].to_owned()
+}
+
+/// JSON of a flat structure with its checksum.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn checked_json<T: Serialize>(key: &str, value: &T) -> Result<Bytes, BackupError> {
+    let mut value = serde_json::to_value(value).map_err(|error| BackupError::malformed(key, error))?;
+    if let Some(fields) = value.as_object_mut() {
+        let check = checksum(fields);
+        fields.insert(CHECK.to_owned(), check.into());
+    }
+    serde_json::to_vec_pretty(&value).map(Bytes::from).map_err(|error| BackupError::malformed(key, error))
+}
+
+/// Reads what [`checked_json`] made, and files of the time before there was a checksum.
+///
+/// # Errors
+/// [`BackupError::Malformed`].
+pub(crate) fn parse_checked<T: serde::de::DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, BackupError> {
+    let mut value: serde_json::Value =
+        serde_json::from_slice(bytes).map_err(|error| BackupError::malformed(key, error))?;
+    if let Some(fields) = value.as_object_mut()
+        && let Some(check) = fields.get(CHECK)
+    {
+        if check.as_str() != Some(checksum(fields).as_str()) {
+            return Err(BackupError::malformed(key, "it was changed or damaged: its checksum does not fit"));
+        }
+        fields.remove(CHECK);
+    }
+    serde_json::from_value(value).map_err(|error| BackupError::malformed(key, error))
+}
+
+async fn get_checked<T: serde::de::DeserializeOwned>(store: &dyn BlobStore, key: &str) -> Result<T, BackupError> {
+    parse_checked(key, &store.get(key).await?)
+}
+
 async fn put_json<T: Serialize>(store: &dyn BlobStore, key: &str, value: &T) -> Result<(), BackupError> {
-    let text = serde_json::to_vec_pretty(value).map_err(|error| BackupError::malformed(key, error))?;
-    Ok(store.put_new(key, Bytes::from(text)).await?)
+    Ok(store.put_new(key, checked_json(key, value)?).await?)
 }
 
 pub(crate) async fn create(
@@ -249,13 +298,18 @@ pub(crate) async fn create(
     Ok(Keys { root, epochs: HashMap::from([(current.key_id(), current.clone())]), current })
 }
 
-async fn read_slots(store: &dyn BlobStore) -> Result<Vec<KeySlot>, BackupError> {
-    let mut slots = Vec::new();
+/// The slots that can be read, and what is wrong with the others: a damaged one must not lock out who has another key.
+async fn read_slots(store: &dyn BlobStore) -> Result<(Vec<KeySlot>, Vec<BackupError>), BackupError> {
+    let (mut slots, mut damaged) = (Vec::new(), Vec::new());
     for info in store.list(layout::KEYS).await? {
-        let bytes = store.get(&info.key).await?;
-        slots.push(serde_json::from_slice(&bytes).map_err(|error| BackupError::malformed(&info.key, error))?);
+        match get_checked::<KeySlot>(store, &info.key).await {
+            Ok(slot) if info.key.ends_with(&slot.id.to_string()) => slots.push(slot),
+            Ok(_) => damaged.push(BackupError::malformed(&info.key, "it is another slot than its name says")),
+            Err(error) if error.is_damage() => damaged.push(error),
+            Err(error) => return Err(error),
+        }
     }
-    Ok(slots)
+    Ok((slots, damaged))
 }
 
 pub(crate) async fn open(
@@ -263,8 +317,12 @@ pub(crate) async fn open(
     file: &RepositoryFile,
     source: &KeySource,
 ) -> Result<Keys, BackupError> {
+    let (slots, damaged) = read_slots(store).await?;
+    for error in &damaged {
+        tracing::error!(%error, "a key slot cannot be used; add it anew with 'holdfast repo key add'");
+    }
     let mut root = None;
-    for slot in read_slots(store).await?.into_iter().filter(|slot| slot.kind == source.kind()) {
+    for slot in slots.into_iter().filter(|slot| slot.kind == source.kind()) {
         let (source, context) = (source.clone(), file.id.0);
         // Argon2 takes tenths of a second and 64 MiB: not on a thread of the runtime.
         let opened = tokio::task::spawn_blocking(move || {
@@ -275,25 +333,58 @@ pub(crate) async fn open(
             break;
         }
     }
-    let root = root.ok_or_else(|| BackupError::WrongKey(store.describe()))?;
-    let mut epochs = HashMap::new();
-    let mut newest = None;
+    let root = match (root, damaged.into_iter().next()) {
+        (Some(root), _) => root,
+        // It may have been the one of this key.
+        (None, Some(error)) => return Err(error),
+        (None, None) => return Err(BackupError::WrongKey(store.describe())),
+    };
+    let (epochs, current) = read_epochs(store, file, &root).await?;
+    Ok(Keys { root, epochs, current })
+}
+
+type Epochs = HashMap<[u8; 8], Secret>;
+
+/// The data keys and the newest of them. Each is there twice; one that cannot be read from either is an error only for
+/// the objects sealed under it, unless it is the newest: nothing new is sealed under a key that was replaced.
+async fn read_epochs(
+    store: &dyn BlobStore,
+    file: &RepositoryFile,
+    root: &Secret,
+) -> Result<(Epochs, Secret), BackupError> {
+    let mut by_number = BTreeMap::new();
     for info in store.list(layout::EPOCHS).await? {
-        let bytes = store.get(&info.key).await?;
-        let epoch: EpochFile =
-            serde_json::from_slice(&bytes).map_err(|error| BackupError::malformed(&info.key, error))?;
-        let key = unwrap(&root.derive(&epoch.salt.0, b"holdfast/1/epoch"), &file.id.0, &epoch.wrapped)
-            .ok_or_else(|| BackupError::malformed(&info.key, "its wrapped key was changed or damaged"))?;
-        epochs.insert(key.key_id(), key.clone());
-        if newest.as_ref().is_none_or(|(number, _)| *number < epoch.number) {
-            newest = Some((epoch.number, key));
+        let name = info.key.trim_start_matches(layout::EPOCHS);
+        let read = match get_checked::<EpochFile>(store, &info.key).await {
+            Ok(epoch) => unwrap(&root.derive(&epoch.salt.0, b"holdfast/1/epoch"), &file.id.0, &epoch.wrapped)
+                .ok_or_else(|| BackupError::malformed(&info.key, "its wrapped key was changed or damaged")),
+            Err(error) if error.is_damage() => Err(error),
+            Err(error) => return Err(error),
+        };
+        if let Err(error) = &read {
+            tracing::error!(%error, "one copy of a data key cannot be used");
+        }
+        let number = name.get(..6).and_then(|digits| digits.parse::<u32>().ok()).unwrap_or(0);
+        match by_number.entry(number) {
+            Entry::Vacant(place) => drop(place.insert(read)),
+            Entry::Occupied(mut place) => {
+                if place.get().is_err() {
+                    let _ = place.insert(read);
+                }
+            }
         }
     }
-    let current = newest.map(|(_, key)| key).ok_or_else(|| BackupError::Unusable {
+    let (_, newest) = by_number.last_key_value().ok_or_else(|| BackupError::Unusable {
         what: layout::EPOCHS.to_owned(),
         reason: "no data key is there".to_owned(),
     })?;
-    Ok(Keys { root, epochs, current })
+    let current = newest.as_ref().ok().cloned();
+    let (good, bad): (Vec<_>, Vec<_>) = by_number.into_values().partition(Result::is_ok);
+    match (current, bad.into_iter().find_map(Result::err)) {
+        (Some(current), _) => Ok((good.into_iter().flatten().map(|key| (key.key_id(), key)).collect(), current)),
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(BackupError::WrongKey(store.describe())),
+    }
 }
 
 impl Repository {
@@ -302,7 +393,11 @@ impl Repository {
     /// # Errors
     /// What the store says.
     pub async fn key_slots(&self) -> Result<Vec<KeySlot>, BackupError> {
-        read_slots(self.store().as_ref()).await
+        let (slots, damaged) = read_slots(self.store().as_ref()).await?;
+        for error in damaged {
+            tracing::error!(%error, "a key slot cannot be used; add it anew with 'holdfast repo key add'");
+        }
+        Ok(slots)
     }
 
     /// Adds a slot.
@@ -339,7 +434,9 @@ impl Repository {
     /// [`BackupError::Invalid`] for a repository without encryption.
     pub async fn rotate_key(&self) -> Result<u32, BackupError> {
         let keys = self.keys().ok_or_else(not_encrypted)?;
-        let number = u32::try_from(self.store().list(layout::EPOCHS).await?.len()).unwrap_or(u32::MAX) + 1;
+        let listed = self.store().list(layout::EPOCHS).await?;
+        let number = |key: &str| key.get(layout::EPOCHS.len()..)?.get(..6)?.parse::<u32>().ok();
+        let number = listed.iter().filter_map(|info| number(&info.key)).max().unwrap_or(0).saturating_add(1);
         write_epoch(self.store().as_ref(), self.file(), &keys.root, number).await?;
         Ok(number)
     }

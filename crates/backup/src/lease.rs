@@ -44,6 +44,7 @@ pub struct Lease {
     repository: Repository,
     key: String,
     beat: tokio::task::JoinHandle<()>,
+    released: bool,
 }
 
 impl Lease {
@@ -59,6 +60,7 @@ impl Lease {
         let mut stolen = false;
         while let Err(error) = store.put_new(&key, text()).await {
             let BlobError::Exists { .. } = error else { return Err(error.into()) };
+            // Far in the future it was written before the clock went back, and nobody has given a sign since.
             let age = match (store.head(&key).await?, stolen) {
                 // Both times are the store's or, for a directory, this machine's: their difference holds when clocks are off.
                 (Some(info), false) => server_now(repository).await?.seconds_since(info.modified),
@@ -66,7 +68,8 @@ impl Lease {
                 (None, _) => continue,
             };
             let known = store.get(&key).await.ok().and_then(|bytes| serde_json::from_slice::<LeaseFile>(&bytes).ok());
-            if age < EXPIRY_SECONDS && !known.as_ref().is_some_and(|it| it.holder == host && is_gone(it.process)) {
+            if age.abs() < EXPIRY_SECONDS && !known.as_ref().is_some_and(|it| it.holder == host && is_gone(it.process))
+            {
                 let who = known.map_or_else(String::new, |it| {
                     format!(" by process {} on {} since {}", it.process, it.holder, it.since)
                 });
@@ -79,7 +82,7 @@ impl Lease {
             stolen = true;
         }
         let beat = beat(store, key.clone(), text);
-        Ok(Self { repository: repository.clone(), key, beat })
+        Ok(Self { repository: repository.clone(), key, beat, released: false })
     }
 
     /// Says that a backup is being read, for as long as the lease is held. `None` when the store takes no writes from us: a
@@ -100,7 +103,7 @@ impl Lease {
         let lease = match store.put_new(&key, text()).await {
             Ok(()) => {
                 let beat = beat(store.clone(), key.clone(), text);
-                Some(Self { repository: repository.clone(), key, beat })
+                Some(Self { repository: repository.clone(), key, beat, released: false })
             }
             Err(error) => {
                 tracing::warn!(%error, work, "no lease could be written; an expiry does not see that the backup is being read");
@@ -121,8 +124,10 @@ impl Lease {
     }
 
     /// Gives it back.
-    pub async fn release(self) {
+    pub async fn release(mut self) {
         self.beat.abort();
+        // Once: a second delete could meet the lease of whoever takes it next.
+        self.released = true;
         if let Err(error) = self.repository.store().delete(&self.key).await {
             tracing::warn!(%error, key = self.key, "the lease was not given back; it ends by itself");
         }
@@ -132,6 +137,9 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.beat.abort();
+        if self.released {
+            return;
+        }
         // After an error the next try need not wait for the expiry.
         let (store, key) = (self.repository.store().clone(), self.key.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

@@ -28,5 +28,5 @@ pub use format::manifest::{BackupType, SourceKind, Summary};
 pub use hold::Hold;
 pub use keys::{KeySlot, KeySource};
 pub use proof::{Proof, ProofOptions, test_restore};
-pub use repo::{Manifest, Repository, RepositoryFile};
+pub use repo::{Catalogue, Manifest, Repository, RepositoryFile};
 pub use verify::{Verified, verify};

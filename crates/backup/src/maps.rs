@@ -7,7 +7,7 @@ use crate::{
         layout,
         manifest::MapRef,
         map::FileMap,
-        object::{FrameRef, HEADER_SIZE, Header, ObjectError, open_frame},
+        object::{self, FrameRef, HEADER_SIZE, Header, ObjectError, TAIL_SIZE, open_frame},
     },
     repo::Repository,
 };
@@ -35,6 +35,40 @@ pub(crate) async fn sealer_for(
         repository.sealer_of(&header, kind)
     };
     opened().map_err(BackupError::object(key))
+}
+
+/// Checks what is needed for no page and yet must be as it was written: the end of an object, whose list of frames must
+/// cover it without a hole and have the frames that are used.
+///
+/// # Errors
+/// What the store says, or what is wrong.
+pub(crate) async fn check_end(
+    repository: &Repository,
+    key: &str,
+    sealer: &Sealer,
+    used: impl IntoIterator<Item = FrameRef>,
+) -> Result<(), BackupError> {
+    let store = repository.store();
+    let size = store.head(key).await?.map_or(0, |info| info.size);
+    let bad = BackupError::object(key);
+    let Some(tail_at) = size.checked_sub(TAIL_SIZE as u64) else {
+        return Err(bad(ObjectError::Truncated("it has no end mark")));
+    };
+    let tail = store.get_range(key, tail_at, TAIL_SIZE as u64).await?;
+    let (at, length) = match object::read_tail(&tail, size) {
+        Ok(place) => place,
+        Err(error) => return Err(bad(error)),
+    };
+    let sealed = store.get_range(key, at, u64::from(length)).await?;
+    let frames = match object::open_footer(sealer, sealed.to_vec(), at) {
+        Ok(frames) => frames,
+        Err(error) => return Err(bad(error)),
+    };
+    let listed = |frame: &FrameRef| frames.get(frame.frame as usize).is_some_and(|(place, _)| place == frame);
+    match used.into_iter().all(|frame| listed(&frame)) {
+        true => Ok(()),
+        false => Err(bad(ObjectError::Malformed("its index does not have a frame that a map names"))),
+    }
 }
 
 /// Reads maps of one lineage; keeps the last frames, because neighbours stand together.

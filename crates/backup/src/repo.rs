@@ -30,6 +30,15 @@ pub struct RepositoryFile {
     pub encryption: String,
 }
 
+/// The backups of one cluster.
+#[derive(Debug, Default)]
+pub struct Catalogue {
+    /// Those whose commit can be read, oldest first.
+    pub backups: Vec<Summary>,
+    /// What is wrong with the other commits. The backups behind them may be whole.
+    pub damaged: Vec<BackupError>,
+}
+
 /// An opened repository.
 #[derive(Clone, Debug)]
 pub struct Repository {
@@ -65,7 +74,7 @@ impl Repository {
     /// # Errors
     /// [`BackupError::RepositoryExists`], or what the store says.
     pub async fn init(store: Arc<dyn BlobStore>, key: Option<&KeySource>) -> Result<Self, BackupError> {
-        if store.head(layout::REPO).await?.is_some() {
+        if store.head(layout::REPO).await?.is_some() || store.head(layout::REPO_COPY).await?.is_some() {
             return Err(BackupError::RepositoryExists(store.describe()));
         }
         let file = RepositoryFile {
@@ -80,12 +89,14 @@ impl Repository {
             None => None,
         };
         // Last: a repository exists once its file does.
-        let text = serde_json::to_vec_pretty(&file).map_err(|error| BackupError::malformed(layout::REPO, error))?;
-        match store.put_new(layout::REPO, Bytes::from(text)).await {
-            Err(BlobError::Exists { .. }) => Err(BackupError::RepositoryExists(store.describe())),
-            Err(error) => Err(error.into()),
-            Ok(()) => Ok(Self { store, file, keys, level: 3 }),
+        let text = keys::checked_json(layout::REPO, &file)?;
+        match store.put_new(layout::REPO, text.clone()).await {
+            Err(BlobError::Exists { .. }) => return Err(BackupError::RepositoryExists(store.describe())),
+            other => other?,
         }
+        // Once more: its id is part of what is authenticated in every object.
+        store.put(layout::REPO_COPY, text).await?;
+        Ok(Self { store, file, keys, level: 3 })
     }
 
     /// Opens a repository.
@@ -113,12 +124,31 @@ impl Repository {
     /// # Errors
     /// As [`Self::open`].
     pub async fn read_file(store: &dyn BlobStore) -> Result<RepositoryFile, BackupError> {
-        let bytes = match store.get(layout::REPO).await {
-            Err(BlobError::NotFound { .. }) => return Err(BackupError::NoRepository(store.describe())),
-            other => other?,
-        };
         let unusable = |reason: String| BackupError::Unusable { what: layout::REPO.to_owned(), reason };
-        let file: RepositoryFile = serde_json::from_slice(&bytes).map_err(|error| unusable(error.to_string()))?;
+        let parse =
+            |bytes: &[u8]| keys::parse_checked::<RepositoryFile>(layout::REPO, bytes).map_err(|it| it.to_string());
+        let first = match store.get(layout::REPO).await {
+            Ok(bytes) => parse(&bytes),
+            Err(BlobError::NotFound { .. }) => Err("it is gone".to_owned()),
+            Err(error) => return Err(error.into()),
+        };
+        let file = match first {
+            Ok(file) => file,
+            Err(reason) => match store.get(layout::REPO_COPY).await {
+                Ok(copy) => {
+                    tracing::error!(
+                        reason,
+                        "repo.json cannot be used; its copy is read instead: copy repo-copy.json over it"
+                    );
+                    parse(&copy).map_err(|_| unusable(reason))?
+                }
+                Err(BlobError::NotFound { .. }) if store.head(layout::REPO).await?.is_none() => {
+                    return Err(BackupError::NoRepository(store.describe()));
+                }
+                Err(BlobError::NotFound { .. }) => return Err(unusable(reason)),
+                Err(error) => return Err(error.into()),
+            },
+        };
         if file.format > FORMAT_VERSION {
             return Err(unusable(format!("it has format {}, this program reads up to {FORMAT_VERSION}", file.format)));
         }
@@ -276,24 +306,59 @@ impl Repository {
         Ok(found)
     }
 
-    /// All backups of a cluster, oldest first.
+    /// The backups of a cluster, oldest first, and the commits that cannot be read: one damaged commit must not stand
+    /// between a person and all other backups.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn catalogue(&self, system: u64) -> Result<Catalogue, BackupError> {
+        let mut catalogue = Catalogue::default();
+        for info in self.store.list(&layout::backups(system)).await? {
+            if !info.key.ends_with("/commit") {
+                continue;
+            }
+            match self.commit(system, &info.key).await {
+                Ok(summary) => catalogue.backups.push(summary),
+                // Expired since it was listed.
+                Err(BackupError::Blob(BlobError::NotFound { .. })) => {}
+                Err(error) if error.is_damage() => catalogue.damaged.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        catalogue.backups.sort_by(|a, b| (a.stopped_at, &a.id).cmp(&(b.stopped_at, &b.id)));
+        Ok(catalogue)
+    }
+
+    async fn commit(&self, system: u64, key: &str) -> Result<Summary, BackupError> {
+        let content = self.read(key, ObjectKind::Commit).await?;
+        let summary: Summary = serde_json::from_slice(&content).map_err(|error| BackupError::malformed(key, error))?;
+        if layout::commit(system, &summary.id) != key {
+            return Err(BackupError::malformed(key, "it is the commit of another backup"));
+        }
+        Ok(summary)
+    }
+
+    /// All backups of a cluster, oldest first, for whoever must know of each: expiry.
     ///
     /// # Errors
     /// What the store says; a damaged commit is an error, never a backup that is not there.
     pub async fn backups(&self, system: u64) -> Result<Vec<Summary>, BackupError> {
-        let mut all = Vec::new();
-        for info in self.store.list(&layout::backups(system)).await? {
-            if info.key.ends_with("/commit") {
-                let content = self.read(&info.key, ObjectKind::Commit).await?;
-                let summary: Summary =
-                    serde_json::from_slice(&content).map_err(|error| BackupError::malformed(&info.key, error))?;
-                if layout::commit(system, &summary.id) != info.key {
-                    return Err(BackupError::malformed(&info.key, "it is the commit of another backup"));
-                }
-                all.push(summary);
-            }
+        let Catalogue { backups, damaged } = self.catalogue(system).await?;
+        damaged.into_iter().next().map_or(Ok(backups), Err)
+    }
+
+    /// As [`Self::catalogue`], of all clusters.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub async fn whole_catalogue(&self) -> Result<Catalogue, BackupError> {
+        let mut all = Catalogue::default();
+        for system in self.clusters().await? {
+            let Catalogue { backups, damaged } = self.catalogue(system).await?;
+            all.backups.extend(backups);
+            all.damaged.extend(damaged);
         }
-        all.sort_by(|a, b| (a.stopped_at, &a.id).cmp(&(b.stopped_at, &b.id)));
+        all.backups.sort_by(|a, b| (a.stopped_at, &a.id).cmp(&(b.stopped_at, &b.id)));
         Ok(all)
     }
 

@@ -113,7 +113,9 @@ impl Retention {
                 verdict.keeps_wal = true;
             }
         }
-        for verdict in verdicts.iter_mut().rev().take(minimum - counted) {
+        // Where there are too few of those, damaged ones are better than nothing.
+        let damaged = backups.iter().zip(&mut verdicts).rev().filter(|(one, _)| !one.damaged.is_empty());
+        for (_, verdict) in damaged.take(minimum - counted) {
             if verdict.reasons.is_empty() {
                 verdict.reasons.push(format!("at least {minimum} are kept"));
                 verdict.keeps_wal = true;

@@ -12,7 +12,7 @@ use crate::{
         object::{FrameRef, open_frame},
     },
     lease::Lease,
-    maps::{MapReader, sealer_for},
+    maps::{MapReader, check_end, sealer_for},
     repo::Repository,
     wal::covered_until,
 };
@@ -20,7 +20,7 @@ use domain::Lsn;
 use pgphysical::{page::PAGE_SIZE, wal::WalSegment};
 use serde::Serialize;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -70,13 +70,14 @@ async fn verify_leased(
     let mut verified = Verified { id: backup.id.clone(), ..Verified::default() };
     let system = backup.cluster.system_identifier;
     let manifest = match repository.manifest(backup).await {
-        Err(error) if is_finding(&error) => {
+        Err(error) if error.is_loss() => {
             verified.problems.push(error.to_string());
             return Ok(verified);
         }
         other => other?,
     };
     let mut maps = MapReader::new(repository, system, backup.lineage);
+    let mut map_frames: BTreeMap<ObjectId, BTreeSet<FrameRef>> = BTreeMap::new();
     let mut wanted: BTreeMap<(ObjectId, FrameRef), Vec<Check>> = BTreeMap::new();
     for (number, entry) in manifest.entries.iter().enumerate() {
         let Some(at) = entry.map else {
@@ -86,13 +87,14 @@ async fn verify_leased(
             continue;
         };
         let map = match maps.read(at).await {
-            Err(error) if is_finding(&error) => {
+            Err(error) if error.is_loss() => {
                 note(&mut verified, format!("{}: {error}", entry.path));
                 continue;
             }
             other => other?,
         };
         verified.files += 1;
+        map_frames.entry(at.object).or_default().insert(at.frame);
         for (index, window) in map.windows.iter().enumerate() {
             for (page, fingerprint) in window.fingerprints.iter().enumerate() {
                 let Some((piece, start)) = window.place(page) else { continue };
@@ -110,6 +112,28 @@ async fn verify_leased(
         }
     }
     progress.total.store(wanted.keys().map(|(_, frame)| u64::from(frame.sealed)).sum(), Ordering::Relaxed);
+    let mut pack_frames: BTreeMap<ObjectId, BTreeSet<FrameRef>> = BTreeMap::new();
+    for (pack, frame) in wanted.keys() {
+        pack_frames.entry(*pack).or_default().insert(*frame);
+    }
+    let ends = map_frames
+        .into_iter()
+        .map(|it| (ObjectKind::Map, it))
+        .chain(pack_frames.into_iter().map(|it| (ObjectKind::Pack, it)));
+    for (kind, (id, frames)) in ends {
+        let key = match kind {
+            ObjectKind::Map => layout::map(system, backup.lineage, id),
+            _ => layout::pack(system, backup.lineage, id),
+        };
+        let checked = async {
+            let sealer = sealer_for(repository, &key, id, kind).await?;
+            check_end(repository, &key, &sealer, frames).await
+        };
+        match checked.await {
+            Err(error) if error.is_loss() => note(&mut verified, error.to_string()),
+            other => other?,
+        }
+    }
     let fingerprinter = Fingerprinter(repository.fingerprint_key());
     let mut sealers = HashMap::new();
     for ((pack, frame), checks) in wanted {
@@ -129,7 +153,7 @@ async fn verify_leased(
             open_frame(sealer, u64::from(frame.frame), bytes.to_vec()).map_err(BackupError::object(&key))
         };
         let plain = match read.await {
-            Err(error) if is_finding(&error) => {
+            Err(error) if error.is_loss() => {
                 let file = &manifest.entries[checks[0].0 as usize].path;
                 note(&mut verified, format!("{error}; {} pages are lost, the first of {file}", checks.len()));
                 continue;
@@ -158,17 +182,11 @@ async fn verify_leased(
     }
     for piece in pieces.iter().filter(|piece| piece.end > from && piece.start < backup.stop_lsn) {
         match repository.read_piece(system, piece).await {
-            Err(error) if is_finding(&error) => note(&mut verified, error.to_string()),
+            Err(error) if error.is_loss() => note(&mut verified, error.to_string()),
             other => verified.checked_bytes += other?.len() as u64,
         }
     }
     Ok(verified)
-}
-
-/// Damage and missing objects are what verifying looks for; an unreachable store is a failure of the verification.
-fn is_finding(error: &BackupError) -> bool {
-    use blobs::BlobError;
-    error.is_damage() || matches!(error, BackupError::Blob(BlobError::NotFound { .. } | BlobError::Truncated { .. }))
 }
 
 fn note(verified: &mut Verified, problem: String) {

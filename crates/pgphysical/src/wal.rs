@@ -147,6 +147,29 @@ pub fn check_segment_start(
     Ok(())
 }
 
+/// Bytes of a WAL page; PostgreSQL's default.
+const WAL_PAGE: u64 = 8_192;
+
+/// Checks that the WAL in `bytes` stands at `start`: every page header in it names its own place. Pages of zeros, behind
+/// a switch of segments, say nothing.
+///
+/// # Errors
+/// The place that the first wrong header names.
+pub fn check_pages(bytes: &[u8], start: Lsn) -> Result<(), Lsn> {
+    let mut at = usize::try_from(start.0.wrapping_neg() % WAL_PAGE).unwrap_or(0);
+    while let Some(header) = bytes.get(at..at + 16) {
+        let magic = u16::from_le_bytes([header[0], header[1]]);
+        let mut address = [0; 8];
+        address.copy_from_slice(&header[8..16]);
+        let address = u64::from_le_bytes(address);
+        if (magic != 0 || address != 0) && address != start.0 + at as u64 {
+            return Err(Lsn(address));
+        }
+        at += WAL_PAGE as usize;
+    }
+    Ok(())
+}
+
 /// What a segment's long header says: system identifier and segment size. For a segment whose cluster is not known yet.
 pub fn segment_identity(bytes: &[u8]) -> Option<(u64, u32)> {
     let magic = u16::from_le_bytes(bytes.get(0..2)?.try_into().ok()?);

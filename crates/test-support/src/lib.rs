@@ -7,6 +7,8 @@
 mod chaos;
 mod clusters;
 mod mutate;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub mod tracer;
 
 pub use chaos::{ChaosProxy, Weather};
 pub use clusters::{

@@ -22,7 +22,7 @@ use crate::{
     },
     lease::Lease,
     maps::MapReader,
-    repo::{Manifest, Repository, now},
+    repo::{Catalogue, Manifest, Repository, now},
     wal,
 };
 use domain::Lsn;
@@ -76,7 +76,6 @@ struct Server {
     facts: ClusterFacts,
     data_directory: Option<PathBuf>,
     in_recovery: bool,
-    tablespaces: Vec<TablespaceFacts>,
     captured: Vec<CapturedFile>,
 }
 
@@ -88,7 +87,7 @@ async fn look_at_server(sql: &mut ReplicationConnection) -> Result<Server, Backu
     let row = sql
         .query(
             "SELECT s.system_identifier, s.catalog_version_no, c.data_page_checksum_version, i.bytes_per_wal_segment, \
-             i.database_block_size, pg_is_in_recovery(), current_setting('data_directory') \
+             i.database_block_size, pg_is_in_recovery(), current_setting('data_directory'), i.wal_block_size \
              FROM pg_control_system() s, pg_control_init() i, pg_control_init() c",
         )
         .await?;
@@ -100,6 +99,12 @@ async fn look_at_server(sql: &mut ReplicationConnection) -> Result<Server, Backu
         return Err(BackupError::Invalid(format!(
             "the cluster has pages of {} bytes; Holdfast backs up those of 8192",
             text(4)
+        )));
+    }
+    if text(7) != "8192" {
+        return Err(BackupError::Invalid(format!(
+            "the cluster has WAL pages of {} bytes; Holdfast archives those of 8192",
+            text(7)
         )));
     }
     let version = sql.server_version();
@@ -117,19 +122,22 @@ async fn look_at_server(sql: &mut ReplicationConnection) -> Result<Server, Backu
         checksums: text(2) != "0",
     };
     let (in_recovery, directory) = (text(5) == "t", PathBuf::from(text(6)));
-    let tablespaces = sql
-        .query("SELECT oid, pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid")
-        .await?
-        .into_iter()
-        .filter_map(|row| {
-            let mut row = row.into_iter();
-            let oid = row.next()??.parse().ok()?;
-            Some(TablespaceFacts { oid, location: row.next()??  })
-        })
-        .collect();
     let data_directory = is_data_directory(&directory, facts.system_identifier).then_some(directory);
     let captured = capture(sql).await;
-    Ok(Server { facts, data_directory, in_recovery, tablespaces, captured })
+    Ok(Server { facts, data_directory, in_recovery, captured })
+}
+
+/// Asked after the backup has begun: what is made later comes with the WAL, what was made before must be read.
+async fn tablespaces(sql: &mut ReplicationConnection) -> Result<Vec<TablespaceFacts>, BackupError> {
+    let rows = sql
+        .query("SELECT oid, pg_tablespace_location(oid) FROM pg_tablespace WHERE spcname NOT IN ('pg_default', 'pg_global') ORDER BY oid")
+        .await?;
+    let listed = rows.into_iter().filter_map(|row| {
+        let mut row = row.into_iter();
+        let oid = row.next()??.parse().ok()?;
+        Some(TablespaceFacts { oid, location: row.next()?? })
+    });
+    Ok(listed.collect())
 }
 
 /// The directory is readable here and is that cluster's: the path alone may name another machine's.
@@ -190,21 +198,35 @@ pub async fn create(
     let mut sql = ReplicationConnection::connect_sql(source, database).await?;
     let server = look_at_server(&mut sql).await?;
     let lease = Lease::take(repository, &format!("backup-{}", server.facts.system_identifier)).await?;
-    let done = take(repository, source, sql, server, options, progress, begun).await;
+    let mut done = take(repository, source, sql, &server, options, options.kind, progress, begun).await;
+    if let Err(error) = &done
+        && error.is_loss()
+        && options.kind == BackupType::Incremental
+    {
+        // What it would build on is damaged; a full backup depends on nothing.
+        tracing::error!(%error, "the backups that an incremental would build on are damaged: a full backup is taken instead. Run 'holdfast backup verify --all'");
+        progress.start_again();
+        done = match ReplicationConnection::connect_sql(source, database).await {
+            Ok(sql) => take(repository, source, sql, &server, options, BackupType::Full, progress, begun).await,
+            Err(error) => Err(error.into()),
+        };
+    }
     lease.release().await;
     done
 }
 
+#[expect(clippy::too_many_arguments, reason = "one step of `create`, done twice at most")]
 async fn take(
     repository: &Repository,
     source: &ConnInfo,
     mut sql: ReplicationConnection,
-    server: Server,
+    server: &Server,
     options: &CreateOptions,
+    wanted: BackupType,
     progress: &Arc<Progress>,
     begun: (Instant, Duration),
 ) -> Result<Summary, BackupError> {
-    let parent = parent_of(repository, &server.facts, options.kind).await?;
+    let parent = parent_of(repository, &server.facts, wanted).await?;
     let kind = if parent.is_some() { BackupType::Incremental } else { BackupType::Full };
     let lineage = parent.as_ref().map_or_else(ObjectId::random, |parent| parent.summary.lineage);
     let local = match (options.source, &server.data_directory) {
@@ -246,10 +268,13 @@ async fn parent_of(
     if kind == BackupType::Full {
         return Ok(None);
     }
-    let newest =
-        repository.backups(facts.system_identifier).await?.into_iter().rfind(|one| {
-            one.cluster.catalog_version == facts.catalog_version && one.cluster.checksums == facts.checksums
-        });
+    let Catalogue { backups, damaged } = repository.catalogue(facts.system_identifier).await?;
+    for error in damaged {
+        tracing::error!(%error, "a backup in the repository cannot be used");
+    }
+    let newest = backups
+        .into_iter()
+        .rfind(|one| one.cluster.catalog_version == facts.catalog_version && one.cluster.checksums == facts.checksums);
     match newest {
         Some(summary) => Ok(Some(repository.manifest(&summary).await?)),
         None => Ok(None),
@@ -263,6 +288,7 @@ pub(crate) struct Taken {
     pub start: Lsn,
     pub stop: Lsn,
     pub source: SourceKind,
+    pub tablespaces: Vec<TablespaceFacts>,
     pub entries: Vec<Entry>,
     pub packed: Packed,
     pub unchanged_files: u64,
@@ -270,7 +296,7 @@ pub(crate) struct Taken {
 
 struct Run<'a> {
     repository: &'a Repository,
-    server: Server,
+    server: &'a Server,
     lineage: ObjectId,
     parent: Option<Manifest>,
     options: &'a CreateOptions,
@@ -313,8 +339,9 @@ impl Run<'_> {
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos(),
         )
         .unwrap_or(i64::MAX);
-        let (root, tablespaces) = (directory.to_owned(), self.server.tablespaces.clone());
-        let found = tokio::task::spawn_blocking(move || local::list(&root, &tablespaces, listed_at))
+        let tablespaces = tablespaces(sql).await?;
+        let (root, spaces) = (directory.to_owned(), tablespaces.clone());
+        let found = tokio::task::spawn_blocking(move || local::list(&root, &spaces, listed_at))
             .await
             .map_err(|error| BackupError::Failed(error.to_string()))??;
         let total = found.iter().map(|one| one.size).sum();
@@ -374,6 +401,8 @@ impl Run<'_> {
                 break;
             }
         }
+        // The workers may still be reading what they were given last.
+        tokio::task::block_in_place(|| packer.wait_until_read());
         // Read before the end of the backup, as the server itself does.
         let control_path = directory.join("global/pg_control");
         let (control, facts) = read_control(&control_path)?;
@@ -403,7 +432,7 @@ impl Run<'_> {
         }
         let mut packed = packer.finish().await?;
         packed.damaged.extend(inherited);
-        Ok(Taken { timeline, start, stop, source: SourceKind::Local, entries, packed, unchanged_files })
+        Ok(Taken { timeline, start, stop, source: SourceKind::Local, tablespaces, entries, packed, unchanged_files })
     }
 
     async fn commit(
@@ -437,7 +466,7 @@ impl Run<'_> {
             timeline: taken.timeline,
             start_lsn: taken.start,
             stop_lsn: taken.stop,
-            tablespaces: self.server.tablespaces.clone(),
+            tablespaces: std::mem::take(&mut taken.tablespaces),
             captured: self.server.captured.clone(),
             damaged: taken.packed.damaged,
             stats: BackupStats {
@@ -462,18 +491,29 @@ impl Run<'_> {
         let (hash, size) = self.repository.write(&key, ObjectId::random(), ObjectKind::Manifest, &text).await?;
         summary.stats.stored_bytes += size;
         summary.manifest_hash = Some(hash.to_hex().to_string());
-        // The parent may have been expired meanwhile, and its lineage with it.
-        if let Some(parent) = &self.parent
-            && self.repository.store().head(&layout::commit(system, &parent.summary.id)).await?.is_none()
-        {
-            return Err(BackupError::Failed(format!(
-                "backup {} was expired while an incremental of it was taken; take it again",
-                parent.summary.id
-            )));
-        }
+        self.parent_must_be_there().await?;
         let key = layout::commit(system, &summary.id);
         self.repository.write(&key, ObjectId::random(), ObjectKind::Commit, &line(&summary)?).await?;
+        // Whoever expires takes the commits away first and then looks for new ones; we write ours first and then look for
+        // the parent's. So at least one of the two sees the other, even when a lease was lost to a long sleep.
+        if let Err(error) = self.parent_must_be_there().await {
+            self.repository.store().delete(&key).await?;
+            return Err(error);
+        }
         Ok(summary)
+    }
+
+    /// The parent may have been expired meanwhile, and its lineage with it.
+    async fn parent_must_be_there(&self) -> Result<(), BackupError> {
+        let Some(parent) = &self.parent else { return Ok(()) };
+        let key = layout::commit(self.server.facts.system_identifier, &parent.summary.id);
+        match self.repository.store().head(&key).await? {
+            Some(_) => Ok(()),
+            None => Err(BackupError::Failed(format!(
+                "backup {} was expired while an incremental of it was taken; take it again",
+                parent.summary.id
+            ))),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use std::{
     os::unix::fs::FileExt as _,
     path::PathBuf,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
@@ -53,6 +53,13 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// A second attempt counts from zero.
+    pub(crate) fn start_again(&self) {
+        for counter in [&self.total, &self.done, &self.read, &self.changed, &self.checked_pages] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn add(counter: &AtomicU64, bytes: u64) {
         counter.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -156,11 +163,40 @@ struct Shared {
     damaged: Mutex<Vec<DamagedPage>>,
     failed: Mutex<Option<BackupError>>,
     stop: AtomicBool,
+    /// Jobs handed over whose content was not read yet.
+    unread: Mutex<usize>,
+    all_read: Condvar,
+}
+
+impl Shared {
+    /// A job is read; or, when the pipeline failed, will never be.
+    fn note_read(&self) {
+        let mut unread = lock(&self.unread);
+        *unread = unread.saturating_sub(1);
+        if *unread == 0 || self.stop.load(Ordering::Relaxed) {
+            self.all_read.notify_all();
+        }
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic of another worker is reported by its join; the data here stays consistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Stops the pipeline when a worker ends in any other way than with its work done.
+struct StopUnlessDone {
+    shared: Arc<Shared>,
+    done: bool,
+}
+
+impl Drop for StopUnlessDone {
+    fn drop(&mut self) {
+        if !self.done {
+            self.shared.stop.store(true, Ordering::Relaxed);
+            self.shared.note_read();
+        }
+    }
 }
 
 enum WorkerEnd {
@@ -211,6 +247,8 @@ impl Packer {
             damaged: Mutex::default(),
             failed: Mutex::default(),
             stop: AtomicBool::new(false),
+            unread: Mutex::new(0),
+            all_read: Condvar::new(),
         });
         // Little waits in the queue: a job that carries its bytes is a mebibyte.
         let (sender, receiver) = mpsc::sync_channel(options.workers.max(1) * 2);
@@ -230,7 +268,20 @@ impl Packer {
 
     /// Hands over work; blocks while the workers are busy. `false` when the pipeline has failed: call [`Self::finish`].
     pub fn push(&self, job: Job) -> bool {
-        !self.shared.stop.load(Ordering::Relaxed) && self.sender.as_ref().is_some_and(|sender| sender.send(job).is_ok())
+        if self.shared.stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        *lock(&self.shared.unread) += 1;
+        self.sender.as_ref().is_some_and(|sender| sender.send(job).is_ok())
+    }
+
+    /// Waits until everything handed over was read from the source. Only then may the source be told that the backup is
+    /// over: a page read later could hold changes that the backup's WAL does not explain.
+    pub fn wait_until_read(&self) {
+        let mut unread = lock(&self.shared.unread);
+        while *unread > 0 && !self.shared.stop.load(Ordering::Relaxed) {
+            unread = self.shared.all_read.wait(unread).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// Waits for the rest.
@@ -297,10 +348,12 @@ impl Worker {
     }
 
     fn run(mut self, receiver: &Mutex<mpsc::Receiver<Job>>) {
-        let ended = self.work(receiver);
-        if let Err(end) = ended {
-            self.shared.stop.store(true, Ordering::Relaxed);
-            if let WorkerEnd::Failed(error) = end {
+        // Somebody may wait for the jobs of a worker that panics.
+        let mut guard = StopUnlessDone { shared: self.shared.clone(), done: false };
+        match self.work(receiver) {
+            Ok(()) => guard.done = true,
+            Err(WorkerEnd::Upload) => {}
+            Err(WorkerEnd::Failed(error)) => {
                 lock(&self.shared.failed).get_or_insert(error);
             }
         }
@@ -315,7 +368,7 @@ impl Worker {
                 return Err(WorkerEnd::Failed(BackupError::Cancelled));
             }
             if self.shared.stop.load(Ordering::Relaxed) {
-                return Ok(());
+                return Err(WorkerEnd::Upload);
             }
             match &job.content {
                 Content::Bytes(bytes) => self.window(&job.file, job.first, bytes, None)?,
@@ -330,6 +383,7 @@ impl Worker {
                     }
                 }
             }
+            self.shared.note_read();
         }
         self.close_frame()?;
         self.close_pack()

@@ -7,7 +7,10 @@ use super::{
 };
 use crate::{
     BackupError,
-    format::{manifest::DamagedPage, map::WINDOW_SIZE},
+    format::{
+        manifest::{DamagedPage, TablespaceFacts},
+        map::WINDOW_SIZE,
+    },
     maps::MapReader,
     tar::{BLOCK, MemberKind, TarHeader, padding, read_header},
 };
@@ -64,6 +67,9 @@ impl Run<'_> {
         let (start, timeline) = stream.start();
         let total = stream.tablespaces().iter().filter_map(|it| u64::try_from(it.size_kib?).ok()).sum::<u64>() * 1_024;
         self.progress.total.store(total, std::sync::atomic::Ordering::Relaxed);
+        let listed = stream.tablespaces().iter();
+        let tablespaces =
+            listed.filter_map(|it| Some(TablespaceFacts { oid: it.oid?, location: it.path.clone()? })).collect();
         let mut unpacker = Unpacker {
             packer: self.packer(Some(start))?,
             before: self.parent_entries(),
@@ -115,6 +121,7 @@ impl Run<'_> {
             start,
             stop,
             source: SourceKind::Remote,
+            tablespaces,
             entries,
             packed,
             unchanged_files: 0,

@@ -5,6 +5,8 @@ use pgphysical::wal::Timeline;
 
 /// What the repository is; clear text.
 pub const REPO: &str = "repo.json";
+/// The same once more.
+pub const REPO_COPY: &str = "repo-copy.json";
 /// Wrapped keys, one a slot.
 pub const KEYS: &str = "keys/";
 /// Data keys, one an epoch, wrapped by the repository key.

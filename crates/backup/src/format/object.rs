@@ -16,6 +16,8 @@ pub const TAIL_SIZE: usize = 16;
 const FRAME_LIMIT: usize = 64 << 20;
 /// Frames are filled up to this.
 pub const FRAME_TARGET: usize = 1 << 20;
+/// Threads that make the frames of one object.
+const THREADS_LIMIT: usize = 4;
 const TAIL_MAGIC: &[u8; 4] = b"HFE1";
 
 /// The clear header of an object.
@@ -156,13 +158,23 @@ pub fn open_frame(sealer: &Sealer, frame: u64, mut sealed: Vec<u8>) -> Result<Ve
             Ok(sealed)
         }
         1 => {
-            let plain = zstd::bulk::decompress(reader.0, length)
+            let plain = DECOMPRESSOR
+                .with_borrow_mut(|kept| match kept {
+                    Some(kept) => kept.decompress(reader.0, length),
+                    None => zstd::bulk::decompress(reader.0, length),
+                })
                 .map_err(|_| ObjectError::Malformed("a frame does not decompress"))?;
             if plain.len() == length { Ok(plain) } else { Err(ObjectError::Malformed("a frame has another length")) }
         }
         0 => Err(ObjectError::Malformed("a frame has another length")),
         _ => Err(ObjectError::Malformed("a frame is compressed in a way this program does not know")),
     }
+}
+
+thread_local! {
+    /// One context a thread: to make one takes as long as a small frame.
+    static DECOMPRESSOR: std::cell::RefCell<Option<zstd::bulk::Decompressor<'static>>> =
+        std::cell::RefCell::new(zstd::bulk::Decompressor::new().ok());
 }
 
 /// A zstd context kept over many frames.
@@ -222,16 +234,21 @@ impl ObjectBuilder {
 
     /// Seals one frame; send the bytes next.
     pub fn frame(&mut self, plain: &[u8]) -> (FrameRef, Vec<u8>) {
-        let number = u32::try_from(self.frames.len()).unwrap_or(u32::MAX);
-        let sealed = seal_frame(&self.sealer, u64::from(number), plain, &mut self.compressor);
+        let sealed = seal_frame(&self.sealer, self.frames.len() as u64, plain, &mut self.compressor);
+        (self.note(sealed.len(), plain.len()), sealed)
+    }
+
+    /// Lists the next frame.
+    fn note(&mut self, sealed: usize, plain: usize) -> FrameRef {
+        let narrow = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let place = FrameRef {
-            frame: number,
+            frame: narrow(self.frames.len()),
             offset: u32::try_from(self.position).unwrap_or(u32::MAX),
-            sealed: u32::try_from(sealed.len()).unwrap_or(u32::MAX),
+            sealed: narrow(sealed),
         };
-        self.frames.push((place.offset, place.sealed, u32::try_from(plain.len()).unwrap_or(u32::MAX)));
-        self.position += sealed.len() as u64;
-        (place, sealed)
+        self.frames.push((place.offset, place.sealed, narrow(plain)));
+        self.position += sealed as u64;
+        place
     }
 
     /// Footer and tail; the last bytes of the object.
@@ -252,39 +269,67 @@ impl ObjectBuilder {
     }
 }
 
-/// A whole small object in memory.
+/// A whole object in memory. The frames of a large one, a segment of WAL for example, are made on several threads.
 pub fn encode_object(header: &Header, sealer: Sealer, level: i32, content: &[u8]) -> Vec<u8> {
+    let chunks = content.chunks(FRAME_TARGET).collect::<Vec<_>>();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(THREADS_LIMIT).min(chunks.len() / 2);
     let mut builder = ObjectBuilder::new(sealer, level);
     let mut out = header.encode().to_vec();
-    for chunk in content.chunks(FRAME_TARGET) {
-        out.extend(builder.frame(chunk).1);
+    if threads < 2 {
+        for chunk in chunks {
+            out.extend(builder.frame(chunk).1);
+        }
+    } else {
+        let sealer = &builder.sealer;
+        let seal = |from: usize| {
+            let mut compressor = Compressor::new(level);
+            let mine = chunks.iter().enumerate().skip(from).step_by(threads);
+            mine.map(|(number, chunk)| seal_frame(sealer, number as u64, chunk, &mut compressor)).collect::<Vec<_>>()
+        };
+        let sealed = std::thread::scope(|scope| {
+            let others = (1..threads).map(|from| scope.spawn(move || seal(from))).collect::<Vec<_>>();
+            let mut sealed = vec![seal(0)];
+            // A thread that panicked is done again here, and panics here.
+            sealed.extend(others.into_iter().enumerate().map(|(at, one)| one.join().unwrap_or_else(|_| seal(at + 1))));
+            sealed.into_iter().map(Vec::into_iter).collect::<Vec<_>>()
+        });
+        let mut sealed = sealed;
+        for (number, chunk) in chunks.iter().enumerate() {
+            let Some(frame) = sealed[number % threads].next() else { break };
+            builder.note(frame.len(), chunk.len());
+            out.extend(frame);
+        }
     }
     out.extend(builder.finish());
     out
 }
 
-/// The footer's list of frames: where each is and its plain length.
+/// Where the footer of an object of `size` bytes is, from its last [`TAIL_SIZE`] bytes: its offset and its length.
+///
+/// # Errors
+/// [`ObjectError::Truncated`].
+pub fn read_tail(tail: &[u8], size: u64) -> Result<(u64, u32), ObjectError> {
+    let no_mark = ObjectError::Truncated("it has no end mark");
+    let Some(tail_at) = size.checked_sub(TAIL_SIZE as u64).filter(|at| *at >= HEADER_SIZE as u64) else {
+        return Err(no_mark);
+    };
+    let mut tail = Reader(tail);
+    let (Ok(at), Ok(length)) = (tail.u64(), tail.u32()) else { return Err(no_mark) };
+    if tail.0 != TAIL_MAGIC {
+        return Err(no_mark);
+    }
+    if at < HEADER_SIZE as u64 || at.checked_add(u64::from(length)) != Some(tail_at) || (length as usize) < TAG_SIZE {
+        return Err(ObjectError::Truncated("its index is out of place"));
+    }
+    Ok((at, length))
+}
+
+/// The list of frames in a sealed footer that stands at `at`: where each is and its plain length.
 ///
 /// # Errors
 /// See [`ObjectError`].
-pub fn read_footer(sealer: &Sealer, bytes: &[u8]) -> Result<Vec<(FrameRef, u32)>, ObjectError> {
-    let tail_at = bytes
-        .len()
-        .checked_sub(TAIL_SIZE)
-        .filter(|at| *at >= HEADER_SIZE)
-        .ok_or(ObjectError::Truncated("it has no end mark"))?;
-    let mut tail = Reader(&bytes[tail_at..]);
-    let broken = |_| ObjectError::Truncated("it has no end mark");
-    let at = tail.u64().map_err(broken)?;
-    let length = tail.u32().map_err(broken)? as usize;
-    if tail.0 != TAIL_MAGIC {
-        return Err(ObjectError::Truncated("it has no end mark"));
-    }
-    let at = usize::try_from(at).map_err(|_| ObjectError::Truncated("its index is out of place"))?;
-    if at < HEADER_SIZE || at.checked_add(length) != Some(tail_at) || length < TAG_SIZE {
-        return Err(ObjectError::Truncated("its index is out of place"));
-    }
-    let plain = open_frame(sealer, FOOTER, bytes[at..tail_at].to_vec())?;
+pub fn open_footer(sealer: &Sealer, sealed: Vec<u8>, at: u64) -> Result<Vec<(FrameRef, u32)>, ObjectError> {
+    let plain = open_frame(sealer, FOOTER, sealed)?;
     let mut reader = Reader(&plain);
     let malformed = |_| ObjectError::Malformed("its index is cut");
     let count = reader.u32().map_err(malformed)?;
@@ -299,10 +344,22 @@ pub fn read_footer(sealer: &Sealer, bytes: &[u8]) -> Result<Vec<(FrameRef, u32)>
         position += u64::from(place.sealed);
         frames.push((place, reader.u32().map_err(malformed)?));
     }
-    if position != at as u64 {
+    if position != at {
         return Err(ObjectError::Malformed("its index does not cover it"));
     }
     Ok(frames)
+}
+
+/// The footer's list of frames of a whole object.
+///
+/// # Errors
+/// See [`ObjectError`].
+pub fn read_footer(sealer: &Sealer, bytes: &[u8]) -> Result<Vec<(FrameRef, u32)>, ObjectError> {
+    let tail = bytes.last_chunk::<TAIL_SIZE>().ok_or(ObjectError::Truncated("it has no end mark"))?;
+    let (at, length) = read_tail(tail, bytes.len() as u64)?;
+    let start = usize::try_from(at).map_err(|_| ObjectError::Truncated("its index is out of place"))?;
+    let sealed = bytes.get(start..start.saturating_add(length as usize)).unwrap_or_default();
+    open_footer(sealer, sealed.to_vec(), at)
 }
 
 /// Checks every byte of an object and gives `each` frame's content in order.

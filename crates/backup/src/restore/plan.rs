@@ -1,8 +1,8 @@
 //! What a restore will do, before it does anything.
 use crate::{
     BackupError,
-    format::manifest::Summary,
-    repo::{Manifest, Repository},
+    format::{layout, manifest::Summary},
+    repo::{Catalogue, Manifest, Repository},
     wal::{WalTimes, covered_until, to_timestamp},
 };
 use domain::{Lsn, Timestamp};
@@ -133,18 +133,25 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
             }
         },
     };
-    let backups = repository.backups(system).await?;
+    let Catalogue { backups, damaged } = repository.catalogue(system).await?;
     if backups.is_empty() {
+        if let Some(error) = damaged.into_iter().next() {
+            return Err(error);
+        }
         return Err(BackupError::NotFound(format!("the repository holds no backup of cluster {system}")));
     }
     let newest_timeline = repository.wal_timelines(system).await?.into_iter().max();
     let wanted = request.timeline.or(newest_timeline).unwrap_or(1);
     let backup = match &request.backup {
-        Some(id) => backups.into_iter().find(|one| one.id == *id).ok_or_else(|| {
-            BackupError::NotFound(format!(
-                "there is no backup {id} of cluster {system}; 'holdfast backup list' shows them"
-            ))
-        })?,
+        Some(id) => match backups.into_iter().find(|one| one.id == *id) {
+            Some(one) => one,
+            // Its commit is there and damaged: the error says so.
+            None => {
+                let key = layout::commit(system, id);
+                let of_it = damaged.into_iter().find(|error| error.object_key() == Some(key.as_str()));
+                return Err(of_it.unwrap_or_else(|| no_backup(id, system)));
+            }
+        },
         None => choose(repository, backups, request, system, wanted).await?,
     };
     // Recovery to the earliest moment stays on the backup's own timeline.
@@ -165,7 +172,7 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
             backup.id, backup.stop_lsn
         )));
     }
-    let mut notes = Vec::new();
+    let mut notes = damaged.iter().map(|error| format!("another backup cannot be used: {error}")).collect::<Vec<_>>();
     let hole = hole_after(repository, &backup, &history, wal_until).await?;
     let (mut last_commit, mut end) = (None, wal_until);
     match &request.target {
@@ -230,6 +237,10 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
         backup,
     };
     Ok((plan, manifest))
+}
+
+fn no_backup(id: &str, system: u64) -> BackupError {
+    BackupError::NotFound(format!("there is no backup {id} of cluster {system}; 'holdfast backup list' shows them"))
 }
 
 /// The microseconds of a target by time, which its text has and its time stamp not.

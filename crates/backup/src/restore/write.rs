@@ -70,17 +70,19 @@ pub(super) async fn files(
     let summary = &manifest.summary;
     progress.total.store(manifest.entries.iter().map(|entry| entry.size).sum(), Ordering::Relaxed);
     let mut restored = Restored::default();
-    let present = options.delta || place.root.join("PG_VERSION").exists();
-    if present {
-        restored.removed_files = remove_foreign(manifest, place)?;
-    }
-    // The old control file goes first: from here on nothing starts in this directory until the end.
-    match fs::remove_file(place.root.join("global/pg_control")) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(BackupError::io("remove", place.root.join("global/pg_control"))(error));
+    // The old control file goes first, and that is on disk before anything else changes: from here on nothing starts in
+    // this directory until the end, not even after a loss of power.
+    let control = place.root.join("global/pg_control");
+    match fs::remove_file(&control) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => return Err(BackupError::io("remove", control)(error)),
+        Ok(()) => {
+            let global = place.root.join("global");
+            File::open(&global).and_then(|it| it.sync_all()).map_err(BackupError::io("flush", &global))?;
         }
-        _ => {}
     }
+    // Of an earlier state, or of a restore that was interrupted.
+    restored.removed_files = remove_foreign(manifest, place)?;
     let fingerprinter = Fingerprinter(repository.fingerprint_key());
     let mut maps = MapReader::new(repository, summary.cluster.system_identifier, summary.lineage);
     let mut sealers = HashMap::new();

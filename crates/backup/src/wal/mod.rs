@@ -93,6 +93,10 @@ impl Repository {
         if bytes.len() as u64 != piece.end.0 - piece.start.0 {
             return Err(BackupError::malformed(&key, "it does not hold as much WAL as its name says"));
         }
+        // A renamed object is authentic all the same; the server would take it for the end of the WAL.
+        pgphysical::wal::check_pages(&bytes, piece.start).map_err(|at| {
+            BackupError::malformed(&key, format!("it holds WAL of {at}, not of the place that its name says"))
+        })?;
         Ok(bytes)
     }
 
@@ -103,7 +107,12 @@ impl Repository {
         timeline: Timeline,
         content: &[u8],
     ) -> Result<(), BackupError> {
-        match self.history_file(system, timeline).await? {
+        let known = match self.history_file(system, timeline).await {
+            // The source still has it: a second copy mends the damage.
+            Err(error) if error.is_damage() => None,
+            other => other?,
+        };
+        match known {
             Some(known) if known == content => Ok(()),
             Some(_) => Err(BackupError::Failed(format!(
                 "another history of timeline {timeline} is in the repository: two clusters were promoted to the same timeline; archive one of them elsewhere"
@@ -122,10 +131,14 @@ impl Repository {
     /// What the store says, or damage.
     pub async fn history_file(&self, system: u64, timeline: Timeline) -> Result<Option<Vec<u8>>, BackupError> {
         let prefix = format!("{}{timeline:08X}-", layout::histories(system));
-        match self.store().list(&prefix).await?.first() {
-            Some(info) => Ok(Some(self.read(&info.key, ObjectKind::History).await?)),
-            None => Ok(None),
+        let mut damaged = None;
+        for info in self.store().list(&prefix).await? {
+            match self.read(&info.key, ObjectKind::History).await {
+                Err(error) if error.is_damage() => damaged = Some(error),
+                other => return other.map(Some),
+            }
         }
+        damaged.map_or(Ok(None), Err)
     }
 
     /// The way to a timeline.
@@ -152,14 +165,18 @@ impl Repository {
         Ok(())
     }
 
-    /// All declared holes.
+    /// All declared holes. A declaration that cannot be read is passed over: the hole itself shows in the listing.
     ///
     /// # Errors
-    /// What the store says, or damage.
+    /// What the store says.
     pub async fn gaps(&self, system: u64) -> Result<Vec<Gap>, BackupError> {
         let mut all = Vec::new();
         for info in self.store().list(&format!("{}gaps/", layout::cluster(system))).await? {
-            all.push(self.gap(&info.key).await?);
+            match self.gap(&info.key).await {
+                Ok(gap) => all.push(gap),
+                Err(error) if error.is_damage() => tracing::error!(%error, "the record of a gap cannot be read"),
+                Err(error) => return Err(error),
+            }
         }
         Ok(all)
     }

@@ -49,7 +49,10 @@ pub const SETTINGS: [(&str, &str); 4] =
 
 impl Bench {
     pub async fn new(install: Install) -> Self {
-        let cluster = test_support::private_cluster_of(install, &SETTINGS).await;
+        Self::with(test_support::private_cluster_of(install, &SETTINGS).await).await
+    }
+
+    pub async fn with(cluster: TestCluster) -> Self {
         let directory = tempfile::tempdir().unwrap();
         open_to_all(directory.path());
         let root = directory.path().join("repository");

@@ -200,15 +200,23 @@ fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
 
 /// A backup by its id, or the newest.
 pub async fn find(repository: &Repository, id: Option<&str>) -> Result<Summary, Failure> {
-    let mut all = repository.all_backups().await?;
-    match id {
-        Some(id) => all
-            .into_iter()
-            .find(|one| one.id == id)
-            .ok_or_else(|| Failure::failed(format!("there is no backup {id}; 'holdfast backup list' shows them"))),
-        None => all
-            .pop()
-            .ok_or_else(|| Failure::failed("the repository holds no backup yet; 'holdfast backup create' takes one")),
+    let mut all = repository.whole_catalogue().await?;
+    let found = match id {
+        Some(id) => all.backups.into_iter().find(|one| one.id == id),
+        None => all.backups.pop(),
+    };
+    let names_it = |error: &backup::BackupError| {
+        id.is_none_or(|id| error.object_key().is_some_and(|key| key.ends_with(&format!("/{id}/commit"))))
+    };
+    match (found, all.damaged.into_iter().find(names_it), id) {
+        (Some(one), _, _) => Ok(one),
+        (None, Some(error), _) => Err(error.into()),
+        (None, None, Some(id)) => {
+            Err(Failure::failed(format!("there is no backup {id}; 'holdfast backup list' shows them")))
+        }
+        (None, None, None) => {
+            Err(Failure::failed("the repository holds no backup yet; 'holdfast backup create' takes one"))
+        }
     }
 }
 
@@ -319,10 +327,22 @@ async fn warn_of_gaps(repository: &Repository) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What cannot be read is told after what can, and the command fails.
+fn told(damaged: Vec<backup::BackupError>) -> Result<(), Failure> {
+    let told = damaged.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    damaged.into_iter().next().map_or(Ok(()), |_| Err(Failure::failed(told)))
+}
+
 async fn list(repository: &Repository, expired: bool, json: bool) -> Result<(), Failure> {
-    let (mut all, mut holds) = (Vec::new(), Vec::new());
+    let (mut all, mut holds, mut damaged) = (Vec::new(), Vec::new(), Vec::new());
     for system in repository.clusters().await? {
-        all.extend(if expired { repository.expired(system).await? } else { repository.backups(system).await? });
+        if expired {
+            all.extend(repository.expired(system).await?);
+        } else {
+            let catalogue = repository.catalogue(system).await?;
+            all.extend(catalogue.backups);
+            damaged.extend(catalogue.damaged);
+        }
         holds.extend(repository.holds(system).await?);
     }
     all.sort_by(|a, b| (a.stopped_at, &a.id).cmp(&(b.stopped_at, &b.id)));
@@ -335,7 +355,7 @@ async fn list(repository: &Repository, expired: bool, json: bool) -> Result<(), 
     if json {
         let all = all.iter().map(|one| shown(one, &held(one))).collect::<Result<Vec<_>, _>>()?;
         print(&serde_json::Value::from(all).to_string());
-        return Ok(());
+        return told(damaged);
     }
     let mut text =
         format!("{:<28} {:<12} {:<24} {:>10} {:>10}  {}\n", "id", "type", "ended", "size", "stored", "cluster");
@@ -353,11 +373,14 @@ async fn list(repository: &Repository, expired: bool, json: bool) -> Result<(), 
         );
     }
     print(&text);
-    Ok(())
+    told(damaged)
 }
 
 async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool) -> Result<(), Failure> {
-    let backups = if all { repository.all_backups().await? } else { vec![find(repository, id).await?] };
+    let backup::Catalogue { backups, damaged } = match all {
+        true => repository.whole_catalogue().await?,
+        false => backup::Catalogue { backups: vec![find(repository, id).await?], damaged: Vec::new() },
+    };
     let mut bad = 0;
     for one in &backups {
         let progress = Arc::new(Progress::default());
@@ -381,6 +404,7 @@ async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool
             }
         }
     }
+    told(damaged)?;
     if bad == 0 {
         Ok(())
     } else {
