@@ -498,11 +498,14 @@ where
 {
     let mut reader = Reader { lease };
     // The query before the work fixes the transaction: from then on it cannot be made READ WRITE. On the primary the
-    // session would write again after a COMMIT of its own, so that is turned off too.
+    // session would write again after a COMMIT or ROLLBACK of its own, so that is turned off too, in a transaction before.
     let begin = if on_replica {
         format!("BEGIN READ ONLY; SELECT pg_last_wal_replay_lsn()::text; {}", scope.sql())
     } else {
-        format!("SET default_transaction_read_only = on; BEGIN READ ONLY; SELECT NULL::text; {}", scope.sql())
+        format!(
+            "BEGIN; SET default_transaction_read_only = on; COMMIT; BEGIN READ ONLY; SELECT NULL::text; {}",
+            scope.sql()
+        )
     };
     match simple(reader.lease.connection(), &begin).await {
         Ok(rows) => {

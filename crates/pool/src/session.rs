@@ -23,7 +23,7 @@ impl Session {
     }
 
     /// A write ended at `lsn`.
-    pub(crate) fn wrote(&self, lsn: Lsn) {
+    pub fn wrote(&self, lsn: Lsn) {
         self.written.fetch_max(lsn.0, Ordering::AcqRel);
     }
 }

@@ -12,6 +12,7 @@ mod index;
 mod load;
 mod locks;
 mod page;
+mod plugin;
 mod query;
 mod signal;
 
@@ -28,5 +29,9 @@ pub use index::{DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, Mi
 pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use page::{Availability, LiveEvent};
+pub use plugin::{
+    BulkReport, ChangePlan, ChangeStep, Dependency, DependencyGraph, FacetValue, Facets, GraphNode, MetricSummary,
+    OperationRow, Plugin, PluginDetails, PluginsPage, RefusedItem, SearchMode, VersionRow,
+};
 pub use query::{OtherRow, QueriesPage, QueriesParams, QueryDetail, QueryFlag, QueryKind, QueryRow, QuerySort};
 pub use signal::{SignalAction, SignalRequest, SignalResult};

@@ -20,7 +20,7 @@ async fn ids(url: &str) -> BTreeSet<i64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failover_under_load_loses_nothing_that_was_confirmed() {
     // Synchronous, so that what was confirmed is on the standby too: the pools must not be blamed for asynchrony.
-    let mut pair = Pair::start(&[]).await;
+    let mut pair = Pair::durable().await;
     pair.primary.server.set_and_reload("synchronous_standby_names", "*").unwrap();
     let pools = pair.pools();
     until_states(&pools, ["primary", "replica"]).await;

@@ -7,7 +7,7 @@ mod trouble;
 
 use pool::{PoolError, PoolSettings, Pools, Reader, Scope, Session, Work, Writer};
 use std::time::{Duration, Instant};
-use test_support::{ChaosProxy, LocalCluster, TestCluster};
+use test_support::{ChaosProxy, ClusterOptions, LocalCluster, TestCluster};
 
 /// A primary and a standby, each behind a proxy.
 struct Pair {
@@ -15,21 +15,45 @@ struct Pair {
     standby: LocalCluster,
     before_primary: ChaosProxy,
     before_standby: ChaosProxy,
+    _directory: Option<tempfile::TempDir>,
 }
 
 impl Pair {
     async fn start(settings: &[(&str, &str)]) -> Self {
-        let primary = test_support::private_cluster(settings).await;
+        Self::of(test_support::private_cluster(settings).await, None).await
+    }
+
+    /// Of servers whose files stay when they are stopped, so that they can be started again.
+    async fn durable() -> Self {
+        let directory = tempfile::Builder::new()
+            .prefix("holdfast-test-")
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir()
+            .unwrap();
+        let options = ClusterOptions::new(test_support::versions().remove(0), "secret")
+            .setting("fsync", "off")
+            .setting("shared_buffers", "32MB")
+            .setting("max_connections", 60);
+        let root = directory.path().join("primary");
+        let server = LocalCluster::start_in(&root, options).await.unwrap();
+        let root = directory.path().to_owned();
+        Self::of(TestCluster { server, root }, Some(directory)).await
+    }
+
+    async fn of(primary: TestCluster, directory: Option<tempfile::TempDir>) -> Self {
         primary
             .execute(
                 "postgres",
                 "CREATE TABLE t (id bigint PRIMARY KEY, v text NOT NULL DEFAULT ''); CREATE ROLE app LOGIN PASSWORD 'secret'; GRANT SELECT, INSERT, UPDATE, DELETE ON t TO app",
             )
             .await;
-        let standby = primary.standby("standby").await;
+        let standby = match &directory {
+            Some(directory) => primary.server.standby_in(&directory.path().join("standby"), "standby").await.unwrap(),
+            None => primary.standby("standby").await,
+        };
         let before_primary = ChaosProxy::start(primary.server.port()).await;
         let before_standby = ChaosProxy::start(standby.port()).await;
-        Self { primary, standby, before_primary, before_standby }
+        Self { primary, standby, before_primary, before_standby, _directory: directory }
     }
 
     /// Short limits, so that a test of a silent peer ends soon.
