@@ -117,7 +117,10 @@ impl BulkRequest {
         }
         let tags = self.add_tags.iter().chain(&self.remove_tags);
         if (self.operation == BulkOperation::Tag) == (tags.clone().count() == 0) {
-            return Err(CatalogError::invalid("tags", "tags are added or removed by the operation tag, and only by it"));
+            return Err(CatalogError::invalid(
+                "tags",
+                "tags are added or removed by the operation tag, and only by it",
+            ));
         }
         if tags.clone().any(|tag| tag.is_empty() || tag.len() > 60) || tags.count() > 50 {
             return Err(CatalogError::invalid("tags", "a tag has 1 to 60 bytes, and at most 50 are changed at once"));
@@ -182,8 +185,7 @@ impl BulkRequest {
     }
 }
 
-const NEWEST: &str =
-    "SELECT v.id, v.version FROM plugin_versions v WHERE v.plugin_id = p.id AND NOT v.yanked ORDER BY v.released_at DESC, v.id DESC LIMIT 1";
+const NEWEST: &str = "SELECT v.id, v.version FROM plugin_versions v WHERE v.plugin_id = p.id AND NOT v.yanked ORDER BY v.released_at DESC, v.id DESC LIMIT 1";
 /// Something needed that is neither installed nor part of the operation (`$2`).
 const NEEDED: &str = "(SELECT min(n.name) FROM plugin_dependencies d JOIN plugins n ON n.id = d.depends_on_id WHERE d.plugin_version_id = newest.id AND NOT d.optional AND NOT n.is_installed AND n.id <> ALL($2))";
 const NEEDING: &str = "(SELECT min(n.name) FROM plugin_dependencies d JOIN plugin_versions v ON v.id = d.plugin_version_id JOIN plugins n ON n.id = v.plugin_id WHERE d.depends_on_id = p.id AND NOT d.optional AND n.is_enabled AND v.version = n.installed_version AND n.id <> ALL($2))";

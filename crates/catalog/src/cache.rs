@@ -131,8 +131,7 @@ impl ResultCache {
             return load.await.map(Arc::new);
         }
         // Two counters of a kind that only grow: their sum is new whenever one of them is.
-        let generation =
-            self.tenant(tenant).generation.load(Ordering::Acquire) + inner.epoch.load(Ordering::Acquire);
+        let generation = self.tenant(tenant).generation.load(Ordering::Acquire) + inner.epoch.load(Ordering::Acquire);
         let question = serde_json::to_string(question).map_err(|error| CatalogError::Conflict(error.to_string()))?;
         let loaded = AtomicBool::new(false);
         let answer = inner

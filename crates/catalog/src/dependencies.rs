@@ -219,7 +219,8 @@ mod tests {
 
     #[test]
     fn circles_are_found_and_named() {
-        let edges = BTreeMap::from([(1, vec![2]), (2, vec![3, 4]), (3, vec![1]), (4, vec![5]), (5, vec![5]), (6, vec![1])]);
+        let edges =
+            BTreeMap::from([(1, vec![2]), (2, vec![3, 4]), (3, vec![1]), (4, vec![5]), (5, vec![5]), (6, vec![1])]);
         let mut found = cycles(&edges);
         found.sort();
         assert_eq!(found, [vec![1, 2, 3, 1], vec![5, 5]]);

@@ -170,8 +170,7 @@ fn answer(rows: &[PgRow], look: Look, limit: u32, message: Option<String>) -> Re
     if rows.len() > limit as usize
         && let Some(last) = rows.get(limit as usize - 1)
     {
-        let cursor =
-            Cursor { similar: look == Look::Similar, id: last.try_get("id")?, key: last.try_get("sort_key")? };
+        let cursor = Cursor { similar: look == Look::Similar, id: last.try_get("id")?, key: last.try_get("sort_key")? };
         next_cursor = Some(cursor.text());
     }
     let plugins = rows.iter().take(limit as usize).map(plugin).collect::<Result<_, _>>()?;

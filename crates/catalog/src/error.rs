@@ -47,7 +47,10 @@ impl From<PoolError> for CatalogError {
             // undefined_table, undefined_column, undefined_object (the role): the schema is not there, or older.
             Some("42P01" | "42703" | "42704" | "22023") => {
                 tracing::debug!(%error, "the platform's schema is missing or old");
-                Self::Conflict("the platform's schema at DATABASE_URL is missing or older than this version; run holdfast init".to_owned())
+                Self::Conflict(
+                    "the platform's schema at DATABASE_URL is missing or older than this version; run holdfast init"
+                        .to_owned(),
+                )
             }
             Some("42501") => Self::Conflict(format!(
                 "{error}; have the owner of the platform's database run: GRANT holdfast_tenant, holdfast_platform TO the role of DATABASE_URL"

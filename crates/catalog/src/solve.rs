@@ -100,7 +100,8 @@ async fn load(connection: &mut PgConnection, wanted: &[Wanted]) -> Result<HashMa
     for row in &rows {
         let plugin = known.entry(row.try_get("id")?).or_default();
         plugin.name = row.try_get("name")?;
-        plugin.installed = row.try_get::<Option<String>, _>("installed_version")?.and_then(|it| Version::parse(&it).ok());
+        plugin.installed =
+            row.try_get::<Option<String>, _>("installed_version")?.and_then(|it| Version::parse(&it).ok());
         // What is no semantic version cannot be compared, so it is never chosen.
         let version = row.try_get::<Option<String>, _>("version")?.and_then(|it| Version::parse(&it).ok());
         let Some(version) = version else { continue };
@@ -145,9 +146,10 @@ impl Provider<'_> {
 
     fn root(&self) -> Vec<(i64, Ranges<Version>)> {
         let wanted = self.wanted.iter().map(|one| (one.id, self.set(one.id, one.range.as_deref().unwrap_or("*"))));
-        let stay = self.bystanders.iter().filter_map(|id| {
-            Some((*id, Ranges::singleton(self.known.get(id)?.installed.clone()?)))
-        });
+        let stay = self
+            .bystanders
+            .iter()
+            .filter_map(|id| Some((*id, Ranges::singleton(self.known.get(id)?.installed.clone()?))));
         wanted.chain(stay).collect()
     }
 }
@@ -279,11 +281,7 @@ fn steps(known: &HashMap<i64, Known>, chosen: &BTreeMap<i64, Version>) -> Vec<Ch
 
 /// The facts at the leaves of the proof, each as one sentence, in the words of the catalogue: the ranges as people wrote
 /// them, and only the versions that are there.
-fn explain(
-    provider: &Provider<'_>,
-    tree: &DerivationTree<i64, Ranges<Version>, String>,
-    sentences: &mut Vec<String>,
-) {
+fn explain(provider: &Provider<'_>, tree: &DerivationTree<i64, Ranges<Version>, String>, sentences: &mut Vec<String>) {
     let external = match tree {
         DerivationTree::Derived(derived) => {
             explain(provider, &derived.cause1, sentences);
@@ -298,13 +296,11 @@ fn explain(
         versions.filter(|version| set.contains(version)).map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
     let sentence = match external {
-        External::FromDependencyOf(ROOT, _, id, set) => {
-            match provider.wanted.iter().find(|one| one.id == *id) {
-                Some(Wanted { range: Some(range), .. }) => format!("{} {range} is wanted", name(id)),
-                Some(_) => format!("{} is wanted", name(id)),
-                None => format!("{} {} is installed and must go on working", name(id), listed(id, set)),
-            }
-        }
+        External::FromDependencyOf(ROOT, _, id, set) => match provider.wanted.iter().find(|one| one.id == *id) {
+            Some(Wanted { range: Some(range), .. }) => format!("{} {range} is wanted", name(id)),
+            Some(_) => format!("{} is wanted", name(id)),
+            None => format!("{} {} is installed and must go on working", name(id), listed(id, set)),
+        },
         External::FromDependencyOf(id, set, other, _) => {
             let known = provider.known.get(id);
             let ranges = known
@@ -389,8 +385,7 @@ mod tests {
 
     #[test]
     fn a_circle_has_a_plan_too() {
-        let known =
-            known(&[(1, "a", None, &[("1.0.0", &[(2, "1")])]), (2, "b", None, &[("1.0.0", &[(1, "1")])])]);
+        let known = known(&[(1, "a", None, &[("1.0.0", &[(2, "1")])]), (2, "b", None, &[("1.0.0", &[(1, "1")])])]);
         let plan = plan(&known, &want(1));
         assert!(plan.possible && plan.steps.len() == 2);
     }

@@ -202,7 +202,13 @@ pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
             let plugin = skewed(rng, plugins);
             let metric = METRICS[i as usize % METRICS.len()];
             let at = span - (u64::from(i) * u64::from(span) / u64::from(total)) as u32;
-            let _ = writeln!(row, "{}\t{plugin}\t{metric}\t{:.2}\t{}", tenant_of(plugin, tenants), rng.random_range(0.0..100.0), seconds_ago(at));
+            let _ = writeln!(
+                row,
+                "{}\t{plugin}\t{metric}\t{:.2}\t{}",
+                tenant_of(plugin, tenants),
+                rng.random_range(0.0..100.0),
+                seconds_ago(at)
+            );
         },
     );
     let (metrics, rest) = futures::future::join(metrics, rest).await;

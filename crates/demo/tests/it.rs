@@ -155,12 +155,22 @@ async fn the_platforms_migrations_go_up_are_repeatable_and_go_down() {
         IdpMigrator::up(&database, None).await.unwrap();
         let mut connection = PgConnection::connect(&cluster.server.url("postgres")).await.unwrap();
         for table in ["plugin_versions", "plugin_dependencies", "plugin_metrics"] {
-            let owner = if table == "plugin_dependencies" { "(SELECT plugin_id FROM plugin_versions v WHERE v.id = t.plugin_version_id)" } else { "t.plugin_id" };
-            let sql = format!("SELECT count(*) FROM {table} t JOIN plugins p ON p.id = {owner} WHERE t.tenant_id IS DISTINCT FROM p.tenant_id");
+            let owner = if table == "plugin_dependencies" {
+                "(SELECT plugin_id FROM plugin_versions v WHERE v.id = t.plugin_version_id)"
+            } else {
+                "t.plugin_id"
+            };
+            let sql = format!(
+                "SELECT count(*) FROM {table} t JOIN plugins p ON p.id = {owner} WHERE t.tenant_id IS DISTINCT FROM p.tenant_id"
+            );
             let wrong: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap();
             assert_eq!(wrong, 0, "{table} on {version}");
         }
-        assert_eq!(number(&mut connection, "SELECT count(*) FROM plugin_metrics WHERE tenant_id IS NULL").await, 1, "{version}");
+        assert_eq!(
+            number(&mut connection, "SELECT count(*) FROM plugin_metrics WHERE tenant_id IS NULL").await,
+            1,
+            "{version}"
+        );
         drop(connection);
         IdpMigrator::down(&database, None).await.unwrap();
         // An index build that was cut short is made anew.

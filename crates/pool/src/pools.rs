@@ -188,7 +188,8 @@ impl Pools {
                 }
             };
             let started = Instant::now();
-            let outcome = self.attempt_write(node, &slots, lease, scope, session, deadline, &work).await;
+            let target = Target { node, slots: &slots, scope, session, deadline };
+            let outcome = self.attempt_write(target, lease, &work).await;
             node.executes.record(started.elapsed());
             match outcome {
                 Ok(value) => {
@@ -210,20 +211,12 @@ impl Pools {
         }
     }
 
-    async fn attempt_write<'a, T, E, F>(
-        &self,
-        node: &Node,
-        slots: &Arc<Slots>,
-        lease: Lease,
-        scope: &Scope,
-        session: &Session,
-        deadline: Instant,
-        work: &F,
-    ) -> Result<T, Attempt<E>>
+    async fn attempt_write<'a, T, E, F>(&self, target: Target<'_>, lease: Lease, work: &F) -> Result<T, Attempt<E>>
     where
         E: WorkError,
         F: for<'c> Fn(&'c mut Writer, Work<'c, 'a>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
     {
+        let Target { node, slots, scope, session, deadline } = target;
         let limit = deadline.saturating_duration_since(Instant::now());
         let lost = |reason: String| {
             node.suspect();
@@ -441,10 +434,7 @@ impl Pools {
                 format!("{}: {said}", node.address)
             })
             .collect::<Vec<_>>();
-        format!(
-            "no server takes writes now ({}); it is looked for again and again, try later",
-            nodes.join("; ")
-        )
+        format!("no server takes writes now ({}); it is looked for again and again, try later", nodes.join("; "))
     }
 
     async fn no_lease(&self, node: &Node, slots: &Slots, why: NoLease, patience: Instant) -> Result<(), PoolError> {
@@ -465,6 +455,15 @@ impl Pools {
             }
         }
     }
+}
+
+/// Where one attempt to write goes, and for whom.
+struct Target<'w> {
+    node: &'w Node,
+    slots: &'w Arc<Slots>,
+    scope: &'w Scope,
+    session: &'w Session,
+    deadline: Instant,
 }
 
 enum Attempt<E> {
@@ -509,8 +508,11 @@ where
     };
     match simple(reader.lease.connection(), &begin).await {
         Ok(rows) => {
-            let replayed =
-                rows.first().and_then(|row| row.try_get::<Option<String>, _>(0).ok()).flatten().and_then(|it| it.parse().ok());
+            let replayed = rows
+                .first()
+                .and_then(|row| row.try_get::<Option<String>, _>(0).ok())
+                .flatten()
+                .and_then(|it| it.parse().ok());
             if let Some(replayed) = replayed {
                 node.saw_replay(replayed);
             }
@@ -535,7 +537,9 @@ where
     } else {
         "ROLLBACK; RESET default_transaction_read_only; SELECT pg_advisory_unlock_all()"
     };
-    if !result.as_ref().err().and_then(WorkError::sql).is_some_and(out_of_step) && simple(reader.lease.connection(), end).await.is_ok() {
+    if !result.as_ref().err().and_then(WorkError::sql).is_some_and(out_of_step)
+        && simple(reader.lease.connection(), end).await.is_ok()
+    {
         reader.lease.clean();
     }
     match result {

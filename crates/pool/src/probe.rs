@@ -75,7 +75,8 @@ impl Probe {
                 Ok(reading)
             }
             Ok(Err(error)) => {
-                let refused = matches!(&error, sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused);
+                let refused =
+                    matches!(&error, sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused);
                 Err(Unseen {
                     reason: one_line(&error),
                     certain: refused || error.as_database_error().is_some() && trouble(&error) != Trouble::Statement,

@@ -171,9 +171,7 @@ impl crate::Pools {
                 lag_seconds: standby.and_then(|it| it.lag_seconds),
                 slots: slots.as_ref().map(|it| it.snapshot()),
                 failures: state.backoff.failures(),
-                retry_in_seconds: state
-                    .retry_at
-                    .map(|at| at.saturating_duration_since(Instant::now()).as_secs_f64()),
+                retry_in_seconds: state.retry_at.map(|at| at.saturating_duration_since(Instant::now()).as_secs_f64()),
                 failures_total: node.failures(),
                 usable: reading.map(|it| it.usable),
                 timing: TimingSnapshot {

@@ -226,7 +226,8 @@ mod tests {
     fn a_lagging_replica_is_left_late_and_taken_back_early() {
         let mut memory = Memory::default();
         let a = primary(1, 10_000);
-        let left = |memory: &mut Memory, b: Reading, in_use| uses(memory, Some(&a), Some(&b), in_use).uses[1] != Use::Replica;
+        let left =
+            |memory: &mut Memory, b: Reading, in_use| uses(memory, Some(&a), Some(&b), in_use).uses[1] != Use::Replica;
         assert!(!left(&mut memory, standby(1, 9_100, 0.0), true));
         assert!(left(&mut memory, standby(1, 8_900, 0.0), true));
         assert!(left(&mut memory, standby(1, 9_100, 0.0), false), "half the limit before it is taken back");
@@ -240,9 +241,15 @@ mod tests {
         let a = primary(2, 10_000);
         let stranger = Reading { system: Some("8".to_owned()), ..standby(2, 10_000, 0.0) };
         let mut memory = Memory::default();
-        assert!(matches!(&uses(&mut memory, Some(&a), Some(&stranger), false).uses[1], Use::Left(why) if why.contains("another cluster")));
-        assert!(matches!(&uses(&mut memory, Some(&a), Some(&stranger), false).uses[1], Use::Left(why) if why.contains("another cluster")));
-        assert!(matches!(&uses(&mut memory, Some(&a), Some(&standby(1, 9_999, 0.0)), false).uses[1], Use::Left(why) if why.contains("timeline 1")));
+        assert!(
+            matches!(&uses(&mut memory, Some(&a), Some(&stranger), false).uses[1], Use::Left(why) if why.contains("another cluster"))
+        );
+        assert!(
+            matches!(&uses(&mut memory, Some(&a), Some(&stranger), false).uses[1], Use::Left(why) if why.contains("another cluster"))
+        );
+        assert!(
+            matches!(&uses(&mut memory, Some(&a), Some(&standby(1, 9_999, 0.0)), false).uses[1], Use::Left(why) if why.contains("timeline 1"))
+        );
         let b = standby(2, 10_500, 0.0);
         let nodes = [
             Candidate { address: "a", reading: Some(&a), before: None, in_use: true },

@@ -34,7 +34,10 @@ async fn each_operation_checks_its_items_and_is_done_once() {
     // The same key: nothing is done again, and the same is told.
     let again = run("install", &install).await.unwrap();
     assert_eq!((again.id, again.done, again.repeated), (report.id, 1, true));
-    assert_eq!(world.number("SELECT count(*) FROM plugin_operations WHERE plugin_id = 41 AND started_by = 'ada'").await, 1);
+    assert_eq!(
+        world.number("SELECT count(*) FROM plugin_operations WHERE plugin_id = 41 AND started_by = 'ada'").await,
+        1
+    );
     assert_eq!(world.number("SELECT count(*) FROM audit_logs WHERE actor = 'ada'").await, 1);
     let other = request(BulkOperation::Install, BulkMode::Each, [43].into());
     assert!(matches!(run("install", &other).await, Err(CatalogError::Conflict(_))));
@@ -72,8 +75,7 @@ async fn a_bad_item_takes_the_others_with_it_only_when_it_shall() {
     let world = World::new().await;
     world.sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id = 7 THEN RAISE 'seven is bad'; END IF; RETURN NEW; END $$; CREATE TRIGGER refuse BEFORE UPDATE ON plugins FOR EACH ROW EXECUTE FUNCTION refuse()").await;
     let catalog = world.catalog().await;
-    let report =
-        catalog.bulk_run(A, "e", "t", &tag(BulkMode::Each, (1..=10).collect()), &|_, _| {}).await.unwrap();
+    let report = catalog.bulk_run(A, "e", "t", &tag(BulkMode::Each, (1..=10).collect()), &|_, _| {}).await.unwrap();
     assert_eq!((report.done, report.failed), (9, 1));
     assert_eq!((report.problems[0].id.as_str(), report.problems[0].reason.as_str()), ("7", "seven is bad"));
     assert_eq!(world.number("SELECT count(*) FROM plugins WHERE 'bulk' = ANY(tags)").await, 9);
@@ -167,7 +169,12 @@ async fn a_killed_process_leaves_whole_items() {
         drop(catalog);
         world.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'idp_api' AND datname = current_database()").await;
         until("they are gone", async || {
-            world.number("SELECT count(*) FROM pg_stat_activity WHERE usename = 'idp_api' AND datname = current_database()").await == 0
+            world
+                .number(
+                    "SELECT count(*) FROM pg_stat_activity WHERE usename = 'idp_api' AND datname = current_database()",
+                )
+                .await
+                == 0
         })
         .await;
         is_whole(&world).await;

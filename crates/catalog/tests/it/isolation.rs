@@ -70,7 +70,9 @@ async fn in_plain_sql_a_tenant_is_alone() {
         assert_eq!(world.number(sql).await, 0, "{sql}");
     }
     for table in TABLES {
-        let forced = format!("SELECT (relrowsecurity AND relforcerowsecurity)::int::int8 FROM pg_class WHERE oid = '{table}'::regclass");
+        let forced = format!(
+            "SELECT (relrowsecurity AND relforcerowsecurity)::int::int8 FROM pg_class WHERE oid = '{table}'::regclass"
+        );
         assert_eq!(world.number(&forced).await, 1, "{table}");
     }
 
@@ -99,8 +101,10 @@ async fn in_plain_sql_a_tenant_is_alone() {
         connection.execute("ROLLBACK").await.unwrap();
     }
     // The tenant ends with the transaction.
-    let left: Option<String> =
-        sqlx::query_scalar("SELECT nullif(current_setting('holdfast.tenant_id', true), '')").fetch_one(&mut connection).await.unwrap();
+    let left: Option<String> = sqlx::query_scalar("SELECT nullif(current_setting('holdfast.tenant_id', true), '')")
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
     assert_eq!(left, None);
 }
 
@@ -141,11 +145,19 @@ async fn through_the_catalogue_and_its_cache_too() {
             remove_tags: Vec::new(),
         };
         let planned = catalog.bulk_plan(A, &request).await.unwrap();
-        assert!(planned.problems.iter().any(|it| it.id == "61" && it.reason == "there is no such plugin"), "{planned:?}");
+        assert!(
+            planned.problems.iter().any(|it| it.id == "61" && it.reason == "there is no such plugin"),
+            "{planned:?}"
+        );
         let report = catalog.bulk_run(A, &format!("key-{i}"), "test", &request, &|_, _| {}).await.unwrap();
         assert!(report.problems.iter().any(|it| it.id == "61" && it.reason == "there is no such plugin"), "{report:?}");
     }
-    assert_eq!(world.number("SELECT count(*) FROM plugins WHERE id = 61 AND NOT is_installed AND tags = ARRAY['tier-1']").await, 1);
+    assert_eq!(
+        world
+            .number("SELECT count(*) FROM plugins WHERE id = 61 AND NOT is_installed AND tags = ARRAY['tier-1']")
+            .await,
+        1
+    );
     assert_eq!(world.number("SELECT count(*) FROM plugins WHERE tenant_id = 2").await, 60);
     // The key of one tenant is not the other's.
     let request = BulkRequest {

@@ -46,10 +46,8 @@ impl World {
         let migrating = sea_orm::Database::connect(options).await.unwrap();
         IdpMigrator::up(&migrating, None).await.unwrap();
         migrating.close().await.unwrap();
-        let world = Self {
-            url: database.url.replace("postgres:secret@", "idp_api:secret@"),
-            superuser_url: database.url,
-        };
+        let world =
+            Self { url: database.url.replace("postgres:secret@", "idp_api:secret@"), superuser_url: database.url };
         // The cluster is shared: another test may be making the role at this moment.
         world.sql("DO $$ BEGIN CREATE ROLE idp_api LOGIN NOINHERIT PASSWORD 'secret'; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$").await;
         while PgConnection::connect(&world.superuser_url)

@@ -172,14 +172,10 @@ async fn a_read_never_writes_on_whichever_server() {
             let got = send(&pools, sql, false).await;
             match is {
                 Answered => assert!(got.is_ok(), "{sql} (replica: {with_replica}): {got:?}"),
-                Refused => assert!(
-                    matches!(got, Err(PoolError::ReadOnly(_))),
-                    "{sql} (replica: {with_replica}): {got:?}"
-                ),
-                Wrong => assert!(
-                    matches!(got, Err(PoolError::Sql(_))),
-                    "{sql} (replica: {with_replica}): {got:?}"
-                ),
+                Refused => {
+                    assert!(matches!(got, Err(PoolError::ReadOnly(_))), "{sql} (replica: {with_replica}): {got:?}")
+                }
+                Wrong => assert!(matches!(got, Err(PoolError::Sql(_))), "{sql} (replica: {with_replica}): {got:?}"),
                 Either => {}
             }
             assert_eq!(state(&url).await, before, "{sql} (replica: {with_replica}) has changed something: {got:?}");
