@@ -301,7 +301,7 @@ fn explain(provider: &Provider<'_>, tree: &DerivationTree<i64, Ranges<Version>, 
             Some(_) => format!("{} is wanted", name(id)),
             None => format!("{} {} is installed and must go on working", name(id), listed(id, set)),
         },
-        External::FromDependencyOf(id, set, other, _) => {
+        External::FromDependencyOf(id, set, other, wanted) => {
             let known = provider.known.get(id);
             let ranges = known
                 .into_iter()
@@ -314,7 +314,14 @@ fn explain(provider: &Provider<'_>, tree: &DerivationTree<i64, Ranges<Version>, 
             let all = known.is_some_and(|plugin| plugin.versions.keys().all(|version| set.contains(version)));
             let versions = if all { "every version of it there is".to_owned() } else { listed(id, set) };
             let range = ranges.into_iter().collect::<Vec<_>>().join(" or ");
-            format!("{} ({versions}) needs {} {range}", name(id), name(other))
+            let lacking = match provider.known.get(other) {
+                None => ", which is not there".to_owned(),
+                Some(_) if *wanted == Ranges::empty() => {
+                    format!(", and there are only the versions {}", listed(other, &Ranges::full()))
+                }
+                Some(_) => String::new(),
+            };
+            format!("{} ({versions}) needs {} {range}{lacking}", name(id), name(other))
         }
         External::NoVersions(id, _) => match provider.known.get(id) {
             None => format!("{} is not there", name(id)),
@@ -414,6 +421,6 @@ mod tests {
         assert!(text.contains("cart 1.0.0 is installed") && text.contains("needs core ^1"), "{text}");
         // Something that is not there at all.
         let text = plan(&known(&[(1, "shop", None, &[("1.0.0", &[(9, "^1")])])]), &want(1)).explanation.join("; ");
-        assert!(text.contains("plugin 9 is not there"), "{text}");
+        assert!(text.contains("needs plugin 9 ^1, which is not there"), "{text}");
     }
 }

@@ -28,7 +28,7 @@ impl MigrationTrait for Migration {
             // Whose plugin is gone belongs to nobody and stays unseen. The place of a row is told apart by its
             // partition too.
             let sql = format!(
-                "WITH some AS MATERIALIZED (SELECT tableoid, ctid FROM {table} AS t WHERE tenant_id IS NULL AND ({tenant}) IS NOT NULL LIMIT {ROWS}) UPDATE {table} AS t SET tenant_id = ({tenant}) FROM some WHERE t.tableoid = some.tableoid AND t.ctid = some.ctid"
+                "WITH batch AS MATERIALIZED (SELECT tableoid, ctid FROM {table} AS t WHERE tenant_id IS NULL AND ({tenant}) IS NOT NULL LIMIT {ROWS}) UPDATE {table} AS t SET tenant_id = ({tenant}) FROM batch WHERE t.tableoid = batch.tableoid AND t.ctid = batch.ctid"
             );
             loop {
                 let done = db.execute_raw(Statement::from_string(db.get_database_backend(), sql.clone())).await?;
