@@ -130,6 +130,8 @@ fn requirement(range: &str) -> Result<VersionReq, semver::Error> {
 struct Provider<'a> {
     known: &'a HashMap<i64, Known>,
     wanted: &'a [Wanted],
+    /// What the wish may lead to, in whichever versions.
+    reached: BTreeSet<i64>,
     /// Installed ones that need what may change: they stay as they are.
     bystanders: BTreeSet<i64>,
 }
@@ -204,7 +206,9 @@ impl DependencyProvider for Provider<'_> {
                 need(id, set);
             }
         } else if let Some(needs) = self.known.get(package).and_then(|plugin| plugin.versions.get(version)) {
-            for one in needs {
+            // Of a bystander only what may change is looked at; the rest of its needs was not even read.
+            let stays = self.bystanders.contains(package);
+            for one in needs.iter().filter(|need| !stays || self.reached.contains(&need.id)) {
                 need(one.id, self.set(one.id, &one.range));
             }
         }
@@ -223,7 +227,7 @@ fn plan(known: &HashMap<i64, Known>, wanted: &[Wanted]) -> ChangePlan {
         }
     }
     let bystanders = known.keys().filter(|id| !reached.contains(id)).copied().collect();
-    let provider = Provider { known, wanted, bystanders };
+    let provider = Provider { known, wanted, reached, bystanders };
     match resolve(&provider, ROOT, Version::new(0, 0, 0)) {
         Ok(solution) => {
             let chosen = solution
@@ -414,8 +418,10 @@ mod tests {
         // What is installed and needs the old version stands in the way.
         let installed = known(&[
             (1, "core", Some("1.4.0"), &[("1.4.0", &[]), ("2.0.0", &[])]),
-            (2, "cart", Some("1.0.0"), &[("1.0.0", &[(1, "^1")])]),
+            // What it needs besides is none of the plan's business, and was not read.
+            (2, "cart", Some("1.0.0"), &[("1.0.0", &[(1, "^1"), (77, "^3")])]),
         ]);
+        assert!(plan(&installed, &[Wanted { id: 1, range: Some("^1".to_owned()) }]).possible);
         let wanted = [Wanted { id: 1, range: Some("^2".to_owned()) }];
         let text = plan(&installed, &wanted).explanation.join("; ");
         assert!(text.contains("cart 1.0.0 is installed") && text.contains("needs core ^1"), "{text}");

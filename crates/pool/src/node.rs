@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) reading: Option<Reading>,
     /// Replay position one look earlier.
     pub(crate) before: Option<Lsn>,
+    /// When it was last seen to have replayed all that the primary was known to have written.
+    pub(crate) level_at: Option<Instant>,
     pub(crate) used: Use,
     pub(crate) trouble: Option<String>,
     pub(crate) backoff: Backoff,
@@ -49,6 +51,7 @@ impl Node {
             state: Mutex::new(State {
                 reading: None,
                 before: None,
+                level_at: None,
                 used: Use::Down,
                 trouble: Some("not looked at yet".to_owned()),
                 backoff: Backoff::new(settings.backoff.0, settings.backoff.1),

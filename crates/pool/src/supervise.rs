@@ -1,5 +1,6 @@
 //! Looking at the servers, and deciding anew after each look.
 use crate::{
+    node::State,
     pools::Inner,
     probe::{Probe, Unseen},
     snapshot::{NodeSnapshot, NodeState, PoolsSnapshot, Routing, TimingSnapshot},
@@ -85,11 +86,17 @@ impl Inner {
 
     fn decide(&self) {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let primary_lsn = self
+            .nodes
+            .iter()
+            .filter_map(|node| node.state().reading.as_ref().filter(|it| !it.standby).map(|it| it.lsn))
+            .max();
         let seen = self
             .nodes
             .iter()
             .map(|node| {
-                let state = node.state();
+                let mut state = node.state();
+                state.bound_lag(primary_lsn);
                 (state.reading.clone(), state.before, matches!(state.used, Use::Replica))
             })
             .collect::<Vec<_>>();
@@ -123,6 +130,20 @@ impl Inner {
         if changed > 0 || *before != decision {
             self.counts.role_changes.fetch_add(changed, Ordering::Relaxed);
             self.changes.send_modify(|n| *n += 1);
+        }
+    }
+}
+
+impl State {
+    /// The age of the last replayed change lies after a quiet time: a standby is not further behind than since it was
+    /// last level with the primary.
+    fn bound_lag(&mut self, primary: Option<domain::Lsn>) {
+        let (Some(primary), Some(reading)) = (primary, self.reading.as_mut().filter(|it| it.standby)) else { return };
+        if reading.lsn >= primary {
+            self.level_at = Some(Instant::now());
+        }
+        if let (Some(lag), Some(level_at)) = (reading.lag_seconds, self.level_at) {
+            reading.lag_seconds = Some(lag.min(level_at.elapsed().as_secs_f64()));
         }
     }
 }
