@@ -146,11 +146,7 @@ impl ResultCache {
                 })
             })
             .await
-            // Those who waited for another's load get its error in words.
-            .map_err(|error: Arc<CatalogError>| match Arc::try_unwrap(error) {
-                Ok(error) => error,
-                Err(shared) => CatalogError::Pool(pool::PoolError::Unavailable(shared.to_string())),
-            })?;
+            .map_err(|error: Arc<CatalogError>| shared(&error))?;
         let counter = if loaded.load(Ordering::Relaxed) { &inner.misses } else { &inner.hits };
         counter.fetch_add(1, Ordering::Relaxed);
         answer.value.downcast::<T>().map_err(|_| CatalogError::Conflict("two questions have one name".to_owned()))
@@ -195,5 +191,15 @@ impl ResultCache {
             entries: self.inner.cache.entry_count(),
             listening: self.inner.listening.load(Ordering::Acquire),
         }
+    }
+}
+
+/// Several callers may have waited for one load: each gets its error, the driver's in words.
+fn shared(error: &CatalogError) -> CatalogError {
+    match error {
+        CatalogError::Invalid { field, message } => CatalogError::Invalid { field, message: message.clone() },
+        CatalogError::NotFound(id) => CatalogError::NotFound(id.clone()),
+        CatalogError::Conflict(text) => CatalogError::Conflict(text.clone()),
+        CatalogError::Pool(error) => CatalogError::Pool(pool::PoolError::Unavailable(error.to_string())),
     }
 }
