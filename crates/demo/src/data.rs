@@ -147,7 +147,7 @@ pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
                 }
                 on -= back;
                 // A few ask for what there will never be, so that a plan has something to explain.
-                let major = if plugin % 97 == 0 { 9 } else { 1 + on % 4 };
+                let major = if plugin.is_multiple_of(97) { 9 } else { 1 + on % 4 };
                 let optional = if rng.random_bool(0.1) { 't' } else { 'f' };
                 for minor in 1..3 {
                     let _ = writeln!(
@@ -279,7 +279,7 @@ fn plugin(i: u32, tenants: u32, rng: &mut StdRng, row: &mut String) {
     let enabled = installed && rng.random_bool(0.85);
     let flag = |on: bool| if on { 't' } else { 'f' };
     // A third of them has an update to take.
-    let at = if installed { version(i + 1, if i % 3 == 0 { 1 } else { 2 }) } else { "\\N".to_owned() };
+    let at = if installed { version(i + 1, if i.is_multiple_of(3) { 1 } else { 2 }) } else { "\\N".to_owned() };
     let _ = writeln!(
         row,
         "{}\t{adjective}-{noun}-{i}\t{adjective} {noun}\tKeeps the {noun} of a team {adjective}.\t{category}\t{status}\tteam-{}\t{environment}\t{{{keywords}}}\t{{{category},tier-{}}}\t{}\t{}\t{at}\t{health}\t{:.1}\t{}\t{}",
