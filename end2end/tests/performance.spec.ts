@@ -107,7 +107,7 @@ test("the faults put there on purpose are found, with the SQL to mend them", asy
     ["duplicate", "idx_audit_logs_timestamp", "DROP INDEX CONCURRENTLY"],
     ["duplicate", "idx_plugins_tenant", "DROP INDEX CONCURRENTLY"],
     ["invalid", "idx_plugins_display_name_unique", "CONCURRENTLY"],
-    ["missing_foreign_key", "plugin_dependencies_depends_on_id_fkey", "CREATE INDEX CONCURRENTLY"],
+    ["missing_foreign_key", "audit_logs_tenant_id_fkey", "CREATE INDEX CONCURRENTLY"],
   ];
   for (const [list, name, sql] of expected) {
     await expect(async () => {

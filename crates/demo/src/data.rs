@@ -113,49 +113,63 @@ pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
         let _ = writeln!(row, "tenant-{i}\tTenant {i}\t{plan}");
     })
     .await?;
-    copy(&mut connection, "COPY plugins (tenant_id, name, display_name, description, category, status, owner, environment, keywords, tags, is_installed, is_enabled, health_score, cpu_usage, memory_usage, created_at) FROM STDIN", sizes.plugins, move |i, rng, row| plugin(i, tenants, rng, row)).await?;
+    copy(&mut connection, "COPY plugins (tenant_id, name, display_name, description, category, status, owner, environment, keywords, tags, is_installed, is_enabled, installed_version, health_score, cpu_usage, memory_usage, created_at) FROM STDIN", sizes.plugins, move |i, rng, row| plugin(i, tenants, rng, row)).await?;
     let plugins = sizes.plugins;
     copy(
         &mut connection,
-        "COPY plugin_versions (plugin_id, version, released_at, changelog) FROM STDIN",
+        "COPY plugin_versions (tenant_id, plugin_id, version, released_at, changelog) FROM STDIN",
         plugins * 3,
         move |i, rng, row| {
             let (plugin, minor) = (i / 3 + 1, i % 3);
             let _ = writeln!(
                 row,
-                "{plugin}\t{}.{minor}.{}\t{}\tFixes and improvements, part {}",
-                1 + plugin % 4,
-                rng.random_range(0..9),
+                "{}\t{plugin}\t{}\t{}\tFixes and improvements, part {}",
+                tenant_of(plugin, tenants),
+                version(plugin, minor),
                 days_ago(400 - minor * 120 + plugin % 90),
                 rng.random_range(1..2_000)
             );
         },
     )
     .await?;
+    // Each needs some older ones of its own tenant, in its newest and its middle version: a graph of many levels.
     copy(
         &mut connection,
-        "COPY plugin_dependencies (plugin_version_id, depends_on_id, version_range, optional) FROM STDIN",
+        "COPY plugin_dependencies (tenant_id, plugin_version_id, depends_on_id, version_range, optional) FROM STDIN",
         plugins,
         move |i, rng, row| {
-            let on = rng.random_range(1..=plugins);
-            let _ = writeln!(
-                row,
-                "{}\t{on}\t^{}.0\t{}",
-                i * 3 + 1,
-                1 + on % 4,
-                if rng.random_bool(0.1) { 't' } else { 'f' }
-            );
+            let plugin = i + 1;
+            let mut on = plugin;
+            for _ in 0..rng.random_range(0..3) {
+                let back = tenants * rng.random_range(1..9);
+                if on <= back {
+                    break;
+                }
+                on -= back;
+                // A few ask for what there will never be, so that a plan has something to explain.
+                let major = if plugin.is_multiple_of(97) { 9 } else { 1 + on % 4 };
+                let optional = if rng.random_bool(0.1) { 't' } else { 'f' };
+                for minor in 1..3 {
+                    let _ = writeln!(
+                        row,
+                        "{}\t{}\t{on}\t^{major}.{}\t{optional}",
+                        tenant_of(plugin, tenants),
+                        i * 3 + 1 + minor,
+                        minor - 1
+                    );
+                }
+            }
         },
     )
     .await?;
     let rest = async {
         let mut connection = PgConnection::connect(url).await?;
         connection.execute("SET synchronous_commit = off").await?;
-        copy(&mut connection, "COPY plugin_operations (plugin_id, environment, operation_type, status, started_by, started_at, finished_at, error) FROM STDIN", sizes.operations, move |i, rng, row| operation(i, plugins, rng, row)).await?;
+        copy(&mut connection, "COPY plugin_operations (tenant_id, plugin_id, environment, operation_type, status, started_by, started_at, finished_at, error) FROM STDIN", sizes.operations, move |i, rng, row| operation(i, plugins, tenants, rng, row)).await?;
         copy(&mut connection, "COPY plugin_analytics (plugin_id, tenant_id, event_type, user_id, country, properties, \"timestamp\") FROM STDIN", sizes.analytics, move |_, rng, row| {
             let plugin = skewed(rng, plugins);
             let at = rng.random_range(0..60 * 86_400);
-            let _ = writeln!(row, "{plugin}\t{}\t{}\tuser-{}\t{}\t{{\"source\": \"portal\"}}\t{}", plugin % tenants + 1, EVENTS[rng.random_range(0..EVENTS.len())], rng.random_range(0..20_000), COUNTRIES[skewed(rng, 12) as usize - 1], seconds_ago(at));
+            let _ = writeln!(row, "{plugin}\t{}\t{}\tuser-{}\t{}\t{{\"source\": \"portal\"}}\t{}", tenant_of(plugin, tenants), EVENTS[rng.random_range(0..EVENTS.len())], rng.random_range(0..20_000), COUNTRIES[skewed(rng, 12) as usize - 1], seconds_ago(at));
         })
         .await?;
         copy(
@@ -182,13 +196,19 @@ pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
     let total = sizes.metrics;
     let metrics = copy(
         &mut connection,
-        "COPY plugin_metrics (plugin_id, metric_name, value, \"timestamp\") FROM STDIN",
+        "COPY plugin_metrics (tenant_id, plugin_id, metric_name, value, \"timestamp\") FROM STDIN",
         total,
         move |i, rng, row| {
             let plugin = skewed(rng, plugins);
             let metric = METRICS[i as usize % METRICS.len()];
             let at = span - (u64::from(i) * u64::from(span) / u64::from(total)) as u32;
-            let _ = writeln!(row, "{plugin}\t{metric}\t{:.2}\t{}", rng.random_range(0.0..100.0), seconds_ago(at));
+            let _ = writeln!(
+                row,
+                "{}\t{plugin}\t{metric}\t{:.2}\t{}",
+                tenant_of(plugin, tenants),
+                rng.random_range(0.0..100.0),
+                seconds_ago(at)
+            );
         },
     );
     let (metrics, rest) = futures::future::join(metrics, rest).await;
@@ -216,6 +236,16 @@ async fn copy(
     sink.send(piece.as_bytes()).await?;
     sink.finish().await?;
     Ok(())
+}
+
+/// Plugins are dealt out to the tenants in turn.
+const fn tenant_of(plugin: u32, tenants: u32) -> u32 {
+    (plugin - 1) % tenants + 1
+}
+
+/// A plugin's versions share their major number.
+fn version(plugin: u32, minor: u32) -> String {
+    format!("{}.{minor}.{}", 1 + plugin % 4, (plugin * 7 + minor * 3) % 9)
 }
 
 /// 1 to `n`, small ones far more often: some plugins are popular.
@@ -248,9 +278,11 @@ fn plugin(i: u32, tenants: u32, rng: &mut StdRng, row: &mut String) {
     let installed = rng.random_bool(0.7);
     let enabled = installed && rng.random_bool(0.85);
     let flag = |on: bool| if on { 't' } else { 'f' };
+    // A third of them has an update to take.
+    let at = if installed { version(i + 1, if i.is_multiple_of(3) { 1 } else { 2 }) } else { "\\N".to_owned() };
     let _ = writeln!(
         row,
-        "{}\t{adjective}-{noun}-{i}\t{adjective} {noun}\tKeeps the {noun} of a team {adjective}.\t{category}\t{status}\tteam-{}\t{environment}\t{{{keywords}}}\t{{{category},tier-{}}}\t{}\t{}\t{health}\t{:.1}\t{}\t{}",
+        "{}\t{adjective}-{noun}-{i}\t{adjective} {noun}\tKeeps the {noun} of a team {adjective}.\t{category}\t{status}\tteam-{}\t{environment}\t{{{keywords}}}\t{{{category},tier-{}}}\t{}\t{}\t{at}\t{health}\t{:.1}\t{}\t{}",
         i % tenants + 1,
         rng.random_range(0..400),
         rng.random_range(1..4),
@@ -262,16 +294,17 @@ fn plugin(i: u32, tenants: u32, rng: &mut StdRng, row: &mut String) {
     );
 }
 
-fn operation(i: u32, plugins: u32, rng: &mut StdRng, row: &mut String) {
+fn operation(i: u32, plugins: u32, tenants: u32, rng: &mut StdRng, row: &mut String) {
     let kind = ["install", "enable", "disable", "upgrade", "rollback", "uninstall"][rng.random_range(0..6)];
     let failed = rng.random_bool(0.06);
     let environment = ["production", "staging", "development"][i as usize % 3];
     let started = rng.random_range(60..90 * 86_400);
     let took = rng.random_range(1..50);
+    let plugin = rng.random_range(1..=plugins);
     let _ = writeln!(
         row,
-        "{}\t{environment}\t{kind}\t{}\tuser-{}\t{}\t{}\t{}",
-        rng.random_range(1..=plugins),
+        "{}\t{plugin}\t{environment}\t{kind}\t{}\tuser-{}\t{}\t{}\t{}",
+        tenant_of(plugin, tenants),
         if failed { "failed" } else { "succeeded" },
         rng.random_range(0..5_000),
         seconds_ago(started),

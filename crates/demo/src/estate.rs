@@ -27,6 +27,15 @@ const DATABASE: &str = "saas_idp";
 const MONITOR: &str = "holdfast_monitor";
 /// The role of the application.
 const APPLICATION: &str = "idp_app";
+/// The role of the platform's data layer: a member of the tenants' role, and nothing by itself.
+const DATA_LAYER: &str = "idp_api";
+/// Columns that later migrations add and fill: with them there from the start nothing has to be filled in.
+const EARLY_COLUMNS: &str = "
+    ALTER TABLE plugins ADD COLUMN IF NOT EXISTS installed_version text;
+    ALTER TABLE plugin_versions ADD COLUMN IF NOT EXISTS tenant_id bigint;
+    ALTER TABLE plugin_dependencies ADD COLUMN IF NOT EXISTS tenant_id bigint;
+    ALTER TABLE plugin_operations ADD COLUMN IF NOT EXISTS tenant_id bigint;
+    ALTER TABLE plugin_metrics ADD COLUMN IF NOT EXISTS tenant_id bigint";
 /// Set on the database when its data is whole: a start that was cut short begins anew.
 const WHOLE: &str = "holdfast demo data, scale ";
 
@@ -97,6 +106,16 @@ impl Estate {
     /// The replica, as the application.
     pub fn application_replica_url(&self) -> String {
         self.replica.url_as(APPLICATION, &self.password, DATABASE)
+    }
+
+    /// The primary, as the platform's data layer.
+    pub fn data_layer_url(&self) -> String {
+        self.primary.url_as(DATA_LAYER, &self.password, DATABASE)
+    }
+
+    /// The replica, as the platform's data layer.
+    pub fn data_layer_replica_url(&self) -> String {
+        self.replica.url_as(DATA_LAYER, &self.password, DATABASE)
     }
 
     /// Stops both; the data stays.
@@ -175,13 +194,15 @@ async fn make(
 ) -> Result<(), DemoError> {
     connection.execute(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)"))).await?;
     connection.execute(AssertSqlSafe(format!("CREATE DATABASE {DATABASE}"))).await?;
-    for role in [MONITOR, APPLICATION] {
+    for role in [MONITOR, APPLICATION, DATA_LAYER] {
         let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
             .bind(role)
             .fetch_one(&mut *connection)
             .await?;
         let verb = if exists { "ALTER" } else { "CREATE" };
-        connection.execute(AssertSqlSafe(format!("{verb} ROLE {role} LOGIN PASSWORD '{password}'"))).await?;
+        // The data layer has its rights only in the transactions that ask for them.
+        let inherits = if role == DATA_LAYER { "NOINHERIT" } else { "INHERIT" };
+        connection.execute(AssertSqlSafe(format!("{verb} ROLE {role} LOGIN {inherits} PASSWORD '{password}'"))).await?;
     }
     connection.execute(AssertSqlSafe(format!("GRANT pg_monitor, pg_signal_backend TO {MONITOR}"))).await?;
 
@@ -191,6 +212,7 @@ async fn make(
     let database = Database::connect(options).await?;
     // Tables first: an index is built faster on rows that are there than kept up while they come.
     IdpMigrator::up(&database, Some(1)).await?;
+    PgConnection::connect(&url).await?.execute(sqlx::raw_sql(EARLY_COLUMNS)).await?;
     data::load(&url, scale).await?;
     IdpMigrator::up(&database, None).await?;
     database.close().await?;
@@ -205,6 +227,9 @@ async fn make(
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {APPLICATION}"
         )))
         .await?;
+    // The application of the demo works for all tenants at once.
+    platform.execute(AssertSqlSafe(format!("GRANT holdfast_platform TO {APPLICATION}"))).await?;
+    platform.execute(AssertSqlSafe(format!("GRANT holdfast_tenant, holdfast_platform TO {DATA_LAYER}"))).await?;
     platform.execute("ANALYZE").await?;
     // What the making of the data cost is no part of the demo.
     if has_statements {

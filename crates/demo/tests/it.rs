@@ -46,6 +46,9 @@ async fn the_demo_has_data_faults_and_a_workload_and_is_taken_up_again() {
         "idx_plugin_metrics_timeseries",
         "idx_plugin_analytics_time_desc",
         "idx_audit_timestamp_desc",
+        "idx_plugins_tenant_health",
+        "idx_plugin_dependencies_on",
+        "idx_plugin_metrics_time",
     ] {
         let valid: Option<bool> =
             sqlx::query_scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)")
@@ -64,6 +67,18 @@ async fn the_demo_has_data_faults_and_a_workload_and_is_taken_up_again() {
         number(&mut primary, "SELECT count(*) FROM v_active_plugins").await > 0
             && number(&mut primary, "SELECT count(*) FROM v_plugin_performance_summary").await > 0
     );
+
+    // Nothing was left for the backfill, and tenants need only what is theirs.
+    for table in ["plugin_versions", "plugin_dependencies", "plugin_operations", "plugin_metrics"] {
+        let sql = format!("SELECT count(*) FROM {table} WHERE tenant_id IS NULL");
+        let missing: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut primary).await.unwrap();
+        assert_eq!(missing, 0, "{table}");
+    }
+    assert_eq!(
+        number(&mut primary, "SELECT count(*) FROM plugin_dependencies d JOIN plugins p ON p.id = d.depends_on_id WHERE p.tenant_id <> d.tenant_id").await,
+        0
+    );
+    assert!(number(&mut primary, "SELECT count(*) FROM plugin_dependencies").await > 400);
 
     // The monitoring role sees what it must and may not read the application's rows.
     let mut monitor = PgConnection::connect(&estate.database_url()).await.unwrap();
@@ -134,6 +149,30 @@ async fn the_platforms_migrations_go_up_are_repeatable_and_go_down() {
                 "{version}"
             );
         }
+        // Rows from before get their tenant.
+        IdpMigrator::up(&database, Some(3)).await.unwrap();
+        cluster.execute("postgres", "INSERT INTO tenants (slug, name) VALUES ('a', 'a'), ('b', 'b'); INSERT INTO plugins (tenant_id, name, display_name, category, owner) SELECT g % 2 + 1, g::text, 'x', 'c', 'o' FROM generate_series(1, 10) g; INSERT INTO plugin_metrics (plugin_id, metric_name, value) SELECT g % 10 + 1, 'm', g FROM generate_series(1, 30000) g; INSERT INTO plugin_metrics (plugin_id, metric_name, value) VALUES (99, 'gone', 1); INSERT INTO plugin_versions (plugin_id, version) SELECT id, '1.0.0' FROM plugins; INSERT INTO plugin_dependencies (plugin_version_id, depends_on_id, version_range) VALUES (1, 3, '*')").await;
+        IdpMigrator::up(&database, None).await.unwrap();
+        let mut connection = PgConnection::connect(&cluster.server.url("postgres")).await.unwrap();
+        for table in ["plugin_versions", "plugin_dependencies", "plugin_metrics"] {
+            let owner = if table == "plugin_dependencies" {
+                "(SELECT plugin_id FROM plugin_versions v WHERE v.id = t.plugin_version_id)"
+            } else {
+                "t.plugin_id"
+            };
+            let sql = format!(
+                "SELECT count(*) FROM {table} t JOIN plugins p ON p.id = {owner} WHERE t.tenant_id IS DISTINCT FROM p.tenant_id"
+            );
+            let wrong: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap();
+            assert_eq!(wrong, 0, "{table} on {version}");
+        }
+        assert_eq!(
+            number(&mut connection, "SELECT count(*) FROM plugin_metrics WHERE tenant_id IS NULL").await,
+            1,
+            "{version}"
+        );
+        drop(connection);
+        IdpMigrator::down(&database, None).await.unwrap();
         // An index build that was cut short is made anew.
         IdpMigrator::up(&database, Some(1)).await.unwrap();
         cluster.execute("postgres", "INSERT INTO tenants (slug, name) VALUES ('a', 'a'); INSERT INTO plugins (tenant_id, name, display_name, category, owner) SELECT 1, g::text, 'x', 'c', 'o' FROM generate_series(1, 3) g; CREATE INDEX idx_plugins_search_gin ON plugins USING gin (keywords, tags); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'idx_plugins_search_gin'::regclass").await;

@@ -3,7 +3,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU16, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -33,6 +33,7 @@ pub struct ChaosProxy {
     address: SocketAddr,
     weather: watch::Sender<Weather>,
     accepted: Arc<AtomicUsize>,
+    upstream: Arc<AtomicU16>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -44,19 +45,21 @@ impl ChaosProxy {
         let (weather, watcher) = watch::channel(Weather::Fair);
         let accepted = Arc::new(AtomicUsize::new(0));
         let counter = accepted.clone();
+        let upstream = Arc::new(AtomicU16::new(upstream));
+        let port = upstream.clone();
         let task = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             loop {
                 tokio::select! {
                     Ok((client, _)) = listener.accept() => {
                         counter.fetch_add(1, Ordering::Relaxed);
-                        connections.spawn(serve(client, upstream, watcher.clone()));
+                        connections.spawn(serve(client, port.load(Ordering::Relaxed), watcher.clone()));
                     }
                     Some(_) = connections.join_next() => {}
                 }
             }
         });
-        Self { address, weather, accepted, task }
+        Self { address, weather, accepted, upstream, task }
     }
 
     /// Its port.
@@ -67,6 +70,11 @@ impl ChaosProxy {
     /// Changes what it does, for open connections too.
     pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
+    }
+
+    /// Forwards what comes from now on to another port: the server behind an address was replaced.
+    pub fn forward_to(&self, upstream: u16) {
+        self.upstream.store(upstream, Ordering::Relaxed);
     }
 
     /// Connections accepted so far.

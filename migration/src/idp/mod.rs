@@ -6,6 +6,10 @@ mod concurrent_index;
 mod m20261124_000001_tables;
 mod m20261124_000002_indexes;
 mod m20261124_000003_views;
+mod m20261125_000401_tenancy;
+mod m20261125_000402_tenant_backfill;
+mod m20261125_000403_search;
+mod m20261125_000404_indexes;
 
 /// Migrations of the platform's tables, the oldest first.
 #[derive(Debug)]
@@ -18,6 +22,10 @@ impl MigratorTrait for IdpMigrator {
             Box::new(m20261124_000001_tables::Migration),
             Box::new(m20261124_000002_indexes::Migration),
             Box::new(m20261124_000003_views::Migration),
+            Box::new(m20261125_000401_tenancy::Migration),
+            Box::new(m20261125_000402_tenant_backfill::Migration),
+            Box::new(m20261125_000403_search::Migration),
+            Box::new(m20261125_000404_indexes::Migration),
         ]
     }
 

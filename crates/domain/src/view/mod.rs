@@ -13,6 +13,7 @@ mod index;
 mod load;
 mod locks;
 mod page;
+mod plugin;
 mod query;
 mod server_pages;
 mod signal;
@@ -32,6 +33,10 @@ pub use index::{DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, Mi
 pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use page::{Availability, LiveEvent};
+pub use plugin::{
+    BulkReport, ChangePlan, ChangeStep, Dependency, DependencyGraph, FacetValue, Facets, GraphNode, MetricSummary,
+    OperationRow, Plugin, PluginDetails, PluginsPage, RefusedItem, SearchMode, VersionRow,
+};
 pub use query::{OtherRow, QueriesPage, QueriesParams, QueryDetail, QueryFlag, QueryKind, QueryRow, QuerySort};
 pub use server_pages::{
     CheckpointsView, ConnectionGroup, ConnectionRow, ConnectionsPage, IoRow, MaintenancePage, ReplicationPage,

@@ -1,0 +1,28 @@
+//! Connections of the platform's data layer: a primary and a replica, each with its own bounded set, and the choice
+//! between them by what the caller declares to do.
+//!
+//! The intent is in the type: [`Pools::read`] hands out a [`Reader`], [`Pools::write`] a [`Writer`]. No SQL is parsed to
+//! find out where it belongs. A reader's transaction is read-only, on the replica and on the primary, so that a mistake
+//! fails with 25006 and never writes.
+mod breaker;
+mod error;
+mod histogram;
+mod node;
+mod pools;
+mod probe;
+mod scope;
+mod session;
+mod settings;
+mod slots;
+mod snapshot;
+mod supervise;
+mod topology;
+
+pub use breaker::Backoff;
+pub use error::{PoolError, WorkError};
+pub use histogram::{Histogram, HistogramSnapshot};
+pub use pools::{Pools, Reader, Work, Writer};
+pub use scope::Scope;
+pub use session::Session;
+pub use settings::PoolSettings;
+pub use snapshot::{NodeSnapshot, NodeState, PoolsSnapshot, Routing, SlotsSnapshot, TimingSnapshot};

@@ -1,0 +1,46 @@
+//! Settings of one transaction: who it works for.
+use std::fmt::Write as _;
+
+/// Settings made by `SET LOCAL`: they end with the transaction, however it ends, and never leak into the next one on
+/// the same connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Scope {
+    locals: Vec<(&'static str, String)>,
+}
+
+impl Scope {
+    /// Adds a setting. Names are ours; values may be anybody's.
+    #[must_use]
+    pub fn set(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.locals.push((name, value.into()));
+        self
+    }
+
+    /// The statement that makes the settings, empty when there are none.
+    pub(crate) fn sql(&self) -> String {
+        let mut sql = String::new();
+        for (name, value) in &self.locals {
+            let separator = if sql.is_empty() { "SELECT " } else { ", " };
+            // Our sessions run with standard_conforming_strings: only the quote itself is special.
+            let value = value.replace('\0', "").replace('\'', "''");
+            // Writing to a String cannot fail.
+            let _ = write!(sql, "{separator}set_config('{name}', '{value}', true)");
+        }
+        if !sql.is_empty() {
+            sql.push_str("; ");
+        }
+        sql
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_cannot_end_its_string() {
+        let scope = Scope::default().set("a.b", "x'; DROP TABLE t; --\\");
+        assert_eq!(scope.sql(), "SELECT set_config('a.b', 'x''; DROP TABLE t; --\\', true); ");
+        assert_eq!(Scope::default().sql(), "");
+    }
+}

@@ -1,0 +1,260 @@
+//! The connections to one server: at most so many, some kept open, none lost.
+//!
+//! sqlx's own pool gives a permit back only when the connection has said goodbye, and waits for that without an end: a
+//! peer that is silent keeps the permit, and after `max` of them the pool is dead (transact-rs/sqlx#4349). Here a permit
+//! belongs to the lease and goes with it; a connection in doubt is dropped, which closes its socket at once.
+use crate::{
+    Histogram,
+    error::one_line,
+    settings::{PoolSettings, Target},
+    snapshot::SlotsSnapshot,
+};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+/// A connection that was idle for longer is asked for a sign of life before it is handed out.
+const DOUBT: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+struct Idle {
+    connection: PgConnection,
+    born: Instant,
+    since: Instant,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum NoLease {
+    /// All in use for the whole wait.
+    Exhausted(Duration),
+    /// The server is no longer used for this.
+    Retired,
+    /// It could not be connected to.
+    Connect(String),
+}
+
+#[derive(Debug)]
+pub(crate) struct Slots {
+    options: PgConnectOptions,
+    pub(crate) max: u32,
+    min: u32,
+    idle_timeout: Duration,
+    max_lifetime: Duration,
+    connect_timeout: Duration,
+    permits: Arc<Semaphore>,
+    idle: Mutex<Vec<Idle>>,
+    /// Cancelled when the server changes its role or is lost: work on it ends at once.
+    pub(crate) retired: CancellationToken,
+    waiting: AtomicU64,
+    opened: AtomicU64,
+    closed: AtomicU64,
+    exhausted: AtomicU64,
+    pub(crate) waits: Histogram,
+}
+
+impl Slots {
+    pub(crate) fn new(settings: &PoolSettings, target: &Target, replica: bool) -> Arc<Self> {
+        let max = if replica { settings.replica_max } else { settings.primary_max };
+        Arc::new(Self {
+            options: settings.options(target, replica),
+            max,
+            min: settings.min.min(max),
+            idle_timeout: settings.idle_timeout,
+            max_lifetime: settings.max_lifetime,
+            connect_timeout: settings.connect_timeout,
+            permits: Arc::new(Semaphore::new(max as usize)),
+            idle: Mutex::default(),
+            retired: CancellationToken::new(),
+            waiting: AtomicU64::new(0),
+            opened: AtomicU64::new(0),
+            closed: AtomicU64::new(0),
+            exhausted: AtomicU64::new(0),
+            waits: Histogram::default(),
+        })
+    }
+
+    pub(crate) async fn acquire(self: &Arc<Self>, wait: Duration) -> Result<Lease, NoLease> {
+        let begun = Instant::now();
+        let permit = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => {
+                self.waiting.fetch_add(1, Ordering::Relaxed);
+                let _waiting = Waiting(&self.waiting);
+                let permit = tokio::select! {
+                    permit = timeout(wait, self.permits.clone().acquire_owned()) => permit,
+                    () = self.retired.cancelled() => return Err(NoLease::Retired),
+                };
+                match permit {
+                    Ok(Ok(permit)) => permit,
+                    Ok(Err(_)) => return Err(NoLease::Retired),
+                    Err(_) => {
+                        self.exhausted.fetch_add(1, Ordering::Relaxed);
+                        return Err(NoLease::Exhausted(begun.elapsed()));
+                    }
+                }
+            }
+        };
+        if self.retired.is_cancelled() {
+            return Err(NoLease::Retired);
+        }
+        let lease = match self.take_idle().await {
+            Some(idle) => self.lease(idle.connection, idle.born, permit),
+            None => self.lease(self.connect().await.map_err(NoLease::Connect)?, Instant::now(), permit),
+        };
+        self.waits.record(begun.elapsed());
+        Ok(lease)
+    }
+
+    fn lease(self: &Arc<Self>, connection: PgConnection, born: Instant, permit: OwnedSemaphorePermit) -> Lease {
+        Lease { connection: Some(connection), born, clean: false, slots: self.clone(), _permit: permit }
+    }
+
+    async fn take_idle(&self) -> Option<Idle> {
+        loop {
+            // The newest first, so that those not needed grow old and are closed.
+            let mut idle = self.lock().pop()?;
+            if idle.born.elapsed() < self.max_lifetime {
+                if idle.since.elapsed() < DOUBT {
+                    return Some(idle);
+                }
+                if matches!(timeout(Duration::from_secs(1), idle.connection.ping()).await, Ok(Ok(()))) {
+                    return Some(idle);
+                }
+            }
+            self.closed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn connect(&self) -> Result<PgConnection, String> {
+        match timeout(self.connect_timeout, self.options.connect()).await {
+            Ok(Ok(connection)) => {
+                self.opened.fetch_add(1, Ordering::Relaxed);
+                Ok(connection)
+            }
+            Ok(Err(error)) => Err(one_line(&error)),
+            Err(_) => Err(format!("no connection within {} ms", self.connect_timeout.as_millis())),
+        }
+    }
+
+    /// Closes what was idle for too long and opens up to the minimum, one connection a call.
+    pub(crate) async fn maintain(&self) {
+        let mut old = Vec::new();
+        {
+            let mut idle = self.lock();
+            let keep = self.min as usize;
+            let mut i = 0;
+            while i < idle.len() {
+                let too_many = idle.len() > keep && idle[i].since.elapsed() > self.idle_timeout;
+                if too_many || idle[i].born.elapsed() > self.max_lifetime {
+                    old.push(idle.remove(i));
+                } else {
+                    i += 1;
+                }
+            }
+        }
+        for one in old {
+            self.closed.fetch_add(1, Ordering::Relaxed);
+            // A word of goodbye, if the peer takes it; the socket is closed in any case.
+            let _ = timeout(Duration::from_millis(200), one.connection.close()).await;
+        }
+        let open = self.in_use() + self.lock().len();
+        if open < self.min as usize
+            && !self.retired.is_cancelled()
+            && let Ok(permit) = self.permits.clone().try_acquire_owned()
+            && let Ok(connection) = self.connect().await
+        {
+            self.put_back(connection, Instant::now());
+            drop(permit);
+        }
+    }
+
+    fn put_back(&self, connection: PgConnection, born: Instant) {
+        if self.retired.is_cancelled() {
+            self.closed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        self.lock().push(Idle { connection, born, since: Instant::now() });
+    }
+
+    /// Ends all work on it and closes what is open.
+    pub(crate) fn retire(&self) {
+        self.retired.cancel();
+        self.permits.close();
+        let idle = std::mem::take(&mut *self.lock());
+        self.closed.fetch_add(idle.len() as u64, Ordering::Relaxed);
+    }
+
+    fn in_use(&self) -> usize {
+        (self.max as usize).saturating_sub(self.permits.available_permits())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn snapshot(&self) -> SlotsSnapshot {
+        let idle = self.lock().len() as u32;
+        SlotsSnapshot {
+            max: self.max,
+            min: self.min,
+            in_use: self.in_use() as u32,
+            idle,
+            waiting: self.waiting.load(Ordering::Relaxed),
+            opened: self.opened.load(Ordering::Relaxed),
+            closed: self.closed.load(Ordering::Relaxed),
+            exhausted: self.exhausted.load(Ordering::Relaxed),
+        }
+    }
+}
+
+struct Waiting<'a>(&'a AtomicU64);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A connection in use. Dropped without [`Lease::clean`], it is closed: its state is not known.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    connection: Option<PgConnection>,
+    born: Instant,
+    clean: bool,
+    slots: Arc<Slots>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    /// The connection; there is one until the lease is dropped.
+    pub(crate) const fn connection(&mut self) -> Option<&mut PgConnection> {
+        self.connection.as_mut()
+    }
+
+    /// It is outside of any transaction and as it was: the next may have it.
+    pub(crate) fn clean(mut self) {
+        self.clean = true;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if self.clean {
+            self.slots.put_back(connection, self.born);
+        } else {
+            self.slots.closed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
