@@ -69,6 +69,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/database/queries/:id") view=pages::QueryPage ssr=SsrMode::Async />
                     <Route path=path!("/database/activity") view=pages::Activity ssr=SsrMode::Async />
                     <Route path=path!("/database/locks") view=pages::Locks ssr=SsrMode::Async />
+                    <Route path=path!("/alerts") view=pages::Alerts ssr=SsrMode::Async />
                     <Route path=path!("/account") view=pages::Account ssr=SsrMode::Async />
                 </ParentRoute>
             </Routes>

@@ -1,7 +1,7 @@
 import AxeBuilder from "@axe-core/playwright";
 import { alive, demo, expect, signIn, statements, test } from "../support/demo";
 
-const pages = ["/database", "/database/performance#queries", "/database/performance?list=duplicate#indexes", "/database/activity", "/account"];
+const pages = ["/database", "/database/performance#queries", "/database/performance?list=duplicate#indexes", "/database/activity", "/alerts", "/alerts?tab=rules", "/alerts?tab=channels", "/alerts?tab=blackouts", "/account"];
 
 for (const colorScheme of ["light", "dark"] as const) {
   test.describe(`${colorScheme} mode`, () => {

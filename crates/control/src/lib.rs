@@ -3,6 +3,7 @@
 
 mod accounts;
 mod actor;
+pub mod alerts;
 mod audit;
 mod backends;
 mod clock;
@@ -40,6 +41,7 @@ struct Inner {
     passwords: Passwords,
     throttle: Throttle,
     statements: StatementCache,
+    alerts: alerts::AlertBook,
     slow_threshold_ms: f64,
 }
 
@@ -58,6 +60,7 @@ impl ControlPlane {
                 passwords,
                 throttle,
                 statements: StatementCache::default(),
+                alerts: alerts::AlertBook::default(),
                 slow_threshold_ms,
             }),
         })
@@ -71,6 +74,11 @@ impl ControlPlane {
     /// The clusters, for the monitor that fills them.
     pub fn clusters(&self) -> &Clusters {
         &self.inner.clusters
+    }
+
+    /// What is open, and where others tell what they observe.
+    pub fn alerts(&self) -> &alerts::AlertBook {
+        &self.inner.alerts
     }
 
     /// Mean statement time from which a statement is slow.

@@ -2,7 +2,10 @@
 use auth::Throttle;
 use control::{ControlPlane, now};
 use std::time::Duration;
-use store::{EventRepo, LockRepo, MetricRepo, SessionHistoryRepo, SessionRepo, StatementRepo};
+use store::{
+    AlertRepo, BlackoutRepo, DeliveryRepo, EventRepo, LockRepo, MetricRepo, SessionHistoryRepo, SessionRepo,
+    StatementRepo,
+};
 use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(600);
@@ -10,6 +13,7 @@ const EVERY: Duration = Duration::from_secs(600);
 const KEEP_MS: i64 = 8 * 24 * 60 * 60 * 1_000;
 const KEEP_LOCKS_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 const KEEP_EVENTS_MS: i64 = 90 * 24 * 60 * 60 * 1_000;
+const KEEP_MESSAGES_MS: i64 = 30 * 24 * 60 * 60 * 1_000;
 
 pub(crate) async fn run(control: ControlPlane, stop: CancellationToken) {
     loop {
@@ -32,6 +36,9 @@ async fn clean(control: &ControlPlane) -> Result<(), Box<dyn std::error::Error +
     let locks = LockRepo(store.db()).prune(at.plus_ms(-KEEP_LOCKS_MS)).await?;
     let sessions = SessionRepo(store.db()).delete_expired(at).await?;
     Throttle::new(store.clone()).prune(at).await?;
+    AlertRepo(store.db()).prune(at.plus_ms(-KEEP_EVENTS_MS)).await?;
+    DeliveryRepo(store.db()).prune(at.plus_ms(-KEEP_MESSAGES_MS)).await?;
+    BlackoutRepo(store.db()).prune(at.plus_ms(-KEEP_MESSAGES_MS)).await?;
     tracing::debug!(metrics, statements, events, locks, samples, sessions, "old records were removed");
     Ok(())
 }

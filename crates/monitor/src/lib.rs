@@ -2,6 +2,7 @@
 //! no other. All end by one cancellation token.
 
 mod agent;
+mod alerts;
 mod backoff;
 mod cadence;
 mod collector;
@@ -43,14 +44,16 @@ impl Monitor {
         let cadence = Cadence::new(interval);
         let mut tasks = JoinSet::new();
         let shared = Arc::new(Shared::default());
+        let alerts = alerts::start(&mut tasks, control, interval, stop);
         for one in watched {
             let recorder = recorder::start(&mut tasks, control.store().clone(), one.config.id.clone(), stop.clone());
             let cluster = Arc::new(Cluster::new(one.target, limits(cadence)));
             control.clusters().set_agent(&one.config.id, Arc::new(agent::Agent(cluster.clone())));
             let sampler = sampler::Sampler::default();
             tasks.spawn(sampler::run(sampler.clone(), cluster.clone(), stop.clone()));
+            let sinks = watch::Sinks { recorder, alerts: alerts.clone() };
             let watch =
-                watch::Watch::new(control.clone(), cluster, sampler, one.config, cadence, recorder, shared.clone());
+                watch::Watch::new(control.clone(), cluster, sampler, one.config, cadence, sinks, shared.clone());
             tasks.spawn(watch.run(stop.clone()));
         }
         tasks.spawn(housekeeping::run(control.clone(), stop.clone()));

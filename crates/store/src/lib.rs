@@ -12,6 +12,9 @@ pub use connect::{Store, Transaction};
 pub use error::StoreError;
 pub use repo::{
     account::{Account, AccountRepo, NewAccount},
+    alert::{AckRow, AlertEventRow, AlertFilter, AlertPhase, AlertRepo, AlertRow, SilenceRow},
+    alert_channel::{ChannelRepo, ChannelRow, DeliveryCount, DeliveryRepo, DeliveryRow, DeliveryState, NewDelivery},
+    alert_rule::{AlertRuleRepo, AlertRuleRow, BlackoutRepo, BlackoutRow},
     audit::{AuditFilter, AuditRepo, NewAudit, Outcome},
     event::EventRepo,
     lock::LockRepo,
@@ -19,7 +22,7 @@ pub use repo::{
     session::{SessionRepo, SessionRow},
     session_history::{LoadOfQuery, LoadPoint, LoadSamples, SessionHistoryRepo},
     setup::SetupLinkRepo,
-    statement::{StatementBucket, StatementRecord, StatementRepo, StatementSampleRow, StatementTotal},
+    statement::{NewlySlow, StatementBucket, StatementRecord, StatementRepo, StatementSampleRow, StatementTotal},
     throttle::{ThrottleRepo, ThrottleRow},
     token::{NewToken, TokenRepo, TokenRow},
 };

@@ -130,11 +130,15 @@ pub enum Metric {
     HealthScore,
     /// Duration of our own tick.
     TickDurationMs,
+    /// Client backends of the slots that ordinary roles can use.
+    ConnectionsPercent,
+    /// Longest running statement, maintenance left out.
+    LongestQuerySeconds,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::ConnectionsUsed,
         Self::ConnectionsByState,
         Self::TransactionsPerSecond,
@@ -154,6 +158,8 @@ impl Metric {
         Self::BlockedSessions,
         Self::HealthScore,
         Self::TickDurationMs,
+        Self::ConnectionsPercent,
+        Self::LongestQuerySeconds,
     ];
 
     /// Name in the store and in the address.
@@ -178,6 +184,8 @@ impl Metric {
             Self::BlockedSessions => "blocked_sessions",
             Self::HealthScore => "health_score",
             Self::TickDurationMs => "tick_duration_ms",
+            Self::ConnectionsPercent => "connections_percent",
+            Self::LongestQuerySeconds => "longest_query_seconds",
         }
     }
 
@@ -189,11 +197,11 @@ impl Metric {
             | Self::LatencyP99Ms
             | Self::MeanLatencyMs
             | Self::TickDurationMs => "ms",
-            Self::ReplicationLagSeconds => "s",
+            Self::ReplicationLagSeconds | Self::LongestQuerySeconds => "s",
             Self::ReplicationLagBytes | Self::DatabaseBytes => "B",
             Self::TempBytesPerSecond | Self::WalBytesPerSecond => "B/s",
             Self::TransactionsPerSecond | Self::RollbacksPerSecond | Self::CallsPerSecond => "/s",
-            Self::CacheHitPercent => "%",
+            Self::CacheHitPercent | Self::ConnectionsPercent => "%",
             Self::ConnectionsUsed
             | Self::ConnectionsByState
             | Self::ActiveSessions
@@ -264,6 +272,8 @@ pub enum EventKind {
     Up,
     /// We ourselves started.
     MonitorStart,
+    /// An alert was raised or is over.
+    Alert,
 }
 
 impl EventKind {
@@ -277,10 +287,11 @@ impl EventKind {
             Self::Down => "down",
             Self::Up => "up",
             Self::MonitorStart => "monitor_start",
+            Self::Alert => "alert",
         }
     }
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Restart,
         Self::RoleChange,
         Self::StatsReset,
@@ -288,6 +299,7 @@ impl EventKind {
         Self::Down,
         Self::Up,
         Self::MonitorStart,
+        Self::Alert,
     ];
 }
 
