@@ -168,7 +168,7 @@ pub struct BlackoutForm {
 }
 
 impl BlackoutForm {
-    fn new(&self) -> Result<NewBlackout, ControlError> {
+    fn wanted(&self) -> Result<NewBlackout, ControlError> {
         let cron = some(&self.cron);
         let minutes = some(&self.duration_minutes).map(|text| parsed::<u32>("duration_seconds", &text)).transpose()?;
         Ok(NewBlackout {
@@ -190,7 +190,7 @@ pub async fn blackout_create(
     Form(form): Form<BlackoutForm>,
 ) -> Result<Response, Problem> {
     // Rights first: whoever may not is not told what is wrong with the form.
-    let outcome = match form.new() {
+    let outcome = match form.wanted() {
         Ok(new) => app.control.blackout_create(&actor, new).await,
         Err(error) if actor.may(domain::Permission::AlertManage) => Err(error),
         Err(_) => app.control.blackout_create(&actor, nothing()).await,
