@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 /// Letters after `g`, and where they lead.
-pub const PAGES: [(&str, &str, &str); 12] = [
+pub const PAGES: [(&str, &str, &str); 13] = [
     ("o", "/database", "Overview"),
     ("q", "/database/performance#queries", "Queries"),
     ("i", "/database/performance#indexes", "Indexes"),
@@ -15,6 +15,7 @@ pub const PAGES: [(&str, &str, &str); 12] = [
     ("m", "/database/maintenance", "Maintenance"),
     ("s", "/database/settings", "Settings"),
     ("w", "/database/cost", "Own cost"),
+    ("e", "/alerts", "Alerts"),
     ("u", "/account", "Account"),
 ];
 

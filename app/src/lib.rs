@@ -77,6 +77,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/database/maintenance") view=|| view! { <PanelsPage name="maintenance" title="Maintenance" /> } ssr=SsrMode::Async />
                     <Route path=path!("/database/cost") view=|| view! { <PanelsPage name="cost" title="Own cost" /> } ssr=SsrMode::Async />
                     <Route path=path!("/database/locks") view=pages::Locks ssr=SsrMode::Async />
+                    <Route path=path!("/alerts") view=pages::Alerts ssr=SsrMode::Async />
                     <Route path=path!("/account") view=pages::Account ssr=SsrMode::Async />
                 </ParentRoute>
             </Routes>

@@ -7,6 +7,8 @@ use leptos::prelude::*;
 pub struct Live {
     /// Number of the newest snapshot that was told; resources depend on it.
     pub sequence: RwSignal<u64>,
+    /// Grows with each change of the alerts that was told.
+    pub alerts: RwSignal<u64>,
     /// The stream is open.
     pub connected: RwSignal<bool>,
     /// The reader asked for quiet.
@@ -17,7 +19,12 @@ impl Live {
     /// Opens the stream for whichever cluster the page is about. Without JavaScript nothing happens, and the page
     /// stays as it was rendered.
     pub fn start(cluster: Memo<Option<String>>) -> Self {
-        let live = Self { sequence: RwSignal::new(0), connected: RwSignal::new(false), paused: RwSignal::new(false) };
+        let live = Self {
+            sequence: RwSignal::new(0),
+            alerts: RwSignal::new(0),
+            connected: RwSignal::new(false),
+            paused: RwSignal::new(false),
+        };
         #[cfg(feature = "hydrate")]
         browser::follow(live, cluster);
         #[cfg(not(feature = "hydrate"))]
@@ -29,6 +36,7 @@ impl Live {
     pub fn get() -> Self {
         use_context::<Self>().unwrap_or_else(|| Self {
             sequence: RwSignal::new(0),
+            alerts: RwSignal::new(0),
             connected: RwSignal::new(false),
             paused: RwSignal::new(false),
         })
@@ -72,6 +80,13 @@ mod browser {
                 }
             });
             let _ = source.add_event_listener_with_callback("snapshot", told.as_ref().unchecked_ref());
+            let alert = Closure::<dyn Fn()>::new(move || {
+                if !live.paused.get_untracked() && !document().hidden() {
+                    live.alerts.update(|changes| *changes += 1);
+                }
+            });
+            let _ = source.add_event_listener_with_callback("alert", alert.as_ref().unchecked_ref());
+            alert.forget();
             // The browser opens it again by itself; meanwhile the page says that it is not live.
             let lost = Closure::<dyn Fn()>::new(move || live.connected.set(false));
             source.set_onerror(Some(lost.as_ref().unchecked_ref()));

@@ -1,14 +1,17 @@
 //! Server functions: what pages ask for. Each asks `control` as whoever is signed in; rights are decided there.
 
+mod alerts;
 mod locks;
 mod panels;
 
+pub use alerts::{AlertsData, load_alerts};
 pub use locks::{LocksData, load_locks};
 pub use panels::load_panels;
 
 use crate::{AppError, chart::ChartData};
 use domain::view::{
-    ActivityPage, ClusterSummary, Dashboard, IndexesPage, LoadBy, LoadRow, QueriesPage, QueryDetail, Whoami,
+    ActivityPage, AlertCounts, ClusterSummary, Dashboard, IndexesPage, LoadBy, LoadRow, QueriesPage, QueryDetail,
+    Whoami,
 };
 use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
@@ -20,6 +23,8 @@ pub struct FrameData {
     pub me: Whoami,
     /// All clusters.
     pub clusters: Vec<ClusterSummary>,
+    /// Open alerts of all of them.
+    pub alerts: AlertCounts,
 }
 
 /// The overview.
@@ -84,7 +89,11 @@ pub struct ActivityData {
 #[server(endpoint = "frame", input = GetUrl)]
 pub async fn load_frame() -> Result<FrameData, AppError> {
     let (control, actor) = asking()?;
-    Ok(FrameData { me: told(control.whoami(&actor))?, clusters: told(control.clusters_list(&actor))? })
+    Ok(FrameData {
+        me: told(control.whoami(&actor))?,
+        clusters: told(control.clusters_list(&actor))?,
+        alerts: told(control.alerts_count(&actor, None))?,
+    })
 }
 
 /// The overview of a cluster.

@@ -13,6 +13,10 @@ const pages = [
   "/database/maintenance",
   "/database/settings",
   "/database/cost",
+  "/alerts",
+  "/alerts?tab=rules",
+  "/alerts?tab=channels",
+  "/alerts?tab=blackouts",
   "/account",
 ];
 

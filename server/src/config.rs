@@ -1,12 +1,18 @@
 //! Configuration: `holdfast.toml`, and over it the environment. Every wrong value stops the start with one line that
 //! names it and says what is allowed.
 
-use control::ClusterConfig;
+use control::{ClusterConfig, alerts::Scope};
 use monitor::Watched;
 use pgstat::Target;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
-use std::{collections::HashSet, fmt, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    collections::HashSet,
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 /// Why the configuration cannot be used; one line for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +34,10 @@ pub struct Config {
     pub slow_threshold_ms: f64,
     /// What history may take in the store (`HOLDFAST_HISTORY_BUDGET_MB`).
     pub history_budget_bytes: i64,
+    /// The file of the key under which secrets are sealed (`HOLDFAST_KEY_PATH`).
+    pub key_path: PathBuf,
+    /// Whose long statements raise no alert (`HOLDFAST_ALERT_IGNORE_ROLES`, `HOLDFAST_ALERT_IGNORE_APPLICATIONS`).
+    pub alert_scope: Scope,
     /// The clusters, the first being the default.
     pub clusters: Vec<ClusterSource>,
 }
@@ -52,8 +62,20 @@ struct File {
     monitoring_interval_ms: Option<i64>,
     slow_query_threshold_ms: Option<f64>,
     history_budget_mb: Option<f64>,
+    key_path: Option<String>,
+    #[serde(default)]
+    alerts: FileAlerts,
     #[serde(default)]
     cluster: Vec<FileCluster>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileAlerts {
+    #[serde(default)]
+    ignore_roles: Vec<String>,
+    #[serde(default)]
+    ignore_applications: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -119,6 +141,16 @@ impl Config {
         let history_budget_mb =
             number(&env, "HOLDFAST_HISTORY_BUDGET_MB", file.history_budget_mb, 2_048.0, 16.0..=16_777_216.0, "MiB")?;
         let clusters = clusters(&env, file.cluster)?;
+        let key_path =
+            env("HOLDFAST_KEY_PATH").or(file.key_path).map_or_else(|| default_key(&store_url), PathBuf::from);
+        let names = |name: &str, in_file: Vec<String>| match env(name) {
+            Some(text) => text.split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()).collect(),
+            None => in_file.into_iter().collect(),
+        };
+        let alert_scope = Scope {
+            roles: names("HOLDFAST_ALERT_IGNORE_ROLES", file.alerts.ignore_roles),
+            applications: names("HOLDFAST_ALERT_IGNORE_APPLICATIONS", file.alerts.ignore_applications),
+        };
         Ok(Self {
             listen,
             store_url: store_url.into(),
@@ -126,6 +158,8 @@ impl Config {
             interval: Duration::from_millis(interval as u64),
             slow_threshold_ms,
             history_budget_bytes: (history_budget_mb * 1_048_576.0) as i64,
+            key_path,
+            alert_scope,
             clusters,
         })
     }
@@ -149,6 +183,7 @@ impl fmt::Display for Config {
         writeln!(f, "listen                  {}", self.listen)?;
         writeln!(f, "address                 {}", self.address())?;
         writeln!(f, "store                   {}", redact(self.store_url.expose_secret()))?;
+        writeln!(f, "sealing key             {}", self.key_path.display())?;
         writeln!(f, "monitoring interval     {} ms", self.interval.as_millis())?;
         writeln!(f, "slow query threshold    {} ms", self.slow_threshold_ms)?;
         writeln!(f, "history budget          {} MiB", self.history_budget_bytes >> 20)?;
@@ -161,6 +196,15 @@ impl fmt::Display for Config {
         }
         Ok(())
     }
+}
+
+/// Beside the SQLite file, or in the working directory: never inside the store, whose copy it protects.
+fn default_key(store_url: &str) -> PathBuf {
+    let file = store_url
+        .strip_prefix("sqlite:")
+        .map(|rest| rest.trim_start_matches("//").split('?').next().unwrap_or_default());
+    let directory = file.and_then(|file| Path::new(file).parent()).unwrap_or(Path::new(""));
+    directory.join("holdfast.key")
 }
 
 /// A URL without its password.

@@ -103,3 +103,22 @@ fn accounts_and_tokens_are_made_on_the_command_line() {
         .collect::<Vec<_>>();
     assert!(actions.contains(&"user_add".to_owned()) && actions.contains(&"token_create".to_owned()), "{actions:?}");
 }
+
+#[test]
+fn health_exits_1_for_a_server_that_does_not_answer_and_2_without_any() {
+    let (code, line) = complaint(&holdfast(&["health"], &[], ""));
+    assert!(code == Some(2) && line.contains("DATABASE_URL"), "{code:?} {line}");
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("postgres://ada:s3cret@127.0.0.1:{free}/shop");
+    let output = holdfast(&["health"], &[("DATABASE_URL", &url)], "");
+    let (code, line) = complaint(&output);
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(code == Some(1) && line.contains("critical: main"), "{code:?} {line}");
+    assert!(told.contains("main: score 0 of 100, critical") && !told.contains("s3cret"), "{told}");
+    let json = holdfast(&["--json", "health"], &[("DATABASE_URL", &url)], "");
+    let reports = serde_json::from_slice::<serde_json::Value>(&json.stdout).unwrap();
+    assert_eq!(
+        (reports[0]["dashboard"]["health"]["score"].as_u64(), reports[0]["critical"].as_bool()),
+        (Some(0), Some(true))
+    );
+}

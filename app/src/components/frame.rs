@@ -2,7 +2,7 @@
 
 use super::{Failed, Icon, LiveBadge, Logo};
 use crate::{
-    keyboard,
+    AppError, keyboard,
     live::Live,
     scope::{self, Scope},
     server_fns::{FrameData, load_frame},
@@ -12,7 +12,7 @@ use leptos::prelude::*;
 use leptos_router::{components::Outlet, hooks::use_location};
 
 /// Pages in the navigation: icon, label, address.
-const NAV: [(&str, &str, &str); 11] = [
+const NAV: [(&str, &str, &str); 12] = [
     ("overview", "Overview", "/database"),
     ("queries", "Queries", "/database/performance#queries"),
     ("indexes", "Indexes", "/database/performance#indexes"),
@@ -24,6 +24,7 @@ const NAV: [(&str, &str, &str); 11] = [
     ("maintenance", "Maintenance", "/database/maintenance"),
     ("settings", "Settings", "/database/settings"),
     ("cost", "Own cost", "/database/cost"),
+    ("alerts", "Alerts", "/alerts"),
 ];
 
 /// Frame and page.
@@ -35,11 +36,11 @@ pub fn Frame() -> impl IntoView {
     provide_context(live);
     let help = RwSignal::new(false);
     keyboard::listen(help);
-    let frame = Resource::new(move || live.sequence.get(), |_| load_frame());
+    let frame = Resource::new(move || live.sequence.get() + live.alerts.get(), |_| load_frame());
     view! {
         <a class="skip" href="#content">"Skip to the content"</a>
         <div class="frame">
-            <Navigation />
+            <Navigation frame />
             <header class="top">
                 <button type="button" class="icon-button nav-button" popovertarget="nav" aria-label="Navigation"><Icon name="menu" /></button>
                 <Transition fallback=|| view! { <span class="picker">"…"</span> }>
@@ -69,8 +70,23 @@ pub fn Frame() -> impl IntoView {
     }
 }
 
+/// How many alerts are open, beside the entry of their page.
 #[component]
-fn Navigation() -> impl IntoView {
+fn AlertBadge(frame: Resource<Result<FrameData, AppError>>) -> impl IntoView {
+    view! {
+        <Transition fallback=|| ()>
+            {move || Suspend::new(async move {
+                let counts = frame.await.map(|data| data.alerts).unwrap_or_default();
+                let number = counts.critical + counts.warning + counts.info;
+                let class = if counts.critical > 0 { "badge critical" } else if counts.warning > 0 { "badge warning" } else { "badge" };
+                (number > 0).then(|| view! { <span class=class>{number}<span class="sr">" open"</span></span> })
+            })}
+        </Transition>
+    }
+}
+
+#[component]
+fn Navigation(frame: Resource<Result<FrameData, AppError>>) -> impl IntoView {
     let scope = Scope::get();
     let location = use_location();
     // The fragment is known in the browser only: until then Queries stands for the page.
@@ -98,7 +114,7 @@ fn Navigation() -> impl IntoView {
             <a class="brand" href=move || scope.link("/database")><Logo />"Holdfast"</a>
             <p class="group">"Performance"</p>
             {NAV.into_iter().map(|(icon, label, path)| view! {
-                <a class="page" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}</a>
+                <a class="page" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}{(icon == "alerts").then(|| view! { <AlertBadge frame /> })}</a>
             }).collect_view()}
             <p class="foot"><a href="/api/docs" rel="external">"API"</a><span class="js-only">"Press "<kbd>"?"</kbd>" for keys"</span></p>
         </nav>

@@ -2,6 +2,7 @@
 
 mod account;
 mod activity;
+mod alerts;
 mod indexes;
 mod locks;
 mod login;
@@ -13,6 +14,7 @@ mod query;
 
 pub use account::Account;
 pub use activity::Activity;
+pub use alerts::Alerts;
 pub use locks::Locks;
 pub use login::{Login, Setup};
 pub use not_found::NotFound;

@@ -1,5 +1,6 @@
 //! `/database`: how is it, why, and what to do.
 
+use super::alerts::SeverityBadges;
 use crate::{
     components::{Chart, CopyButton, Failed, Icon, LoadPanel, Missing, Panel, Skeleton, Spark, ago},
     live::Live,
@@ -10,7 +11,7 @@ use crate::{
 use domain::{
     format,
     reading::{CollectorState, CollectorStatus},
-    view::{Attention, ClusterState, Dashboard, Event, Health, SlowQuery},
+    view::{AlertCounts, Attention, ClusterState, Dashboard, Event, Health, SlowQuery},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -24,7 +25,7 @@ pub fn Overview() -> impl IntoView {
     let query = use_query_map();
     let by = Memo::new(move |_| query.with(|query| query.get("by")).unwrap_or_default());
     let data = Resource::new(
-        move || (scope.cluster.get(), scope.range.get().to_string(), by.get(), live.sequence.get()),
+        move || (scope.cluster.get(), scope.range.get().to_string(), by.get(), live.sequence.get() + live.alerts.get()),
         |(cluster, range, by, _)| load_overview(cluster, range, by),
     );
     view! {
@@ -71,7 +72,7 @@ fn Loaded(data: OverviewData) -> impl IntoView {
         {(first && !matches!(dashboard.cluster.state, ClusterState::Unreachable { .. } | ClusterState::Refused { .. })).then(|| view! {
             <p class="banner c12">{format!("Collecting: the first figures come within {}.", format::age_s(dashboard.interval_seconds))}</p>
         })}
-        <HealthPanel health=dashboard.health.clone() history=spark("health_score") />
+        <HealthPanel health=dashboard.health.clone() history=spark("health_score") alerts=dashboard.alerts.as_ref().map(AlertCounts::of) />
         <AttentionPanel items=dashboard.attention.clone() />
         <Tiles dashboard=dashboard.clone() sparks=data.sparks.clone() />
         <LoadPanel load=data.load by=data.by top=data.top samples=data.samples />
@@ -84,7 +85,7 @@ fn Loaded(data: OverviewData) -> impl IntoView {
 }
 
 #[component]
-fn HealthPanel(health: Health, history: Vec<Option<f64>>) -> impl IntoView {
+fn HealthPanel(health: Health, history: Vec<Option<f64>>, alerts: Option<AlertCounts>) -> impl IntoView {
     const AROUND: f64 = 2.0 * std::f64::consts::PI * 46.0;
     let band = health.band.as_str();
     let arc = format!("{:.1} {AROUND:.1}", AROUND * f64::from(health.score) / 100.0);
@@ -117,6 +118,7 @@ fn HealthPanel(health: Health, history: Vec<Option<f64>>) -> impl IntoView {
                 <ul class="lines">
                     {lines.collect_view()}
                     {fine.then(|| view! { <li class="fine"><Icon name="check" />"Nothing takes points away."</li> })}
+                    {alerts.map(|counts| view! { <li class="open-alerts"><a href=move || scope.link("/alerts") aria-label="Open alerts"><SeverityBadges counts /></a></li> })}
                 </ul>
             </div>
         </Panel>

@@ -136,7 +136,7 @@ pub fn running(reading: &ActivityReading) -> Running {
 }
 
 /// Statements that are long by nature: an alert about them is noise.
-fn is_maintenance(backend: &Backend) -> bool {
+pub(crate) fn is_maintenance(backend: &Backend) -> bool {
     let query = backend.query.as_deref().unwrap_or_default().trim_start();
     ["vacuum", "analyze", "create index", "reindex", "cluster", "copy", "start_replication", "base_backup"]
         .iter()

@@ -9,7 +9,7 @@ use domain::{
 use std::collections::BTreeMap;
 
 /// Version of the rules.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What the score is made of. `None` is "not known".
 #[derive(Clone, Debug, Default)]
@@ -122,6 +122,7 @@ pub const fn ceiling(component: HealthComponent) -> u8 {
         HealthComponent::Cache => 7,
         HealthComponent::Wal | HealthComponent::Capacity => 6,
         HealthComponent::Backups => 8,
+        HealthComponent::Alerts => 100,
     }
 }
 
@@ -158,6 +159,45 @@ impl HealthTracker {
         let score = 100 - lost;
         let coverage_percent = 100.0 * f64::from(known) / f64::from(asked.max(1));
         Health { score, band: Band::of(score), coverage_percent, lines, version: VERSION }
+    }
+}
+
+/// The best score while a critical alert is open.
+const CRITICAL_AT_MOST: u8 = 40;
+/// The same for what destroys data or leaves none to go back to.
+const DISASTER_AT_MOST: u8 = 30;
+const DISASTERS: [&str; 4] = ["xid_age", "checksum_failures", "backup_overdue", "backup_damaged"];
+
+impl HealthTracker {
+    /// A critical alert that is open caps the score, whether somebody has taken it on or not: being known does not make
+    /// it well. What it costs beyond the other lines is a line of its own, so that the lines stay the score.
+    pub fn cap(&mut self, health: &mut Health, critical: &[(String, String)], at: Timestamp) {
+        const RULE: &str = "alert_critical";
+        if critical.is_empty() {
+            self.since.remove(RULE);
+            return;
+        }
+        let disaster = critical.iter().any(|(rule, _)| DISASTERS.contains(&rule.as_str()));
+        let most = if disaster { DISASTER_AT_MOST } else { CRITICAL_AT_MOST };
+        let since = *self.since.entry(RULE.to_owned()).or_insert(at);
+        if health.score <= most {
+            return;
+        }
+        let names = critical.iter().map(|(_, title)| title.as_str()).take(3).collect::<Vec<_>>().join("; ");
+        let more = critical.len().saturating_sub(3);
+        health.lines.push(HealthLine {
+            component: HealthComponent::Alerts,
+            rule: RULE.to_owned(),
+            title: "A critical alert is open".to_owned(),
+            points: health.score - most,
+            measured: if more > 0 { format!("{names}, and {more} more") } else { names },
+            threshold: format!("none; at most {most} while there is one"),
+            since,
+            page: "/alerts".to_owned(),
+        });
+        health.lines.sort_by(|a, b| b.points.cmp(&a.points).then(a.rule.cmp(&b.rule)));
+        health.score = most;
+        health.band = Band::of(most);
     }
 }
 
@@ -420,6 +460,45 @@ mod tests {
             other.xid_age = Some(input.xid_age.unwrap_or(0) + 100_000_000);
             other.cache_hit_percent = input.cache_hit_percent.map(|percent| percent * 0.9);
             prop_assert!(score(&other).score <= score(&input).score);
+        }
+
+        #[test]
+        fn each_figure_alone_never_scores_better_when_it_is_worse(input in any_input(), more in 0.0f64..1e6, which in 0usize..12) {
+            let mut worse = input.clone();
+            let add = |value: Option<f64>, by: f64| value.map(|value| value + by);
+            let count = |value: Option<i64>, by: f64| value.map(|value| value.saturating_add(by as i64));
+            match which {
+                0 => worse.connections_percent = add(input.connections_percent, more),
+                1 => worse.idle_in_transaction = count(input.idle_in_transaction, more),
+                2 => worse.longest_query_seconds = add(input.longest_query_seconds, more),
+                3 => worse.slow_time_percent = add(input.slow_time_percent, more),
+                4 => worse.longest_wait_seconds = add(input.longest_wait_seconds, more),
+                5 => worse.deadlocks = count(input.deadlocks, more),
+                6 => worse.cache_hit_percent = add(input.cache_hit_percent, -more),
+                7 => worse.temp_bytes_per_second = add(input.temp_bytes_per_second, more),
+                8 => worse.xid_age = count(input.xid_age, more * 1_000.0),
+                9 => worse.oldest_transaction_seconds = add(input.oldest_transaction_seconds, more),
+                10 => worse.bloated_tables = count(input.bloated_tables, more),
+                _ => worse.failed_collectors.push("another".to_owned()),
+            }
+            prop_assert!(score(&worse).score <= score(&input).score, "{}", which);
+        }
+
+        #[test]
+        fn a_critical_alert_caps_the_score_and_the_lines_are_still_the_score(input in any_input(), disaster: bool) {
+            let mut tracker = HealthTracker::default();
+            let plain = tracker.score(&input, Timestamp(0));
+            let mut capped = plain.clone();
+            let rule = if disaster { "xid_age" } else { "connections_high" };
+            tracker.cap(&mut capped, &[(rule.to_owned(), "It is so".to_owned())], Timestamp(1));
+            prop_assert!(capped.score <= if disaster { 30 } else { 40 });
+            prop_assert_eq!(capped.score, plain.score.min(if disaster { 30 } else { 40 }));
+            let lost = capped.lines.iter().map(|line| u32::from(line.points)).sum::<u32>();
+            prop_assert_eq!(u32::from(capped.score) + lost, 100);
+            prop_assert_eq!(capped.band, Band::of(capped.score));
+            let mut again = plain.clone();
+            tracker.cap(&mut again, &[], Timestamp(2));
+            prop_assert_eq!(again, plain);
         }
 
         #[test]

@@ -2,6 +2,7 @@
 //! is passed in. It compiles for the browser too.
 
 pub mod activity;
+pub mod alerts;
 pub mod attention;
 pub mod connections;
 pub mod csv;

@@ -13,6 +13,9 @@ pub enum AuthError {
     /// The chosen password is too weak or too long.
     #[error("{0}")]
     Weak(String),
+    /// The installation's key, or what was sealed under it, cannot be used.
+    #[error("{0}")]
+    Seal(String),
 }
 
 impl AuthError {
@@ -20,7 +23,7 @@ impl AuthError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Store(error) => error.kind(),
-            Self::Hash(_) => ErrorKind::Internal,
+            Self::Hash(_) | Self::Seal(_) => ErrorKind::Internal,
             Self::Weak(_) => ErrorKind::Invalid,
         }
     }

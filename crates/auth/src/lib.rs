@@ -4,6 +4,7 @@
 mod error;
 mod identity;
 mod password;
+mod seal;
 mod secret;
 mod session_store;
 mod throttle;
@@ -12,6 +13,7 @@ mod token;
 pub use error::AuthError;
 pub use identity::{Identity, IdentityKind, SignedIn};
 pub use password::{MAX_PASSWORD_BYTES, MIN_PASSWORD_CHARS, Passwords, check_strength};
+pub use seal::SealingKey;
 pub use secret::{hash_of, new_secret};
 pub use session_store::{ABSOLUTE_LIMIT, IDLE_LIMIT, SESSION_KEY, StoreSessions};
 pub use throttle::Throttle;

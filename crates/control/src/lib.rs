@@ -3,6 +3,7 @@
 
 mod accounts;
 mod actor;
+pub mod alerts;
 mod audit;
 mod backends;
 mod clock;
@@ -47,6 +48,7 @@ struct Inner {
     statements: StatementCache,
     process_cost: ArcSwap<ProcessCost>,
     history: history_policy::HistoryPolicy,
+    alerts: alerts::AlertBook,
     slow_threshold_ms: f64,
 }
 
@@ -67,6 +69,7 @@ impl ControlPlane {
                 statements: StatementCache::default(),
                 process_cost: ArcSwap::default(),
                 history: history_policy::HistoryPolicy::default(),
+                alerts: alerts::AlertBook::default(),
                 slow_threshold_ms,
             }),
         })
@@ -80,6 +83,11 @@ impl ControlPlane {
     /// The clusters, for the monitor that fills them.
     pub fn clusters(&self) -> &Clusters {
         &self.inner.clusters
+    }
+
+    /// What is open, and where others tell what they observe.
+    pub fn alerts(&self) -> &alerts::AlertBook {
+        &self.inner.alerts
     }
 
     /// Mean statement time from which a statement is slow.

@@ -41,6 +41,9 @@ impl ControlPlane {
         let mut dashboard = snapshot.dashboard.clone();
         let at = now();
         dashboard.age_seconds = dashboard.collected_at.map(|since| at.seconds_since(since).max(0.0));
+        // Not those of the snapshot: what somebody took on a moment ago shows at once.
+        let id = dashboard.cluster.id.clone();
+        dashboard.alerts = self.inner.alerts.has_looked(&id).then(|| self.inner.alerts.open(Some(&id), at));
         for collector in &mut dashboard.collectors {
             collector.age_seconds = collector.collected_at.map(|since| at.seconds_since(since).max(0.0));
         }

@@ -94,6 +94,29 @@ pub fn percent(value: f64) -> String {
     if value.is_finite() { format!("{value:.1}") } else { "-".to_owned() }
 }
 
+/// A value or threshold with its unit, as short as it can be said: `90 %`, `30 s`, `5 min`, `1.0 GiB`, `1,000`.
+pub fn with_unit(value: f64, unit: &str) -> String {
+    match unit {
+        "%" => {
+            let text = percent(value);
+            format!("{} %", text.strip_suffix(".0").unwrap_or(&text))
+        }
+        "s" if value.fract() == 0.0 && (0.0..1e9).contains(&value) => match value as u64 {
+            seconds @ 0..60 => format!("{seconds} s"),
+            seconds if seconds % 86_400 == 0 => format!("{} d", seconds / 86_400),
+            seconds if seconds % 3_600 == 0 => format!("{} h", seconds / 3_600),
+            seconds if seconds % 60 == 0 => format!("{} min", seconds / 60),
+            _ => duration_s(value),
+        },
+        "s" => duration_s(value),
+        "ms" => duration_ms(value),
+        "B" => bytes(value),
+        "" if value.fract() == 0.0 && value.abs() < 1e6 => thousands(value as i64),
+        "" => count(value),
+        other => format!("{} {other}", count(value)),
+    }
+}
+
 /// `1,850`: whole numbers where every digit counts.
 pub fn thousands(value: i64) -> String {
     let digits = value.unsigned_abs().to_string();

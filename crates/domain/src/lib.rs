@@ -1,6 +1,7 @@
 //! The words of Holdfast: ids, units, roles, readings of a monitored cluster, and the wire types that the pages
 //! and the JSON API serve. Pure: no I/O, no clock; it compiles for the browser too.
 
+pub mod alert;
 pub mod error;
 pub mod format;
 pub mod reading;

@@ -67,25 +67,31 @@ pub enum Permission {
     TokenManage,
     /// Change one's own password, end one's own sessions.
     AccountSelf,
+    /// Take alerts on, keep them quiet for a while.
+    AlertAcknowledge,
+    /// Change rules, blackouts and channels.
+    AlertManage,
 }
 
 impl Permission {
     /// Every permission, for the matrix on the page and in the tests.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::MonitoringRead,
         Self::BackendSignal,
         Self::AuditRead,
         Self::UserManage,
         Self::TokenManage,
         Self::AccountSelf,
+        Self::AlertAcknowledge,
+        Self::AlertManage,
     ];
 
     /// The weakest role that holds it.
     pub const fn least_role(self) -> Role {
         match self {
             Self::MonitoringRead | Self::AccountSelf => Role::Viewer,
-            Self::BackendSignal => Role::Operator,
-            Self::AuditRead | Self::UserManage | Self::TokenManage => Role::Admin,
+            Self::BackendSignal | Self::AlertAcknowledge => Role::Operator,
+            Self::AuditRead | Self::UserManage | Self::TokenManage | Self::AlertManage => Role::Admin,
         }
     }
 
@@ -98,6 +104,8 @@ impl Permission {
             Self::UserManage => "user_manage",
             Self::TokenManage => "token_manage",
             Self::AccountSelf => "account_self",
+            Self::AlertAcknowledge => "alert_acknowledge",
+            Self::AlertManage => "alert_manage",
         }
     }
 }

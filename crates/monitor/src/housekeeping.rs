@@ -3,7 +3,7 @@ use crate::history;
 use auth::Throttle;
 use control::{ControlPlane, now};
 use std::time::{Duration, Instant};
-use store::{EventRepo, LockRepo, SessionRepo};
+use store::{AlertRepo, BlackoutRepo, DeliveryRepo, EventRepo, LockRepo, SessionRepo};
 use tokio_util::sync::CancellationToken;
 
 /// How often history is rolled up: the shortest stretch is five minutes.
@@ -13,6 +13,7 @@ const EVERY: Duration = Duration::from_secs(600);
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 const KEEP_LOCKS_MS: i64 = 30 * DAY_MS;
 const KEEP_EVENTS_MS: i64 = 400 * DAY_MS;
+const KEEP_MESSAGES_MS: i64 = 30 * DAY_MS;
 
 pub(crate) async fn run(control: ControlPlane, tick: Duration, stop: CancellationToken) {
     let mut cleaned = Instant::now();
@@ -41,6 +42,9 @@ async fn clean(control: &ControlPlane) -> Result<(), Box<dyn std::error::Error +
     let locks = LockRepo(store.db()).prune(at.plus_ms(-KEEP_LOCKS_MS)).await?;
     let sessions = SessionRepo(store.db()).delete_expired(at).await?;
     Throttle::new(store.clone()).prune(at).await?;
+    AlertRepo(store.db()).prune(at.plus_ms(-KEEP_EVENTS_MS)).await?;
+    DeliveryRepo(store.db()).prune(at.plus_ms(-KEEP_MESSAGES_MS)).await?;
+    BlackoutRepo(store.db()).prune(at.plus_ms(-KEEP_MESSAGES_MS)).await?;
     tracing::debug!(events, locks, sessions, "old records were removed");
     Ok(())
 }

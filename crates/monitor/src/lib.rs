@@ -2,6 +2,7 @@
 //! no other. All end by one cancellation token.
 
 mod agent;
+mod alerts;
 mod backoff;
 mod cadence;
 mod collector;
@@ -47,6 +48,7 @@ impl Monitor {
         let mut tasks = JoinSet::new();
         let shared = Arc::new(Shared::default());
         let counters = Arc::default();
+        let alerts = alerts::start(&mut tasks, control, interval, stop);
         for one in watched {
             let recorder =
                 recorder::start(&mut tasks, control.store().clone(), one.config.id.clone(), &counters, stop.clone());
@@ -54,8 +56,9 @@ impl Monitor {
             control.clusters().set_agent(&one.config.id, Arc::new(agent::Agent(cluster.clone())));
             let sampler = sampler::Sampler::default();
             tasks.spawn(sampler::run(sampler.clone(), cluster.clone(), stop.clone()));
+            let sinks = watch::Sinks { recorder, alerts: alerts.clone() };
             let watch =
-                watch::Watch::new(control.clone(), cluster, sampler, one.config, cadence, recorder, shared.clone());
+                watch::Watch::new(control.clone(), cluster, sampler, one.config, cadence, sinks, shared.clone());
             tasks.spawn(watch.run(stop.clone()));
         }
         let recorder = recorder::start(

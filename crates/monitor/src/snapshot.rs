@@ -312,6 +312,7 @@ pub(crate) fn metrics(snapshot: &ClusterSnapshot, state: &State, load: &[WaitLoa
     add(Metric::TickDurationMs, "", Some(state.tick_ms));
     if let Some(connections) = &dashboard.connections {
         add(Metric::ConnectionsUsed, "", Some(connections.used as f64));
+        add(Metric::ConnectionsPercent, "", Some(connections.utilization_percent));
         for (name, number) in &connections.by_state {
             add(Metric::ConnectionsByState, name, Some(*number as f64));
         }
@@ -332,6 +333,12 @@ pub(crate) fn metrics(snapshot: &ClusterSnapshot, state: &State, load: &[WaitLoa
     add(Metric::TempBytesPerSecond, "", dashboard.temp_bytes_per_second);
     add(Metric::WalBytesPerSecond, "", dashboard.wal_bytes_per_second);
     add(Metric::DatabaseBytes, "", dashboard.databases_bytes.map(|bytes| bytes as f64));
+    // Nothing running for long is a figure too.
+    add(
+        Metric::LongestQuerySeconds,
+        "",
+        dashboard.blocked_sessions.map(|_| dashboard.longest_query_seconds.unwrap_or(0.0)),
+    );
     // The most of all looks since the last tick: a short spike counts.
     add(Metric::BlockedSessions, "", state.most_blocked.or(dashboard.blocked_sessions).map(|number| number as f64));
     let number = |number: i64| Some(number as f64);

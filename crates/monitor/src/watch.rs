@@ -1,5 +1,6 @@
 //! Watching one cluster: one task, one collector at a time, so that we never pile up on a server that is slow.
 use crate::{
+    alerts::{self, AlertWriter},
     backoff::Backoff,
     cadence::Cadence,
     events,
@@ -21,6 +22,13 @@ use std::{
 };
 use tokio_util::sync::CancellationToken;
 
+/// Where what was seen goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Sinks {
+    pub(crate) recorder: Recorder,
+    pub(crate) alerts: AlertWriter,
+}
+
 /// The task of one cluster.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -30,6 +38,7 @@ pub(crate) struct Watch {
     config: ClusterConfig,
     cadence: Cadence,
     recorder: Recorder,
+    alerts: AlertWriter,
     shared: Arc<Shared>,
     state: State,
     events: Vec<Event>,
@@ -48,13 +57,14 @@ impl Watch {
         sampler: Sampler,
         config: ClusterConfig,
         cadence: Cadence,
-        recorder: Recorder,
+        sinks: Sinks,
         shared: Arc<Shared>,
     ) -> Self {
         let state = State::new(cadence);
         let events =
             vec![Event { at: now(), kind: EventKind::MonitorStart, title: "Holdfast started watching".to_owned() }];
-        Self { control, cluster, sampler, config, cadence, recorder, shared, state, events }
+        let Sinks { recorder, alerts } = sinks;
+        Self { control, cluster, sampler, config, cadence, recorder, alerts, shared, state, events }
     }
 
     pub(crate) async fn run(mut self, stop: CancellationToken) {
@@ -158,7 +168,7 @@ impl Watch {
         if tick {
             self.state.collected_at = Some(now());
             self.state.tick_ms = began.elapsed().as_secs_f64() * 1_000.0;
-            self.publish();
+            self.publish(self.cadence.tick);
         }
         Ok(())
     }
@@ -267,7 +277,12 @@ impl Watch {
         self.cluster.forget();
         self.state.forget_rates();
         self.state.collectors.all_due(Instant::now());
-        self.publish();
+        // The next look comes after the back-off, which is longer than a short tick.
+        let ceiling = match error {
+            PgstatError::Refused { .. } => REFUSED_CEILING,
+            _ => UNREACHABLE_CEILING,
+        };
+        self.publish(self.cadence.tick.max(ceiling));
     }
 
     /// Looks at locks only when a backend waits for one: the question stops the lock manager for a moment.
@@ -508,8 +523,8 @@ impl Watch {
         }
     }
 
-    /// Makes the snapshot, swaps it in and hands the figures to the recorder.
-    fn publish(&mut self) {
+    /// Makes the snapshot, swaps it in and hands the figures to the recorder. `expected` is the time to the next look.
+    fn publish(&mut self, expected: Duration) {
         let at = now();
         self.state.sequence += 1;
         self.book_samples();
@@ -521,8 +536,11 @@ impl Watch {
                 self.state.load.pop_front();
             }
         }
-        let snapshot =
+        let mut snapshot =
             snapshot::make(&mut self.state, &self.config, self.cadence, self.control.slow_threshold_ms(), at);
+        let looked = alerts::look(&self.control, &self.alerts, &self.state, &snapshot, &self.events, expected, at);
+        self.state.health_tracker.cap(&mut snapshot.dashboard.health, &looked.critical, at);
+        self.state.health = Some(snapshot.dashboard.health.clone());
         let metrics = snapshot::metrics(&snapshot, &self.state, &load);
         self.state.table_sizes.clear();
         let sessions = self.sampler.bucket(self.cadence.bucket());

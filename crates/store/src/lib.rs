@@ -13,6 +13,9 @@ pub use connect::{Store, Transaction};
 pub use error::StoreError;
 pub use repo::{
     account::{Account, AccountRepo, NewAccount},
+    alert::{AckRow, AlertEventRow, AlertFilter, AlertPhase, AlertRepo, AlertRow, SilenceRow},
+    alert_channel::{ChannelRepo, ChannelRow, DeliveryCount, DeliveryRepo, DeliveryRow, DeliveryState, NewDelivery},
+    alert_rule::{AlertRuleRepo, AlertRuleRow, BlackoutRepo, BlackoutRow},
     audit::{AuditFilter, AuditRepo, NewAudit, Outcome},
     event::EventRepo,
     lock::LockRepo,
@@ -20,7 +23,7 @@ pub use repo::{
     session::{SessionRepo, SessionRow},
     session_history::{LoadOfQuery, LoadPoint, LoadSamples, SessionHistoryRepo},
     setup::SetupLinkRepo,
-    statement::{StatementBucket, StatementRecord, StatementRepo, StatementSampleRow, StatementTotal},
+    statement::{NewlySlow, StatementBucket, StatementRecord, StatementRepo, StatementSampleRow, StatementTotal},
     throttle::{ThrottleRepo, ThrottleRow},
     tier::{History, Marks, TierRepo, TierSize, prune, roll_up},
     token::{NewToken, TokenRepo, TokenRow},

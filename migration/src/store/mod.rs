@@ -6,6 +6,7 @@ use sea_orm_migration::prelude::*;
 mod m20261124_000001_identity;
 mod m20261124_000002_audit_log;
 mod m20261124_000003_history;
+mod m20261125_000101_alerts;
 mod m20261125_000201_lock_snapshot;
 mod m20261125_000202_session_history;
 mod m20261125_000203_tiers;
@@ -21,6 +22,7 @@ impl MigratorTrait for StoreMigrator {
             Box::new(m20261124_000001_identity::Migration),
             Box::new(m20261124_000002_audit_log::Migration),
             Box::new(m20261124_000003_history::Migration),
+            Box::new(m20261125_000101_alerts::Migration),
             Box::new(m20261125_000201_lock_snapshot::Migration),
             Box::new(m20261125_000202_session_history::Migration),
             Box::new(m20261125_000203_tiers::Migration),

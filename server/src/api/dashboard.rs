@@ -37,7 +37,7 @@ pub async fn dashboard(
 ) -> Result<Response, Problem> {
     let dashboard = app.control.dashboard_get(&actor, which.cluster.as_deref())?;
     // Weak: the ages in it grow while the snapshot stays the same.
-    let tag = format!("W/\"{}-{}\"", dashboard.cluster.id, dashboard.sequence);
+    let tag = format!("W/\"{}-{}-{}\"", dashboard.cluster.id, dashboard.sequence, app.control.alerts().generation());
     let known = headers
         .get(header::IF_NONE_MATCH)
         .and_then(|value| value.to_str().ok())

@@ -2,8 +2,10 @@
 
 pub mod accounts;
 pub mod activity;
+pub mod alerts;
 pub mod audit;
 pub mod backends;
+pub mod channels;
 pub mod clusters;
 mod csv;
 pub mod dashboard;

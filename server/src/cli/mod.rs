@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod demo;
 mod failure;
+mod health;
 mod init;
 mod long;
 mod repo;
@@ -43,6 +44,8 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Migrate the control store and the platform's schema; safe to repeat.
     Init,
+    /// Look at each cluster now: score, components, open alerts; exits 1 when something is critical.
+    Health(health::HealthArgs),
     /// Show the settings in force, secrets left out.
     Config,
     /// Manage accounts.
@@ -150,6 +153,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve => serve::serve(None).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Init => init::run(json).await,
+        Command::Health(args) => health::run(args, json).await,
         Command::Config => Config::load().map_err(Failure::from).map(|config| print(&config.to_string())),
         Command::User(command) => accounts::user(command, json).await,
         Command::Token(command) => accounts::token(command, json).await,

@@ -85,6 +85,12 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let https = config.is_https();
     let address = config.address();
+    let key = auth::SealingKey::in_file(&config.key_path).map_err(Failure::failed)?;
+    control.alerts().configure(control::alerts::Alerting {
+        scope: config.alert_scope,
+        address: address.trim_end_matches('/').to_owned(),
+        key: Some(key),
+    });
     let watched = config.clusters.into_iter().map(|cluster| cluster.watched).collect();
     let monitor = Monitor::start(&control, watched, config.interval, &stop);
     let app =

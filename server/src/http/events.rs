@@ -1,4 +1,5 @@
-//! Server-sent events: one line for each new snapshot. The page then asks for what it shows.
+//! Server-sent events: one line for each new snapshot and for each change of the alerts. The page then asks for what it
+//! shows.
 
 use super::{
     App,
@@ -13,7 +14,7 @@ use axum::{
     },
 };
 use control::ControlPlane;
-use domain::view::LiveEvent;
+use domain::view::{AlertLive, LiveEvent};
 use futures::{StreamExt as _, stream};
 use serde::Deserialize;
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -31,15 +32,17 @@ pub struct Which {
     cluster: Option<String>,
 }
 
-/// `GET /api/database/stream?cluster=`: `snapshot` events of one cluster, the newest first at once.
+/// `GET /api/database/stream?cluster=`: `snapshot` and `alert` events of one cluster, the newest snapshot at once.
 pub async fn stream(
     State(app): State<App>,
     Asking(actor): Asking,
     Params(which): Params<Which>,
 ) -> Result<impl IntoResponse, Problem> {
     let receiver = app.control.live_subscribe(&actor)?;
+    let alerts = app.control.alerts_subscribe(&actor)?;
     let first = app.control.live_latest(&actor, which.cluster.as_deref())?;
     let cluster = first.cluster.clone();
+    let cluster_of_alerts = cluster.clone();
     let first = stream::once(std::future::ready(Ok(event(&first))));
     let rest = stream::unfold(
         (receiver, cluster, app.control.clone(), actor),
@@ -48,6 +51,11 @@ pub async fn stream(
             Some((Ok::<_, Infallible>(event(&next)), (receiver, cluster, control, actor)))
         },
     );
+    let alerts = stream::unfold((alerts, cluster_of_alerts), |(mut alerts, of)| async move {
+        let next = next_alert(&mut alerts, &of).await?;
+        Some((Ok::<_, Infallible>(next), (alerts, of)))
+    });
+    let rest = stream::select(rest, alerts);
     // An open stream would hold back a graceful end for ever.
     let stop = app.stop.clone();
     let events = first.chain(rest).take_until(async move {
@@ -75,6 +83,21 @@ async fn next_of(
                 *receiver = receiver.resubscribe();
                 return control.live_latest(actor, Some(cluster)).ok();
             }
+            Err(RecvError::Closed) => return None,
+        }
+    }
+}
+
+/// The next change of this cluster's alerts. Whoever fell behind is told with the next change: pages ask for what there
+/// is now, not for what happened.
+async fn next_alert(receiver: &mut Receiver<Arc<AlertLive>>, cluster: &str) -> Option<Event> {
+    loop {
+        match receiver.recv().await {
+            Ok(event) if event.cluster == cluster => {
+                let data = serde_json::to_string(event.as_ref()).unwrap_or_default();
+                return Some(Event::default().event("alert").data(data));
+            }
+            Ok(_) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return None,
         }
     }

@@ -3,7 +3,10 @@
 use super::{App, actor::Asking, problem::Problem};
 use axum::{extract::State, http::header, response::IntoResponse};
 use control::ControlPlane;
-use domain::view::{ClusterState, Dashboard};
+use domain::{
+    alert::{AlertState, Severity},
+    view::{AlertCounts, ClusterState, Dashboard},
+};
 use std::fmt::Write as _;
 
 /// A gauge: its name, its help, and its value in one dashboard.
@@ -98,6 +101,35 @@ fn text(control: &ControlPlane, actor: &control::Actor) -> Result<String, Proble
             .map(|standby| (vec![("standby", standby.name.clone())], standby.lag_bytes.map(|it| it as f64)))
             .collect()
     });
+    family(&mut out, "holdfast_alerts", "Open alerts by severity, pending ones left out.", &dashboards, |it| {
+        let Some(alerts) = &it.alerts else { return Vec::new() };
+        let open = AlertCounts::of(alerts);
+        [("critical", open.critical), ("warning", open.warning), ("info", open.info)]
+            .map(|(severity, number)| (vec![("severity", severity.to_owned())], Some(f64::from(number))))
+            .into()
+    });
+    family(
+        &mut out,
+        "holdfast_alert_firing",
+        "One for each open alert that is critical or a warning.",
+        &dashboards,
+        |it| {
+            let open = it.alerts.iter().flatten().filter(|alert| {
+                alert.severity >= Severity::Warning
+                    && !matches!(alert.state, AlertState::Pending | AlertState::Resolved)
+            });
+            open.map(|alert| {
+                let labels = vec![
+                    ("rule", alert.rule.clone()),
+                    ("object", alert.object.clone()),
+                    ("severity", alert.severity.to_string()),
+                    ("state", alert.state.as_str().to_owned()),
+                ];
+                (labels, Some(1.0))
+            })
+            .collect()
+        },
+    );
     family(&mut out, "holdfast_collector_fresh", "Whether a collector's figures are recent.", &dashboards, |it| {
         it.collectors
             .iter()

@@ -1,6 +1,7 @@
 //! The web server: what every request passes through, and where it ends.
 
 mod actor;
+mod alert_forms;
 mod assets;
 mod backends;
 mod events;
@@ -100,6 +101,18 @@ fn plain() -> Vec<Plain> {
         post("/theme", routing::post(forms::theme)),
         post("/database/backends/cancel", routing::post(backends::cancel)),
         post("/database/backends/terminate", routing::post(backends::terminate)),
+        post("/alerts/acknowledge", routing::post(alert_forms::acknowledge)),
+        post("/alerts/unacknowledge", routing::post(alert_forms::unacknowledge)),
+        post("/alerts/silence", routing::post(alert_forms::silence)),
+        post("/alerts/rule", routing::post(alert_forms::rule_set)),
+        post("/alerts/rule/reset", routing::post(alert_forms::rule_reset)),
+        post("/alerts/blackout", routing::post(alert_forms::blackout_create)),
+        post("/alerts/blackout/end", routing::post(alert_forms::blackout_end)),
+        post("/alerts/channel", routing::post(alert_forms::channel_create)),
+        post("/alerts/channel/enable", routing::post(alert_forms::channel_enable)),
+        post("/alerts/channel/delete", routing::post(alert_forms::channel_delete)),
+        post("/alerts/channel/test", routing::post(alert_forms::channel_test)),
+        post("/alerts/channel/retry", routing::post(alert_forms::channel_retry)),
         get("/api/docs", Place::Known, routing::get(crate::api::docs)),
         get("/api/openapi.json", Place::Known, routing::get(crate::api::openapi)),
         get("/metrics", Place::Known, routing::get(metrics::metrics)),

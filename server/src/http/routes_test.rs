@@ -23,6 +23,8 @@ const ADMIN: [u16; 5] = [401, 403, 403, 200, 403];
 const PAGE: [u16; 5] = [303, 200, 200, 200, 200];
 const ANYBODY: [u16; 5] = [200; 5];
 
+const SETTINGS: &str = r#"{"enabled":true,"levels":[{"severity":"warning","threshold":5,"clear":2}],"for_seconds":0,"clear_for_seconds":0}"#;
+
 const ROWS: &[Row] = &[
     ("GET", "/api/database/dashboard", "", READ),
     ("GET", "/api/database/stream", "", READ),
@@ -57,6 +59,55 @@ const ROWS: &[Row] = &[
         [401, 403, 400, 400, 403],
     ),
     ("GET", "/api/v1/clusters/{cluster}/history/{metric}", "", READ),
+    ("GET", "/api/v1/alerts", "", READ),
+    // There is no alert yet, no channel and no blackout.
+    ("GET", "/api/v1/alerts/{id}", "", [401, 404, 404, 404, 404]),
+    ("POST", "/api/v1/alerts/{id}/acknowledge", r#"{"note":"mine"}"#, [401, 403, 404, 404, 403]),
+    ("DELETE", "/api/v1/alerts/{id}/acknowledge", "", [401, 403, 404, 404, 403]),
+    ("POST", "/api/v1/alerts/{id}/silence", r#"{"seconds":60}"#, [401, 403, 404, 404, 403]),
+    ("GET", "/api/v1/alert-rules", "", READ),
+    ("PUT", "/api/v1/alert-rules/{rule}", SETTINGS, [401, 403, 403, 204, 403]),
+    ("DELETE", "/api/v1/alert-rules/{rule}", "", [401, 403, 403, 204, 403]),
+    ("POST", "/api/v1/alert-rules/{rule}/preview", SETTINGS, READ),
+    ("GET", "/api/v1/blackouts", "", READ),
+    (
+        "POST",
+        "/api/v1/blackouts",
+        r#"{"reason":"upgrade","starts_at":"2999-01-01T02:00:00Z","ends_at":"2999-01-01T04:00:00Z"}"#,
+        [401, 403, 403, 201, 403],
+    ),
+    ("DELETE", "/api/v1/blackouts/{id}", "", [401, 403, 403, 404, 403]),
+    ("GET", "/api/v1/channels", "", READ),
+    (
+        "POST",
+        "/api/v1/channels",
+        r#"{"name":"hook","kind":"webhook","url":"http://127.0.0.1:9/hook","min_severity":"critical"}"#,
+        [401, 403, 403, 201, 403],
+    ),
+    (
+        "PUT",
+        "/api/v1/channels/{id}",
+        r#"{"name":"hook","kind":"webhook","min_severity":"critical"}"#,
+        [401, 403, 403, 404, 403],
+    ),
+    ("DELETE", "/api/v1/channels/{id}", "", [401, 403, 403, 404, 403]),
+    ("POST", "/api/v1/channels/{id}/test", "", [401, 403, 403, 404, 403]),
+    ("POST", "/api/v1/channels/{id}/retry", "", [401, 403, 403, 404, 403]),
+    ("GET", "/api/v1/channels/{id}/deliveries", "", [401, 404, 404, 404, 404]),
+    ("GET", "/alerts", "", PAGE),
+    ("GET", "/fn/alerts", "search=", READ),
+    ("POST", "/alerts/acknowledge", "id=999", [303, 403, 303, 303, 403]),
+    ("POST", "/alerts/unacknowledge", "id=999", [303, 403, 303, 303, 403]),
+    ("POST", "/alerts/silence", "id=999&seconds=60", [303, 403, 303, 303, 403]),
+    ("POST", "/alerts/rule", "rule=deadlocks&enabled=on&warning=0", [303, 403, 403, 303, 403]),
+    ("POST", "/alerts/rule/reset", "rule=deadlocks", [303, 403, 403, 303, 403]),
+    ("POST", "/alerts/blackout", "reason=x&ends_at=2999-01-01T02:00", [303, 403, 403, 303, 403]),
+    ("POST", "/alerts/blackout/end", "id=999", [303, 403, 403, 303, 403]),
+    ("POST", "/alerts/channel", "name=x&kind=slack&url=http://127.0.0.1:9", [303, 403, 403, 303, 403]),
+    ("POST", "/alerts/channel/enable", "id=999", [303, 403, 403, 303, 403]),
+    ("POST", "/alerts/channel/delete", "id=999", [303, 403, 403, 303, 403]),
+    ("POST", "/alerts/channel/test", "id=999", [303, 403, 403, 303, 403]),
+    ("POST", "/alerts/channel/retry", "id=999", [303, 403, 403, 303, 403]),
     ("GET", "/api/v1/me", "", READ),
     ("GET", "/api/v1/users", "", ADMIN),
     // The name is taken: an admin gets as far as that.
@@ -129,6 +180,8 @@ async fn site() -> Site {
     let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
     let clusters = Clusters::new(vec![config], |config| monitor::first_snapshot(config, Duration::from_secs(30)));
     let control = ControlPlane::new(store, clusters, 1_000.0).await.unwrap();
+    let key = Some(auth::SealingKey::random().unwrap());
+    control.alerts().configure(control::alerts::Alerting { key, ..control::alerts::Alerting::default() });
     for role in Role::ALL {
         control.user_add(&Actor::cli(), role.as_str(), role, PASSWORD).await.unwrap();
     }
@@ -159,7 +212,8 @@ fn address(method: &str, route: &str, sent: &str) -> String {
     let path = route
         .replace("{cluster}", "main")
         .replace("{metric}", "active_sessions")
-        .replace("{id}", if route.contains("tokens") { "999" } else { "1.2.3" })
+        .replace("{id}", if route.contains("/queries/") { "1.2.3" } else { "999" })
+        .replace("{rule}", "deadlocks")
         .replace("{name}", "nobody")
         .replace("{pid}", "7")
         .replace("{table}", "shop.public.nothing")

@@ -1,5 +1,5 @@
 //! `GET /api/database/dashboard`: the whole picture of one cluster, served from the snapshot.
-use super::{Attention, ClusterSummary, Health};
+use super::{AlertView, Attention, ClusterSummary, Health};
 use crate::{Timestamp, reading::CollectorStatus};
 use serde::{Deserialize, Serialize};
 
@@ -180,22 +180,6 @@ pub struct PoolsView {
     pub replica: Option<PoolView>,
 }
 
-/// An alert that fires (3/5).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct AlertView {
-    /// Id.
-    pub id: String,
-    /// `critical`, `warning`, `info`.
-    pub severity: String,
-    /// Rule key.
-    pub rule: String,
-    /// Since when.
-    pub since: Timestamp,
-    /// `firing`, `acknowledged`, …
-    pub state: String,
-}
-
 /// What can be restored (2/5, 4/5).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -258,7 +242,7 @@ pub struct Dashboard {
     pub temp_bytes_per_second: Option<f64>,
     /// Application pools; filled by 5/5.
     pub pools: Option<PoolsView>,
-    /// Alerts; filled by 3/5.
+    /// Open alerts, the worst first; `None` until the engine has looked for the first time.
     pub alerts: Option<Vec<AlertView>>,
     /// Backups; filled by 2/5 and 4/5.
     pub backup: Option<BackupView>,

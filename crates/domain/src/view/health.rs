@@ -27,6 +27,8 @@ pub enum HealthComponent {
     Capacity,
     /// Backups and restore tests.
     Backups,
+    /// Critical alerts that are open: they cap the score.
+    Alerts,
 }
 
 impl HealthComponent {
@@ -43,6 +45,7 @@ impl HealthComponent {
             Self::Wal => "wal",
             Self::Capacity => "capacity",
             Self::Backups => "backups",
+            Self::Alerts => "alerts",
         }
     }
 }

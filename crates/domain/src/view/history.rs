@@ -171,11 +171,15 @@ pub enum Metric {
     StoreBytes,
     /// Rows we write into our own store.
     StoreRowsPerSecond,
+    /// Client backends of the slots that ordinary roles can use.
+    ConnectionsPercent,
+    /// Longest running statement, maintenance left out.
+    LongestQuerySeconds,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::ConnectionsUsed,
         Self::ConnectionsByState,
         Self::TransactionsPerSecond,
@@ -212,6 +216,8 @@ impl Metric {
         Self::OwnMemoryBytes,
         Self::StoreBytes,
         Self::StoreRowsPerSecond,
+        Self::ConnectionsPercent,
+        Self::LongestQuerySeconds,
     ];
 
     /// Name in the store and in the address.
@@ -253,6 +259,8 @@ impl Metric {
             Self::OwnMemoryBytes => "own_memory_bytes",
             Self::StoreBytes => "store_bytes",
             Self::StoreRowsPerSecond => "store_rows_per_second",
+            Self::ConnectionsPercent => "connections_percent",
+            Self::LongestQuerySeconds => "longest_query_seconds",
         }
     }
 
@@ -266,7 +274,7 @@ impl Metric {
             | Self::TickDurationMs
             | Self::OwnDatabaseMs
             | Self::CollectorDurationMs => "ms",
-            Self::ReplicationLagSeconds => "s",
+            Self::ReplicationLagSeconds | Self::LongestQuerySeconds => "s",
             Self::ReplicationLagBytes
             | Self::DatabaseBytes
             | Self::TableBytes
@@ -281,7 +289,7 @@ impl Metric {
             | Self::CallsPerSecond
             | Self::OwnCallsPerSecond
             | Self::StoreRowsPerSecond => "/s",
-            Self::CacheHitPercent | Self::OwnCpuPercent => "%",
+            Self::CacheHitPercent | Self::ConnectionsPercent | Self::OwnCpuPercent => "%",
             Self::ConnectionsUsed
             | Self::ConnectionsByState
             | Self::ActiveSessions
@@ -359,6 +367,8 @@ pub enum EventKind {
     MonitorStart,
     /// Readings were lost because our own store did not answer.
     HistoryLost,
+    /// An alert was raised or is over.
+    Alert,
 }
 
 impl EventKind {
@@ -373,6 +383,7 @@ impl EventKind {
             Self::Up => "up",
             Self::MonitorStart => "monitor_start",
             Self::HistoryLost => "history_lost",
+            Self::Alert => "alert",
         }
     }
     /// All kinds.
@@ -385,6 +396,7 @@ impl EventKind {
         Self::Up,
         Self::MonitorStart,
         Self::HistoryLost,
+        Self::Alert,
     ];
 }
 

@@ -4,6 +4,7 @@
 //! and is `null` on the wire, never zero. 64-bit identifiers are strings.
 mod account;
 mod activity;
+mod alert;
 mod cluster;
 mod cost;
 mod dashboard;
@@ -21,11 +22,15 @@ mod table;
 
 pub use account::{AccountView, AuditEntry, AuditPage, AuditVerdict, TokenView, Whoami};
 pub use activity::{ActivityPage, BackendRow};
+pub use alert::{
+    Acknowledgement, AlertCounts, AlertDetail, AlertEventView, AlertLive, AlertView, AlertsPage, BlackoutView,
+    ChannelSpec, ChannelTest, ChannelView, DeliveryView, PreviewAlert, RulePreview, RuleSource, RuleView, Silence,
+};
 pub use cluster::{ClusterState, ClusterSummary};
 pub use cost::{ClusterCost, CostPage, ProcessCost, StoreCost, StoreTier};
 pub use dashboard::{
-    AlertView, BackupView, CacheView, ConnectionsView, Dashboard, IndexTotals, LatencySource, LatencyView, PoolView,
-    PoolsView, ReplicaState, ReplicaView, SlowQuery, ThroughputView, WaitLoad,
+    BackupView, CacheView, ConnectionsView, Dashboard, IndexTotals, LatencySource, LatencyView, PoolView, PoolsView,
+    ReplicaState, ReplicaView, SlowQuery, ThroughputView, WaitLoad,
 };
 pub use health::{Attention, Band, Health, HealthComponent, HealthLine};
 pub use history::{Event, EventKind, Metric, Range, TimeSeries, TimeSeriesLine};

@@ -1,6 +1,9 @@
 //! Repositories: one file for each resource. Each is made over anything that runs statements, so that the same code
 //! works alone and inside a transaction.
 pub mod account;
+pub mod alert;
+pub mod alert_channel;
+pub mod alert_rule;
 pub mod audit;
 pub mod event;
 pub mod lock;

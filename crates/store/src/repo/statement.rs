@@ -100,6 +100,19 @@ pub struct StatementBucket {
     pub interval_ms: i64,
 }
 
+/// A statement that was slow and had not been.
+#[derive(Clone, Debug, PartialEq, FromQueryResult)]
+pub struct NewlySlow {
+    /// Our id of the statement.
+    pub statement_id: i64,
+    /// Its text.
+    pub query: String,
+    /// Calls.
+    pub calls: i64,
+    /// Mean over them.
+    pub mean_ms: f64,
+}
+
 /// Statements over a connection or a transaction.
 #[derive(Debug)]
 pub struct StatementRepo<'a, C>(pub &'a C);
@@ -167,6 +180,54 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
             .all(self.0)
             .await;
         rows.map_err(StoreError::query("find statements"))?.into_iter().map(record).collect()
+    }
+
+    /// Statements with a mean of `slow_ms` and more after `from` up to `to` and in no interval from `known_since` to
+    /// `from`, the slowest first, at most a hundred.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn newly_slow(
+        &self,
+        cluster: &str,
+        known_since: Timestamp,
+        from: Timestamp,
+        to: Timestamp,
+        slow_ms: f64,
+    ) -> Result<Vec<NewlySlow>, StoreError> {
+        let sql = "SELECT t.id AS statement_id, t.query AS query, CAST(SUM(s.calls) AS BIGINT) AS calls, \
+                   SUM(s.total_ms) / SUM(s.calls) AS mean_ms \
+                   FROM statement_sample s JOIN statement_text t ON t.id = s.statement_id \
+                   WHERE t.cluster_id = $1 AND s.at > $2 AND s.at <= $3 AND s.calls > 0 AND s.total_ms >= $4 * s.calls \
+                   AND NOT EXISTS (SELECT 1 FROM statement_sample o WHERE o.statement_id = s.statement_id \
+                   AND o.at >= $5 AND o.at <= $2 AND o.calls > 0 AND o.total_ms >= $4 * o.calls) \
+                   GROUP BY t.id, t.query ORDER BY 4 DESC LIMIT 100";
+        let values = [cluster.into(), from.0.into(), to.0.into(), slow_ms.into(), known_since.0.into()];
+        NewlySlow::find_by_statement(Statement::from_sql_and_values(self.0.get_database_backend(), sql, values))
+            .all(self.0)
+            .await
+            .map_err(StoreError::query("find new slow statements"))
+    }
+
+    /// When the first sample that is kept of a cluster was taken.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn first_sample_at(&self, cluster: &str) -> Result<Option<Timestamp>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct First {
+            at: Option<i64>,
+        }
+        let sql = "SELECT MIN(first_seen_at) AS at FROM statement_text WHERE cluster_id = $1";
+        let first = First::find_by_statement(Statement::from_sql_and_values(
+            self.0.get_database_backend(),
+            sql,
+            [cluster.into()],
+        ))
+        .one(self.0)
+        .await
+        .map_err(StoreError::query("find the first statement"))?;
+        Ok(first.and_then(|first| first.at).map(Timestamp))
     }
 
     /// One statement by its key.

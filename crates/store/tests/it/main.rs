@@ -21,6 +21,7 @@ macro_rules! on_both_databases {
     };
 }
 
+mod alerts;
 mod audit;
 mod connect;
 mod history;

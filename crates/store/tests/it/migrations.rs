@@ -25,6 +25,12 @@ async fn tables(store: &Store) -> Vec<String> {
 
 const ALL: &[&str] = &[
     "account",
+    "alert",
+    "alert_blackout",
+    "alert_channel",
+    "alert_delivery",
+    "alert_event",
+    "alert_rule",
     "api_token",
     "audit_log",
     "event",

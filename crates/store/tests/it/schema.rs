@@ -24,6 +24,12 @@ async fn compare<E: EntityTrait>(store: &Store) {
 
 async fn entities_have_the_columns_of_their_tables(store: Store) {
     compare::<entity::account::Entity>(&store).await;
+    compare::<entity::alert::Entity>(&store).await;
+    compare::<entity::alert_blackout::Entity>(&store).await;
+    compare::<entity::alert_channel::Entity>(&store).await;
+    compare::<entity::alert_delivery::Entity>(&store).await;
+    compare::<entity::alert_event::Entity>(&store).await;
+    compare::<entity::alert_rule::Entity>(&store).await;
     compare::<entity::api_token::Entity>(&store).await;
     compare::<entity::audit_log::Entity>(&store).await;
     compare::<entity::event::Entity>(&store).await;
@@ -72,6 +78,111 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
             password_changed_at: 2,
             last_login_at: None,
             session_epoch: BIG,
+        },
+    )
+    .await;
+    round_trip::<alert::Entity>(
+        &store,
+        alert::Model {
+            id: BIG,
+            cluster_id: text(),
+            rule: text(),
+            object: long(),
+            title: long(),
+            detail: Some(long()),
+            severity: text(),
+            phase: text(),
+            value: Some(0.1 + 0.2),
+            measured: long(),
+            threshold: long(),
+            started_at: BIG,
+            fired_at: Some(BIG),
+            resolved_at: Some(BIG),
+            expires_at: Some(BIG),
+            no_data_since: Some(BIG),
+            sequence: 7,
+            page: text(),
+            machine: long(),
+            notified: None,
+            suppressed_by: Some(long()),
+            ack_by: None,
+            ack_at: Some(BIG),
+            ack_note: Some(long()),
+            ack_until: Some(BIG),
+            ack_severity: None,
+            silence_by: None,
+            silence_note: Some(long()),
+            silence_until: Some(BIG),
+        },
+    )
+    .await;
+    round_trip::<alert_event::Entity>(
+        &store,
+        alert_event::Model { id: BIG, alert_id: 7, at: 7, kind: text(), severity: text(), actor: None, note: long() },
+    )
+    .await;
+    round_trip::<alert_rule::Entity>(
+        &store,
+        alert_rule::Model {
+            id: 7,
+            cluster_id: text(),
+            rule: text(),
+            settings: long(),
+            updated_by: text(),
+            updated_at: BIG,
+        },
+    )
+    .await;
+    round_trip::<alert_blackout::Entity>(
+        &store,
+        alert_blackout::Model {
+            id: 7,
+            reason: long(),
+            cluster_id: None,
+            rule: None,
+            starts_at: BIG,
+            ends_at: BIG,
+            cron: None,
+            duration_seconds: Some(BIG),
+            created_by: text(),
+            created_at: BIG,
+        },
+    )
+    .await;
+    round_trip::<alert_channel::Entity>(
+        &store,
+        alert_channel::Model {
+            id: 7,
+            name: text(),
+            kind: text(),
+            target: long(),
+            min_severity: text(),
+            clusters: long(),
+            enabled: true,
+            sealed: long(),
+            created_by: text(),
+            created_at: BIG,
+            last_sent_at: Some(BIG),
+            last_error: Some(long()),
+        },
+    )
+    .await;
+    round_trip::<alert_delivery::Entity>(
+        &store,
+        alert_delivery::Model {
+            id: 7,
+            key: text(),
+            channel_id: 7,
+            alert_id: Some(BIG),
+            kind: text(),
+            subject: long(),
+            payload: long(),
+            state: text(),
+            attempts: 7,
+            created_at: BIG,
+            next_at: BIG,
+            sent_at: Some(BIG),
+            last_error: Some(long()),
         },
     )
     .await;

@@ -1,0 +1,517 @@
+//! From readings to values by rule and object.
+//!
+//! What could not be read is [`Reading::Unknown`] for the whole rule, or a value of `None` for one object; an object
+//! that a known reading does not name is gone. The difference decides: only what is known can end an alert.
+use super::rules::RULES;
+use crate::activity;
+use domain::{
+    format,
+    reading::{
+        ActivityReading, Backend, CollectorKind, CollectorState, CollectorStatus, DatabaseReading, ReplicationReading,
+    },
+    view::{ClusterState, ReplicaState, ReplicaView},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One object's value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// Which object; empty for the whole cluster.
+    pub object: String,
+    /// Its value; `None` when it could not be read.
+    pub value: Option<f64>,
+    /// The value for people; empty lets the rule's unit say it.
+    pub measured: String,
+    /// More of it, literals masked.
+    pub detail: Option<String>,
+}
+
+impl Observed {
+    /// A value of the whole cluster.
+    pub fn whole(value: f64, measured: impl Into<String>) -> Self {
+        Self { object: String::new(), value: Some(value), measured: measured.into(), detail: None }
+    }
+
+    /// A value of one object.
+    pub fn of(object: impl Into<String>, value: f64, measured: impl Into<String>) -> Self {
+        Self { object: object.into(), ..Self::whole(value, measured) }
+    }
+}
+
+/// What a rule saw.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// Nothing: its collector failed, is old, or the server is not reached.
+    Unknown,
+    /// These objects; any other is gone.
+    Known(Vec<Observed>),
+}
+
+/// Whose statements are left out of `query_long`: batch work that is long by intent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Roles.
+    pub roles: BTreeSet<String>,
+    /// Values of `application_name`.
+    pub applications: BTreeSet<String>,
+}
+
+/// Everything that the rules look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    /// Whether it is reached.
+    pub connection: &'a ClusterState,
+    /// State of each collector.
+    pub collectors: &'a [CollectorStatus],
+    /// Whose long statements are left out.
+    pub scope: &'a Scope,
+    /// Client backends of the usable slots.
+    pub connections_percent: Option<f64>,
+    /// The same in numbers, for people.
+    pub connections: Option<(i64, i64)>,
+    /// Backends.
+    pub activity: Option<&'a ActivityReading>,
+    /// Standbys.
+    pub replicas: &'a [ReplicaView],
+    /// Slots.
+    pub replication: Option<&'a ReplicationReading>,
+    /// Cumulative counters.
+    pub database: Option<&'a DatabaseReading>,
+    /// Whether there is a window to judge, and its deadlocks.
+    pub deadlocks: Option<i64>,
+    /// Shared-buffer hit ratio; `None` when too few blocks were touched.
+    pub cache_hit_percent: Option<f64>,
+    /// Whether archiving fails.
+    pub archiver_failing: Option<bool>,
+    /// Entries evicted from `pg_stat_statements` per hour.
+    pub evictions_per_hour: Option<f64>,
+}
+
+impl Facts<'_> {
+    fn is_up(&self) -> bool {
+        *self.connection == ClusterState::Up
+    }
+
+    /// Whether what this collector gave is recent.
+    fn has(&self, kind: CollectorKind) -> bool {
+        self.is_up() && self.collectors.iter().any(|it| it.name == kind && it.state == CollectorState::Fresh)
+    }
+}
+
+/// Statements that carry this in a comment raise nothing.
+pub const NO_ALERT: &str = "holdfast:no-alert";
+
+/// The reading of each rule that looks at the cluster itself. Rules that others feed (backups) are not among them.
+pub fn observe(facts: &Facts<'_>) -> BTreeMap<&'static str, Reading> {
+    use CollectorKind as C;
+    let mut readings = BTreeMap::new();
+    let mut add = |key: &'static str, known: Option<Vec<Observed>>| {
+        debug_assert!(RULES.iter().any(|rule| rule.key == key), "{key}");
+        readings.insert(key, known.map_or(Reading::Unknown, Reading::Known));
+    };
+    let when =
+        |kinds: &[C], observed: Option<Vec<Observed>>| observed.filter(|_| kinds.iter().all(|kind| facts.has(*kind)));
+
+    add("cluster_unreachable", unreachable(facts.connection));
+    add(
+        "connections_high",
+        when(
+            &[C::Activity, C::Server],
+            facts.connections_percent.map(|percent| {
+                let (used, usable) = facts.connections.unwrap_or_default();
+                vec![Observed::whole(percent, format!("{} %, {used} of {usable}", format::percent(percent)))]
+            }),
+        ),
+    );
+    let running = facts.activity.map(activity::running);
+    add("query_long", when(&[C::Activity], facts.activity.map(|reading| long_queries(reading, facts.scope))));
+    add(
+        "sessions_blocked",
+        when(
+            &[C::Activity],
+            running.map(|it| {
+                let seconds = it.longest_wait_seconds.unwrap_or(0.0);
+                vec![Observed::whole(
+                    seconds,
+                    format!("{} waiting, {}", it.blocked_sessions, format::duration_s(seconds)),
+                )]
+            }),
+        ),
+    );
+    add(
+        "idle_in_transaction",
+        when(
+            &[C::Activity],
+            running.map(|it| {
+                let seconds = it.longest_idle_in_transaction_seconds.unwrap_or(0.0);
+                vec![Observed::whole(seconds, format::duration_s(seconds))]
+            }),
+        ),
+    );
+    add(
+        "transaction_old",
+        when(
+            &[C::Activity],
+            running.map(|it| {
+                let seconds = it.oldest_transaction_seconds.unwrap_or(0.0);
+                vec![Observed::whole(seconds, format::duration_s(seconds))]
+            }),
+        ),
+    );
+    add(
+        "deadlocks",
+        when(
+            &[C::Database],
+            facts.deadlocks.map(|count| vec![Observed::whole(count as f64, format!("{count} in five minutes"))]),
+        ),
+    );
+    // Too few blocks to judge: that is known, and nothing is wrong.
+    add(
+        "cache_hit_low",
+        when(
+            &[C::Database],
+            facts.deadlocks.map(|_| {
+                facts
+                    .cache_hit_percent
+                    .iter()
+                    .map(|percent| Observed::whole(*percent, format!("{} %", format::percent(*percent))))
+                    .collect()
+            }),
+        ),
+    );
+    add("replication_lag", when(&[C::Replication], facts.replication.map(|_| lags(facts.replicas))));
+    add(
+        "replica_disconnected",
+        when(
+            &[C::Replication],
+            facts.replication.map(|_| {
+                let gone = |it: &ReplicaView| it.state == ReplicaState::Disconnected;
+                facts.replicas.iter().map(|it| yes_or_no(&it.name, gone(it), "disconnected")).collect()
+            }),
+        ),
+    );
+    let slots = || facts.replication.map(|it| it.slots.as_slice());
+    add(
+        "slot_inactive",
+        when(
+            &[C::Replication],
+            slots().map(|slots| slots.iter().map(|slot| yes_or_no(&slot.name, !slot.active, "not in use")).collect()),
+        ),
+    );
+    add(
+        "slot_retained",
+        when(
+            &[C::Replication],
+            slots().map(|slots| {
+                let retained = |slot: &domain::reading::Slot| {
+                    let bytes = slot.retained_bytes.map(|bytes| bytes as f64);
+                    Observed {
+                        value: bytes,
+                        ..Observed::of(slot.name.as_str(), 0.0, bytes.map(format::bytes).unwrap_or_default())
+                    }
+                };
+                slots.iter().map(retained).collect()
+            }),
+        ),
+    );
+    for (rule, status) in [("slot_unreserved", "unreserved"), ("slot_lost", "lost")] {
+        add(
+            rule,
+            when(
+                &[C::Replication],
+                slots().map(|slots| {
+                    slots
+                        .iter()
+                        .map(|slot| yes_or_no(&slot.name, slot.wal_status.as_deref() == Some(status), status))
+                        .collect()
+                }),
+            ),
+        );
+    }
+    add(
+        "archiver_failing",
+        when(&[C::Wal], facts.archiver_failing.map(|failing| vec![yes_or_no("", failing, "the last attempt failed")])),
+    );
+    let databases = || facts.database.map(|it| it.rows.as_slice());
+    add(
+        "xid_age",
+        when(
+            &[C::Database],
+            databases().map(|rows| {
+                let oldest = rows.iter().filter_map(|row| Some((row.xid_age?, row.name.as_str()))).max();
+                oldest
+                    .map(|(age, name)| {
+                        Observed::whole(age as f64, format!("{} transactions in {name}", format::count(age as f64)))
+                    })
+                    .into_iter()
+                    .collect()
+            }),
+        ),
+    );
+    add(
+        "checksum_failures",
+        when(
+            &[C::Database],
+            databases().map(|rows| {
+                let failures = |row: &domain::reading::DatabaseCounters| {
+                    row.checksum_failures
+                        .map(|count| Observed::of(row.name.as_str(), count as f64, format!("{count} pages")))
+                };
+                rows.iter().filter_map(failures).collect()
+            }),
+        ),
+    );
+    add("collector_failing", facts.is_up().then(|| facts.collectors.iter().map(collector).collect()));
+    add(
+        "statements_evicted",
+        when(
+            &[C::Statements],
+            Some(
+                facts
+                    .evictions_per_hour
+                    .iter()
+                    .map(|rate| Observed::whole(*rate, format!("{} an hour", format::count(*rate))))
+                    .collect(),
+            ),
+        ),
+    );
+    readings
+}
+
+fn unreachable(connection: &ClusterState) -> Option<Vec<Observed>> {
+    match connection {
+        ClusterState::Connecting => None,
+        ClusterState::Up => Some(vec![yes_or_no("", false, "")]),
+        ClusterState::Unreachable { reason, .. } | ClusterState::Refused { reason, .. } => {
+            let short = reason.chars().take(200).collect::<String>();
+            Some(vec![Observed { detail: Some(short), ..yes_or_no("", true, connection.as_str()) }])
+        }
+    }
+}
+
+fn yes_or_no(object: &str, yes: bool, measured: &str) -> Observed {
+    Observed::of(object, f64::from(u8::from(yes)), if yes { measured } else { "" })
+}
+
+fn collector(status: &CollectorStatus) -> Observed {
+    let (failing, reason) = match &status.state {
+        CollectorState::Failed { reason } | CollectorState::NoPermission { reason, .. } => (true, Some(reason.clone())),
+        CollectorState::Pending
+        | CollectorState::Fresh
+        | CollectorState::Stale
+        | CollectorState::Unsupported { .. } => (false, None),
+    };
+    Observed {
+        detail: reason,
+        ..yes_or_no(status.name.as_str(), failing, status.state.as_str().replace('_', " ").as_str())
+    }
+}
+
+fn lags(replicas: &[ReplicaView]) -> Vec<Observed> {
+    let lag = |it: &ReplicaView| {
+        // Of one that is gone the lag is not known; that it is gone is another rule's matter.
+        let seconds = it.lag_seconds.filter(|_| it.state != ReplicaState::Disconnected);
+        let measured = match (seconds, it.lag_bytes) {
+            (Some(seconds), Some(bytes)) => format!("{}, {}", format::duration_s(seconds), format::bytes(bytes as f64)),
+            (Some(seconds), None) => format::duration_s(seconds),
+            (None, _) => String::new(),
+        };
+        Observed { value: seconds, ..Observed::of(it.name.as_str(), 0.0, measured) }
+    };
+    replicas.iter().map(lag).collect()
+}
+
+/// Running statements, one entry for each kind: fifty sessions in the same statement are one alert.
+fn long_queries(reading: &ActivityReading, scope: &Scope) -> Vec<Observed> {
+    let mut groups = BTreeMap::<String, Vec<&Backend>>::new();
+    for backend in reading.rows.iter().filter(|backend| is_watched(backend, scope)) {
+        groups.entry(fingerprint(backend)).or_default().push(backend);
+    }
+    let group = |(object, mut backends): (String, Vec<&Backend>)| {
+        let age = |backend: &Backend| backend.query_seconds.unwrap_or(0.0);
+        backends.sort_by(|a, b| age(b).total_cmp(&age(a)));
+        let longest = backends.first()?;
+        let seconds = age(longest);
+        let user = longest.user.as_deref().unwrap_or("unknown");
+        let others = if backends.len() > 1 { format!(", {} sessions", backends.len()) } else { String::new() };
+        let text = longest.query.as_deref().unwrap_or_default();
+        Some(Observed {
+            detail: Some(format!(
+                "pid {}, role {user}: {}",
+                longest.pid,
+                crate::sqltext::one_line(&crate::sqltext::mask_literals(text), 300)
+            )),
+            ..Observed::of(object, seconds, format!("{}{others}", format::duration_s(seconds)))
+        })
+    };
+    groups.into_iter().filter_map(group).collect()
+}
+
+fn is_watched(backend: &Backend, scope: &Scope) -> bool {
+    backend.backend_type == "client backend"
+        && backend.state.as_deref() == Some("active")
+        && backend.application != "holdfast"
+        // Younger ones are thousands, and no threshold is that low.
+        && backend.query_seconds.is_some_and(|seconds| seconds >= 1.0)
+        && !activity::is_maintenance(backend)
+        && !scope.applications.contains(&backend.application)
+        && !backend.user.as_ref().is_some_and(|user| scope.roles.contains(user))
+        && !is_tagged(backend.query.as_deref().unwrap_or_default())
+}
+
+/// In a comment only: the same words in a literal are data.
+fn is_tagged(sql: &str) -> bool {
+    sql.contains(NO_ALERT)
+        && crate::sqltext::tokens(sql)
+            .iter()
+            .any(|(kind, text)| *kind == crate::sqltext::TokenKind::Comment && text.contains(NO_ALERT))
+}
+
+/// PostgreSQL's own fingerprint where it gives one, else one of the masked text.
+fn fingerprint(backend: &Backend) -> String {
+    if let Some(id) = backend.query_id.as_ref().filter(|id| *id != "0") {
+        return id.clone();
+    }
+    // FNV-1a: it must be the same after an upgrade, or an open alert would be raised anew.
+    let text = crate::sqltext::mask_literals(backend.query.as_deref().unwrap_or_default());
+    let hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+    format!("text-{hash:016x}")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+    use domain::Timestamp;
+
+    fn fresh() -> Vec<CollectorStatus> {
+        CollectorKind::ALL
+            .map(|name| CollectorStatus {
+                name,
+                state: CollectorState::Fresh,
+                collected_at: Some(Timestamp(0)),
+                age_seconds: Some(0.0),
+                duration_ms: None,
+                interval_seconds: 30.0,
+            })
+            .into()
+    }
+
+    fn facts<'a>(connection: &'a ClusterState, collectors: &'a [CollectorStatus], scope: &'a Scope) -> Facts<'a> {
+        Facts {
+            connection,
+            collectors,
+            scope,
+            connections_percent: Some(50.0),
+            connections: Some((50, 100)),
+            activity: None,
+            replicas: &[],
+            replication: None,
+            database: None,
+            deadlocks: Some(0),
+            cache_hit_percent: None,
+            archiver_failing: None,
+            evictions_per_hour: None,
+        }
+    }
+
+    fn active(pid: i32, seconds: f64, query: &str) -> Backend {
+        Backend {
+            pid,
+            backend_type: "client backend".into(),
+            state: Some("active".into()),
+            user: Some("app".into()),
+            query: Some(query.into()),
+            query_seconds: Some(seconds),
+            ..Backend::default()
+        }
+    }
+
+    #[test]
+    fn an_unreachable_server_is_known_and_everything_else_of_it_is_not() {
+        let (collectors, scope) = (fresh(), Scope::default());
+        let down = ClusterState::Unreachable { reason: "connection refused".into(), since: Timestamp(0) };
+        let readings = observe(&facts(&down, &collectors, &scope));
+        for (rule, reading) in &readings {
+            match *rule {
+                "cluster_unreachable" => {
+                    let Reading::Known(seen) = reading else { panic!("{reading:?}") };
+                    assert_eq!((seen[0].value, seen[0].detail.as_deref()), (Some(1.0), Some("connection refused")));
+                }
+                _ => assert_eq!(*reading, Reading::Unknown, "{rule}"),
+            }
+        }
+        assert_eq!(
+            observe(&facts(&ClusterState::Connecting, &collectors, &scope))["cluster_unreachable"],
+            Reading::Unknown
+        );
+    }
+
+    #[test]
+    fn a_collector_that_fails_takes_its_own_rules_along_and_no_others() {
+        let (mut collectors, scope) = (fresh(), Scope::default());
+        let database = collectors.iter_mut().find(|it| it.name == CollectorKind::Database).unwrap();
+        database.state = CollectorState::Stale;
+        let readings = observe(&facts(&ClusterState::Up, &collectors, &scope));
+        assert_eq!(readings["deadlocks"], Reading::Unknown);
+        assert!(matches!(readings["connections_high"], Reading::Known(_)));
+        // Nothing to judge is not the same as not known.
+        assert_eq!(observe(&facts(&ClusterState::Up, &fresh(), &scope))["cache_hit_low"], Reading::Known(vec![]));
+    }
+
+    #[test]
+    fn the_same_statement_in_many_sessions_is_one_object_and_what_is_long_by_intent_is_none() {
+        let scope = Scope { roles: ["batch".to_owned()].into(), applications: ["pg_dump".to_owned()].into() };
+        let reading = ActivityReading {
+            rows: vec![
+                active(1, 40.0, "SELECT * FROM t WHERE a = 1"),
+                active(2, 70.0, "SELECT * FROM t WHERE a = 22"),
+                active(3, 50.0, "/* holdfast:no-alert */ SELECT 1"),
+                active(4, 50.0, "VACUUM t"),
+                Backend { user: Some("batch".into()), ..active(5, 50.0, "SELECT 2 FROM batch") },
+                Backend { application: "pg_dump".into(), ..active(6, 50.0, "SELECT 3 FROM dump") },
+                Backend { backend_type: "walsender".into(), ..active(7, 50.0, "START_REPLICATION") },
+                active(8, 0.2, "SELECT 4 FROM quick"),
+                active(9, 35.0, "SELECT 'holdfast:no-alert' FROM not_a_comment"),
+            ],
+            hidden: 0,
+        };
+        let (collectors, up) = (fresh(), ClusterState::Up);
+        let readings = observe(&Facts { activity: Some(&reading), ..facts(&up, &collectors, &scope) });
+        let Reading::Known(mut seen) = readings["query_long"].clone() else { panic!("known") };
+        seen.sort_by(|a, b| b.value.unwrap().total_cmp(&a.value.unwrap()));
+        assert_eq!(seen.iter().map(|it| it.value.unwrap()).collect::<Vec<_>>(), [70.0, 35.0]);
+        assert!(seen[0].measured.contains("2 sessions"), "{}", seen[0].measured);
+        assert!(seen[0].detail.as_deref().unwrap().contains("a = ?"), "{:?}", seen[0].detail);
+    }
+
+    #[test]
+    fn of_a_standby_that_is_gone_the_lag_is_not_known() {
+        let (collectors, scope, up) = (fresh(), Scope::default(), ClusterState::Up);
+        let replicas = [
+            ReplicaView {
+                name: "a".into(),
+                state: ReplicaState::Disconnected,
+                lag_seconds: Some(900.0),
+                lag_bytes: None,
+            },
+            ReplicaView {
+                name: "b".into(),
+                state: ReplicaState::Streaming,
+                lag_seconds: Some(0.1),
+                lag_bytes: Some(8),
+            },
+        ];
+        let replication = ReplicationReading::default();
+        let facts = Facts { replicas: &replicas, replication: Some(&replication), ..facts(&up, &collectors, &scope) };
+        let readings = observe(&facts);
+        let values = |rule: &str| match &readings[rule] {
+            Reading::Known(seen) => seen.iter().map(|it| it.value).collect::<Vec<_>>(),
+            Reading::Unknown => vec![],
+        };
+        assert_eq!(values("replication_lag"), [None, Some(0.1)]);
+        assert_eq!(values("replica_disconnected"), [Some(1.0), Some(0.0)]);
+    }
+}

@@ -1,0 +1,490 @@
+//! The rules that are shipped. Thresholds follow the guide where it names one; for the others see the comment of each.
+//!
+//! A rule's key is the same word in the store, in the API, on the pages and in the lines of the health score.
+use domain::{
+    alert::{Comparison, Level, RuleKind, RuleSettings, Severity},
+    format,
+    view::Metric,
+};
+
+/// One rule as shipped.
+#[derive(Debug)]
+pub struct Rule {
+    /// Stable key.
+    pub key: &'static str,
+    /// A short sentence without figures.
+    pub title: &'static str,
+    /// What it looks at and why that matters.
+    pub about: &'static str,
+    /// What kind.
+    pub kind: RuleKind,
+    /// Which side is bad.
+    pub comparison: Comparison,
+    /// `%`, `s`, `B`, or empty for plain counts.
+    pub unit: &'static str,
+    /// What each alert of it is about; `None` for the whole cluster.
+    pub object: Option<&'static str>,
+    /// The recorded figure that holds the same value.
+    pub metric: Option<Metric>,
+    /// Where to look.
+    pub page: &'static str,
+    levels: &'static [(Severity, f64, f64)],
+    for_seconds: u32,
+    clear_for_seconds: u32,
+    /// Notices: how long one stays open when nobody closes it.
+    pub lasts_seconds: u32,
+}
+
+impl Rule {
+    /// As shipped.
+    pub fn default_settings(&self) -> RuleSettings {
+        RuleSettings {
+            enabled: true,
+            levels: self
+                .levels
+                .iter()
+                .map(|(severity, threshold, clear)| Level { severity: *severity, threshold: *threshold, clear: *clear })
+                .collect(),
+            for_seconds: self.for_seconds,
+            clear_for_seconds: self.clear_for_seconds,
+        }
+    }
+
+    /// A value of it for people.
+    pub fn show(&self, value: f64) -> String {
+        format::with_unit(value, self.unit)
+    }
+
+    /// `> 90 %`; empty for what has no figure.
+    pub fn show_threshold(&self, level: &Level) -> String {
+        match self.kind {
+            RuleKind::Figure => format!("{} {}", self.comparison.sign(), self.show(level.threshold)),
+            RuleKind::Condition | RuleKind::Notice => String::new(),
+        }
+    }
+
+    /// Settings that somebody wrote: what is wrong with them, by field, in words for that person.
+    ///
+    /// # Errors
+    /// The field and what is allowed.
+    pub fn check(&self, settings: &RuleSettings) -> Result<(), (&'static str, String)> {
+        const DAY: u32 = 86_400;
+        if settings.levels.is_empty() {
+            return Err((
+                "levels",
+                "a rule needs at least one severity; to switch it off set enabled to false".to_owned(),
+            ));
+        }
+        if !settings.levels.windows(2).all(|pair| pair[0].severity < pair[1].severity) {
+            return Err(("levels", "each severity may stand once, the mildest first".to_owned()));
+        }
+        for level in &settings.levels {
+            if !level.threshold.is_finite() || !level.clear.is_finite() {
+                return Err(("levels", "a threshold is a number".to_owned()));
+            }
+            let better = match self.comparison {
+                Comparison::Above => level.clear <= level.threshold,
+                Comparison::Below => level.clear >= level.threshold,
+            };
+            if !better {
+                let side = if self.comparison == Comparison::Above { "at most" } else { "at least" };
+                let threshold = self.show(level.threshold);
+                return Err(("clear", format!("{}: the clear threshold must be {side} {threshold}", level.severity)));
+            }
+            if self.unit == "%" && !(0.0..=100.0).contains(&level.threshold) {
+                return Err(("levels", "a percentage is from 0 to 100".to_owned()));
+            }
+        }
+        let worse = |pair: &[Level]| match self.comparison {
+            Comparison::Above => pair[1].threshold >= pair[0].threshold,
+            Comparison::Below => pair[1].threshold <= pair[0].threshold,
+        };
+        if self.kind == RuleKind::Figure && !settings.levels.windows(2).all(worse) {
+            return Err(("levels", "a worse severity needs a worse threshold".to_owned()));
+        }
+        if self.kind != RuleKind::Figure && settings.levels.len() > 1 && self.levels.len() == 1 {
+            return Err(("levels", "this rule has one severity".to_owned()));
+        }
+        if settings.for_seconds > DAY || settings.clear_for_seconds > DAY {
+            return Err(("for_seconds", "a rule waits for 0 to 86400 seconds".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// The rule of that key.
+pub fn rule(key: &str) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| rule.key == key)
+}
+
+use Comparison::{Above, Below};
+use RuleKind::{Condition, Figure, Notice};
+use Severity::{Critical, Info, Warning};
+
+const GIB: f64 = 1_073_741_824.0;
+/// On from anything greater than nothing.
+const YES: f64 = 0.5;
+
+const BASE: Rule = Rule {
+    key: "",
+    title: "",
+    about: "",
+    kind: Figure,
+    comparison: Above,
+    unit: "",
+    object: None,
+    metric: None,
+    page: "/database",
+    levels: &[],
+    for_seconds: 0,
+    clear_for_seconds: 0,
+    lasts_seconds: 0,
+};
+
+/// All rules, in the order in which they are shown.
+pub const RULES: &[Rule] = &[
+    Rule {
+        key: "cluster_unreachable",
+        title: "The server is not reached",
+        about: "No connection, or it refuses ours. All other alerts of the cluster keep their state meanwhile.",
+        kind: Condition,
+        levels: &[(Critical, YES, YES)],
+        // One lost packet is no outage; the page says at once that it is not reached.
+        for_seconds: 10,
+        ..BASE
+    },
+    Rule {
+        key: "connections_high",
+        title: "Connection slots are running out",
+        about: "Client backends of the slots that ordinary roles can use. At 100 % nobody else gets in.",
+        unit: "%",
+        metric: Some(Metric::ConnectionsPercent),
+        page: "/database/activity",
+        levels: &[(Warning, 80.0, 75.0), (Critical, 90.0, 85.0)],
+        for_seconds: 30,
+        clear_for_seconds: 60,
+        ..BASE
+    },
+    Rule {
+        key: "query_long",
+        title: "A statement runs for long",
+        about: "The longest running statement of each kind. Vacuum, index builds, copies, base backups, walsenders and \
+                statements that carry the comment holdfast:no-alert are left out, and so are roles and applications \
+                named in the configuration.",
+        unit: "s",
+        object: Some("statement"),
+        metric: Some(Metric::LongestQuerySeconds),
+        page: "/database/activity",
+        levels: &[(Critical, 30.0, 30.0)],
+        ..BASE
+    },
+    Rule {
+        key: "sessions_blocked",
+        title: "Sessions wait for a lock",
+        about: "The longest wait for a heavyweight lock. Waits of milliseconds are ordinary; half a minute is not.",
+        unit: "s",
+        page: "/database/locks",
+        levels: &[(Warning, 30.0, 30.0), (Critical, 300.0, 300.0)],
+        ..BASE
+    },
+    Rule {
+        key: "idle_in_transaction",
+        title: "A session is idle in a transaction",
+        about: "It keeps its locks and holds back vacuum while it does nothing.",
+        unit: "s",
+        page: "/database/activity",
+        levels: &[(Warning, 300.0, 300.0)],
+        ..BASE
+    },
+    Rule {
+        key: "transaction_old",
+        title: "An old transaction holds back vacuum",
+        about: "Rows that died after it began cannot be removed until it ends.",
+        unit: "s",
+        page: "/database/activity",
+        levels: &[(Warning, 1_800.0, 1_800.0)],
+        ..BASE
+    },
+    Rule {
+        key: "deadlocks",
+        title: "Deadlocks",
+        about: "Transactions that PostgreSQL had to abort in the last five minutes.",
+        page: "/database/activity",
+        levels: &[(Warning, 0.0, 0.0)],
+        ..BASE
+    },
+    Rule {
+        key: "cache_hit_low",
+        title: "Few blocks are found in shared buffers",
+        about: "Shared-buffer hit ratio over five minutes, when enough blocks were touched to say something.",
+        comparison: Below,
+        unit: "%",
+        metric: Some(Metric::CacheHitPercent),
+        page: "/database/performance#queries",
+        levels: &[(Warning, 90.0, 92.0)],
+        for_seconds: 60,
+        clear_for_seconds: 60,
+        ..BASE
+    },
+    Rule {
+        key: "replication_lag",
+        title: "A standby is behind",
+        about: "Time since the primary passed what the standby has replayed; right also when idle and across clocks.",
+        unit: "s",
+        object: Some("standby"),
+        metric: Some(Metric::ReplicationLagSeconds),
+        page: "/database#replication",
+        levels: &[(Warning, 5.0, 3.0), (Critical, 60.0, 30.0)],
+        for_seconds: 30,
+        clear_for_seconds: 30,
+        ..BASE
+    },
+    Rule {
+        key: "replica_disconnected",
+        title: "A standby is gone",
+        about: "A standby that streamed before does not any more.",
+        kind: Condition,
+        object: Some("standby"),
+        page: "/database#replication",
+        levels: &[(Critical, YES, YES)],
+        for_seconds: 30,
+        ..BASE
+    },
+    Rule {
+        key: "slot_inactive",
+        title: "A slot that nobody uses keeps WAL",
+        about: "WAL is kept for it until the disk is full, or until its limit when max_slot_wal_keep_size is set.",
+        kind: Condition,
+        object: Some("slot"),
+        page: "/database#replication",
+        levels: &[(Warning, YES, YES)],
+        for_seconds: 300,
+        ..BASE
+    },
+    Rule {
+        key: "slot_retained",
+        title: "A slot keeps much WAL",
+        about: "WAL that cannot be removed because of the slot.",
+        unit: "B",
+        object: Some("slot"),
+        page: "/database#replication",
+        levels: &[(Warning, GIB, 0.8 * GIB), (Critical, 10.0 * GIB, 8.0 * GIB)],
+        for_seconds: 60,
+        ..BASE
+    },
+    Rule {
+        key: "slot_unreserved",
+        title: "A slot is about to lose its WAL",
+        about: "wal_status is unreserved: the next checkpoint may remove what the slot still needs.",
+        kind: Condition,
+        object: Some("slot"),
+        page: "/database#replication",
+        levels: &[(Warning, YES, YES)],
+        ..BASE
+    },
+    Rule {
+        key: "slot_lost",
+        title: "A slot has lost its WAL",
+        about: "wal_status is lost: whoever reads it must be built anew.",
+        kind: Condition,
+        object: Some("slot"),
+        page: "/database#replication",
+        levels: &[(Critical, YES, YES)],
+        ..BASE
+    },
+    Rule {
+        key: "archiver_failing",
+        title: "WAL is not archived",
+        about: "archive_command or archive_library fails: nothing can be restored beyond the last archived segment, and \
+                WAL piles up on the disk.",
+        kind: Condition,
+        levels: &[(Critical, YES, YES)],
+        for_seconds: 60,
+        ..BASE
+    },
+    Rule {
+        key: "xid_age",
+        title: "Transaction ids are running out",
+        about: "Age of the oldest unfrozen transaction: half of what there is, and the age at which vacuum stops being \
+                careful (vacuum_failsafe_age).",
+        levels: &[(Warning, 1_000_000_000.0, 950_000_000.0), (Critical, 1_600_000_000.0, 1_500_000_000.0)],
+        ..BASE
+    },
+    Rule {
+        key: "checksum_failures",
+        title: "Pages fail their checksum",
+        about: "PostgreSQL read a page that is not what was written: disk, memory or controller. Counted since the \
+                statistics were reset.",
+        object: Some("database"),
+        levels: &[(Critical, 0.0, 0.0)],
+        ..BASE
+    },
+    Rule {
+        key: "collector_failing",
+        title: "Some figures cannot be read",
+        about: "A collector fails or lacks a right: what it should see is not watched.",
+        kind: Condition,
+        object: Some("collector"),
+        page: "/database#collectors",
+        levels: &[(Warning, YES, YES)],
+        for_seconds: 120,
+        ..BASE
+    },
+    Rule {
+        key: "statements_evicted",
+        title: "pg_stat_statements forgets statements",
+        about: "Entries evicted per hour: raise pg_stat_statements.max, or totals are not whole.",
+        page: "/database/performance#queries",
+        levels: &[(Info, 1_000.0, 500.0)],
+        for_seconds: 600,
+        clear_for_seconds: 600,
+        ..BASE
+    },
+    Rule {
+        key: "restarted",
+        title: "The server was restarted",
+        about: "pg_postmaster_start_time changed.",
+        kind: Notice,
+        levels: &[(Warning, YES, YES)],
+        lasts_seconds: 3_600,
+        ..BASE
+    },
+    Rule {
+        key: "role_changed",
+        title: "The server changed its role",
+        about: "A primary became a standby or the reverse: a failover, wanted or not.",
+        kind: Notice,
+        levels: &[(Warning, YES, YES)],
+        lasts_seconds: 86_400,
+        ..BASE
+    },
+    Rule {
+        key: "slow_statements_new",
+        title: "New slow statements",
+        about: "Statements that were slow in the last quarter of an hour and never in the seven days before, in one \
+                message.",
+        kind: Notice,
+        page: "/database/performance#queries",
+        levels: &[(Info, YES, YES)],
+        lasts_seconds: 86_400,
+        ..BASE
+    },
+    Rule {
+        key: "backup_finished",
+        title: "A backup is complete",
+        about: "Told once for each.",
+        kind: Notice,
+        object: Some("backup"),
+        page: "/backups",
+        levels: &[(Info, YES, YES)],
+        lasts_seconds: 86_400,
+        ..BASE
+    },
+    Rule {
+        key: "backup_failed",
+        title: "A backup failed",
+        about: "The last attempt did not end well; over when a later one does.",
+        kind: Condition,
+        page: "/backups",
+        levels: &[(Critical, YES, YES)],
+        ..BASE
+    },
+    Rule {
+        key: "backup_overdue",
+        title: "There is no recent backup",
+        about: "Age of the last good backup against the schedule's promise: 1 is exactly that old.",
+        page: "/backups",
+        levels: &[(Critical, 1.0, 1.0)],
+        ..BASE
+    },
+    Rule {
+        key: "wal_archive_behind",
+        title: "The WAL archive is behind",
+        about: "Age of the newest WAL in the repository while the server writes more: what a disaster now would lose.",
+        unit: "s",
+        page: "/backups",
+        levels: &[(Warning, 300.0, 120.0), (Critical, 1_800.0, 600.0)],
+        for_seconds: 60,
+        ..BASE
+    },
+    Rule {
+        key: "wal_gap",
+        title: "WAL is missing in the archive",
+        about: "The server removed WAL before it was archived: there are moments that cannot be restored until the next \
+                backup.",
+        kind: Condition,
+        page: "/backups",
+        levels: &[(Critical, YES, YES)],
+        ..BASE
+    },
+    Rule {
+        key: "restore_test_failed",
+        title: "A restore test failed",
+        about: "The last test did not bring the backup up, or its checks found something; over when a later one does.",
+        kind: Condition,
+        page: "/backups",
+        levels: &[(Critical, YES, YES)],
+        ..BASE
+    },
+    Rule {
+        key: "backup_damaged",
+        title: "A backup is damaged",
+        about: "Verification found bytes that are not what was written.",
+        kind: Condition,
+        object: Some("backup"),
+        page: "/backups",
+        levels: &[(Critical, YES, YES)],
+        ..BASE
+    },
+];
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_shipped_rule_is_one_of_its_kind_and_passes_its_own_check() {
+        let keys = RULES.iter().map(|rule| rule.key).collect::<BTreeSet<_>>();
+        assert_eq!(keys.len(), RULES.len());
+        for rule in RULES {
+            assert_eq!(rule.check(&rule.default_settings()), Ok(()), "{}", rule.key);
+            assert!(!rule.title.is_empty() && rule.about.ends_with('.'), "{}", rule.key);
+            assert_eq!(rule.kind == Notice, rule.lasts_seconds > 0, "{}", rule.key);
+        }
+    }
+
+    #[test]
+    fn the_guides_thresholds_are_shipped() {
+        let shown = |key: &str, severity| {
+            let rule = rule(key).unwrap();
+            let settings = rule.default_settings();
+            let level = settings.levels.iter().find(|level| level.severity == severity).unwrap();
+            rule.show_threshold(level)
+        };
+        assert_eq!(shown("connections_high", Critical), "> 90 %");
+        assert_eq!(shown("query_long", Critical), "> 30 s");
+        assert_eq!(shown("cache_hit_low", Warning), "< 90 %");
+        assert_eq!(shown("replication_lag", Warning), "> 5 s");
+        assert_eq!(rule("slow_statements_new").unwrap().levels[0].0, Info);
+        assert_eq!(rule("backup_finished").unwrap().levels[0].0, Info);
+    }
+
+    #[test]
+    fn settings_that_make_no_sense_are_refused_by_field() {
+        let rule = rule("connections_high").unwrap();
+        let with = |change: fn(&mut RuleSettings)| {
+            let mut settings = rule.default_settings();
+            change(&mut settings);
+            rule.check(&settings).unwrap_err().0
+        };
+        assert_eq!(with(|it| it.levels.clear()), "levels");
+        assert_eq!(with(|it| it.levels.reverse()), "levels");
+        assert_eq!(with(|it| it.levels[0].clear = 81.0), "clear");
+        assert_eq!(with(|it| it.levels[0].threshold = f64::NAN), "levels");
+        assert_eq!(with(|it| it.levels[1].threshold = 70.0), "clear");
+        assert_eq!(with(|it| it.levels[1].threshold = 190.0), "levels");
+        assert_eq!(with(|it| it.for_seconds = 100_000), "for_seconds");
+    }
+}

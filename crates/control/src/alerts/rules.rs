@@ -1,0 +1,216 @@
+//! Rules: what they are set to, changing that, and what they would have done.
+use crate::{Actor, ControlError, ControlPlane, now};
+use analysis::alerts::{RULES, Rule, preview, rule};
+use domain::{
+    Permission, Timestamp,
+    alert::{AlertState, RuleKind, RuleSettings},
+    view::{AlertView, Metric, RulePreview, RuleSource, RuleView},
+};
+use serde_json::json;
+use std::collections::{BTreeMap, HashMap};
+use store::{AlertRepo, AlertRuleRepo, AlertRuleRow, MetricRepo};
+
+const DAY_MS: i64 = 86_400_000;
+const PREVIEW_DAYS: u32 = 7;
+/// A preview is made of means of a minute: an excursion that is shorter does not show in it.
+const PREVIEW_STEP_MS: i64 = 60_000;
+const PREVIEW_TIMES: usize = 20;
+
+impl ControlPlane {
+    /// All rules as they are in force for a cluster (the first without one).
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn alert_rules_list(&self, actor: &Actor, cluster: Option<&str>) -> Result<Vec<RuleView>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let id = self.clusters().find(cluster)?.0.id.clone();
+        let fired = AlertRepo(self.store().db()).fired_since(Some(&id), now().plus_ms(-7 * DAY_MS)).await?;
+        let open = self.alerts().open(Some(&id), now());
+        Ok(RULES.iter().map(|rule| self.rule_view(rule, &id, &open, &fired)).collect())
+    }
+
+    fn rule_view(&self, rule: &Rule, cluster: &str, open: &[AlertView], fired: &HashMap<String, u32>) -> RuleView {
+        let inner = self.alerts().lock();
+        let row = inner.setting(cluster, rule.key);
+        let source = match row {
+            None => RuleSource::Default,
+            Some(row) if row.cluster_id.is_none() => RuleSource::AllClusters,
+            Some(_) => RuleSource::Cluster,
+        };
+        let is_open = |alert: &&AlertView| alert.rule == rule.key && alert.state != AlertState::Pending;
+        RuleView {
+            key: rule.key.to_owned(),
+            title: rule.title.to_owned(),
+            about: rule.about.to_owned(),
+            kind: rule.kind,
+            comparison: rule.comparison,
+            unit: rule.unit.to_owned(),
+            object: rule.object.map(str::to_owned),
+            metric: rule.metric,
+            settings: row.map_or_else(|| rule.default_settings(), |row| row.settings.clone()),
+            default: rule.default_settings(),
+            source,
+            open: u32::try_from(open.iter().filter(is_open).count()).unwrap_or(u32::MAX),
+            fired: fired.get(rule.key).copied().unwrap_or(0),
+        }
+    }
+
+    /// Sets a rule for a cluster, or for all clusters that have no setting of their own.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`], [`ControlError::Invalid`] by field.
+    pub async fn alert_rule_set(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        key: &str,
+        settings: RuleSettings,
+    ) -> Result<(), ControlError> {
+        const ACTION: &str = "alert_rule_set";
+        self.authorize_audited(actor, Permission::AlertManage, ACTION, ("alert_rule", key)).await?;
+        let rule = known(key)?;
+        if let Some(id) = cluster {
+            self.clusters().find(Some(id))?;
+        }
+        rule.check(&settings).map_err(|(field, message)| ControlError::field(field, message))?;
+        let before = {
+            let inner = self.alerts().lock();
+            inner.overrides.iter().find(|row| row.rule == key && row.cluster_id.as_deref() == cluster).cloned()
+        };
+        let row = AlertRuleRow {
+            cluster_id: cluster.map(str::to_owned),
+            rule: key.to_owned(),
+            settings,
+            updated_by: super::list::who(actor),
+            updated_at: now(),
+        };
+        let change = (
+            Some(
+                json!({ "cluster": cluster, "settings": before.map_or_else(|| rule.default_settings(), |row| row.settings) }),
+            ),
+            Some(json!({ "cluster": cluster, "settings": row.settings })),
+        );
+        let transaction = self.store().begin().await?;
+        AlertRuleRepo(&transaction).set(&row).await?;
+        self.audit_in(&transaction, actor, ACTION, ("alert_rule", key), change).await?;
+        self.store().commit(transaction).await?;
+        self.refresh_alerts().await
+    }
+
+    /// Takes a setting back: that for all clusters is in force again, or the rule as shipped.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn alert_rule_reset(&self, actor: &Actor, cluster: Option<&str>, key: &str) -> Result<(), ControlError> {
+        const ACTION: &str = "alert_rule_reset";
+        self.authorize_audited(actor, Permission::AlertManage, ACTION, ("alert_rule", key)).await?;
+        known(key)?;
+        let transaction = self.store().begin().await?;
+        if !AlertRuleRepo(&transaction).delete(cluster, key).await? {
+            return Err(ControlError::not_found("setting of the rule", key, "it is as shipped already"));
+        }
+        let before = json!({ "cluster": cluster });
+        self.audit_in(&transaction, actor, ACTION, ("alert_rule", key), (Some(before), None)).await?;
+        self.store().commit(transaction).await?;
+        self.refresh_alerts().await
+    }
+
+    /// What a rule would have done in the last seven days with these settings, from recorded figures.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`], [`ControlError::Invalid`] by field.
+    pub async fn alert_rule_preview(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        key: &str,
+        settings: &RuleSettings,
+    ) -> Result<RulePreview, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let rule = known(key)?;
+        rule.check(settings).map_err(|(field, message)| ControlError::field(field, message))?;
+        let (config, snapshot) = self.clusters().find(cluster)?;
+        let empty = RulePreview {
+            rule: key.to_owned(),
+            days: PREVIEW_DAYS,
+            covered_days: 0.0,
+            fired: 0,
+            longest_seconds: 0.0,
+            open_now: false,
+            times: Vec::new(),
+            unavailable: None,
+        };
+        let Some(metric) = rule.metric.filter(|_| rule.kind == RuleKind::Figure) else {
+            let fired = AlertRepo(self.store().db()).fired_since(Some(&config.id), now().plus_ms(-7 * DAY_MS)).await?;
+            let fired = fired.get(key).copied().unwrap_or(0);
+            return Ok(RulePreview {
+                fired,
+                unavailable: Some(format!(
+                    "No history of this figure is kept, so other settings cannot be tried on it. As it is set it was raised {fired} times in these days."
+                )),
+                ..empty
+            });
+        };
+        let interval_ms = (snapshot.dashboard.interval_seconds * 1_000.0) as u64;
+        let lines = self.minutes(&config.id, metric).await?;
+        let mut alerts = Vec::new();
+        let mut covered = 0_usize;
+        let step = PREVIEW_STEP_MS.max(i64::try_from(interval_ms).unwrap_or(PREVIEW_STEP_MS));
+        for (label, values) in &lines {
+            covered = covered.max(values.len());
+            let object = if rule.object.is_some() { label.as_str() } else { "" };
+            let max_gap_ms = u64::try_from(step).unwrap_or(60_000).saturating_mul(5) / 2;
+            alerts.extend(preview::run(settings, rule.comparison, object, with_gaps(values, step), max_gap_ms));
+        }
+        let at = now();
+        let length = |alert: &domain::view::PreviewAlert| alert.to.unwrap_or(at).seconds_since(alert.from);
+        alerts.sort_by_key(|alert| std::cmp::Reverse(alert.from));
+        Ok(RulePreview {
+            covered_days: covered as f64 * step as f64 / DAY_MS as f64,
+            fired: u32::try_from(alerts.len()).unwrap_or(u32::MAX),
+            longest_seconds: alerts.iter().map(length).fold(0.0, f64::max),
+            open_now: alerts.iter().any(|alert| alert.to.is_none()),
+            times: alerts.into_iter().take(PREVIEW_TIMES).collect(),
+            ..empty
+        })
+    }
+
+    /// Means of a minute by line, as far back as a preview looks.
+    async fn minutes(
+        &self,
+        cluster: &str,
+        metric: Metric,
+    ) -> Result<BTreeMap<String, Vec<(Timestamp, f64)>>, ControlError> {
+        let to = now();
+        let from = to.plus_ms(-i64::from(PREVIEW_DAYS) * DAY_MS);
+        let points = MetricRepo(self.store().db()).history(cluster, metric, from, to, PREVIEW_STEP_MS).await?;
+        let mut lines = BTreeMap::<String, Vec<(Timestamp, f64)>>::new();
+        for point in points {
+            let at = from.plus_ms(point.bucket * PREVIEW_STEP_MS);
+            lines.entry(point.label).or_default().push((at, point.value));
+        }
+        Ok(lines)
+    }
+
+    pub(super) async fn refresh_alerts(&self) -> Result<(), ControlError> {
+        Ok(self.alerts().refresh(self.store()).await?)
+    }
+}
+
+/// Where a figure is missing for longer than usual the machine is told so.
+fn with_gaps(values: &[(Timestamp, f64)], step_ms: i64) -> Vec<(Timestamp, Option<f64>)> {
+    let mut all = Vec::with_capacity(values.len());
+    for (i, (at, value)) in values.iter().enumerate() {
+        if let Some((before, _)) = i.checked_sub(1).and_then(|i| values.get(i))
+            && at.0 - before.0 > step_ms * 5 / 2
+        {
+            all.push((before.plus_ms(step_ms), None));
+        }
+        all.push((*at, Some(*value)));
+    }
+    all
+}
+
+pub(super) fn known(key: &str) -> Result<&'static Rule, ControlError> {
+    rule(key).ok_or_else(|| ControlError::not_found("alert rule", key, "GET /api/v1/alert-rules lists all"))
+}

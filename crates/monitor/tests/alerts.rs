@@ -1,0 +1,427 @@
+//! The alert engine on real clusters and stores, through faults: what is told, to whom, and that nothing is lost or told
+//! twice over restarts and outages.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use auth::SealingKey;
+use control::{
+    Actor, ClusterConfig, Clusters, ControlPlane,
+    alerts::{Alerting, NewBlackout, Notice, Observed},
+    now,
+};
+use domain::{
+    alert::{AlertState, ChannelKind, Level, RuleSettings, Severity, SmtpSecurity},
+    view::{AlertDetail, AlertView, ChannelSpec},
+};
+use monitor::{Monitor, Watched, first_snapshot};
+use pgstat::Target;
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+use store::{AlertFilter, AlertRepo, DeliveryRepo, Store};
+use test_support::{ChaosProxy, Weather};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpListener,
+};
+use tokio_util::sync::CancellationToken;
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+struct Watching {
+    control: ControlPlane,
+    stop: CancellationToken,
+    monitor: Monitor,
+}
+
+/// A Holdfast over a store and one cluster; started again on the same store it is a restart.
+async fn start(store_url: &str, cluster_url: &str, key: &SealingKey) -> Watching {
+    let store = Store::connect(store_url).await.unwrap();
+    store.migrate().await.unwrap();
+    let config = ClusterConfig { id: "main".to_owned(), name: "Shop".to_owned(), standby_of: None };
+    let watched = Watched { config: config.clone(), target: Target::parse(cluster_url).unwrap() };
+    let clusters = Clusters::new(vec![config], |config| first_snapshot(config, INTERVAL));
+    let control = ControlPlane::new(store, clusters, 500.0).await.unwrap();
+    control.alerts().configure(Alerting {
+        address: "https://holdfast.example".to_owned(),
+        key: Some(key.clone()),
+        ..Alerting::default()
+    });
+    let stop = CancellationToken::new();
+    let monitor = Monitor::start(&control, vec![watched], INTERVAL, &stop);
+    Watching { control, stop, monitor }
+}
+
+impl Watching {
+    fn open(&self) -> Vec<AlertView> {
+        self.control.alerts().open(None, now())
+    }
+
+    fn alert(&self, rule: &str) -> Option<AlertView> {
+        self.open().into_iter().find(|alert| alert.rule == rule)
+    }
+
+    async fn until(&self, rule: &str, what: &str, condition: impl Fn(Option<&AlertView>) -> bool) -> Option<AlertView> {
+        let begun = Instant::now();
+        loop {
+            let alert = self.alert(rule);
+            if condition(alert.as_ref()) {
+                return alert;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(40), "{rule}: {what} did not come; open: {:#?}", self.open());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn until_state(&self, rule: &str, state: AlertState) -> AlertView {
+        self.until(rule, state.as_str(), |it| it.is_some_and(|it| it.state == state)).await.unwrap()
+    }
+
+    async fn until_over(&self, rule: &str) {
+        self.until(rule, "the end", |it| it.is_none()).await;
+    }
+
+    /// What somebody else observes, again and again as that somebody would.
+    fn observe(&self, value: f64) {
+        let seen = vec![Observed::whole(value, "as reported")];
+        self.control.alerts().observe("main", "backup_failed", seen, Duration::from_secs(60));
+    }
+
+    async fn detail(&self, id: &str) -> AlertDetail {
+        self.control.alert_get(&Actor::system(), id).await.unwrap()
+    }
+
+    async fn webhook(&self, name: &str, url: &str) {
+        let spec = ChannelSpec {
+            name: name.to_owned(),
+            kind: ChannelKind::Webhook,
+            url: Some(url.to_owned()),
+            signing_key: None,
+            host: None,
+            port: None,
+            security: SmtpSecurity::default(),
+            username: None,
+            password: None,
+            from: None,
+            to: Vec::new(),
+            min_severity: Severity::Critical,
+            clusters: Vec::new(),
+            enabled: true,
+        };
+        let (channel, key) = self.control.channel_create(&Actor::cli(), spec).await.unwrap();
+        assert!(key.is_some_and(|key| key.len() > 40) && !channel.target.contains("hook"), "{channel:?}");
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(Duration::from_secs(15), self.monitor.join()).await.expect("it ends when it is told to");
+    }
+}
+
+fn kinds(detail: &AlertDetail) -> Vec<&str> {
+    detail.events.iter().map(|event| event.kind.as_str()).collect()
+}
+
+fn settings(threshold: f64, for_seconds: u32) -> RuleSettings {
+    RuleSettings {
+        enabled: true,
+        levels: vec![Level { severity: Severity::Critical, threshold, clear: threshold }],
+        for_seconds,
+        clear_for_seconds: 0,
+    }
+}
+
+/// What a receiver of webhooks got: kind, severity and key of each message.
+type Got = Arc<Mutex<Vec<(String, String, String)>>>;
+
+/// Answers each request by the next of `answers` and then by the last; 0 never answers.
+async fn receiver(answers: &'static [u16]) -> (String, Got) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let got = Got::default();
+    let tell = got.clone();
+    tokio::spawn(async move {
+        let mut next = 0;
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = answers[next.min(answers.len() - 1)];
+            next += 1;
+            let tell = tell.clone();
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                let (mut length, mut line) = (0, String::new());
+                while stream.read_line(&mut line).await.unwrap_or(0) > 2 {
+                    if let Some(text) = line.to_lowercase().strip_prefix("content-length: ") {
+                        length = text.trim().parse().unwrap();
+                    }
+                    line.clear();
+                }
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).await.unwrap();
+                let body = serde_json::from_slice::<serde_json::Value>(&body).unwrap();
+                let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+                tell.lock().unwrap().push((text("kind"), text("severity"), text("key")));
+                if answer == 0 {
+                    std::future::pending::<()>().await;
+                }
+                let text = format!("HTTP/1.1 {answer} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                let _ = stream.get_mut().write_all(text.as_bytes()).await;
+            });
+        }
+    });
+    (url, got)
+}
+
+async fn until_got(got: &Got, what: &str, condition: impl Fn(&[(String, String, String)]) -> bool) {
+    let begun = Instant::now();
+    while !condition(&got.lock().unwrap()) {
+        assert!(begun.elapsed() < Duration::from_secs(40), "{what} did not come: {:?}", got.lock().unwrap());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn got_kinds(got: &[(String, String, String)]) -> Vec<&str> {
+    got.iter().map(|it| it.0.as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_lives_through_a_restart_with_its_acknowledgement_and_never_ends_by_missing_data() {
+    let database = test_support::database().await;
+    let (store_url, _directory) = test_support::sqlite_url();
+    let key = SealingKey::random().unwrap();
+    let watching = start(&store_url, &database.url, &key).await;
+    let mut live = watching.control.alerts_subscribe(&Actor::system()).unwrap();
+    watching.observe(1.0);
+    let alert = watching.until_state("backup_failed", AlertState::Firing).await;
+    assert_eq!((alert.severity, alert.measured.as_str()), (Severity::Critical, "as reported"));
+    let told = tokio::time::timeout(Duration::from_secs(10), live.recv()).await.unwrap().unwrap();
+    assert_eq!((told.cluster.as_str(), told.open.critical), ("main", 1));
+    let dashboard = watching.control.dashboard_get(&Actor::system(), None).unwrap();
+    assert_eq!(dashboard.alerts.as_ref().map(Vec::len), Some(1));
+    let begun = Instant::now();
+    while watching.control.dashboard_get(&Actor::system(), None).unwrap().health.score > 40 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "a critical alert caps the score");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    // It can be taken on as soon as it is written down, which is a moment after it shows.
+    let begun = Instant::now();
+    let acknowledged = loop {
+        match watching.control.alert_acknowledge(&Actor::cli(), &alert.id, "on it", None).await {
+            Ok(alert) => break alert,
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(10), "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(acknowledged.state, AlertState::Acknowledged);
+    watching.end().await;
+
+    // After the restart nobody has observed anything yet: it is the same alert, still taken on, and it is not over.
+    let watching = start(&store_url, &database.url, &key).await;
+    let again =
+        watching.until("backup_failed", "no data", |it| it.is_some_and(|it| it.no_data_since.is_some())).await.unwrap();
+    assert_eq!((again.id.as_str(), again.state), (alert.id.as_str(), AlertState::Acknowledged));
+    assert_eq!(again.acknowledged.as_ref().map(|ack| ack.note.as_str()), Some("on it"));
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert!(watching.alert("backup_failed").is_some());
+    watching.observe(1.0);
+    watching.until("backup_failed", "data", |it| it.is_some_and(|it| it.no_data_since.is_none())).await;
+    watching.observe(0.0);
+    watching.until_over("backup_failed").await;
+    let begun = Instant::now();
+    let past = loop {
+        let past = watching.control.alerts_list(&Actor::system(), None, true, None, 10).await.unwrap().rows;
+        if let Some(past) = past.into_iter().find(|it| it.id == alert.id) {
+            break past;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!(past.state, AlertState::Resolved);
+    let detail = watching.detail(&alert.id).await;
+    assert_eq!(kinds(&detail), ["fired", "acknowledged", "no_data", "data_back", "resolved"]);
+    watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_alert_goes_on_after_a_restart_where_it_was() {
+    let database = test_support::database().await;
+    let (store_url, _directory) = test_support::sqlite_url();
+    let key = SealingKey::random().unwrap();
+    let watching = start(&store_url, &database.url, &key).await;
+    watching.control.alert_rule_set(&Actor::cli(), None, "backup_failed", settings(0.5, 8)).await.unwrap();
+    watching.observe(1.0);
+    let pending = watching.until_state("backup_failed", AlertState::Pending).await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    watching.end().await;
+    let watching = start(&store_url, &database.url, &key).await;
+    let restarted = Instant::now();
+    watching.observe(1.0);
+    let fired = watching.until_state("backup_failed", AlertState::Firing).await;
+    assert_eq!(fired.id, pending.id);
+    assert!(fired.fired_at.unwrap().seconds_since(fired.started_at) >= 8.0, "{fired:?}");
+    assert!(
+        restarted.elapsed() < Duration::from_secs(8),
+        "what had passed before the restart counts: {:?}",
+        restarted.elapsed()
+    );
+    watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_cluster_is_told_and_its_other_alerts_are_kept_without_data() {
+    let cluster = test_support::cluster().await;
+    let database = test_support::database().await;
+    let proxy = ChaosProxy::start(cluster.server.port()).await;
+    let url = database.url.replace(&format!(":{}/", cluster.server.port()), &format!(":{}/", proxy.port()));
+    let (store_url, _directory) = test_support::sqlite_url();
+    let watching = start(&store_url, &url, &SealingKey::random().unwrap()).await;
+    let admin = Actor::cli();
+    // Any connection at all is too many.
+    watching.control.alert_rule_set(&admin, Some("main"), "connections_high", settings(0.01, 0)).await.unwrap();
+    watching.control.alert_rule_set(&admin, None, "cluster_unreachable", settings(0.5, 0)).await.unwrap();
+    let high = watching.until_state("connections_high", AlertState::Firing).await;
+    assert_eq!(high.threshold, "> 0 %");
+    proxy.set(Weather::Cut);
+    watching.until_state("cluster_unreachable", AlertState::Firing).await;
+    let blind = watching.until_state("connections_high", AlertState::NoData).await;
+    assert_eq!(blind.id, high.id);
+    let health = watching.control.dashboard_get(&Actor::system(), None).unwrap().health;
+    assert_eq!(health.score, 0, "unreachable is nought, not the last value");
+    proxy.set(Weather::Fair);
+    watching.until_over("cluster_unreachable").await;
+    let back = watching.until_state("connections_high", AlertState::Firing).await;
+    assert_eq!(back.id, high.id, "it never ended");
+    // Switched off it is withdrawn.
+    let off = RuleSettings { enabled: false, ..settings(0.01, 0) };
+    watching.control.alert_rule_set(&admin, Some("main"), "connections_high", off).await.unwrap();
+    watching.until_over("connections_high").await;
+    watching.control.alert_rule_reset(&admin, Some("main"), "connections_high").await.unwrap();
+    watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_channel_is_told_once_of_the_begin_and_of_the_end_whatever_happens_on_the_way() {
+    let database = test_support::database().await;
+    let (store_url, _directory) = test_support::sqlite_url();
+    let key = SealingKey::random().unwrap();
+    let watching = start(&store_url, &database.url, &key).await;
+    let (good_url, good) = receiver(&[200]).await;
+    // In trouble at first; it is tried again and gets the same message.
+    let (flaky_url, flaky) = receiver(&[503, 200]).await;
+    let (gone_url, gone) = receiver(&[410]).await;
+    // Takes the message and never answers: the others must not wait for it.
+    let (mute_url, mute) = receiver(&[0]).await;
+    for (name, url) in [("good", &good_url), ("flaky", &flaky_url), ("gone", &gone_url), ("mute", &mute_url)] {
+        watching.webhook(name, url).await;
+    }
+    watching.observe(1.0);
+    let alert = watching.until_state("backup_failed", AlertState::Firing).await;
+    until_got(&good, "the begin", |got| got_kinds(got) == ["firing"]).await;
+    until_got(&flaky, "the second attempt", |got| got_kinds(got) == ["firing", "firing"]).await;
+    assert_eq!(flaky.lock().unwrap()[0].2, flaky.lock().unwrap()[1].2, "the same message has the same key");
+    until_got(&mute, "the attempt that is cut off", |got| got.len() == 1).await;
+
+    // We end while one of them is in hand; at the next start it is sent again.
+    watching.end().await;
+    let watching = start(&store_url, &database.url, &key).await;
+    until_got(&mute, "the message again", |got| got.len() == 2 && got[0].2 == got[1].2).await;
+    watching.observe(0.0);
+    watching.until_over("backup_failed").await;
+    until_got(&good, "the end", |got| got_kinds(got) == ["firing", "resolved"]).await;
+    until_got(&flaky, "the end", |got| got_kinds(got) == ["firing", "firing", "resolved"]).await;
+
+    // Whoever never got the begin gets no end, and the message given up is there to be seen.
+    let gone_channel = watching.control.channels_list(&Actor::system()).await.unwrap();
+    let gone_channel = gone_channel.into_iter().find(|channel| channel.name == "gone").unwrap();
+    assert_eq!((gone_channel.dead, got_kinds(&gone.lock().unwrap()).len()), (1, 1));
+    assert!(gone_channel.last_error.as_deref().unwrap().contains("does not know this address"), "{gone_channel:?}");
+    let detail = watching.detail(&alert.id).await;
+    let begins = detail.deliveries.iter().filter(|it| it.kind == "firing").count();
+    assert_eq!(begins, 4, "one for each channel: {:#?}", detail.deliveries);
+
+    // The test button says so in words.
+    let ids = watching.control.channels_list(&Actor::system()).await.unwrap();
+    let id = |name: &str| ids.iter().find(|channel| channel.name == name).unwrap().id.clone();
+    let works = watching.control.channel_test(&Actor::cli(), &id("good")).await.unwrap();
+    assert!(works.ok && works.message.contains("took the message"), "{works:?}");
+    let fails = watching.control.channel_test(&Actor::cli(), &id("gone")).await.unwrap();
+    assert!(!fails.ok && fails.message.contains("make a new one"), "{fails:?}");
+    watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quiet_is_whoever_is_silenced_or_within_a_blackout_until_that_ends() {
+    let database = test_support::database().await;
+    let (store_url, _directory) = test_support::sqlite_url();
+    let watching = start(&store_url, &database.url, &SealingKey::random().unwrap()).await;
+    let (url, got) = receiver(&[200]).await;
+    watching.webhook("hook", &url).await;
+    let new = NewBlackout {
+        reason: "disks are changed".to_owned(),
+        cluster: Some("main".to_owned()),
+        rule: Some("backup_failed".to_owned()),
+        starts_at: now(),
+        ends_at: now().plus_ms(3_600_000),
+        cron: None,
+        duration_seconds: None,
+    };
+    let blackout = watching.control.blackout_create(&Actor::cli(), new).await.unwrap();
+    assert!(blackout.active);
+    watching.observe(1.0);
+    let alert = watching.until_state("backup_failed", AlertState::Suppressed).await;
+    assert_eq!(alert.suppressed_by.as_deref(), Some("disks are changed"));
+    // A notice of another rule is told all the same, and once.
+    for _ in 0..2 {
+        watching.control.alerts().notice("main", Notice::new("role_changed", "now", "primary became standby"));
+    }
+    watching.until("role_changed", "the notice", |it| it.is_some()).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(got.lock().unwrap().len(), 0, "a warning is below what this channel wants, and the alert is suppressed");
+    watching.control.blackout_end(&Actor::cli(), &blackout.id).await.unwrap();
+    until_got(&got, "what went on", |got| got_kinds(got) == ["firing"]).await;
+    // Silenced after it was told: its end is told all the same.
+    watching.control.alert_silence(&Actor::cli(), &alert.id, "known", 600).await.unwrap();
+    watching.until_state("backup_failed", AlertState::Silenced).await;
+    watching.observe(0.0);
+    until_got(&got, "the end", |got| got_kinds(got) == ["firing", "resolved"]).await;
+    watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_down_while_an_alert_is_raised_has_it_once_when_it_is_back() {
+    let cluster = test_support::cluster().await;
+    let database = test_support::database().await;
+    let records = test_support::database().await;
+    let proxy = ChaosProxy::start(cluster.server.port()).await;
+    let store_url = records.url.replace(&format!(":{}/", cluster.server.port()), &format!(":{}/", proxy.port()));
+    let watching = start(&store_url, &database.url, &SealingKey::random().unwrap()).await;
+    watching.observe(0.0);
+    let begun = Instant::now();
+    while !watching.control.alerts().has_looked("main") {
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (url, got) = receiver(&[200]).await;
+    watching.webhook("hook", &url).await;
+    proxy.set(Weather::Cut);
+    watching.observe(1.0);
+    // It shows although nothing can be written.
+    let first = watching.until_state("backup_failed", AlertState::Firing).await;
+    watching.observe(0.0);
+    watching.until_over("backup_failed").await;
+    watching.observe(1.0);
+    let second = watching.until_state("backup_failed", AlertState::Firing).await;
+    assert_ne!(first.id, second.id);
+    proxy.set(Weather::Fair);
+    until_got(&got, "all that happened, in order", |got| got_kinds(got) == ["firing", "resolved", "firing"]).await;
+    // Straight from the database, past the proxy.
+    let store = Store::connect(&records.url).await.unwrap();
+    let past = AlertRepo(store.db()).past(&AlertFilter::default(), 10).await.unwrap();
+    assert_eq!(past.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), [first.id]);
+    let open = AlertRepo(store.db()).open().await.unwrap();
+    let open = open.iter().filter(|row| row.rule == "backup_failed").map(|row| row.id.to_string()).collect::<Vec<_>>();
+    assert_eq!(open, [second.id]);
+    let messages = DeliveryRepo(store.db()).newest(None, 10).await.unwrap();
+    assert_eq!(messages.len(), 3);
+    watching.end().await;
+}
