@@ -3,12 +3,14 @@
 use leptos::prelude::*;
 
 /// Letters after `g`, and where they lead.
-pub const PAGES: [(&str, &str, &str); 6] = [
+pub const PAGES: [(&str, &str, &str); 8] = [
     ("o", "/database", "Overview"),
     ("q", "/database/performance#queries", "Queries"),
     ("i", "/database/performance#indexes", "Indexes"),
     ("a", "/database/activity", "Activity"),
     ("l", "/database/locks", "Locks"),
+    ("b", "/backups", "Backups"),
+    ("r", "/recovery", "Recovery"),
     ("u", "/account", "Account"),
 ];
 

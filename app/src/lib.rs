@@ -7,6 +7,7 @@ mod error;
 mod keyboard;
 mod live;
 mod pages;
+mod recovery_fns;
 mod scope;
 mod server_fns;
 mod sql;
@@ -69,6 +70,12 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/database/queries/:id") view=pages::QueryPage ssr=SsrMode::Async />
                     <Route path=path!("/database/activity") view=pages::Activity ssr=SsrMode::Async />
                     <Route path=path!("/database/locks") view=pages::Locks ssr=SsrMode::Async />
+                    <Route path=path!("/backups") view=pages::Backups ssr=SsrMode::Async />
+                    <Route path=path!("/backups/retention") view=pages::RetentionPage ssr=SsrMode::Async />
+                    <Route path=path!("/backups/:id") view=pages::BackupPage ssr=SsrMode::Async />
+                    <Route path=path!("/recovery") view=pages::Recovery ssr=SsrMode::Async />
+                    <Route path=path!("/recovery/restore") view=pages::RestorePage ssr=SsrMode::Async />
+                    <Route path=path!("/jobs/:id") view=pages::JobPage ssr=SsrMode::Async />
                     <Route path=path!("/account") view=pages::Account ssr=SsrMode::Async />
                 </ParentRoute>
             </Routes>

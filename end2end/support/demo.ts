@@ -2,7 +2,7 @@
 import { expect, test as base, type Page } from "@playwright/test";
 import { readFileSync } from "node:fs";
 
-type Demo = { url: string; token: string; users: { name: string; role: string; password: string }[] };
+type Demo = { url: string; token: string; superuser_url: string; users: { name: string; role: string; password: string }[] };
 
 const path = process.env.HOLDFAST_DEMO;
 if (!path) throw new Error("HOLDFAST_DEMO is not set: run script/lib/end2end");

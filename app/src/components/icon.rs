@@ -10,6 +10,8 @@ pub fn Icon(name: &'static str) -> impl IntoView {
         "queries" => "M3 4h10M3 8h7M3 12h4",
         "indexes" => "M3 3h4v4H3zM9 3h4v4H9zM3 9h4v4H3zM9 9h4v4H9z",
         "activity" => "M1 8h3l2-5 3 10 2-5h4",
+        "backups" => "M3 5c0-1.7 10-1.7 10 0v6c0 1.7-10 1.7-10 0zM3 5c0 1.7 10 1.7 10 0M3 8c0 1.7 10 1.7 10 0",
+        "recovery" => "M3 8a5 5 0 1 0 1.5-3.5L3 6M3 2.5V6h3.5M8 5.5V8l2 1.5",
         "account" => "M8 8a2.8 2.8 0 1 0 0-5.6A2.8 2.8 0 0 0 8 8zM2.5 14c.6-3 2.8-4.5 5.5-4.5s4.9 1.5 5.5 4.5",
         "menu" => "M2 4h12M2 8h12M2 12h12",
         "search" => "M7 12A5 5 0 1 0 7 2a5 5 0 0 0 0 10zM11 11l3.5 3.5",

@@ -1,6 +1,7 @@
 //! What pages are built from.
 
 mod chart;
+mod confirm;
 mod copy;
 mod frame;
 mod icon;
@@ -9,8 +10,10 @@ mod load;
 mod panel;
 mod signal;
 mod state;
+mod timebar;
 
 pub use chart::{Chart, Spark};
+pub use confirm::{Confirm, FormOutcome};
 pub use copy::CopyButton;
 pub use frame::Frame;
 pub use icon::{Icon, Logo};
@@ -19,3 +22,4 @@ pub use load::LoadPanel;
 pub use panel::Panel;
 pub use signal::{SignalMenu, Told};
 pub use state::{Failed, Missing, Skeleton, ago};
+pub use timebar::TimeBar;

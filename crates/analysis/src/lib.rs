@@ -11,6 +11,7 @@ pub mod latency;
 pub mod locks;
 pub mod queries;
 pub mod rates;
+pub mod recovery;
 pub mod replication;
 pub mod sessions;
 pub mod sqltext;

@@ -8,7 +8,11 @@ use crate::{
 use blobs::{BlobError, Bytes};
 use domain::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// Without a heartbeat for so long the holder is taken for dead.
@@ -22,12 +26,25 @@ struct LeaseFile {
     heartbeat: Timestamp,
 }
 
+/// Leases that this process holds: one of ours that is not among them was left behind when the store was away.
+static HELD: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+
+fn held() -> MutexGuard<'static, Option<HashSet<String>>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Its name over all repositories.
+fn name_of(repository: &Repository, key: &str) -> String {
+    format!("{} {key}", repository.file().id)
+}
+
 /// A held lease; released on [`Self::release`], or by expiry after a crash.
 #[derive(Debug)]
 pub struct Lease {
     repository: Repository,
     key: String,
     beat: tokio::task::JoinHandle<()>,
+    released: bool,
 }
 
 impl Lease {
@@ -55,7 +72,12 @@ impl Lease {
                 (None, _) => continue,
             };
             let known = store.get(&key).await.ok().and_then(|bytes| serde_json::from_slice::<LeaseFile>(&bytes).ok());
-            if age < EXPIRY_SECONDS && !known.as_ref().is_some_and(|it| it.holder == host && is_gone(it.process)) {
+            let name = name_of(repository, &key);
+            let left = |it: &LeaseFile| {
+                let ours = it.process == std::process::id() && !held().as_ref().is_some_and(|all| all.contains(&name));
+                it.holder == host && (ours || is_gone(it.process))
+            };
+            if age < EXPIRY_SECONDS && !known.as_ref().is_some_and(left) {
                 let who = known.map_or_else(String::new, |it| {
                     format!(" by process {} on {} since {}", it.process, it.holder, it.since)
                 });
@@ -67,6 +89,7 @@ impl Lease {
             store.delete(&key).await?;
             stolen = true;
         }
+        held().get_or_insert_default().insert(name_of(repository, &key));
         let (beat_store, beat_key) = (store.clone(), key.clone());
         let beat = tokio::spawn(async move {
             loop {
@@ -76,11 +99,12 @@ impl Lease {
                 }
             }
         });
-        Ok(Self { repository: repository.clone(), key, beat })
+        Ok(Self { repository: repository.clone(), key, beat, released: false })
     }
 
     /// Gives it back.
-    pub async fn release(self) {
+    pub async fn release(mut self) {
+        self.released = true;
         self.beat.abort();
         if let Err(error) = self.repository.store().delete(&self.key).await {
             tracing::warn!(%error, key = self.key, "the lease was not given back; it ends by itself");
@@ -88,13 +112,27 @@ impl Lease {
     }
 }
 
+fn forget(name: &str) {
+    if let Some(all) = held().as_mut() {
+        all.remove(name);
+    }
+}
+
 impl Drop for Lease {
     fn drop(&mut self) {
         self.beat.abort();
+        let name = name_of(&self.repository, &self.key);
         // After an error the next try need not wait for the expiry.
         let (store, key) = (self.repository.store().clone(), self.key.clone());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { store.delete(&key).await });
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if !self.released => {
+                runtime.spawn(async move {
+                    let _ = store.delete(&key).await;
+                    // Not before: whoever takes it meanwhile would lose it to this deletion.
+                    forget(&name);
+                });
+            }
+            _ => forget(&name),
         }
     }
 }

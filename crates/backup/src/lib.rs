@@ -11,6 +11,7 @@ mod proof;
 mod repo;
 pub mod restore;
 pub mod retention;
+mod space;
 mod verify;
 pub mod wal;
 
@@ -20,4 +21,5 @@ pub use format::manifest::{BackupType, SourceKind, Summary};
 pub use keys::{KeySlot, KeySource};
 pub use proof::{Proof, ProofOptions, test_restore};
 pub use repo::{Manifest, Repository, RepositoryFile};
+pub use space::free_bytes;
 pub use verify::{Verified, verify};

@@ -12,6 +12,7 @@ mod load;
 mod locks;
 mod monitoring;
 mod queries;
+mod recovery;
 mod sessions;
 mod tokens;
 
@@ -21,6 +22,11 @@ pub use clock::now;
 pub use clusters::{ClusterConfig, ClusterSnapshot, Clusters, connecting};
 pub use error::{ControlError, FieldError};
 pub use queries::StatementCache;
+pub use recovery::{
+    BackupParams, BackupWanted, Catalogue, Confirmation, ExpireParams, JobParams, OpenRepository, Protected,
+    ProtectionStatus, Recovery, RestoreAsk, RestoreParams, RestoreTestParams, ScheduleConfig, ScheduleKind, Slot,
+    TargetAsk, VerifyParams,
+};
 
 use auth::{Passwords, Throttle};
 use domain::Permission;
@@ -40,6 +46,7 @@ struct Inner {
     passwords: Passwords,
     throttle: Throttle,
     statements: StatementCache,
+    recovery: Recovery,
     slow_threshold_ms: f64,
 }
 
@@ -49,6 +56,19 @@ impl ControlPlane {
     /// # Errors
     /// When the first password hash cannot be made.
     pub async fn new(store: Store, clusters: Clusters, slow_threshold_ms: f64) -> Result<Self, ControlError> {
+        Self::with_recovery(store, clusters, slow_threshold_ms, Recovery::default()).await
+    }
+
+    /// As [`Self::new`], with clusters that are backed up.
+    ///
+    /// # Errors
+    /// When the first password hash cannot be made.
+    pub async fn with_recovery(
+        store: Store,
+        clusters: Clusters,
+        slow_threshold_ms: f64,
+        recovery: Recovery,
+    ) -> Result<Self, ControlError> {
         let passwords = Passwords::new().await.map_err(ControlError::Auth)?;
         let throttle = Throttle::new(store.clone());
         Ok(Self {
@@ -58,6 +78,7 @@ impl ControlPlane {
                 passwords,
                 throttle,
                 statements: StatementCache::default(),
+                recovery,
                 slow_threshold_ms,
             }),
         })

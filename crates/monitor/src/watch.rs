@@ -455,6 +455,10 @@ impl Watch {
                 self.state.load.pop_front();
             }
         }
+        self.state.recovery = self.control.recovery().slot(&self.config.id).and_then(|slot| {
+            let status = slot.status.load();
+            status.judged_at.map(|_| status.problems.clone())
+        });
         let snapshot =
             snapshot::make(&mut self.state, &self.config, self.cadence, self.control.slow_threshold_ms(), at);
         let metrics = snapshot::metrics(&snapshot, &self.state, &load);

@@ -8,6 +8,7 @@ mod m20261124_000002_audit_log;
 mod m20261124_000003_history;
 mod m20261125_000201_lock_snapshot;
 mod m20261125_000202_session_history;
+mod m20261125_000301_jobs;
 
 /// Migrations of the control store, the oldest first.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ impl MigratorTrait for StoreMigrator {
             Box::new(m20261124_000003_history::Migration),
             Box::new(m20261125_000201_lock_snapshot::Migration),
             Box::new(m20261125_000202_session_history::Migration),
+            Box::new(m20261125_000301_jobs::Migration),
         ]
     }
 }

@@ -10,6 +10,7 @@ mod health;
 mod metrics;
 mod pages;
 pub mod problem;
+mod recovery_forms;
 #[cfg(test)]
 mod routes_test;
 
@@ -100,10 +101,21 @@ fn plain() -> Vec<Plain> {
         post("/theme", routing::post(forms::theme)),
         post("/database/backends/cancel", routing::post(backends::cancel)),
         post("/database/backends/terminate", routing::post(backends::terminate)),
+        post("/backups/start", routing::post(recovery_forms::start)),
+        post("/backups/verify", routing::post(recovery_forms::verify)),
+        post("/backups/test", routing::post(recovery_forms::test)),
+        post("/backups/expire", routing::post(recovery_forms::expire)),
+        post("/backups/kit", routing::post(recovery_forms::kit)),
+        post("/backups/keys/rotate", routing::post(recovery_forms::key_rotate)),
+        post("/backups/keys/remove", routing::post(recovery_forms::key_remove)),
+        post("/recovery/restore", routing::post(recovery_forms::restore)),
+        post("/recovery/objectives", routing::post(recovery_forms::objectives)),
+        post("/jobs/cancel", routing::post(recovery_forms::cancel)),
         get("/api/docs", Place::Known, routing::get(crate::api::docs)),
         get("/api/openapi.json", Place::Known, routing::get(crate::api::openapi)),
         get("/metrics", Place::Known, routing::get(metrics::metrics)),
         get("/api/database/stream", Place::Stream, routing::get(events::stream)),
+        get("/api/v1/jobs/{id}/stream", Place::Stream, routing::get(crate::api::jobs::events)),
         get("/healthz", Place::Open, routing::get(health::healthz)),
         get("/readyz", Place::Open, routing::get(health::readyz)),
         get("/favicon.ico", Place::Open, routing::get(assets::favicon)),

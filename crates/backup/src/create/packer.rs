@@ -49,9 +49,18 @@ pub struct Progress {
     pub checked_pages: AtomicU64,
     /// Set from outside to stop.
     pub cancelled: AtomicBool,
+    /// Set from outside to wait: nothing is read meanwhile.
+    pub paused: AtomicBool,
 }
 
 impl Progress {
+    /// Only for threads that may block.
+    fn wait_while_paused(&self) {
+        while self.paused.load(Ordering::Relaxed) && !self.cancelled.load(Ordering::Relaxed) {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
     pub(crate) fn add(counter: &AtomicU64, bytes: u64) {
         counter.fetch_add(bytes, Ordering::Relaxed);
     }
@@ -307,6 +316,7 @@ impl Worker {
         loop {
             let job = lock(receiver).recv();
             let Ok(job) = job else { break };
+            self.shared.progress.wait_while_paused();
             if self.shared.progress.cancelled.load(Ordering::Relaxed) {
                 return Err(WorkerEnd::Failed(BackupError::Cancelled));
             }

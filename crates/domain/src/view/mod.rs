@@ -9,10 +9,12 @@ mod dashboard;
 mod health;
 mod history;
 mod index;
+mod job;
 mod load;
 mod locks;
 mod page;
 mod query;
+mod recovery;
 mod signal;
 
 pub use account::{AccountView, AuditEntry, AuditPage, AuditVerdict, TokenView, Whoami};
@@ -20,13 +22,19 @@ pub use activity::{ActivityPage, BackendRow};
 pub use cluster::{ClusterState, ClusterSummary};
 pub use dashboard::{
     AlertView, BackupView, CacheView, ConnectionsView, Dashboard, IndexTotals, LatencySource, LatencyView, PoolView,
-    PoolsView, ReplicaState, ReplicaView, SlowQuery, ThroughputView, WaitLoad,
+    PoolsView, ReplicaState, ReplicaView, RestoreTestView, SlowQuery, ThroughputView, WaitLoad,
 };
 pub use health::{Attention, Band, Health, HealthComponent, HealthLine};
 pub use history::{Event, EventKind, Metric, Range, TimeSeries, TimeSeriesLine};
 pub use index::{DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, MissingForeignKey};
+pub use job::{JobKind, JobLogLine, JobProgress, JobResult, JobState, JobStep, JobView, JobsPage};
 pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use page::{Availability, LiveEvent};
 pub use query::{OtherRow, QueriesPage, QueriesParams, QueryDetail, QueryFlag, QueryKind, QueryRow, QuerySort};
+pub use recovery::{
+    BackupRow, ExpirePlanView, ExpireVerdict, Forecast, KeySlotView, Objectives, ProofView, ProvenRestore, RecoveryGap,
+    RecoveryInterval, RecoveryOverview, RecoveryProblem, RecoveryWindow, RepositoryView, RestorePlanView, ScheduleView,
+    VerifiedView, WalView,
+};
 pub use signal::{SignalAction, SignalRequest, SignalResult};

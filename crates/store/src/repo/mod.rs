@@ -3,8 +3,10 @@
 pub mod account;
 pub mod audit;
 pub mod event;
+pub mod job;
 pub mod lock;
 pub mod metric;
+pub mod objective;
 pub mod session;
 pub mod session_history;
 pub mod setup;
