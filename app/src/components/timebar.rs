@@ -1,4 +1,5 @@
-//! The time bar: what can be restored, drawn on the server, a link for each moment that can be chosen.
+//! The time bar: what can be restored, drawn on the server, a link for each moment that can be chosen. It is for the eye
+//! and the pointer; the list below says the same, and any moment can be typed.
 
 use crate::scope::{Scope, encode};
 use domain::{Timestamp, format, view::RecoveryOverview};
@@ -106,7 +107,7 @@ pub fn TimeBar(
                 let path = format!("/recovery?at={}", encode(&at.to_rfc3339()));
                 let end = Timestamp(at.0 + step);
                 view! {
-                    <a href=move || scope.link(&path) tabindex="-1"><rect class="slot" x=scale.x(Timestamp(at.0 - step / 2)) y="28" width=scale.width(at, end) height="38"><title>{at.to_human()}</title></rect></a>
+                    <g><a href=move || scope.link(&path) tabindex="-1"><rect class="slot" x=scale.x(Timestamp(at.0 - step / 2)) y="28" width=scale.width(at, end) height="38"><title>{at.to_human()}</title></rect></a></g>
                 }
             })
         })
@@ -149,9 +150,9 @@ pub fn TimeBar(
     let has_gaps = !window.gaps.is_empty();
     view! {
         <div class="timebar">
-            <svg width="100%" height="96" role="img" aria-label="What can be restored over time; the list below says the same">
+            <svg width="100%" height="96" aria-hidden="true">
                 {bars}{holes}{marks}{flags}{ticks}{cursor}
-                <g aria-hidden="true">{slots}</g>
+                <g>{slots}</g>
             </svg>
         </div>
         {has_gaps.then(|| view! { <ul class="window-list">{gaps}</ul> })}

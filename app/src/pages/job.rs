@@ -74,7 +74,7 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
             {stopping}
             <span class="grow"></span>
             {may_cancel.then(|| view! { <form method="post" action="/jobs/cancel"><input type="hidden" name="id" value=id /><button class="btn"><Icon name="cross" />"Stop it"</button></form> })}
-            {(!over).then(|| view! { <noscript><a class="btn" href="">"Reload"</a></noscript> })}
+            {(!over).then(|| view! { <a class="btn no-js" href="">"Reload"</a> })}
         </div>
         {error.map(|error| view! { <p class="banner critical c12" role="alert"><Icon name="warn" /><span>{error}</span></p> })}
         {paused.map(|reason| view! { <p class="banner attention c12"><Icon name="warn" /><span>{format!("Waits for the database: {reason}")}</span></p> })}
