@@ -176,7 +176,7 @@ async fn make_backup_role(connection: &mut PgConnection, password: &str) -> Resu
     // Their names and arguments differ between versions.
     let grants: Vec<String> = sqlx::query_scalar(
         "SELECT format('GRANT EXECUTE ON FUNCTION %s TO ', oid::regprocedure) FROM pg_proc WHERE proname IN \
-         ('pg_backup_start', 'pg_backup_stop', 'pg_start_backup', 'pg_stop_backup', 'pg_read_file', 'pg_switch_wal') \
+         ('pg_backup_start', 'pg_backup_stop', 'pg_start_backup', 'pg_stop_backup', 'pg_read_file', 'pg_show_all_file_settings') \
          AND pronamespace = 'pg_catalog'::regnamespace",
     )
     .fetch_all(&mut *connection)
@@ -184,6 +184,7 @@ async fn make_backup_role(connection: &mut PgConnection, password: &str) -> Resu
     for grant in grants {
         connection.execute(AssertSqlSafe(format!("{grant}{BACKUP}"))).await?;
     }
+    connection.execute(AssertSqlSafe(format!("GRANT SELECT ON pg_file_settings TO {BACKUP}"))).await?;
     Ok(())
 }
 
