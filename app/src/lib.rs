@@ -7,6 +7,7 @@ mod error;
 mod keyboard;
 mod live;
 mod pages;
+#[cfg(feature = "ssr")]
 mod recovery_fns;
 mod scope;
 mod server_fns;
@@ -44,7 +45,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <link rel="icon" href=icon type="image/svg+xml" />
                 <link rel="stylesheet" href=style />
                 <script type="module" src=charts></script>
-                <HydrationScripts options />
+                {(!is_server_only()).then(|| view! { <HydrationScripts options /> })}
                 <MetaTags />
             </head>
             <body>
@@ -52,6 +53,20 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
             </body>
         </html>
     }
+}
+
+/// Pages that are whole as the server renders them: forms, links, and a reload while a job runs. They cost the browser
+/// no code; see docs/adr/0038-pages-of-the-server-alone.md.
+#[cfg(feature = "ssr")]
+fn is_server_only() -> bool {
+    let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
+    ["/backups", "/recovery", "/jobs/"].iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// The shell is the server's.
+#[cfg(not(feature = "ssr"))]
+const fn is_server_only() -> bool {
+    false
 }
 
 /// All pages.

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import AxeBuilder from "@axe-core/playwright";
-import { alive, demo, expect, password, signIn, test } from "../support/demo";
+import { demo, expect, password, signIn, test } from "../support/demo";
 
 // The one on the path, or Debian's newest.
 const psql = (() => {
@@ -39,7 +39,7 @@ test.describe("backups and recovery", () => {
       await page.setViewportSize({ width, height: 900 });
       for (const path of ["/recovery", "/backups", "/recovery/restore?kind=latest"]) {
         await page.goto(demo.url + path);
-        await alive(page);
+        await expect(page.locator("h1")).toBeVisible();
         expect(await page.evaluate(() => document.documentElement.scrollWidth), path).toBeLessThanOrEqual(width);
         const { violations } = await new AxeBuilder({ page }).analyze();
         const serious = violations.filter((one) => one.impact === "serious" || one.impact === "critical");
@@ -72,7 +72,6 @@ test.describe("backups and recovery", () => {
       .toBe(true);
 
     await signIn(page, "admin", "/recovery");
-    await alive(page);
     // A click on the bar chooses a moment; the exact one is typed.
     await page.locator(".timebar a .slot").last().click({ force: true });
     await expect(page).toHaveURL(/\/recovery\?at=/);
@@ -90,7 +89,7 @@ test.describe("backups and recovery", () => {
     await page.getByLabel("Your password").fill(password("admin"));
     await page.getByRole("button", { name: "Restore", exact: true }).click();
     await expect(page).toHaveURL(/\/jobs\/\d+/);
-    // Live, without a reload.
+    // The page follows its job by itself.
     await expect(page.locator("[data-job-state=succeeded]")).toBeVisible({ timeout: 120_000 });
     const port = await page.locator("[data-port]").getAttribute("data-port");
     const beside = new URL(demo.superuser_url);

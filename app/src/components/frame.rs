@@ -102,7 +102,7 @@ fn Navigation() -> impl IntoView {
             }).collect_view()}
             <p class="group">"Protect"</p>
             {PROTECT.into_iter().map(|(icon, label, path)| view! {
-                <a class="page" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}</a>
+                <a class="page" rel="external" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}</a>
             }).collect_view()}
             <p class="foot"><a href="/api/docs" rel="external">"API"</a><span class="js-only">"Press "<kbd>"?"</kbd>" for keys"</span></p>
         </nav>

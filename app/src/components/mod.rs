@@ -1,6 +1,7 @@
 //! What pages are built from.
 
 mod chart;
+#[cfg(feature = "ssr")]
 mod confirm;
 mod copy;
 mod frame;
@@ -10,9 +11,11 @@ mod load;
 mod panel;
 mod signal;
 mod state;
+#[cfg(feature = "ssr")]
 mod timebar;
 
 pub use chart::{Chart, Spark};
+#[cfg(feature = "ssr")]
 pub use confirm::{Confirm, FormOutcome};
 pub use copy::CopyButton;
 pub use frame::Frame;
@@ -22,4 +25,5 @@ pub use load::LoadPanel;
 pub use panel::Panel;
 pub use signal::{SignalMenu, Told};
 pub use state::{Failed, Missing, Skeleton, ago};
+#[cfg(feature = "ssr")]
 pub use timebar::TimeBar;

@@ -3,7 +3,6 @@
 use super::job::{Proof, class};
 use crate::{
     components::{Confirm, Failed, FormOutcome, Icon, Missing, Panel, Skeleton, ago},
-    live::Live,
     recovery_fns::{BackupData, ExpireData, RecoveryData, load_backup, load_expire_plan, load_recovery},
     scope::Scope,
 };
@@ -19,8 +18,7 @@ use leptos_router::hooks::use_params_map;
 #[component]
 pub fn Backups() -> impl IntoView {
     let scope = Scope::get();
-    let live = Live::get();
-    let data = Resource::new(move || (scope.cluster.get(), live.sequence.get()), |(cluster, _)| load_recovery(cluster));
+    let data = Resource::new(move || scope.cluster.get(), load_recovery);
     view! {
         <Title text="Backups" />
         <Transition fallback=|| view! { <Skeleton /> }>

@@ -10,7 +10,7 @@ use domain::{
     view::{JobProgress, JobResult, JobState, ProofView},
 };
 use leptos::prelude::*;
-use leptos_meta::Title;
+use leptos_meta::{Meta, Title};
 use leptos_router::hooks::use_params_map;
 
 /// Steps, rate, remaining time, log, report.
@@ -19,10 +19,7 @@ pub fn JobPage() -> impl IntoView {
     let scope = Scope::get();
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("id")).unwrap_or_default());
-    let told = RwSignal::new(0_u64);
-    #[cfg(feature = "hydrate")]
-    browser::follow(id, told);
-    let data = Resource::new(move || (id.get(), told.get()), |(id, _)| load_job(id));
+    let data = Resource::new(move || id.get(), load_job);
     view! {
         <Title text="Job" />
         <Transition fallback=|| view! { <Skeleton /> }>
@@ -74,7 +71,7 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
             {stopping}
             <span class="grow"></span>
             {may_cancel.then(|| view! { <form method="post" action="/jobs/cancel"><input type="hidden" name="id" value=id /><button class="btn"><Icon name="cross" />"Stop it"</button></form> })}
-            {(!over).then(|| view! { <a class="btn no-js" href="">"Reload"</a> })}
+            {(!over).then(|| view! { <Meta http_equiv="refresh" content="2" /> })}
         </div>
         {error.map(|error| view! { <p class="banner critical c12" role="alert"><Icon name="warn" /><span>{error}</span></p> })}
         {paused.map(|reason| view! { <p class="banner attention c12"><Icon name="warn" /><span>{format!("Waits for the database: {reason}")}</span></p> })}
@@ -198,41 +195,5 @@ fn Report(result: Option<JobResult>) -> impl IntoView {
             </dl>
         }
         .into_any(),
-    }
-}
-
-#[cfg(feature = "hydrate")]
-mod browser {
-    use leptos::prelude::*;
-    use wasm_bindgen::{JsCast as _, closure::Closure};
-    use web_sys::{EventSource, MessageEvent};
-
-    /// Each change of the job asks for the page's data again; the stream ends with the job.
-    pub fn follow(id: Memo<String>, told: RwSignal<u64>) {
-        Effect::new(move |before: Option<Option<EventSource>>| {
-            if let Some(Some(source)) = before {
-                source.close();
-            }
-            let source = EventSource::new(&format!("/api/v1/jobs/{}/stream", id.get())).ok()?;
-            let ending = source.clone();
-            let changed = Closure::<dyn Fn(MessageEvent)>::new(move |event: MessageEvent| {
-                // The job's last event: opening the stream again would tell the same for ever.
-                let text = event.data().as_string().unwrap_or_default();
-                if ["succeeded", "failed", "cancelled"].iter().any(|end| text.contains(&format!("\"state\":\"{end}\"")))
-                {
-                    ending.close();
-                }
-                told.try_update(|told| *told += 1);
-            });
-            let _ = source.add_event_listener_with_callback("job", changed.as_ref().unchecked_ref());
-            changed.forget();
-            let open = StoredValue::new_local(source.clone());
-            on_cleanup(move || {
-                if let Some(source) = open.try_get_value() {
-                    source.close();
-                }
-            });
-            Some(source)
-        });
     }
 }

@@ -3,7 +3,6 @@
 use super::backups::{Jobs, Problems, StartButtons, StreamBadge, unavailable};
 use crate::{
     components::{Confirm, Failed, FormOutcome, Icon, Panel, Skeleton, TimeBar},
-    live::Live,
     recovery_fns::{PlanData, RecoveryData, load_recovery, load_restore_plan},
     scope::{Scope, encode},
 };
@@ -19,10 +18,9 @@ use leptos_router::hooks::{use_location, use_query_map};
 #[component]
 pub fn Recovery() -> impl IntoView {
     let scope = Scope::get();
-    let live = Live::get();
     let query = use_query_map();
     let at = Memo::new(move |_| query.with(|query| query.get("at")).and_then(|text| Timestamp::parse_rfc3339(&text)));
-    let data = Resource::new(move || (scope.cluster.get(), live.sequence.get()), |(cluster, _)| load_recovery(cluster));
+    let data = Resource::new(move || scope.cluster.get(), load_recovery);
     view! {
         <Title text="Recovery" />
         <Transition fallback=|| view! { <Skeleton /> }>
