@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 /// Letters after `g`, and where they lead.
-pub const PAGES: [(&str, &str, &str); 13] = [
+pub const PAGES: [(&str, &str, &str); 15] = [
     ("o", "/database", "Overview"),
     ("q", "/database/performance#queries", "Queries"),
     ("i", "/database/performance#indexes", "Indexes"),
@@ -16,6 +16,8 @@ pub const PAGES: [(&str, &str, &str); 13] = [
     ("s", "/database/settings", "Settings"),
     ("w", "/database/cost", "Own cost"),
     ("e", "/alerts", "Alerts"),
+    ("b", "/backups", "Backups"),
+    ("y", "/recovery", "Recovery"),
     ("u", "/account", "Account"),
 ];
 

@@ -8,6 +8,8 @@ mod keyboard;
 mod live;
 mod pages;
 mod panels;
+#[cfg(feature = "ssr")]
+mod recovery_fns;
 mod scope;
 mod server_fns;
 mod sql;
@@ -45,7 +47,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <link rel="icon" href=icon type="image/svg+xml" />
                 <link rel="stylesheet" href=style />
                 <script type="module" src=charts></script>
-                <HydrationScripts options />
+                {(!is_server_only()).then(|| view! { <HydrationScripts options /> })}
                 <MetaTags />
             </head>
             <body>
@@ -53,6 +55,20 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
             </body>
         </html>
     }
+}
+
+/// Pages that are whole as the server renders them: forms, links, and a reload while a job runs. They cost the browser
+/// no code; see docs/adr/0038-pages-of-the-server-alone.md.
+#[cfg(feature = "ssr")]
+fn is_server_only() -> bool {
+    let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
+    ["/backups", "/recovery", "/jobs/"].iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// The shell is the server's.
+#[cfg(not(feature = "ssr"))]
+const fn is_server_only() -> bool {
+    false
 }
 
 /// All pages.
@@ -78,6 +94,12 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/database/cost") view=|| view! { <PanelsPage name="cost" title="Own cost" /> } ssr=SsrMode::Async />
                     <Route path=path!("/database/locks") view=pages::Locks ssr=SsrMode::Async />
                     <Route path=path!("/alerts") view=pages::Alerts ssr=SsrMode::Async />
+                    <Route path=path!("/backups") view=pages::Backups ssr=SsrMode::Async />
+                    <Route path=path!("/backups/retention") view=pages::RetentionPage ssr=SsrMode::Async />
+                    <Route path=path!("/backups/:id") view=pages::BackupPage ssr=SsrMode::Async />
+                    <Route path=path!("/recovery") view=pages::Recovery ssr=SsrMode::Async />
+                    <Route path=path!("/recovery/restore") view=pages::RestorePage ssr=SsrMode::Async />
+                    <Route path=path!("/jobs/:id") view=pages::JobPage ssr=SsrMode::Async />
                     <Route path=path!("/account") view=pages::Account ssr=SsrMode::Async />
                 </ParentRoute>
             </Routes>

@@ -214,7 +214,7 @@ pub async fn load_activity(cluster: Option<String>, range: String) -> Result<Act
 }
 
 #[cfg(feature = "ssr")]
-fn asking() -> Result<(control::ControlPlane, control::Actor), AppError> {
+pub(crate) fn asking() -> Result<(control::ControlPlane, control::Actor), AppError> {
     let missing =
         || AppError { kind: domain::ErrorKind::Internal, message: "a page was rendered outside the server".to_owned() };
     let control = use_context::<control::ControlPlane>().ok_or_else(missing)?;
@@ -225,7 +225,7 @@ fn asking() -> Result<(control::ControlPlane, control::Actor), AppError> {
 
 /// A failure gives the answer its status: a page about a cluster that does not exist is a 404.
 #[cfg(feature = "ssr")]
-fn told<T>(result: Result<T, control::ControlError>) -> Result<T, AppError> {
+pub(crate) fn told<T>(result: Result<T, control::ControlError>) -> Result<T, AppError> {
     result.map_err(|error| {
         let error = AppError::from(error);
         if let (Some(response), Ok(status)) =
@@ -261,6 +261,6 @@ fn first(series: &domain::view::TimeSeries) -> Vec<Option<f64>> {
 
 /// The pairs of a query string.
 #[cfg(feature = "ssr")]
-fn form(search: &str) -> Vec<(String, String)> {
+pub(crate) fn form(search: &str) -> Vec<(String, String)> {
     url::form_urlencoded::parse(search.trim_start_matches('?').as_bytes()).into_owned().collect()
 }

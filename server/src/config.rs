@@ -1,7 +1,8 @@
 //! Configuration: `holdfast.toml`, and over it the environment. Every wrong value stops the start with one line that
 //! names it and says what is allowed.
 
-use control::{ClusterConfig, alerts::Scope};
+use crate::protection::FileBackup;
+use control::{ClusterConfig, Protected, alerts::Scope};
 use monitor::Watched;
 use pgstat::Target;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -18,6 +19,13 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(String);
+
+impl ConfigError {
+    /// One line.
+    pub const fn new(line: String) -> Self {
+        Self(line)
+    }
+}
 
 /// All settings, checked.
 #[derive(Debug)]
@@ -40,6 +48,8 @@ pub struct Config {
     pub alert_scope: Scope,
     /// The clusters, the first being the default.
     pub clusters: Vec<ClusterSource>,
+    /// Those that are backed up.
+    pub protected: Vec<Protected>,
 }
 
 /// One cluster and where it was configured.
@@ -66,6 +76,8 @@ struct File {
     #[serde(default)]
     alerts: FileAlerts,
     #[serde(default)]
+    backup: FileBackup,
+    #[serde(default)]
     cluster: Vec<FileCluster>,
 }
 
@@ -86,6 +98,7 @@ struct FileCluster {
     url: Option<String>,
     url_file: Option<String>,
     standby_of: Option<String>,
+    backup: Option<FileBackup>,
 }
 
 /// The file that is read when `HOLDFAST_CONFIG` is not set and it is there.
@@ -140,6 +153,7 @@ impl Config {
         )?;
         let history_budget_mb =
             number(&env, "HOLDFAST_HISTORY_BUDGET_MB", file.history_budget_mb, 2_048.0, 16.0..=16_777_216.0, "MiB")?;
+        let own = file.cluster.iter().map(|one| (one.id.clone(), one.backup.clone())).collect::<Vec<_>>();
         let clusters = clusters(&env, file.cluster)?;
         let key_path =
             env("HOLDFAST_KEY_PATH").or(file.key_path).map_or_else(|| default_key(&store_url), PathBuf::from);
@@ -151,6 +165,7 @@ impl Config {
             roles: names("HOLDFAST_ALERT_IGNORE_ROLES", file.alerts.ignore_roles),
             applications: names("HOLDFAST_ALERT_IGNORE_APPLICATIONS", file.alerts.ignore_applications),
         };
+        let protected = protected(&env, &clusters, &own, &file.backup)?;
         Ok(Self {
             listen,
             store_url: store_url.into(),
@@ -161,6 +176,7 @@ impl Config {
             key_path,
             alert_scope,
             clusters,
+            protected,
         })
     }
 
@@ -193,6 +209,19 @@ impl fmt::Display for Config {
                 write!(f, ", standby of {primary}")?;
             }
             writeln!(f)?;
+        }
+        for one in &self.protected {
+            let schedules =
+                one.schedules.iter().map(|it| format!("{} '{}'", it.kind.as_str(), it.cron)).collect::<Vec<_>>();
+            writeln!(
+                f,
+                "backup  {:<15} {} to {}; {} ({})",
+                one.cluster,
+                one.source.describe(),
+                one.place,
+                schedules.join(", "),
+                one.time_zone
+            )?;
         }
         Ok(())
     }
@@ -309,6 +338,32 @@ fn clusters(
         }
     }
     Ok(clusters)
+}
+
+/// A primary is backed up once something names a repository; a standby's data are its primary's.
+fn protected(
+    env: &impl Fn(&str) -> Option<String>,
+    clusters: &[ClusterSource],
+    own: &[(String, Option<FileBackup>)],
+    general: &FileBackup,
+) -> Result<Vec<Protected>, ConfigError> {
+    let in_environment = ["BACKUP_STORAGE_PATH", "BACKUP_STORAGE_BUCKET", "BACKUP_STORAGE_PROVIDER"]
+        .iter()
+        .any(|name| env(name).is_some());
+    let mut all = Vec::new();
+    for one in clusters {
+        let id = &one.watched.config.id;
+        let own = own.iter().find(|it| it.0 == *id).and_then(|it| it.1.clone());
+        if one.watched.config.standby_of.is_some() && own.is_none() {
+            continue;
+        }
+        let url = match env("HOLDFAST_BACKUP_URL").filter(|_| one.source == "DATABASE_URL") {
+            Some(url) => url,
+            None => one.url.expose_secret().to_owned(),
+        };
+        all.extend(FileBackup::protect(own, general, id, &url, in_environment)?);
+    }
+    Ok(all)
 }
 
 fn cluster(

@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod http;
 mod openapi;
+mod protection;
 mod repository;
 
 use clap::Parser as _;

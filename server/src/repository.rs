@@ -88,6 +88,35 @@ impl RepositoryArgs {
         })
     }
 
+    /// Where it is, for people and as a name for it.
+    ///
+    /// # Errors
+    /// Wrong settings (2).
+    pub fn describe(&self) -> Result<String, Failure> {
+        Ok(match self.place()? {
+            Place::Directory(path) => std::path::absolute(&path).unwrap_or(path).display().to_string(),
+            Place::S3(config) => format!("s3://{}/{}", config.bucket, config.prefix),
+        })
+    }
+
+    /// The directory, when it is one.
+    pub fn directory(&self) -> Option<PathBuf> {
+        match self.place().ok()? {
+            Place::Directory(path) => Some(std::path::absolute(&path).unwrap_or(path)),
+            Place::S3(_) => None,
+        }
+    }
+
+    /// `restore_command`; `None` when what opens the repository must not stand in a server's configuration.
+    pub fn restore_command(&self) -> Option<String> {
+        let secret = env("HOLDFAST_REPOSITORY_PASSPHRASE").is_some() || env("HOLDFAST_RECOVERY_CODE").is_some();
+        let has_file = self.key_path().is_some();
+        if !has_file && secret {
+            return None;
+        }
+        self.command_line(has_file).ok().map(|line| format!("{line} wal fetch %f %p"))
+    }
+
     /// Where the key file is, if one was named.
     pub fn key_path(&self) -> Option<PathBuf> {
         self.key_file.clone().or_else(|| env("BACKUP_ENCRYPTION_KEY_PATH").map(PathBuf::from))

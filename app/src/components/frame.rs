@@ -27,6 +27,9 @@ const NAV: [(&str, &str, &str); 12] = [
     ("alerts", "Alerts", "/alerts"),
 ];
 
+/// Pages that protect.
+const PROTECT: [(&str, &str, &str); 2] = [("backups", "Backups", "/backups"), ("recovery", "Recovery", "/recovery")];
+
 /// Frame and page.
 #[component]
 pub fn Frame() -> impl IntoView {
@@ -101,7 +104,10 @@ fn Navigation(frame: Resource<Result<FrameData, AppError>>) -> impl IntoView {
     let current = move |path: &'static str| {
         let here = location.pathname.get();
         let (page, fragment) = path.split_once('#').map_or((path, None), |(page, fragment)| (page, Some(fragment)));
-        let same = here == page || (path.ends_with("#queries") && here.starts_with("/database/queries/"));
+        let same = here == page
+            || (path.ends_with("#queries") && here.starts_with("/database/queries/"))
+            || (path == "/backups" && here.starts_with("/backups/"))
+            || (path == "/recovery" && (here.starts_with("/recovery/") || here.starts_with("/jobs/")));
         let tab = match fragment {
             Some("indexes") => hash.get() == "#indexes",
             Some(_) => hash.get() != "#indexes",
@@ -115,6 +121,10 @@ fn Navigation(frame: Resource<Result<FrameData, AppError>>) -> impl IntoView {
             <p class="group">"Performance"</p>
             {NAV.into_iter().map(|(icon, label, path)| view! {
                 <a class="page" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}{(icon == "alerts").then(|| view! { <AlertBadge frame /> })}</a>
+            }).collect_view()}
+            <p class="group">"Protect"</p>
+            {PROTECT.into_iter().map(|(icon, label, path)| view! {
+                <a class="page" rel="external" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}</a>
             }).collect_view()}
             <p class="foot"><a href="/api/docs" rel="external">"API"</a><span class="js-only">"Press "<kbd>"?"</kbd>" for keys"</span></p>
         </nav>

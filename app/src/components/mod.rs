@@ -1,6 +1,8 @@
 //! What pages are built from.
 
 mod chart;
+#[cfg(feature = "ssr")]
+mod confirm;
 mod copy;
 mod frame;
 mod icon;
@@ -9,8 +11,12 @@ mod load;
 mod panel;
 mod signal;
 mod state;
+#[cfg(feature = "ssr")]
+mod timebar;
 
 pub use chart::{Chart, Spark};
+#[cfg(feature = "ssr")]
+pub use confirm::{Confirm, FormOutcome};
 pub use copy::CopyButton;
 pub use frame::Frame;
 pub use icon::{Icon, Logo};
@@ -19,3 +25,5 @@ pub use load::LoadPanel;
 pub use panel::Panel;
 pub use signal::{SignalMenu, Told};
 pub use state::{Failed, Missing, Skeleton, ago};
+#[cfg(feature = "ssr")]
+pub use timebar::TimeBar;

@@ -3,7 +3,11 @@
 mod account;
 mod activity;
 mod alerts;
+#[cfg(feature = "ssr")]
+mod backups;
 mod indexes;
+#[cfg(feature = "ssr")]
+mod job;
 mod locks;
 mod login;
 mod not_found;
@@ -11,13 +15,30 @@ mod overview;
 mod performance;
 mod queries;
 mod query;
+#[cfg(feature = "ssr")]
+mod recovery;
 
 pub use account::Account;
 pub use activity::Activity;
 pub use alerts::Alerts;
+#[cfg(feature = "ssr")]
+pub use backups::{BackupPage, Backups, RetentionPage};
+#[cfg(feature = "ssr")]
+pub use job::JobPage;
 pub use locks::Locks;
 pub use login::{Login, Setup};
 pub use not_found::NotFound;
 pub use overview::Overview;
 pub use performance::Performance;
 pub use query::QueryPage;
+#[cfg(feature = "ssr")]
+pub use recovery::{Recovery, RestorePage};
+
+// In the browser these addresses lead to the server.
+#[cfg(not(feature = "ssr"))]
+mod elsewhere;
+#[cfg(not(feature = "ssr"))]
+pub use elsewhere::{
+    Elsewhere as BackupPage, Elsewhere as Backups, Elsewhere as JobPage, Elsewhere as Recovery,
+    Elsewhere as RestorePage, Elsewhere as RetentionPage,
+};

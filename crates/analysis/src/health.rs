@@ -4,7 +4,7 @@
 //! failed) costs nothing either, but lowers the coverage, which is shown beside the score: ignorance is not health.
 use domain::{
     Timestamp, format,
-    view::{Band, Health, HealthComponent, HealthLine, ReplicaState, ReplicaView},
+    view::{Band, Health, HealthComponent, HealthLine, RecoveryProblem, ReplicaState, ReplicaView},
 };
 use std::collections::BTreeMap;
 
@@ -38,6 +38,8 @@ pub struct HealthInput {
     pub replicas: Option<Vec<ReplicaView>>,
     /// Slots that keep WAL and are not in use.
     pub inactive_slots: Option<i64>,
+    /// What is wrong with backups and restore tests; `None` when they are not set up here or not known yet.
+    pub recovery: Option<Vec<RecoveryProblem>>,
     /// Shared-buffer hit ratio, when enough blocks were touched.
     pub cache_hit_percent: Option<f64>,
     /// Temporary files.
@@ -353,6 +355,24 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
 
     let archiver = input.archiver_failing.map(|failing| (if failing { 6 } else { 0 }, "failing".to_owned()));
     lines.rule(C::Wal, "archiver_failing", "WAL is not archived", "no failures", "/database", archiver);
+
+    // A cluster that is not backed up here may be elsewhere: there is no rule to break.
+    if let Some(problems) = &input.recovery {
+        for (rule, title, tests, critical, warning) in [
+            ("backups", "Backups are not as they should be", false, 8, 3),
+            ("restore_tests", "Restores are not proved as they should be", true, 6, 2),
+        ] {
+            let is_test = |problem: &&RecoveryProblem| {
+                (problem.rule.starts_with("restore_test") || problem.rule == "rto_forecast") == tests
+            };
+            // The worst is the first.
+            let worst = problems.iter().find(is_test);
+            let points = worst.map_or(0, |it| if it.severity == "critical" { critical } else { warning });
+            let measured = worst.map_or_else(String::new, |it| it.message.clone());
+            let threshold = worst.map_or_else(String::new, |it| it.threshold.clone());
+            lines.rule(C::Backups, rule, title, &threshold, "/recovery", Some((points, measured)));
+        }
+    }
 
     let wasted = input.wasted_index_percent.map(|percent| {
         let bytes = input.wasted_index_bytes.unwrap_or(0);

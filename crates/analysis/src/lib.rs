@@ -15,6 +15,7 @@ pub mod locks;
 pub mod maintenance;
 pub mod queries;
 pub mod rates;
+pub mod recovery;
 pub mod replication;
 pub mod sessions;
 pub mod sqltext;

@@ -39,23 +39,42 @@ pub struct Identity {
     pub name: String,
     /// Role.
     pub role: Role,
+    /// What a token may beyond its role: `restore`.
+    pub scopes: Vec<String>,
 }
 
 impl Identity {
     /// The command line: whoever may read the store's file or knows its URL.
     pub fn cli() -> Self {
         let name = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "cli".to_owned());
-        Self { kind: IdentityKind::Cli, id: name.clone(), name, role: Role::Admin }
+        Self { kind: IdentityKind::Cli, id: name.clone(), name, role: Role::Admin, scopes: Vec::new() }
     }
 
     /// A background task of ours.
     pub fn system() -> Self {
-        Self { kind: IdentityKind::System, id: "holdfast".to_owned(), name: "holdfast".to_owned(), role: Role::Admin }
+        Self {
+            kind: IdentityKind::System,
+            id: "holdfast".to_owned(),
+            name: "holdfast".to_owned(),
+            role: Role::Admin,
+            scopes: Vec::new(),
+        }
     }
 
-    /// Whether it holds `permission`. A token has no account of its own to look after.
+    /// Whether it holds `permission`. A token has no account of its own to look after, and restores only when it was
+    /// made for that.
     pub fn allows(&self, permission: Permission) -> bool {
-        self.role.allows(permission) && (permission != Permission::AccountSelf || self.kind == IdentityKind::User)
+        let also = match permission {
+            Permission::AccountSelf => self.kind == IdentityKind::User,
+            Permission::RestoreExecute => self.kind != IdentityKind::Token || self.has_scope("restore"),
+            _ => true,
+        };
+        self.role.allows(permission) && also
+    }
+
+    /// Whether a token was made with this scope.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        self.scopes.iter().any(|one| one == scope)
     }
 }
 

@@ -9,7 +9,11 @@ use crate::{
 use blobs::{BlobError, BlobStore, Bytes};
 use domain::{Lsn, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// Without a heartbeat for so long the holder is taken for dead.
@@ -36,6 +40,24 @@ pub struct Reads {
     pub wal_from: Lsn,
     /// The work, for people: `restore`, `verify`, `export`.
     pub work: String,
+}
+
+/// Leases that this process holds: one of ours that is not among them was left behind when the store was away.
+static HELD: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+
+fn held() -> MutexGuard<'static, Option<HashSet<String>>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Its name over all repositories.
+fn name_of(repository: &Repository, key: &str) -> String {
+    format!("{} {key}", repository.file().id)
+}
+
+fn forget(name: &str) {
+    if let Some(all) = held().as_mut() {
+        all.remove(name);
+    }
 }
 
 /// A held lease; released on [`Self::release`], or by expiry after a crash.
@@ -68,8 +90,12 @@ impl Lease {
                 (None, _) => continue,
             };
             let known = store.get(&key).await.ok().and_then(|bytes| serde_json::from_slice::<LeaseFile>(&bytes).ok());
-            if age.abs() < EXPIRY_SECONDS && !known.as_ref().is_some_and(|it| it.holder == host && is_gone(it.process))
-            {
+            let name = name_of(repository, &key);
+            let left = |it: &LeaseFile| {
+                let ours = it.process == std::process::id() && !held().as_ref().is_some_and(|all| all.contains(&name));
+                it.holder == host && (ours || is_gone(it.process))
+            };
+            if age.abs() < EXPIRY_SECONDS && !known.as_ref().is_some_and(left) {
                 let who = known.map_or_else(String::new, |it| {
                     format!(" by process {} on {} since {}", it.process, it.holder, it.since)
                 });
@@ -81,6 +107,7 @@ impl Lease {
             store.delete(&key).await?;
             stolen = true;
         }
+        held().get_or_insert_default().insert(name_of(repository, &key));
         let beat = beat(store, key.clone(), text);
         Ok(Self { repository: repository.clone(), key, beat, released: false })
     }
@@ -137,13 +164,18 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         self.beat.abort();
-        if self.released {
-            return;
-        }
+        let name = name_of(&self.repository, &self.key);
         // After an error the next try need not wait for the expiry.
         let (store, key) = (self.repository.store().clone(), self.key.clone());
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move { store.delete(&key).await });
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) if !self.released => {
+                runtime.spawn(async move {
+                    let _ = store.delete(&key).await;
+                    // Not before: whoever takes it meanwhile would lose it to this deletion.
+                    forget(&name);
+                });
+            }
+            _ => forget(&name),
         }
     }
 }

@@ -21,6 +21,20 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// As [`Self::audit_in`], with an outcome of its own.
+    pub(crate) async fn audit_outcome_in(
+        &self,
+        transaction: &Transaction,
+        actor: &Actor,
+        action: &str,
+        object: (&str, &str),
+        outcome: Outcome,
+        detail: Option<Value>,
+    ) -> Result<(), ControlError> {
+        AuditRepo(transaction).append(row(actor, action, object, outcome, (None, detail))).await?;
+        Ok(())
+    }
+
     /// Appends a row of its own: a refusal, a failure, or an event without a change.
     pub(crate) async fn audit_outcome(
         &self,

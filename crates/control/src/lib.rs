@@ -15,6 +15,7 @@ mod locks;
 mod monitoring;
 mod pages;
 mod queries;
+mod recovery;
 mod sessions;
 mod tokens;
 
@@ -26,6 +27,11 @@ pub use error::{ControlError, FieldError};
 pub use history_policy::Kept;
 pub use pages::OWN_CLUSTER;
 pub use queries::StatementCache;
+pub use recovery::{
+    BackupParams, BackupWanted, Catalogue, Confirmation, ExpireParams, JobParams, OpenRepository, Protected,
+    ProtectionStatus, Recovery, RestoreAsk, RestoreParams, RestoreTestParams, ScheduleConfig, ScheduleKind, Slot,
+    TargetAsk, VerifyParams,
+};
 
 use arc_swap::ArcSwap;
 use auth::{Passwords, Throttle};
@@ -49,6 +55,7 @@ struct Inner {
     process_cost: ArcSwap<ProcessCost>,
     history: history_policy::HistoryPolicy,
     alerts: alerts::AlertBook,
+    recovery: Recovery,
     slow_threshold_ms: f64,
 }
 
@@ -58,6 +65,19 @@ impl ControlPlane {
     /// # Errors
     /// When the first password hash cannot be made.
     pub async fn new(store: Store, clusters: Clusters, slow_threshold_ms: f64) -> Result<Self, ControlError> {
+        Self::with_recovery(store, clusters, slow_threshold_ms, Recovery::default()).await
+    }
+
+    /// As [`Self::new`], with clusters that are backed up.
+    ///
+    /// # Errors
+    /// When the first password hash cannot be made.
+    pub async fn with_recovery(
+        store: Store,
+        clusters: Clusters,
+        slow_threshold_ms: f64,
+        recovery: Recovery,
+    ) -> Result<Self, ControlError> {
         let passwords = Passwords::new().await.map_err(ControlError::Auth)?;
         let throttle = Throttle::new(store.clone());
         Ok(Self {
@@ -70,6 +90,7 @@ impl ControlPlane {
                 process_cost: ArcSwap::default(),
                 history: history_policy::HistoryPolicy::default(),
                 alerts: alerts::AlertBook::default(),
+                recovery,
                 slow_threshold_ms,
             }),
         })

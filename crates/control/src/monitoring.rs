@@ -47,6 +47,9 @@ impl ControlPlane {
         for collector in &mut dashboard.collectors {
             collector.age_seconds = collector.collected_at.map(|since| at.seconds_since(since).max(0.0));
         }
+        // Fresher than the snapshot: WAL goes on between two ticks.
+        dashboard.backup =
+            self.inner.recovery.slot(&dashboard.cluster.id).and_then(|slot| slot.status.load().backup.clone());
         Ok(dashboard)
     }
 

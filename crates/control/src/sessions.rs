@@ -130,7 +130,13 @@ impl ControlPlane {
 }
 
 pub(crate) fn identity_of(account: &Account) -> Identity {
-    Identity { kind: IdentityKind::User, id: account.id.to_string(), name: account.name.clone(), role: account.role }
+    Identity {
+        kind: IdentityKind::User,
+        id: account.id.to_string(),
+        name: account.name.clone(),
+        role: account.role,
+        scopes: Vec::new(),
+    }
 }
 
 /// Names are the same in any case and with spaces around.

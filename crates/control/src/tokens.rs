@@ -30,6 +30,21 @@ impl ControlPlane {
         role: Role,
         expires_in_days: Option<u32>,
     ) -> Result<(TokenView, String), ControlError> {
+        self.token_create_scoped(actor, name, role, expires_in_days, Vec::new()).await
+    }
+
+    /// As [`Self::token_create`], with scopes: `restore` lets an administrator's token restore.
+    ///
+    /// # Errors
+    /// [`ControlError::Invalid`] by field.
+    pub async fn token_create_scoped(
+        &self,
+        actor: &Actor,
+        name: &str,
+        role: Role,
+        expires_in_days: Option<u32>,
+        scopes: Vec<String>,
+    ) -> Result<(TokenView, String), ControlError> {
         self.authorize_audited(actor, Permission::TokenManage, "token_create", ("token", name)).await?;
         let name = sessions::checked_name(name)?;
         if expires_in_days.is_some_and(|days| days == 0 || days > 3_650) {
@@ -37,6 +52,9 @@ impl ControlPlane {
                 "expires_in_days",
                 "a token lives for 1 to 3650 days, or for ever without this field",
             ));
+        }
+        if let Some(unknown) = scopes.iter().find(|scope| *scope != "restore") {
+            return Err(ControlError::field("scopes", format!("'{unknown}' is not a scope; there is: restore")));
         }
         let secret = auth::new_token().map_err(ControlError::Auth)?;
         let created_by = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
@@ -48,10 +66,11 @@ impl ControlPlane {
             created_by,
             at: now(),
             expires_at: expires_in_days.map(|days| now().plus_ms(i64::from(days) * DAY_MS)),
+            scopes,
         };
         let transaction = self.inner.store.begin().await?;
         let row = TokenRepo(&transaction).insert(new).await?;
-        let after = json!({ "name": row.name, "role": row.role, "expires_at": row.expires_at });
+        let after = json!({ "name": row.name, "role": row.role, "expires_at": row.expires_at, "scopes": row.scopes });
         self.audit_in(&transaction, actor, "token_create", ("token", &row.id.to_string()), (None, Some(after))).await?;
         self.inner.store.commit(transaction).await?;
         Ok((view(row), secret))
@@ -92,7 +111,13 @@ impl ControlPlane {
         if row.last_used_at.is_none_or(|last| at.0 - last.0 >= LAST_USED_EVERY_MS) {
             repo.set_last_used(row.id, at, address).await?;
         }
-        Ok(Identity { kind: IdentityKind::Token, id: row.id.to_string(), name: row.name, role: row.role })
+        Ok(Identity {
+            kind: IdentityKind::Token,
+            id: row.id.to_string(),
+            name: row.name,
+            role: row.role,
+            scopes: row.scopes,
+        })
     }
 }
 
@@ -108,5 +133,6 @@ fn view(row: TokenRow) -> TokenView {
         last_used_at: row.last_used_at,
         last_used_address: row.last_used_address,
         revoked_at: row.revoked_at,
+        scopes: row.scopes,
     }
 }

@@ -25,6 +25,8 @@ pub struct DemoOptions {
 const DATABASE: &str = "saas_idp";
 /// The role that Holdfast watches as: `pg_monitor` to read, `pg_signal_backend` to cancel and terminate, and no more.
 const MONITOR: &str = "holdfast_monitor";
+/// The role that backs up: it replicates, starts backups and reads configuration files; no superuser.
+pub(crate) const BACKUP: &str = "holdfast_backup";
 /// The role of the application.
 const APPLICATION: &str = "idp_app";
 /// The role of the platform's data layer: a member of the tenants' role, and nothing by itself.
@@ -78,6 +80,7 @@ impl Estate {
                 say(&format!("data made in {:.1} s", begun.elapsed().as_secs_f64()));
             }
         }
+        make_backup_role(&mut estate_primary, &password).await?;
         let replica = primary.standby_in(&options.dir.join("replica"), "replica1").await?;
         say(&format!("primary on port {}, replica on port {}", primary.port(), replica.port()));
         Ok(Self { primary, replica, password })
@@ -96,6 +99,11 @@ impl Estate {
     /// The primary, as superuser.
     pub fn superuser_url(&self) -> String {
         self.primary.url(DATABASE)
+    }
+
+    /// The primary, as the role that backs up.
+    pub fn backup_url(&self) -> String {
+        self.primary.url_as(BACKUP, &self.password, DATABASE)
     }
 
     /// The primary, as the application.
@@ -173,6 +181,30 @@ fn password(path: &Path) -> Result<String, DemoError> {
             Ok(password)
         }
     }
+}
+
+/// At each start, so that a demo of an older version gets it too.
+async fn make_backup_role(connection: &mut PgConnection, password: &str) -> Result<(), DemoError> {
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)")
+        .bind(BACKUP)
+        .fetch_one(&mut *connection)
+        .await?;
+    let verb = if exists { "ALTER" } else { "CREATE" };
+    connection.execute(AssertSqlSafe(format!("{verb} ROLE {BACKUP} LOGIN REPLICATION PASSWORD '{password}'"))).await?;
+    connection.execute(AssertSqlSafe(format!("GRANT pg_monitor, pg_read_server_files TO {BACKUP}"))).await?;
+    // Their names and arguments differ between versions.
+    let grants: Vec<String> = sqlx::query_scalar(
+        "SELECT format('GRANT EXECUTE ON FUNCTION %s TO ', oid::regprocedure) FROM pg_proc WHERE proname IN \
+         ('pg_backup_start', 'pg_backup_stop', 'pg_start_backup', 'pg_stop_backup', 'pg_read_file', 'pg_show_all_file_settings') \
+         AND pronamespace = 'pg_catalog'::regnamespace",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    for grant in grants {
+        connection.execute(AssertSqlSafe(format!("{grant}{BACKUP}"))).await?;
+    }
+    connection.execute(AssertSqlSafe(format!("GRANT SELECT ON pg_file_settings TO {BACKUP}"))).await?;
+    Ok(())
 }
 
 /// The scale of the data, when it is whole.

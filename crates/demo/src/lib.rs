@@ -6,9 +6,11 @@ mod error;
 mod estate;
 mod faults;
 mod fill;
+mod incident;
 mod workload;
 
 pub use error::DemoError;
 pub use estate::{DemoOptions, Estate};
 pub use fill::fill_statements;
+pub use incident::lose_wal;
 pub use workload::Workload;

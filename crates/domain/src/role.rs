@@ -59,6 +59,16 @@ pub enum Permission {
     MonitoringRead,
     /// Cancel or terminate a backend.
     BackendSignal,
+    /// See backups, what can be restored, jobs.
+    BackupRead,
+    /// Start and verify backups, test restores, stop jobs of that kind.
+    BackupOperate,
+    /// Restore, and stop a restore.
+    RestoreExecute,
+    /// Remove backups by retention.
+    BackupExpire,
+    /// Add, rotate and remove keys of the repository; change recovery objectives.
+    BackupManage,
     /// See the audit log and check its chain.
     AuditRead,
     /// See, add, change and disable users.
@@ -75,9 +85,14 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission, for the matrix on the page and in the tests.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::MonitoringRead,
         Self::BackendSignal,
+        Self::BackupRead,
+        Self::BackupOperate,
+        Self::RestoreExecute,
+        Self::BackupExpire,
+        Self::BackupManage,
         Self::AuditRead,
         Self::UserManage,
         Self::TokenManage,
@@ -89,9 +104,15 @@ impl Permission {
     /// The weakest role that holds it.
     pub const fn least_role(self) -> Role {
         match self {
-            Self::MonitoringRead | Self::AccountSelf => Role::Viewer,
-            Self::BackendSignal | Self::AlertAcknowledge => Role::Operator,
-            Self::AuditRead | Self::UserManage | Self::TokenManage | Self::AlertManage => Role::Admin,
+            Self::MonitoringRead | Self::BackupRead | Self::AccountSelf => Role::Viewer,
+            Self::BackendSignal | Self::BackupOperate | Self::AlertAcknowledge => Role::Operator,
+            Self::RestoreExecute
+            | Self::BackupExpire
+            | Self::BackupManage
+            | Self::AlertManage
+            | Self::AuditRead
+            | Self::UserManage
+            | Self::TokenManage => Role::Admin,
         }
     }
 
@@ -100,6 +121,11 @@ impl Permission {
         match self {
             Self::MonitoringRead => "monitoring_read",
             Self::BackendSignal => "backend_signal",
+            Self::BackupRead => "backup_read",
+            Self::BackupOperate => "backup_operate",
+            Self::RestoreExecute => "restore_execute",
+            Self::BackupExpire => "backup_expire",
+            Self::BackupManage => "backup_manage",
             Self::AuditRead => "audit_read",
             Self::UserManage => "user_manage",
             Self::TokenManage => "token_manage",

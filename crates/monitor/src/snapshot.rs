@@ -91,6 +91,7 @@ pub(crate) fn make(
         bloated_tables: state.tables.as_ref().map(|reading| {
             count(reading.rows.iter().filter(|it| it.dead_rows > 10_000 && it.dead_rows * 5 > it.live_rows))
         }),
+        recovery: state.recovery.clone(),
         archiver_failing: state.wal.as_ref().map(|_| state.archiver_failing.unwrap_or(false)),
         wasted_index_percent: index_totals
             .as_ref()

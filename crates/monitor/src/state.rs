@@ -44,6 +44,8 @@ pub(crate) struct NodeIndexes {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) sequence: u64,
+    /// What is wrong with its backups, when it has some.
+    pub(crate) recovery: Option<Vec<domain::view::RecoveryProblem>>,
     pub(crate) connection: ClusterState,
     pub(crate) collectors: Collectors,
     pub(crate) collected_at: Option<Timestamp>,
@@ -105,6 +107,7 @@ impl State {
     pub(crate) fn new(cadence: Cadence) -> Self {
         Self {
             sequence: 0,
+            recovery: None,
             connection: ClusterState::Connecting,
             collectors: Collectors::new(cadence, Instant::now()),
             collected_at: None,

@@ -536,6 +536,10 @@ impl Watch {
                 self.state.load.pop_front();
             }
         }
+        self.state.recovery = self.control.recovery().slot(&self.config.id).and_then(|slot| {
+            let status = slot.status.load();
+            status.judged_at.map(|_| status.problems.clone())
+        });
         let mut snapshot =
             snapshot::make(&mut self.state, &self.config, self.cadence, self.control.slow_threshold_ms(), at);
         let looked = alerts::look(&self.control, &self.alerts, &self.state, &snapshot, &self.events, expected, at);

@@ -10,6 +10,7 @@ mod m20261125_000101_alerts;
 mod m20261125_000201_lock_snapshot;
 mod m20261125_000202_session_history;
 mod m20261125_000203_tiers;
+mod m20261125_000301_jobs;
 
 /// Migrations of the control store, the oldest first.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ impl MigratorTrait for StoreMigrator {
             Box::new(m20261125_000201_lock_snapshot::Migration),
             Box::new(m20261125_000202_session_history::Migration),
             Box::new(m20261125_000203_tiers::Migration),
+            Box::new(m20261125_000301_jobs::Migration),
         ]
     }
 }

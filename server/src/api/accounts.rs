@@ -120,6 +120,9 @@ pub struct NewTokenBody {
     role: Role,
     /// Days until it ends, 1 to 3650; without it, it does not end.
     expires_in_days: Option<u32>,
+    /// `restore` lets an administrator's token restore and remove backups.
+    #[serde(default)]
+    scopes: Vec<String>,
 }
 
 /// A token with its secret, which is shown this once.
@@ -142,7 +145,8 @@ pub async fn token_create(
     Asking(actor): Asking,
     JsonBody(new): JsonBody<NewTokenBody>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
-    let (token, secret) = app.control.token_create(&actor, &new.name, new.role, new.expires_in_days).await?;
+    let (token, secret) =
+        app.control.token_create_scoped(&actor, &new.name, new.role, new.expires_in_days, new.scopes).await?;
     Ok((StatusCode::CREATED, Json(CreatedToken { secret, token })))
 }
 

@@ -11,9 +11,11 @@ mod csv;
 pub mod dashboard;
 pub mod history;
 pub mod indexes;
+pub mod jobs;
 pub mod load;
 pub mod locks;
 pub mod queries;
+pub mod recovery;
 pub mod server_pages;
 
 use axum::{

@@ -39,8 +39,8 @@ pub async fn token(command: TokenCommand, json: bool) -> Result<(), Failure> {
     let control = serve::control(&Config::load()?).await?;
     let actor = Actor::cli();
     let text = match command {
-        TokenCommand::Create { name, role, expires_in_days } => {
-            let (token, secret) = control.token_create(&actor, &name, role, expires_in_days).await?;
+        TokenCommand::Create { name, role, expires_in_days, scopes } => {
+            let (token, secret) = control.token_create_scoped(&actor, &name, role, expires_in_days, scopes).await?;
             if json {
                 serde_json::json!({ "token": secret, "id": token.id, "name": token.name, "role": token.role, "expires_at": token.expires_at }).to_string()
             } else {

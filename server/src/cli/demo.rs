@@ -2,11 +2,21 @@
 
 use super::{Failure, print, serve};
 use crate::config::Config;
+use backup::{KeySource, Repository};
 use clap::Args;
-use control::{Actor, ControlError, ControlPlane};
+use control::{Actor, ControlError, ControlPlane, RestoreTestParams};
 use demo::{DemoOptions, Estate, Workload};
-use domain::Role;
-use std::{collections::HashMap, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use domain::{
+    Role,
+    view::{JobKind, JobState},
+};
+use std::{
+    collections::HashMap,
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 use tokio_util::sync::CancellationToken;
 
 /// Where and how large.
@@ -72,6 +82,7 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
             .await
             .map_err(Failure::failed)?;
     }
+    let is_new = make_repository(&dir).await?;
     let config = config(&dir, port, args.interval, Some(&estate))?;
     let control = serve::control(&config).await?;
     let access = access(&control).await?;
@@ -84,9 +95,13 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
         say(&format!("  sign in as       {name:<9} password {password}   ({role})"));
     }
     say(&format!("  API token        {}", access.token));
+    say(&format!("  backups go to    {}", dir.join(REPOSITORY).display()));
     say(&format!("  all of this      {}", dir.join("demo.json").display()));
     say("  Ctrl-C stops everything.");
     say("");
+    if is_new {
+        tokio::spawn(tell_the_story(control.clone(), estate.superuser_url(), stop.clone()));
+    }
     let served = serve::run(config, listener, control, stop.clone()).await;
     stop.cancel();
     if let Some(workload) = workload {
@@ -94,6 +109,89 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     }
     estate.stop().await.map_err(|error| Failure::failed(format!("the demo's clusters were not stopped: {error}")))?;
     served
+}
+
+const REPOSITORY: &str = "repository";
+const KEY: &str = "repository.key";
+const KIT: &str = "recovery-kit.txt";
+
+/// An encrypted repository with its key and its recovery code; whether it was made now.
+async fn make_repository(dir: &Path) -> Result<bool, Failure> {
+    let (root, key) = (dir.join(REPOSITORY), dir.join(KEY));
+    if root.join("repo.json").exists() {
+        return Ok(false);
+    }
+    // A start that was cut short left a key for nothing.
+    for rest in [&key, &dir.join(KIT)] {
+        let _ = std::fs::remove_file(rest);
+    }
+    let write = |path: &Path, text: &str| {
+        use std::io::Write as _;
+        let file = std::fs::File::options().write(true).create_new(true).mode(0o600).open(path);
+        file.and_then(|mut file| file.write_all(text.as_bytes()))
+            .map_err(|error| Failure::failed(format!("{} cannot be written: {error}", path.display())))
+    };
+    let (source, text) = KeySource::new_file()?;
+    write(&key, &text)?;
+    let repository = Repository::init(Arc::new(blobs::DirStore::create(&root)?), Some(&source)).await?;
+    let (recovery, code) = KeySource::new_recovery()?;
+    repository.add_key(&recovery, "recovery code of the demo").await?;
+    let kit = format!(
+        "Recovery kit of the Holdfast demo\n\nrepository     {}\nid             {}\nformat         1 (docs/repository-format.md)\nrecovery code  {code}\n\nWith this alone: HOLDFAST_RECOVERY_CODE='…' holdfast --repo {} restore --to DIR\n",
+        root.display(),
+        repository.file().id,
+        root.display()
+    );
+    write(&dir.join(KIT), &kit)?;
+    Ok(true)
+}
+
+/// What a person would write: schedules closer together than in life, so that something is seen.
+fn write_settings(dir: &Path) -> Result<PathBuf, Failure> {
+    let path = dir.join("holdfast.toml");
+    let quoted = |name: &str| toml::Value::String(dir.join(name).display().to_string()).to_string();
+    let text = format!(
+        "# written by 'holdfast demo' at each start\n[backup]\nrepository = {}\nkey_file = {}\nrestore_directory = {}\nfull = \"0 2 * * *\"\nincremental = \"*/10 * * * *\"\nverify = \"5 * * * *\"\nrestore_test = \"35 * * * *\"\nexpire = \"30 3 * * *\"\njitter_seconds = 0\nkeep_days = 7\nkeep_weekly = 4\nrpo_seconds = 30\nrto_seconds = 900\nrefresh_seconds = 3\nprobes = [\"saas_idp: SELECT count(*) FROM plugins\"]\n",
+        quoted(REPOSITORY),
+        quoted(KEY),
+        quoted("restores"),
+    );
+    std::fs::write(&path, text)
+        .map_err(|error| Failure::failed(format!("{} cannot be written: {error}", path.display())))?;
+    Ok(path)
+}
+
+/// What a visitor should find after a few minutes: a backup, a restore that proved it, and a gap that a backup ended.
+/// The first page waits for none of it.
+async fn tell_the_story(control: ControlPlane, superuser_url: String, stop: CancellationToken) {
+    let done = async {
+        over(&control, JobKind::Backup).await?;
+        let test = RestoreTestParams { backup: None, latest: true };
+        control.backup_test_restore(&Actor::system(), None, test).await?;
+        over(&control, JobKind::RestoreTest).await?;
+        demo::lose_wal(&superuser_url, "holdfast").await.map_err(|error| ControlError::Conflict(error.to_string()))
+    };
+    tokio::select! {
+        done = done => if let Err(error) = done {
+            tracing::warn!(%error, "the demo's story of backup and restore ended early");
+        },
+        () = stop.cancelled() => {}
+    }
+}
+
+/// Waits until the newest job of a kind is over and its outcome is in the catalogue.
+async fn over(control: &ControlPlane, kind: JobKind) -> Result<(), ControlError> {
+    loop {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let jobs = control.jobs_list(&Actor::system(), None, Some(kind), None, 1).await?;
+        let Some(job) = jobs.rows.first().filter(|job| job.state.is_over()) else { continue };
+        if job.state != JobState::Succeeded {
+            return Err(ControlError::Conflict(job.error.clone().unwrap_or_default()));
+        }
+        if kind != JobKind::Backup || !control.backups_list(&Actor::system(), None).await?.is_empty() {
+            return Ok(());
+        }
+    }
 }
 
 /// The demo's own configuration: nothing of the caller's environment may lead it to another database.
@@ -109,6 +207,9 @@ fn config(dir: &std::path::Path, port: u16, interval: u64, estate: Option<&Estat
     if let Some(estate) = estate {
         settings.insert("DATABASE_URL", estate.database_url());
         settings.insert("READ_REPLICA_URL", estate.replica_url());
+        settings.insert("HOLDFAST_BACKUP_URL", estate.backup_url());
+        let path = write_settings(dir)?;
+        settings.insert("HOLDFAST_CONFIG", path.display().to_string());
     }
     Ok(Config::read(|name| settings.get(name).cloned())?)
 }
@@ -147,7 +248,7 @@ async fn access(control: &ControlPlane) -> Result<Access, Failure> {
     {
         control.token_revoke(&actor, &old.id).await?;
     }
-    let (_, token) = control.token_create(&actor, "demo", Role::Admin, None).await?;
+    let (_, token) = control.token_create_scoped(&actor, "demo", Role::Admin, None, vec!["restore".to_owned()]).await?;
     Ok(Access { users, token })
 }
 
@@ -164,6 +265,8 @@ fn write_access(dir: &std::path::Path, config: &Config, estate: &Estate, access:
         "database_url": estate.database_url(),
         "replica_url": estate.replica_url(),
         "superuser_url": estate.superuser_url(),
+        "repository": dir.join(REPOSITORY),
+        "key": dir.join(KEY),
     });
     let path = dir.join("demo.json");
     let temporary = dir.join("demo.json.new");

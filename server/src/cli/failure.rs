@@ -36,6 +36,12 @@ pub fn complain(message: &str) {
     let _ = writeln!(std::io::stderr(), "holdfast: {line}");
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::usage(error)

@@ -122,6 +122,9 @@ pub enum TokenCommand {
         /// Days until it ends; without it, it does not.
         #[arg(long)]
         expires_in_days: Option<u32>,
+        /// What it may beyond its role: restore.
+        #[arg(long = "scope")]
+        scopes: Vec<String>,
     },
     /// List all tokens.
     List,

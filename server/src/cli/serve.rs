@@ -5,7 +5,7 @@ use crate::{
     config::Config,
     http::{self, App},
 };
-use control::{Clusters, ControlPlane};
+use control::{Clusters, ControlPlane, Recovery};
 use monitor::{Monitor, first_snapshot};
 use secrecy::ExposeSecret as _;
 use std::{io::IsTerminal as _, time::Duration};
@@ -28,7 +28,8 @@ pub async fn control(config: &Config) -> Result<ControlPlane, Failure> {
         Clusters::new(config.clusters.iter().map(|cluster| cluster.watched.config.clone()).collect(), |config| {
             first_snapshot(config, interval)
         });
-    let control = ControlPlane::new(store, clusters, config.slow_threshold_ms).await?;
+    let recovery = Recovery::new(config.protected.clone());
+    let control = ControlPlane::with_recovery(store, clusters, config.slow_threshold_ms, recovery).await?;
     control.set_history_budget_bytes(config.history_budget_bytes);
     Ok(control)
 }
@@ -93,6 +94,7 @@ pub async fn run(
     });
     let watched = config.clusters.into_iter().map(|cluster| cluster.watched).collect();
     let monitor = Monitor::start(&control, watched, config.interval, &stop);
+    let service = recovery::Service::start(&control, recovery::Pace::default(), &stop);
     let app =
         App::new(control, https, listener.local_addr().is_ok_and(|address| address.ip().is_loopback()), stop.clone());
     let router = http::router(app);
@@ -117,6 +119,7 @@ pub async fn run(
     };
     stop.cancel();
     monitor.join().await;
+    service.join().await;
     tracing::info!("Holdfast has stopped");
     served.map_err(|error| Failure::failed(format!("the web server ended: {error}")))
 }

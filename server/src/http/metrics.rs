@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 /// A gauge: its name, its help, and its value in one dashboard.
 type Gauge = (&'static str, &'static str, fn(&Dashboard) -> Option<f64>);
 
-const GAUGES: [Gauge; 20] = [
+const GAUGES: [Gauge; 28] = [
     ("holdfast_up", "Whether the last tick reached the cluster.", |it| {
         Some(f64::from(u8::from(it.cluster.state == ClusterState::Up)))
     }),
@@ -52,6 +52,30 @@ const GAUGES: [Gauge; 20] = [
     }),
     ("holdfast_wasted_index_bytes", "Size of unused, duplicate and invalid indexes.", |it| {
         it.indexes.as_ref().map(|it| it.wasted_bytes as f64)
+    }),
+    ("holdfast_backup_last_full_timestamp_seconds", "End of the newest full backup.", |it| {
+        it.backup.as_ref()?.last_full_at.map(seconds)
+    }),
+    ("holdfast_backup_last_incremental_timestamp_seconds", "End of the newest incremental backup.", |it| {
+        it.backup.as_ref()?.last_incremental_at.map(seconds)
+    }),
+    ("holdfast_wal_repository_lag_seconds", "Age of the oldest WAL that is not in the repository.", |it| {
+        it.backup.as_ref()?.wal_lag_seconds
+    }),
+    ("holdfast_recoverable_from_timestamp_seconds", "First moment that can be restored.", |it| {
+        it.backup.as_ref()?.recoverable_from.map(seconds)
+    }),
+    ("holdfast_recoverable_to_timestamp_seconds", "Last moment that can be restored.", |it| {
+        it.backup.as_ref()?.recoverable_to.map(seconds)
+    }),
+    ("holdfast_restore_test_timestamp_seconds", "End of the newest restore test.", |it| {
+        Some(seconds(it.backup.as_ref()?.last_restore_test.as_ref()?.at))
+    }),
+    ("holdfast_restore_test_ok", "Whether the newest restore test found nothing wrong.", |it| {
+        Some(f64::from(u8::from(it.backup.as_ref()?.last_restore_test.as_ref()?.ok)))
+    }),
+    ("holdfast_restore_test_rto_seconds", "Recovery time that the newest restore test measured.", |it| {
+        Some(it.backup.as_ref()?.last_restore_test.as_ref()?.rto_seconds)
     }),
 ];
 
@@ -147,7 +171,26 @@ fn text(control: &ControlPlane, actor: &control::Actor) -> Result<String, Proble
             .map(|one| (vec![("collector", one.name.as_str().to_owned())], one.duration_ms.map(|ms| ms / 1e3)))
             .collect()
     });
+    let status = |it: &Dashboard| control.recovery().slot(&it.cluster.id).map(|slot| slot.status.load_full());
+    family(&mut out, "holdfast_backup_problem", "What is wrong with backups and restore tests.", &dashboards, |it| {
+        status(it)
+            .iter()
+            .flat_map(|it| it.problems.clone())
+            .map(|it| (vec![("rule", it.rule), ("severity", it.severity)], Some(1.0)))
+            .collect()
+    });
+    family(
+        &mut out,
+        "holdfast_restore_forecast_seconds",
+        "How long a restore to now would take, by measured rates.",
+        &dashboards,
+        |it| vec![(Vec::new(), status(it).and_then(|it| it.forecast.as_ref().map(|it| it.seconds)))],
+    );
     Ok(out)
+}
+
+fn seconds(at: domain::Timestamp) -> f64 {
+    at.0 as f64 / 1e3
 }
 
 type Sample = (Vec<(&'static str, String)>, Option<f64>);

@@ -11,6 +11,7 @@ mod health;
 mod metrics;
 mod pages;
 pub mod problem;
+mod recovery_forms;
 #[cfg(test)]
 mod routes_test;
 
@@ -113,10 +114,21 @@ fn plain() -> Vec<Plain> {
         post("/alerts/channel/delete", routing::post(alert_forms::channel_delete)),
         post("/alerts/channel/test", routing::post(alert_forms::channel_test)),
         post("/alerts/channel/retry", routing::post(alert_forms::channel_retry)),
+        post("/backups/start", routing::post(recovery_forms::start)),
+        post("/backups/verify", routing::post(recovery_forms::verify)),
+        post("/backups/test", routing::post(recovery_forms::test)),
+        post("/backups/expire", routing::post(recovery_forms::expire)),
+        post("/backups/kit", routing::post(recovery_forms::kit)),
+        post("/backups/keys/rotate", routing::post(recovery_forms::key_rotate)),
+        post("/backups/keys/remove", routing::post(recovery_forms::key_remove)),
+        post("/recovery/restore", routing::post(recovery_forms::restore)),
+        post("/recovery/objectives", routing::post(recovery_forms::objectives)),
+        post("/jobs/cancel", routing::post(recovery_forms::cancel)),
         get("/api/docs", Place::Known, routing::get(crate::api::docs)),
         get("/api/openapi.json", Place::Known, routing::get(crate::api::openapi)),
         get("/metrics", Place::Known, routing::get(metrics::metrics)),
         get("/api/database/stream", Place::Stream, routing::get(events::stream)),
+        get("/api/v1/jobs/{id}/stream", Place::Stream, routing::get(crate::api::jobs::events)),
         get("/healthz", Place::Open, routing::get(health::healthz)),
         get("/readyz", Place::Open, routing::get(health::readyz)),
         get("/favicon.ico", Place::Open, routing::get(assets::favicon)),

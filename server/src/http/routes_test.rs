@@ -108,6 +108,36 @@ const ROWS: &[Row] = &[
     ("POST", "/alerts/channel/delete", "id=999", [303, 403, 403, 303, 403]),
     ("POST", "/alerts/channel/test", "id=999", [303, 403, 403, 303, 403]),
     ("POST", "/alerts/channel/retry", "id=999", [303, 403, 403, 303, 403]),
+    ("GET", "/api/v1/clusters/{cluster}/recovery", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/recovery-window", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/backups", "", READ),
+    ("POST", "/api/v1/clusters/{cluster}/backups", r#"{"kind":"full"}"#, [401, 403, 202, 202, 403]),
+    // There is no backup yet, and the repository cannot be opened.
+    ("GET", "/api/v1/clusters/{cluster}/backups/{id}", "", [401, 404, 404, 404, 404]),
+    ("POST", "/api/v1/clusters/{cluster}/backups/{id}/verify", "", [401, 403, 404, 404, 403]),
+    ("POST", "/api/v1/clusters/{cluster}/backups/{id}/test-restore", "{}", [401, 403, 404, 404, 403]),
+    ("GET", "/api/v1/clusters/{cluster}/expire-plan", "", [401, 409, 409, 409, 409]),
+    ("POST", "/api/v1/clusters/{cluster}/expire", WRONG_NAME, [401, 403, 403, 400, 403]),
+    ("POST", "/api/v1/clusters/{cluster}/restores/plan", "{}", [401, 409, 409, 409, 409]),
+    (
+        "POST",
+        "/api/v1/clusters/{cluster}/restores",
+        r#"{"restore":{},"confirm":"another","password":"x"}"#,
+        [401, 403, 403, 400, 403],
+    ),
+    (
+        "PUT",
+        "/api/v1/clusters/{cluster}/objectives",
+        r#"{"rpo_seconds":5,"rto_seconds":900,"confirm":"another"}"#,
+        [401, 403, 403, 400, 403],
+    ),
+    ("POST", "/api/v1/clusters/{cluster}/repository-keys", WRONG_NAME, [401, 403, 403, 400, 403]),
+    ("POST", "/api/v1/clusters/{cluster}/repository-keys/rotate", WRONG_NAME, [401, 403, 403, 400, 403]),
+    ("POST", "/api/v1/clusters/{cluster}/repository-keys/{id}/remove", WRONG_NAME, [401, 403, 403, 400, 403]),
+    ("GET", "/api/v1/jobs", "", READ),
+    ("GET", "/api/v1/jobs/{id}", "", [401, 404, 404, 404, 404]),
+    ("GET", "/api/v1/jobs/{id}/stream", "", [401, 404, 404, 404, 404]),
+    ("POST", "/api/v1/jobs/{id}/cancel", "", [401, 403, 404, 404, 403]),
     ("GET", "/api/v1/me", "", READ),
     ("GET", "/api/v1/users", "", ADMIN),
     // The name is taken: an admin gets as far as that.
@@ -147,6 +177,17 @@ const ROWS: &[Row] = &[
     ("GET", "/database/maintenance", "", PAGE),
     ("GET", "/database/cost", "", PAGE),
     ("GET", "/account", "", PAGE),
+    ("GET", "/backups", "", PAGE),
+    ("GET", "/backups/retention", "", [303, 409, 409, 409, 409]),
+    ("GET", "/backups/{id}", "", [303, 404, 404, 404, 404]),
+    ("GET", "/recovery", "", PAGE),
+    ("GET", "/recovery/restore", "", PAGE),
+    ("GET", "/jobs/{id}", "", [303, 404, 404, 404, 404]),
+    ("GET", "/fn/recovery", "", READ),
+    ("GET", "/fn/backup", "id=1.2.3", [401, 404, 404, 404, 404]),
+    ("GET", "/fn/job", "id=1.2.3", [401, 404, 404, 404, 404]),
+    ("GET", "/fn/restore_plan", "search=", READ),
+    ("GET", "/fn/expire_plan", "", [401, 409, 409, 409, 409]),
     ("GET", "/fn/frame", "", READ),
     ("GET", "/fn/overview", "range=1h&by=", READ),
     ("GET", "/fn/queries", "search=", READ),
@@ -160,10 +201,23 @@ const ROWS: &[Row] = &[
     ("POST", "/theme", "theme=dark", [303; 5]),
     ("POST", "/database/backends/cancel", "pid=7&started_at=2026-01-01T00:00:00Z", [303, 403, 303, 303, 403]),
     ("POST", "/database/backends/terminate", "pid=7&started_at=2026-01-01T00:00:00Z", [303, 403, 303, 303, 403]),
+    ("POST", "/backups/start", "kind=full", [303, 403, 303, 303, 403]),
+    ("POST", "/backups/verify", "id=nothing", [303, 403, 303, 303, 403]),
+    ("POST", "/backups/test", "", [303, 403, 303, 303, 403]),
+    ("POST", "/backups/expire", "confirm=another", [303, 403, 403, 303, 403]),
+    ("POST", "/backups/kit", "confirm=another", [303, 403, 403, 303, 403]),
+    ("POST", "/backups/keys/rotate", "confirm=another", [303, 403, 403, 303, 403]),
+    ("POST", "/backups/keys/remove", "id=1&confirm=another", [303, 403, 403, 303, 403]),
+    ("POST", "/recovery/restore", "kind=latest&confirm=another", [303, 403, 403, 303, 403]),
+    ("POST", "/recovery/objectives", "rpo_seconds=1&rto_seconds=1&confirm=another", [303, 403, 403, 303, 403]),
+    ("POST", "/jobs/cancel", "id=999", [303, 403, 303, 303, 403]),
     ("POST", "/account/password", "current=wrong&password=another+password", [303, 303, 303, 303, 403]),
     // Last: it ends the sessions.
     ("POST", "/logout", "", [303; 5]),
 ];
+
+/// The name that was typed is not the cluster's.
+const WRONG_NAME: &str = r#"{"confirm":"another","password":"x"}"#;
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -173,13 +227,22 @@ struct Site {
     _directory: tempfile::TempDir,
 }
 
+/// Backed up to a repository that is away: what asks for it is told so.
+fn protected() -> control::Protected {
+    let settings = "repository = \"/nowhere/repository\"\nkey_file = \"/nowhere/key\"";
+    let general = toml::from_str(settings).unwrap();
+    let found = crate::protection::FileBackup::protect(None, &general, "main", "postgres://watch@localhost/x", false);
+    found.unwrap().unwrap()
+}
+
 async fn site() -> Site {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::connect(&format!("sqlite://{}", directory.path().join("store.db").display())).await.unwrap();
     store.migrate().await.unwrap();
     let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
     let clusters = Clusters::new(vec![config], |config| monitor::first_snapshot(config, Duration::from_secs(30)));
-    let control = ControlPlane::new(store, clusters, 1_000.0).await.unwrap();
+    let recovery = control::Recovery::new(vec![protected()]);
+    let control = ControlPlane::with_recovery(store, clusters, 1_000.0, recovery).await.unwrap();
     let key = Some(auth::SealingKey::random().unwrap());
     control.alerts().configure(control::alerts::Alerting { key, ..control::alerts::Alerting::default() });
     for role in Role::ALL {
@@ -294,6 +357,20 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
         "audit_export",
     ] {
         assert_eq!(count(action), 3, "{action} was refused to viewer, operator and token");
+    }
+    for action in [
+        "expire",
+        "restore_start",
+        "objectives_set",
+        "repository_key_add",
+        "repository_key_rotate",
+        "repository_key_remove",
+    ] {
+        assert_eq!(
+            count(action),
+            8,
+            "{action} was refused to viewer, operator and token, and to the admin who typed another name, by the form and by the API"
+        );
     }
     for action in ["backend_cancel", "backend_terminate"] {
         assert_eq!(count(action), 4, "{action} was refused to viewer and token, by the form and by the API");

@@ -50,6 +50,8 @@ pub struct Progress {
     pub checked_pages: AtomicU64,
     /// Set from outside to stop.
     pub cancelled: AtomicBool,
+    /// Set from outside to wait: nothing is read meanwhile.
+    pub paused: AtomicBool,
 }
 
 impl Progress {
@@ -57,6 +59,13 @@ impl Progress {
     pub(crate) fn start_again(&self) {
         for counter in [&self.total, &self.done, &self.read, &self.changed, &self.checked_pages] {
             counter.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Only for threads that may block.
+    fn wait_while_paused(&self) {
+        while self.paused.load(Ordering::Relaxed) && !self.cancelled.load(Ordering::Relaxed) {
+            std::thread::sleep(std::time::Duration::from_millis(100));
         }
     }
 
@@ -364,6 +373,7 @@ impl Worker {
         loop {
             let job = lock(receiver).recv();
             let Ok(job) = job else { break };
+            self.shared.progress.wait_while_paused();
             if self.shared.progress.cancelled.load(Ordering::Relaxed) {
                 return Err(WorkerEnd::Failed(BackupError::Cancelled));
             }

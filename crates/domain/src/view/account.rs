@@ -56,6 +56,8 @@ pub struct TokenView {
     pub last_used_address: Option<String>,
     /// Revoked.
     pub revoked_at: Option<Timestamp>,
+    /// What it may beyond its role: `restore`.
+    pub scopes: Vec<String>,
 }
 
 /// One row of the audit log.

@@ -194,6 +194,20 @@ pub struct BackupView {
     pub recoverable_from: Option<Timestamp>,
     /// End of the recovery window.
     pub recoverable_to: Option<Timestamp>,
+    /// The newest restore test.
+    pub last_restore_test: Option<RestoreTestView>,
+}
+
+/// What the newest restore test showed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RestoreTestView {
+    /// When.
+    pub at: Timestamp,
+    /// Nothing was wrong.
+    pub ok: bool,
+    /// The measured recovery time.
+    pub rto_seconds: f64,
 }
 
 /// The whole picture of one cluster.

@@ -387,7 +387,7 @@ impl EventKind {
         }
     }
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Restart,
         Self::RoleChange,
         Self::StatsReset,

@@ -11,11 +11,13 @@ mod dashboard;
 mod health;
 mod history;
 mod index;
+mod job;
 mod load;
 mod locks;
 mod page;
 mod plugin;
 mod query;
+mod recovery;
 mod server_pages;
 mod signal;
 mod table;
@@ -30,11 +32,12 @@ pub use cluster::{ClusterState, ClusterSummary};
 pub use cost::{ClusterCost, CostPage, ProcessCost, StoreCost, StoreTier};
 pub use dashboard::{
     BackupView, CacheView, ConnectionsView, Dashboard, IndexTotals, LatencySource, LatencyView, PoolView, PoolsView,
-    ReplicaState, ReplicaView, SlowQuery, ThroughputView, WaitLoad,
+    ReplicaState, ReplicaView, RestoreTestView, SlowQuery, ThroughputView, WaitLoad,
 };
 pub use health::{Attention, Band, Health, HealthComponent, HealthLine};
 pub use history::{Event, EventKind, Metric, Range, TimeSeries, TimeSeriesLine};
 pub use index::{DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, MissingForeignKey};
+pub use job::{JobKind, JobLogLine, JobProgress, JobResult, JobState, JobStep, JobView, JobsPage};
 pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use page::{Availability, LiveEvent};
@@ -43,6 +46,11 @@ pub use plugin::{
     OperationRow, Plugin, PluginDetails, PluginsPage, RefusedItem, SearchMode, VersionRow,
 };
 pub use query::{OtherRow, QueriesPage, QueriesParams, QueryDetail, QueryFlag, QueryKind, QueryRow, QuerySort};
+pub use recovery::{
+    BackupRow, ExpirePlanView, ExpireVerdict, KeySlotView, Objectives, ProofView, ProvenRestore, RecoveryGap,
+    RecoveryInterval, RecoveryOverview, RecoveryProblem, RecoveryWindow, RepositoryView, RestoreForecast,
+    RestorePlanView, ScheduleView, VerifiedView, WalStreamView,
+};
 pub use server_pages::{
     CheckpointsView, ConnectionGroup, ConnectionRow, ConnectionsPage, IoRow, MaintenancePage, ReplicationPage,
     SettingRow, SettingsPage, SlotRow, StandbyRow, UpstreamView, WalView, XidRow,

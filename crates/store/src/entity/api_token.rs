@@ -30,6 +30,8 @@ pub struct Model {
     pub last_used_address: Option<String>,
     /// Revoked.
     pub revoked_at: Option<i64>,
+    /// What it may beyond its role, separated by spaces: `restore`.
+    pub scopes: String,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

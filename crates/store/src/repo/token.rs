@@ -29,6 +29,8 @@ pub struct TokenRow {
     pub last_used_address: Option<String>,
     /// Revoked.
     pub revoked_at: Option<Timestamp>,
+    /// What it may beyond its role.
+    pub scopes: Vec<String>,
 }
 
 /// A token to be made.
@@ -48,6 +50,8 @@ pub struct NewToken {
     pub at: Timestamp,
     /// Over.
     pub expires_at: Option<Timestamp>,
+    /// What it may beyond its role.
+    pub scopes: Vec<String>,
 }
 
 /// Tokens over a connection or a transaction.
@@ -98,6 +102,7 @@ impl<C: ConnectionTrait> TokenRepo<'_, C> {
             last_used_at: Set(None),
             last_used_address: Set(None),
             revoked_at: Set(None),
+            scopes: Set(new.scopes.join(" ")),
             ..Default::default()
         };
         let row = api_token::Entity::insert(row).exec_with_returning(self.0).await;
@@ -147,5 +152,6 @@ fn from_row(row: api_token::Model) -> Result<TokenRow, StoreError> {
         last_used_at: row.last_used_at.map(Timestamp),
         last_used_address: row.last_used_address,
         revoked_at: row.revoked_at.map(Timestamp),
+        scopes: row.scopes.split_whitespace().map(str::to_owned).collect(),
     })
 }

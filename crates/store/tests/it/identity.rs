@@ -141,6 +141,7 @@ async fn ended_sessions_are_removed_and_live_ones_stay(store: Store) {
 async fn a_token_is_found_by_its_hash_and_revoked_once(store: Store) {
     let tokens = TokenRepo(store.db());
     let new = |hash: &str| NewToken {
+        scopes: vec!["restore".into()],
         name: "ci".into(),
         token_hash: hash.into(),
         prefix: "hf_ab".into(),

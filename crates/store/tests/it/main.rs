@@ -26,6 +26,7 @@ mod audit;
 mod connect;
 mod history;
 mod identity;
+mod jobs;
 mod migrations;
 mod schema;
 mod statements;

@@ -34,6 +34,9 @@ async fn entities_have_the_columns_of_their_tables(store: Store) {
     compare::<entity::audit_log::Entity>(&store).await;
     compare::<entity::event::Entity>(&store).await;
     compare::<entity::lock_snapshot::Entity>(&store).await;
+    compare::<entity::job::Entity>(&store).await;
+    compare::<entity::job_log::Entity>(&store).await;
+    compare::<entity::recovery_objective::Entity>(&store).await;
     compare::<entity::login_throttle::Entity>(&store).await;
     compare::<entity::metric_rollup::Entity>(&store).await;
     compare::<entity::metric_sample::Entity>(&store).await;
@@ -200,6 +203,7 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
             last_used_at: Some(0),
             last_used_address: Some("::1".into()),
             revoked_at: None,
+            scopes: "restore".into(),
         },
     )
     .await;
@@ -241,6 +245,43 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
             longest_wait_ms: None,
             root: text(),
             graph: long(),
+        },
+    )
+    .await;
+    round_trip::<job::Entity>(
+        &store,
+        job::Model {
+            id: 7,
+            cluster_id: "main".into(),
+            kind: "backup".into(),
+            lane: text(),
+            state: "running".into(),
+            title: long(),
+            params: long(),
+            schedule_key: None,
+            requested_by: text(),
+            requested_at: BIG,
+            started_at: Some(BIG),
+            finished_at: None,
+            attempt: BIG,
+            holder: Some(text()),
+            lease_until: Some(BIG),
+            cancel_requested: true,
+            progress: Some(long()),
+            result: None,
+            error: Some(long()),
+        },
+    )
+    .await;
+    round_trip::<job_log::Entity>(&store, job_log::Model { id: 7, job_id: BIG, at: BIG, line: long() }).await;
+    round_trip::<recovery_objective::Entity>(
+        &store,
+        recovery_objective::Model {
+            cluster_id: "main".into(),
+            rpo_seconds: 0.1 + 0.2,
+            rto_seconds: 1e300,
+            changed_by: text(),
+            changed_at: BIG,
         },
     )
     .await;

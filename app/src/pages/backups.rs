@@ -1,0 +1,468 @@
+//! `/backups`, `/backups/{id}` and `/backups/retention`: what is there, what is planned, keys.
+
+use super::job::{Proof, class};
+use crate::{
+    components::{Confirm, Failed, FormOutcome, Icon, Missing, Panel, Skeleton, ago},
+    recovery_fns::{BackupData, ExpireData, RecoveryData, load_backup, load_expire_plan, load_recovery},
+    scope::Scope,
+};
+use domain::{
+    format,
+    view::{Availability, BackupRow, JobView, RecoveryOverview, RecoveryProblem, RepositoryView, ScheduleView},
+};
+use leptos::prelude::*;
+use leptos_meta::Title;
+use leptos_router::hooks::use_params_map;
+
+/// Tiles, list, schedules, retention, keys.
+#[component]
+pub fn Backups() -> impl IntoView {
+    let scope = Scope::get();
+    let data = Resource::new(move || scope.cluster.get(), load_recovery);
+    view! {
+        <Title text="Backups" />
+        <Transition fallback=|| view! { <Skeleton /> }>
+            {move || Suspend::new(async move {
+                match data.await {
+                    Ok(data) => view! { <Loaded data /> }.into_any(),
+                    Err(error) => view! { <Failed error /> }.into_any(),
+                }
+            })}
+        </Transition>
+    }
+}
+
+/// What is wrong, in a banner each.
+#[component]
+pub(super) fn Problems(problems: Vec<RecoveryProblem>) -> impl IntoView {
+    problems
+        .into_iter()
+        .map(|problem| {
+            let class = if problem.severity == "critical" { "banner critical c12" } else { "banner attention c12" };
+            view! { <p class=class><Icon name="warn" /><span><strong>{problem.message}</strong>{format!(" ({}, limit {})", problem.measured, problem.threshold)}</span></p> }
+        })
+        .collect_view()
+}
+
+/// Whether backups are set up; the cure when they are not.
+pub(super) fn unavailable(overview: &RecoveryOverview) -> Option<AnyView> {
+    match &overview.availability {
+        Availability::Ready => None,
+        Availability::Collecting => {
+            Some(view! { <p class="banner c12">"The repository is being read for the first time."</p> }.into_any())
+        }
+        Availability::Missing { reason, cure } => {
+            let (reason, cure) = (reason.clone(), cure.clone());
+            Some(view! { <Panel title="Not set up"><Missing reason cure /></Panel> }.into_any())
+        }
+    }
+}
+
+/// Buttons that start work.
+#[component]
+pub(super) fn StartButtons(cluster: String) -> impl IntoView {
+    let (full, test) = (cluster.clone(), cluster.clone());
+    view! {
+        <form method="post" action="/backups/test"><input type="hidden" name="cluster" value=test /><button class="btn">"Restore test"</button></form>
+        <form method="post" action="/backups/start"><input type="hidden" name="cluster" value=full /><input type="hidden" name="kind" value="full" /><button class="btn">"Full backup"</button></form>
+        <form method="post" action="/backups/start"><input type="hidden" name="cluster" value=cluster /><input type="hidden" name="kind" value="incremental" /><button class="btn primary">"Back up now"</button></form>
+    }
+}
+
+#[component]
+fn Loaded(data: RecoveryData) -> impl IntoView {
+    let RecoveryData { overview, may } = data;
+    if let Some(missing) = unavailable(&overview) {
+        return view! { <div class="title"><h1>"Backups"</h1></div>{missing} }.into_any();
+    }
+    let cluster = overview.cluster.clone();
+    let rows = overview.backups.clone();
+    let fulls = rows.iter().filter(|row| row.kind == "full").count();
+    let stored = overview
+        .repository
+        .stored_bytes
+        .map_or_else(String::new, |it| format!(", {} stored", format::bytes(it as f64)));
+    let note = format!("{fulls} full, {} incremental{stored}", rows.len() - fulls);
+    view! {
+        <div class="title">
+            <h1>"Backups"</h1>
+            <StreamBadge overview=overview.clone() />
+            <span class="muted">{overview.cluster_name.clone()}</span>
+            <span class="grow"></span>
+            {may.operate.then(|| view! { <StartButtons cluster=cluster.clone() /> })}
+        </div>
+        <FormOutcome />
+        <Problems problems=overview.problems.clone() />
+        <Tiles overview=overview.clone() />
+        <Panel title="Backups taken" note=note flush=true><BackupTable rows /></Panel>
+        <Panel title="Jobs" span="c7" flush=true><Jobs jobs=overview.jobs.clone() /></Panel>
+        <Panel title="Schedules" span="c5" flush=true><Schedules schedules=overview.schedules.clone() now=overview.now /></Panel>
+        <Retention rules=overview.retention.clone() />
+        <Keys repository=overview.repository.clone() cluster may_manage=may.manage />
+    }
+    .into_any()
+}
+
+/// Whether WAL reaches the repository.
+#[component]
+pub(super) fn StreamBadge(overview: RecoveryOverview) -> impl IntoView {
+    let wal = &overview.window.wal;
+    let (class, text) = match (wal.state.as_str(), wal.lag_seconds, wal.lag_bytes) {
+        ("streaming", Some(0.0), _) => ("badge good", "continuous to now".to_owned()),
+        ("streaming", Some(lag), _) => ("badge good", format!("continuous to {} ago", format::duration_s(lag))),
+        ("interrupted", Some(lag), Some(bytes)) => (
+            "badge critical",
+            format!("WAL interrupted, {} and at least {} behind", format::duration_s(lag), format::bytes(bytes as f64)),
+        ),
+        ("elsewhere", ..) => ("badge", "WAL is streamed by another process".to_owned()),
+        ("off", ..) => ("badge attention", "WAL is not streamed".to_owned()),
+        (state, ..) => ("badge attention", format!("WAL {state}")),
+    };
+    let title = wal.error.clone();
+    view! { <span class=class title=title>{text}</span> }
+}
+
+#[component]
+fn Tiles(overview: RecoveryOverview) -> impl IntoView {
+    let now = overview.now;
+    let age = |row: Option<&BackupRow>| {
+        row.map_or_else(
+            || "—".to_owned(),
+            |row| format!("{} ago", format::age_s(now.seconds_since(row.stopped_at).max(0.0))),
+        )
+    };
+    let newest = |kind: &str| overview.backups.iter().find(|row| row.kind == kind).cloned();
+    let (full, incremental) = (newest("full"), newest("incremental"));
+    let wal = &overview.window.wal;
+    let from = overview.window.intervals.first().map(|it| it.from);
+    let proof = overview.window.proofs.iter().max_by_key(|it| it.proof.at).map(|it| it.proof.clone());
+    let took = |row: &Option<BackupRow>| {
+        row.as_ref().map_or_else(
+            || "none yet".to_owned(),
+            |row| {
+                format!("{}, took {}", format::bytes(row.stored_bytes as f64), format::duration_s(row.duration_seconds))
+            },
+        )
+    };
+    let forecast = overview.forecast.clone();
+    let rto = overview.objectives.map(|it| it.rto_seconds);
+    let repository = overview.repository.clone();
+    let tile = |name: &'static str, value: String, detail: String, bad: bool, title: String| {
+        let class = if bad { "panel tile c2 critical" } else { "panel tile c2" };
+        view! { <section class=class aria-label=name title=title><span class="k">{name}</span><span class="v">{value}</span><span class="d"><span>{detail}</span></span></section> }
+    };
+    view! {
+        {tile("Last full", age(full.as_ref()), took(&full), full.is_none(), full.as_ref().map_or_else(String::new, |it| it.stopped_at.to_human()))}
+        {tile("Last incremental", age(incremental.as_ref()), took(&incremental), false, incremental.as_ref().map_or_else(String::new, |it| it.stopped_at.to_human()))}
+        {tile("WAL behind", wal.lag_seconds.map_or_else(|| "—".to_owned(), format::duration_s), wal.lag_bytes.map_or_else(|| wal.state.clone(), |it| format!("{}, {}", format::bytes(it as f64), wal.state)), wal.state == "interrupted", String::new())}
+        {tile("Window", from.map_or_else(|| "—".to_owned(), |from| format::duration_s(now.seconds_since(from).max(0.0).round())), match overview.window.gaps.len() { 0 => "without a gap".to_owned(), 1 => "one gap".to_owned(), n => format!("{n} gaps") }, false, from.map_or_else(String::new, |it| format!("from {}", it.to_human())))}
+        {tile("Restore now", forecast.as_ref().map_or_else(|| "—".to_owned(), |it| format::duration_s(it.seconds)), forecast.as_ref().map_or_else(|| "no restore test yet".to_owned(), |_| rto.map_or_else(String::new, |rto| format!("limit {}", format::duration_s(rto)))), forecast.as_ref().zip(rto).is_some_and(|(it, rto)| it.seconds > rto), forecast.as_ref().map_or_else(String::new, |it| it.basis.clone()))}
+        {tile("Proved", proof.as_ref().map_or_else(|| "never".to_owned(), |it| format!("{} ago", format::age_s(now.seconds_since(it.at).max(0.0)))), proof.as_ref().map_or_else(String::new, |it| if it.ok { format!("RTO {}", format::duration_s(it.rto_seconds)) } else { "not sound".to_owned() }), proof.as_ref().is_some_and(|it| !it.ok), repository.place)}
+    }
+}
+
+/// One line a backup.
+#[component]
+pub(super) fn BackupTable(rows: Vec<BackupRow>) -> impl IntoView {
+    if rows.is_empty() {
+        return view! { <p class="fine muted">"No backup yet. The first is taken by itself as soon as cluster and repository are reached."</p> }.into_any();
+    }
+    let scope = Scope::get();
+    let lines = rows.into_iter().map(|row| {
+        let path = format!("/backups/{}", row.id);
+        let rate = if row.duration_seconds > 0.0 { format!("{}/s", format::bytes(row.bytes as f64 / row.duration_seconds)) } else { "—".to_owned() };
+        let verified = match &row.verified {
+            Some(it) if it.problems.is_empty() => view! { <span class="badge good" title=it.at.to_human()>"every byte"</span> }.into_any(),
+            Some(it) => view! { <span class="badge critical" title=it.at.to_human()>"damaged"</span> }.into_any(),
+            None => view! { <span class="badge">"on write"</span> }.into_any(),
+        };
+        let proved = row.proof.as_ref().map(|it| {
+            if it.ok { view! { <span class="badge good" title=it.at.to_human()>{format!("RTO {}", format::duration_s(it.rto_seconds))}</span> }.into_any() } else { view! { <span class="badge critical" title=it.at.to_human()>"failed"</span> }.into_any() }
+        });
+        let damaged = (row.damaged_pages > 0).then(|| view! { <span class="badge critical">{format!("{} damaged pages", row.damaged_pages)}</span> });
+        view! {
+            <tr>
+                <td><a class="link num" data-row href=move || scope.link(&path) title=row.id.clone()>{row.stopped_at.to_human()}</a></td>
+                <td>{row.kind.clone()}{damaged}</td>
+                <td class="n">{format::bytes(row.bytes as f64)}</td>
+                <td class="n">{format::bytes(row.changed_bytes as f64)}</td>
+                <td class="n">{format::bytes(row.stored_bytes as f64)}</td>
+                <td class="n">{format::duration_s(row.duration_seconds)}</td>
+                <td class="n">{rate}</td>
+                <td>{verified}</td>
+                <td>{proved}</td>
+            </tr>
+        }
+    });
+    view! {
+        <div class="scroll" tabindex="0" role="region" aria-label="Backups table">
+            <table class="backups">
+                <thead><tr>
+                    <th scope="col" aria-sort="descending">"Ended ↓"</th><th scope="col">"Kind"</th><th scope="col" class="n">"Cluster"</th><th scope="col" class="n" title="Bytes of new and changed pages">"Changed"</th>
+                    <th scope="col" class="n">"Stored"</th><th scope="col" class="n">"Duration"</th><th scope="col" class="n">"Rate"</th><th scope="col">"Verified"</th><th scope="col">"Restored"</th>
+                </tr></thead>
+                <tbody>{lines.collect_view()}</tbody>
+            </table>
+        </div>
+    }
+    .into_any()
+}
+
+/// The newest jobs.
+#[component]
+pub(super) fn Jobs(jobs: Vec<JobView>) -> impl IntoView {
+    if jobs.is_empty() {
+        return view! { <p class="fine muted">"No job yet."</p> }.into_any();
+    }
+    let scope = Scope::get();
+    let lines = jobs.into_iter().map(|job| {
+        let path = format!("/jobs/{}", job.id);
+        let seconds = job.started_at.zip(job.finished_at).map(|(from, to)| to.seconds_since(from).max(0.0));
+        view! {
+            <tr>
+                <td><a class="link" data-row href=move || scope.link(&path)>{job.title.clone()}</a></td>
+                <td><span class=class(job.state)>{job.state.as_str()}</span></td>
+                <td title=job.requested_at.to_human()>{job.requested_at.to_clock()}</td>
+                <td>{job.requested_by.clone()}</td>
+                <td class="n">{seconds.map_or_else(|| "—".to_owned(), format::duration_s)}</td>
+            </tr>
+        }
+    });
+    view! {
+        <div class="scroll" tabindex="0" role="region" aria-label="Jobs table">
+            <table><thead><tr><th scope="col">"Job"</th><th scope="col">"State"</th><th scope="col">"Asked"</th><th scope="col">"By"</th><th scope="col" class="n">"Took"</th></tr></thead><tbody>{lines.collect_view()}</tbody></table>
+        </div>
+    }
+    .into_any()
+}
+
+#[component]
+fn Schedules(schedules: Vec<ScheduleView>, now: domain::Timestamp) -> impl IntoView {
+    if schedules.is_empty() {
+        return view! { <p class="fine muted">"Nothing is scheduled."</p> }.into_any();
+    }
+    let lines = schedules.into_iter().map(|it| {
+        let next = it.next.first().copied();
+        let later = it.next.iter().map(|at| at.to_human()).collect::<Vec<_>>().join("\n");
+        view! {
+            <tr>
+                <th scope="row">{it.name.clone()}</th>
+                <td><code title=it.time_zone.clone()>{it.cron.clone()}</code></td>
+                <td class="n" title=later>{next.map_or_else(|| "never".to_owned(), |at| format!("in {}", format::age_s(at.seconds_since(now).max(0.0))))}</td>
+            </tr>
+        }
+    });
+    view! {
+        <div class="scroll" tabindex="0" role="region" aria-label="Schedules table">
+            <table><thead><tr><th scope="col">"What"</th><th scope="col">"When"</th><th scope="col" class="n">"Next"</th></tr></thead><tbody>{lines.collect_view()}</tbody></table>
+        </div>
+    }
+    .into_any()
+}
+
+#[component]
+fn Retention(rules: Vec<String>) -> impl IntoView {
+    let scope = Scope::get();
+    view! {
+        <Panel title="Retention" span="c5">
+            <p class="muted">"Kept is the union of:"</p>
+            <ul class="plain-list">{rules.into_iter().map(|rule| view! { <li>{rule}</li> }).collect_view()}</ul>
+            <p><a class="btn" href=move || scope.link("/backups/retention")>"What would go now"</a></p>
+        </Panel>
+    }
+}
+
+#[component]
+fn Keys(repository: RepositoryView, cluster: String, may_manage: bool) -> impl IntoView {
+    let place = repository.place.clone();
+    let encryption = repository.encryption.clone().unwrap_or_else(|| "—".to_owned());
+    let free = repository.free_bytes.map_or_else(|| "—".to_owned(), |it| format::bytes(it as f64));
+    let keys = repository.keys.iter().map(|key| {
+        let (id, named) = (key.id.clone(), cluster.clone());
+        let remove = may_manage.then(|| view! {
+            <details class="danger"><summary class="btn">"Remove"</summary>
+                <form class="stack" method="post" action="/backups/keys/remove">
+                    <input type="hidden" name="cluster" value=named.clone() /><input type="hidden" name="id" value=id.clone() />
+                    <Confirm name=named.clone() /><button class="btn danger">"Remove this key"</button>
+                </form>
+            </details>
+        });
+        view! { <tr><td>{key.label.clone()}</td><td>{key.kind.clone()}</td><td title=key.created_at.to_human()>{key.created_at.to_human().get(..10).unwrap_or_default().to_owned()}</td><td class="flags">{remove}</td></tr> }
+    }).collect_view();
+    let (kit, rotate) = (cluster.clone(), cluster);
+    view! {
+        <Panel title="Repository and keys" span="c7">
+            <dl class="facts">
+                <dt>"Place"</dt><dd><code>{place}</code></dd>
+                <dt>"Id"</dt><dd><code>{repository.id.clone().unwrap_or_else(|| "—".to_owned())}</code></dd>
+                <dt>"Encryption"</dt><dd>{encryption}</dd>
+                <dt>"Room left"</dt><dd>{free}</dd>
+            </dl>
+            <div class="scroll" tabindex="0" role="region" aria-label="Keys table">
+                <table><thead><tr><th scope="col">"Key"</th><th scope="col">"Kind"</th><th scope="col">"Made"</th><th scope="col"><span class="sr">"Actions"</span></th></tr></thead><tbody>{keys}</tbody></table>
+            </div>
+            {may_manage.then(|| view! {
+                <div class="forms">
+                    <details><summary class="btn">"Recovery kit"</summary>
+                        <form class="stack" method="post" action="/backups/kit">
+                            <p class="muted">"Makes a new recovery code and shows a page to print: with it and the repository alone everything can be restored. The code is shown once."</p>
+                            <input type="hidden" name="cluster" value=kit.clone() />
+                            <label>"What for"<input name="label" maxlength="80" placeholder="safe, second floor" /></label>
+                            <Confirm name=kit.clone() /><button class="btn primary">"Make the kit"</button>
+                        </form>
+                    </details>
+                    <details><summary class="btn">"New data key"</summary>
+                        <form class="stack" method="post" action="/backups/keys/rotate">
+                            <p class="muted">"What is written from now on is sealed with a new data key; what is there stays readable."</p>
+                            <input type="hidden" name="cluster" value=rotate.clone() />
+                            <Confirm name=rotate.clone() /><button class="btn primary">"Rotate"</button>
+                        </form>
+                    </details>
+                </div>
+            })}
+        </Panel>
+    }
+}
+
+/// One backup.
+#[component]
+pub fn BackupPage() -> impl IntoView {
+    let scope = Scope::get();
+    let params = use_params_map();
+    let id = Memo::new(move |_| params.with(|params| params.get("id")).unwrap_or_default());
+    let data = Resource::new(move || (scope.cluster.get(), id.get()), |(cluster, id)| load_backup(cluster, id));
+    view! {
+        <Title text="Backup" />
+        <Transition fallback=|| view! { <Skeleton /> }>
+            {move || Suspend::new(async move {
+                match data.await {
+                    Ok(data) => view! { <OneBackup data /> }.into_any(),
+                    Err(error) => view! { <Failed error /> }.into_any(),
+                }
+            })}
+        </Transition>
+    }
+}
+
+#[component]
+fn OneBackup(data: BackupData) -> impl IntoView {
+    let BackupData { cluster, backup: row, may } = data;
+    let scope = Scope::get();
+    let restore = format!("/recovery/restore?kind=immediate&backup={}", row.id);
+    let button = |action: &'static str, label: &'static str| {
+        let (cluster, id) = (cluster.clone(), row.id.clone());
+        view! { <form method="post" action=action><input type="hidden" name="cluster" value=cluster /><input type="hidden" name="id" value=id /><button class="btn">{label}</button></form> }
+    };
+    let source = format!(
+        "{} of a {}",
+        if row.source == "local" { "data directory" } else { "replication connection" },
+        if row.from_standby { "standby" } else { "primary" }
+    );
+    let tested = ago(row.proof.as_ref().map(|it| it.at), None).into_any();
+    let parent = row.parent.clone().map(|parent| {
+        let path = format!("/backups/{parent}");
+        view! { <dt>"Compared with"</dt><dd><a class="link" href=move || scope.link(&path)>{parent}</a></dd> }
+    });
+    view! {
+        <div class="title">
+            <a class="back" href=move || scope.link("/backups")>"Backups"</a>
+            <h1>{row.stopped_at.to_human()}</h1>
+            <span class="badge">{row.kind.clone()}</span>
+            <span class="grow"></span>
+            {may.operate.then(|| view! { {button("/backups/verify", "Verify every byte")}{button("/backups/test", "Restore test")} })}
+            <a class="btn primary" href=move || scope.link(&restore)>"Plan a restore"</a>
+        </div>
+        <FormOutcome />
+        <Panel title="What it is" span="c6">
+            <dl class="facts">
+                <dt>"Id"</dt><dd><code>{row.id.clone()}</code></dd>
+                <dt>"Began"</dt><dd>{row.started_at.to_human()}</dd>
+                <dt>"Ended"</dt><dd>{row.stopped_at.to_human()}</dd>
+                <dt>"Took"</dt><dd>{format::duration_s(row.duration_seconds)}</dd>
+                <dt>"PostgreSQL"</dt><dd>{row.server_version.clone()}</dd>
+                <dt>"Read from"</dt><dd>{source}</dd>
+                <dt title="Incrementals refer only to their own lineage: damage in one cannot reach another">"Lineage"</dt><dd><code>{row.lineage.clone()}</code></dd>
+                {parent}
+                <dt>"WAL"</dt><dd>{format!("{} to {}, timeline {}", row.start_lsn, row.stop_lsn, row.timeline)}</dd>
+            </dl>
+        </Panel>
+        <Panel title="Figures" span="c6">
+            <dl class="facts">
+                <dt>"Cluster"</dt><dd>{format!("{} in {} files", format::bytes(row.bytes as f64), format::thousands(row.files.cast_signed()))}</dd>
+                <dt>"Read"</dt><dd>{format::bytes(row.read_bytes as f64)}</dd>
+                <dt>"Changed"</dt><dd>{format::bytes(row.changed_bytes as f64)}</dd>
+                <dt>"Stored"</dt><dd>{format::bytes(row.stored_bytes as f64)}</dd>
+                <dt>"Pages with checksum judged"</dt><dd>{format::thousands(row.checked_pages.cast_signed())}</dd>
+                <dt>"Damaged in the source"</dt><dd>{row.damaged_pages.to_string()}</dd>
+            </dl>
+        </Panel>
+        <Panel title="Verified" span="c6">
+            {match row.verified.clone() {
+                None => view! { <p class="muted">"Checked while it was written; not read back since."</p> }.into_any(),
+                Some(it) => view! {
+                    <p>{format!("{} read, decrypted and compared at {}.", format::bytes(it.checked_bytes as f64), it.at.to_human())}</p>
+                    <ul class="checks">{it.problems.into_iter().map(|problem| view! { <li class="bad"><Icon name="warn" />{problem}</li> }).collect_view()}</ul>
+                }.into_any(),
+            }}
+        </Panel>
+        <Panel title="Restored" span="c6" aside=tested>
+            {match row.proof.clone() {
+                None => view! { <p class="muted">"No restore test of this backup yet."</p> }.into_any(),
+                Some(proof) => view! { <Proof proof /> }.into_any(),
+            }}
+        </Panel>
+    }
+}
+
+/// What retention would remove, and doing it.
+#[component]
+pub fn RetentionPage() -> impl IntoView {
+    let scope = Scope::get();
+    let data = Resource::new(move || scope.cluster.get(), load_expire_plan);
+    view! {
+        <Title text="Retention" />
+        <div class="title"><a class="back" href=move || scope.link("/backups")>"Backups"</a><h1>"Retention, a dry run"</h1></div>
+        <FormOutcome />
+        <Transition fallback=|| view! { <Skeleton /> }>
+            {move || Suspend::new(async move {
+                match data.await {
+                    Ok(data) => view! { <ExpirePlan data /> }.into_any(),
+                    Err(error) => view! { <Failed error /> }.into_any(),
+                }
+            })}
+        </Transition>
+    }
+}
+
+#[component]
+fn ExpirePlan(data: ExpireData) -> impl IntoView {
+    let ExpireData { cluster, plan, may } = data;
+    let going = plan.verdicts.iter().filter(|it| it.reasons.is_empty()).count();
+    let lines = plan.verdicts.into_iter().rev().map(|it| {
+        let goes = it.reasons.is_empty();
+        view! { <tr><td><code>{it.id}</code></td><td>{if goes { view! { <span class="badge critical">"goes"</span> } } else { view! { <span class="badge good">"stays"</span> } }}</td><td class="reason">{it.reasons.join(", ")}</td></tr> }
+    });
+    let named = cluster.clone();
+    view! {
+        <Panel title="Each backup" span="c8" note=plan.rules.join(", ") flush=true>
+            <div class="scroll" tabindex="0" role="region" aria-label="Retention table">
+                <table><thead><tr><th scope="col">"Backup"</th><th scope="col">"Verdict"</th><th scope="col">"Why"</th></tr></thead><tbody>{lines.collect_view()}</tbody></table>
+            </div>
+        </Panel>
+        <Panel title="What would go" span="c4">
+            <dl class="facts">
+                <dt>"Backups"</dt><dd>{going.to_string()}</dd>
+                <dt>"Objects"</dt><dd>{plan.objects.to_string()}</dd>
+                <dt>"Bytes"</dt><dd>{format::bytes(plan.bytes as f64)}</dd>
+                <dt>"WAL before"</dt><dd>{plan.wal_before.map_or_else(|| "—".to_owned(), |it| it.to_string())}</dd>
+            </dl>
+            {(may.expire && going > 0).then(|| view! {
+                <form class="stack spaced" method="post" action="/backups/expire">
+                    <input type="hidden" name="cluster" value=named.clone() />
+                    <Confirm name=named.clone() /><button class="btn danger">{format!("Remove {going} backups")}</button>
+                </form>
+            })}
+            {(going == 0).then(|| view! { <p class="fine"><Icon name="check" />"Nothing would go."</p> })}
+        </Panel>
+    }
+}

@@ -1,0 +1,199 @@
+//! `/jobs/{id}`: what long work is doing, step by step, and what came of it.
+
+use crate::{
+    components::{Failed, Icon, Panel, Skeleton},
+    recovery_fns::{JobData, load_job},
+    scope::Scope,
+};
+use domain::{
+    format,
+    view::{JobProgress, JobResult, JobState, ProofView},
+};
+use leptos::prelude::*;
+use leptos_meta::{Meta, Title};
+use leptos_router::hooks::use_params_map;
+
+/// Steps, rate, remaining time, log, report.
+#[component]
+pub fn JobPage() -> impl IntoView {
+    let scope = Scope::get();
+    let params = use_params_map();
+    let id = Memo::new(move |_| params.with(|params| params.get("id")).unwrap_or_default());
+    let data = Resource::new(move || id.get(), load_job);
+    view! {
+        <Title text="Job" />
+        <Transition fallback=|| view! { <Skeleton /> }>
+            {move || Suspend::new(async move {
+                match data.await {
+                    Ok(data) => view! { <Loaded data scope /> }.into_any(),
+                    Err(error) => view! { <Failed error /> }.into_any(),
+                }
+            })}
+        </Transition>
+    }
+}
+
+/// Badge class of a state.
+pub(super) const fn class(state: JobState) -> &'static str {
+    match state {
+        JobState::Queued => "badge",
+        JobState::Running => "badge accent",
+        JobState::Succeeded => "badge good",
+        JobState::Failed => "badge critical",
+        JobState::Cancelled => "badge attention",
+    }
+}
+
+#[component]
+fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
+    let JobData { job, may_cancel, now } = data;
+    let since = job.started_at.map(|at| job.finished_at.unwrap_or(now).seconds_since(at).max(0.0));
+    let state = match since {
+        Some(seconds) if job.state == JobState::Running => format!("running, {}", format::age_s(seconds)),
+        Some(seconds) => format!("{}, took {}", job.state.as_str(), format::duration_s(seconds)),
+        None => job.state.as_str().to_owned(),
+    };
+    let id = job.id.clone();
+    let title = format!("{} {}", job.kind.label(), job.id);
+    let over = job.state.is_over();
+    let stopping = (job.cancel_requested && !over).then(|| view! { <span class="badge attention">"stopping"</span> });
+    let lines = job.log.iter().map(|line| view! { <li><time datetime=line.at.to_rfc3339() title=line.at.to_human()>{line.at.to_clock()}</time><span>{line.line.clone()}</span></li> }).collect_view();
+    let error = job.error.clone();
+    let paused = job.progress.paused.clone();
+    let (cluster, requested_by, requested_at, attempt) =
+        (job.cluster.clone(), job.requested_by.clone(), job.requested_at, job.attempt);
+    let (job_title, progress, job_state) = (job.title, job.progress, job.state);
+    view! {
+        <div class="title">
+            <a class="back" href=move || scope.link("/recovery")>"Recovery"</a>
+            <h1>{title}</h1>
+            <span class=class(job_state) data-job-state=job_state.as_str()>{state}</span>
+            {stopping}
+            <span class="grow"></span>
+            {may_cancel.then(|| view! { <form method="post" action="/jobs/cancel"><input type="hidden" name="id" value=id /><button class="btn"><Icon name="cross" />"Stop it"</button></form> })}
+            {(!over).then(|| view! { <Meta http_equiv="refresh" content="2" /> })}
+        </div>
+        {error.map(|error| view! { <p class="banner critical c12" role="alert"><Icon name="warn" /><span>{error}</span></p> })}
+        {paused.map(|reason| view! { <p class="banner attention c12"><Icon name="warn" /><span>{format!("Waits for the database: {reason}")}</span></p> })}
+        <Panel title=job_title span="c7"><Steps progress state=job_state /></Panel>
+        <Panel title="Facts" span="c5">
+            <dl class="facts">
+                <dt>"Cluster"</dt><dd>{cluster}</dd>
+                <dt>"Asked for by"</dt><dd>{requested_by}</dd>
+                <dt>"Asked for"</dt><dd>{requested_at.to_human()}</dd>
+                <dt>"Try"</dt><dd>{attempt.to_string()}</dd>
+            </dl>
+            <Report result=job.result />
+        </Panel>
+        <Panel title="Log" flush=true><ul class="events log" aria-live="polite">{lines}</ul></Panel>
+    }
+}
+
+#[component]
+fn Steps(progress: JobProgress, state: JobState) -> impl IntoView {
+    let present = progress.steps.iter().position(|step| step.seconds.is_none());
+    if progress.steps.is_empty() {
+        let text = if state.is_over() {
+            "It ended before it began."
+        } else {
+            "It waits for its turn: one job writes to a repository at a time."
+        };
+        return view! { <p class="muted">{text}</p> }.into_any();
+    }
+    let rows = progress.steps.iter().enumerate().map(|(index, step)| {
+        let now = present == Some(index) && !state.is_over();
+        let failed = present == Some(index) && matches!(state, JobState::Failed | JobState::Cancelled);
+        let class = if step.seconds.is_some() { "step done" } else if now { "step now" } else if failed { "step failed" } else { "step todo" };
+        let sign = if step.seconds.is_some() { "✓".to_owned() } else if failed { "✕".to_owned() } else { (index + 1).to_string() };
+        let bar = progress.done_bytes.zip(progress.total_bytes).filter(|_| now).map(|(done, total)| {
+            let rate = progress.bytes_per_second.unwrap_or(0.0);
+            let left = progress.remaining_seconds.map_or_else(String::new, |left| format!(", about {} left", format::age_s(left)));
+            let text = format!("{} of {}, {}/s{left}", format::bytes(done as f64), format::bytes(total as f64), format::bytes(rate));
+            view! { <progress max=total.to_string() value=done.to_string() aria-label=step.name.clone()></progress><small>{text}</small> }
+        });
+        view! {
+            <li class=class aria-current=now.then_some("step")>
+                <span class="st" aria-hidden="true">{sign}</span>
+                <span><span>{step.name.clone()}</span><small>{step.detail.clone()}</small>{bar}</span>
+                <span class="num muted">{step.seconds.map(format::duration_s)}</span>
+            </li>
+        }
+    });
+    view! { <ol class="steps">{rows.collect_view()}</ol> }.into_any()
+}
+
+/// The figures of a restore test.
+#[component]
+pub(super) fn Proof(proof: ProofView) -> impl IntoView {
+    let rpo = proof.rpo_seconds.map_or_else(|| "—".to_owned(), format::duration_s);
+    view! {
+        <dl class="facts report">
+            <dt>"Verdict"</dt><dd>{if proof.ok { view! { <span class="badge good">"sound"</span> } } else { view! { <span class="badge critical">"not sound"</span> } }}</dd>
+            <dt title="Restore and recovery">"Measured RTO"</dt><dd>{format::duration_s(proof.rto_seconds)}</dd>
+            <dt>"Files written in"</dt><dd>{format!("{} ({})", format::duration_s(proof.restore_seconds), format::bytes(proof.bytes as f64))}</dd>
+            <dt>"Recovered in"</dt><dd>{format!("{} ({} of WAL)", format::duration_s(proof.recovery_seconds), format::bytes(proof.wal_bytes as f64))}</dd>
+            <dt>"Checked in"</dt><dd>{format::duration_s(proof.check_seconds)}</dd>
+            <dt title="Age of the newest transaction in the copy when the test began">"Measured RPO"</dt><dd>{rpo}</dd>
+        </dl>
+        <ul class="checks">
+            {proof.checks.into_iter().map(|check| view! { <li><Icon name="check" />{check}</li> }).collect_view()}
+            {proof.problems.into_iter().map(|problem| view! { <li class="bad"><Icon name="warn" />{problem}</li> }).collect_view()}
+        </ul>
+    }
+}
+
+#[component]
+fn Report(result: Option<JobResult>) -> impl IntoView {
+    let scope = Scope::get();
+    match result {
+        None => ().into_any(),
+        Some(JobResult::Backup { id, kind, stored_bytes, damaged_pages }) => {
+            let path = format!("/backups/{id}");
+            view! {
+                <dl class="facts report">
+                    <dt>"Backup"</dt><dd><a class="link" href=move || scope.link(&path)>{id}</a></dd>
+                    <dt>"Kind"</dt><dd>{kind}</dd>
+                    <dt>"Stored"</dt><dd>{format::bytes(stored_bytes as f64)}</dd>
+                    <dt>"Damaged pages in the source"</dt><dd>{damaged_pages.to_string()}</dd>
+                </dl>
+            }
+            .into_any()
+        }
+        Some(JobResult::Verify { id, checked_bytes, pages, problems }) => {
+            let path = format!("/backups/{id}");
+            view! {
+                <dl class="facts report">
+                    <dt>"Backup"</dt><dd><a class="link" href=move || scope.link(&path)>{id}</a></dd>
+                    <dt>"Checked"</dt><dd>{format!("{}, {} pages", format::bytes(checked_bytes as f64), format::thousands(pages.cast_signed()))}</dd>
+                </dl>
+                <ul class="checks">{problems.into_iter().map(|problem| view! { <li class="bad"><Icon name="warn" />{problem}</li> }).collect_view()}</ul>
+            }
+            .into_any()
+        }
+        Some(JobResult::RestoreTest(proof)) => view! { <Proof proof /> }.into_any(),
+        Some(JobResult::Restore { directory, port, backup, target, rto_seconds, last_commit_at, written_bytes, kept_bytes, next, checks, problems }) => view! {
+            <dl class="facts report">
+                <dt>"Restored to"</dt><dd>{target}</dd>
+                <dt>"Last transaction"</dt><dd>{last_commit_at.map_or_else(|| "—".to_owned(), |at| at.to_human())}</dd>
+                <dt>"From backup"</dt><dd>{backup}</dd>
+                <dt>"Recovery time"</dt><dd>{format::duration_s(rto_seconds)}</dd>
+                <dt>"Written"</dt><dd>{format!("{}, {} were there", format::bytes(written_bytes as f64), format::bytes(kept_bytes as f64))}</dd>
+                <dt>"Directory"</dt><dd><code>{directory}</code></dd>
+                {port.map(|port| view! { <dt>"Port on 127.0.0.1"</dt><dd data-port=port.to_string()>{port.to_string()}</dd> })}
+                <dt>"Next"</dt><dd><code>{next}</code></dd>
+            </dl>
+            <ul class="checks">
+                {checks.into_iter().map(|check| view! { <li><Icon name="check" />{check}</li> }).collect_view()}
+                {problems.into_iter().map(|problem| view! { <li class="bad"><Icon name="warn" />{problem}</li> }).collect_view()}
+            </ul>
+        }
+        .into_any(),
+        Some(JobResult::Expire { removed, objects, bytes }) => view! {
+            <dl class="facts report">
+                <dt>"Backups removed"</dt><dd>{removed.len().to_string()}</dd>
+                <dt>"Objects removed"</dt><dd>{format!("{objects}, {}", format::bytes(bytes as f64))}</dd>
+            </dl>
+        }
+        .into_any(),
+    }
+}

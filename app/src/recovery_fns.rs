@@ -1,0 +1,149 @@
+//! Server functions of backup and recovery. Rights are decided in `control`; what the reader may is told only so that a
+//! page offers nothing that would be refused.
+
+use crate::AppError;
+#[cfg(feature = "ssr")]
+use crate::server_fns::{asking, form, told};
+use domain::view::{BackupRow, ExpirePlanView, JobView, RecoveryOverview, RestorePlanView};
+use leptos::{prelude::*, server_fn::codec::GetUrl};
+use serde::{Deserialize, Serialize};
+
+/// What the reader may do here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct May {
+    /// Start, verify, test, stop.
+    pub operate: bool,
+    /// Restore.
+    pub restore: bool,
+    /// Remove by retention.
+    pub expire: bool,
+    /// Keys and objectives.
+    pub manage: bool,
+}
+
+/// Everything of one cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecoveryData {
+    /// The picture.
+    pub overview: RecoveryOverview,
+    /// What the reader may.
+    pub may: May,
+}
+
+/// One backup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackupData {
+    /// Id of the cluster.
+    pub cluster: String,
+    /// The backup.
+    pub backup: BackupRow,
+    /// What the reader may.
+    pub may: May,
+}
+
+/// One job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobData {
+    /// The job.
+    pub job: JobView,
+    /// Whether the reader may stop it.
+    pub may_cancel: bool,
+    /// Now, by the server's clock.
+    pub now: domain::Timestamp,
+}
+
+/// The plan of a restore.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PlanData {
+    /// The plan, or why there is none.
+    pub plan: Result<RestorePlanView, String>,
+    /// What the reader may.
+    pub may: May,
+}
+
+/// The plan of retention.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExpireData {
+    /// Id of the cluster.
+    pub cluster: String,
+    /// The plan.
+    pub plan: ExpirePlanView,
+    /// What the reader may.
+    pub may: May,
+}
+
+#[cfg(feature = "ssr")]
+fn may(actor: &control::Actor) -> May {
+    use domain::Permission as P;
+    May {
+        operate: actor.may(P::BackupOperate),
+        restore: actor.may(P::RestoreExecute),
+        expire: actor.may(P::BackupExpire),
+        manage: actor.may(P::BackupManage),
+    }
+}
+
+/// Backups, the window, schedules, keys, jobs.
+#[server(endpoint = "recovery", input = GetUrl)]
+pub async fn load_recovery(cluster: Option<String>) -> Result<RecoveryData, AppError> {
+    let (control, actor) = asking()?;
+    Ok(RecoveryData { overview: told(control.recovery_overview(&actor, cluster.as_deref()).await)?, may: may(&actor) })
+}
+
+/// One backup.
+#[server(endpoint = "backup", input = GetUrl)]
+pub async fn load_backup(cluster: Option<String>, id: String) -> Result<BackupData, AppError> {
+    let (control, actor) = asking()?;
+    let backup = told(control.backup_show(&actor, cluster.as_deref(), &id).await)?;
+    let cluster = told(control.recovery_overview(&actor, cluster.as_deref()).await)?.cluster;
+    Ok(BackupData { cluster, backup, may: may(&actor) })
+}
+
+/// One job.
+#[server(endpoint = "job", input = GetUrl)]
+pub async fn load_job(id: String) -> Result<JobData, AppError> {
+    use domain::{Permission as P, view::JobKind};
+    let (control, actor) = asking()?;
+    let job = told(control.job_get(&actor, &id).await)?;
+    let may_cancel = !job.state.is_over()
+        && actor.may(match job.kind {
+            JobKind::Restore => P::RestoreExecute,
+            JobKind::Expire => P::BackupExpire,
+            _ => P::BackupOperate,
+        });
+    Ok(JobData { job, may_cancel, now: control::now() })
+}
+
+/// What a restore would do, by the page's own address.
+#[server(endpoint = "restore_plan", input = GetUrl)]
+pub async fn load_restore_plan(cluster: Option<String>, search: String) -> Result<PlanData, AppError> {
+    let (control, actor) = asking()?;
+    let pairs = form(&search);
+    let value = |name: &str| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone()).unwrap_or_default();
+    let ask = control::RestoreAsk {
+        target: control::TargetAsk { kind: value("kind"), value: value("value") },
+        exclusive: value("exclusive") == "on",
+        backup: Some(value("backup")).filter(|it| !it.is_empty()),
+        timeline: None,
+        directory: value("directory"),
+        delta: value("delta") == "on",
+        // The first plan offers it; the form that has been sent says it.
+        start: value("asked").is_empty() || value("start") == "on",
+    };
+    match control.restore_plan(&actor, cluster.as_deref(), &ask).await {
+        Ok(plan) => Ok(PlanData { plan: Ok(plan), may: may(&actor) }),
+        Err(error) if matches!(error.kind(), domain::ErrorKind::Invalid | domain::ErrorKind::Conflict) => {
+            Ok(PlanData { plan: Err(error.to_string()), may: may(&actor) })
+        }
+        Err(error) => told(Err(error)),
+    }
+}
+
+/// What retention would remove.
+#[server(endpoint = "expire_plan", input = GetUrl)]
+pub async fn load_expire_plan(cluster: Option<String>) -> Result<ExpireData, AppError> {
+    let (control, actor) = asking()?;
+    let plan = told(control.expire_plan(&actor, cluster.as_deref()).await)?;
+    let cluster = told(control.recovery_overview(&actor, cluster.as_deref()).await)?.cluster;
+    Ok(ExpireData { cluster, plan, may: may(&actor) })
+}

@@ -1,0 +1,505 @@
+//! What can be restored, how long it would take, and what is wrong with it: pure rules over what the repository holds.
+use domain::{
+    Lsn, Timestamp, format,
+    view::{Objectives, ProofView, RecoveryGap, RecoveryInterval, RecoveryProblem, RestoreForecast},
+};
+
+/// A backup, as far as the window is concerned.
+#[derive(Clone, Debug)]
+pub struct BackupPoint {
+    /// The first moment that can be restored from it.
+    pub stopped_at: Timestamp,
+    /// Timeline.
+    pub timeline: u32,
+    /// Replay begins here.
+    pub start: Lsn,
+    /// Consistent from here.
+    pub stop: Lsn,
+    /// Size of a WAL segment.
+    pub segment_bytes: u64,
+}
+
+/// A piece of WAL in the repository.
+#[derive(Clone, Copy, Debug)]
+pub struct WalPoint {
+    /// Timeline.
+    pub timeline: u32,
+    /// First byte.
+    pub start: Lsn,
+    /// Behind the last byte.
+    pub end: Lsn,
+    /// When it was stored: what it holds was written before.
+    pub stored_at: Timestamp,
+}
+
+/// A hole that was declared.
+#[derive(Clone, Debug)]
+pub struct GapPoint {
+    /// First missing byte.
+    pub start: Lsn,
+    /// First byte there is again.
+    pub end: Lsn,
+    /// When it was found.
+    pub declared_at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// A timeline was left here for the next one.
+#[derive(Clone, Copy, Debug)]
+pub struct Switch {
+    /// The one that was left.
+    pub from: u32,
+    /// The one that follows.
+    pub to: u32,
+    /// Where.
+    pub at: Lsn,
+}
+
+/// Everything the window is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Holdings {
+    /// By the moment they ended.
+    pub backups: Vec<BackupPoint>,
+    /// In any order.
+    pub wal: Vec<WalPoint>,
+    /// In any order.
+    pub gaps: Vec<GapPoint>,
+    /// From the way to the newest timeline.
+    pub switches: Vec<Switch>,
+    /// Everything the server wrote was in the repository at this moment, up to this position.
+    pub complete_at: Option<(Timestamp, Lsn)>,
+}
+
+struct Reach {
+    timeline: u32,
+    lsn: Lsn,
+    at: Timestamp,
+}
+
+impl Holdings {
+    /// How far the WAL goes from a backup without a hole.
+    fn reach(&self, sorted: &[WalPoint], backup: &BackupPoint) -> Option<Reach> {
+        let floor = |lsn: Lsn| Lsn(lsn.0 / backup.segment_bytes.max(1) * backup.segment_bytes.max(1));
+        let (mut timeline, mut lsn, mut at) = (backup.timeline, floor(backup.start), backup.stopped_at);
+        loop {
+            let switch = self.switches.iter().find(|switch| switch.from == timeline);
+            for piece in sorted.iter().filter(|piece| piece.timeline == timeline) {
+                if piece.start > lsn {
+                    break;
+                }
+                if piece.end > lsn {
+                    lsn = piece.end;
+                    at = at.max(piece.stored_at);
+                }
+            }
+            match switch {
+                // The child's first segment begins with its parent's bytes, so that the parent may end a little before.
+                Some(switch) if floor(switch.at) <= lsn => {
+                    (timeline, lsn) = (switch.to, floor(switch.at));
+                }
+                _ => break,
+            }
+        }
+        if let Some((moment, durable)) = self.complete_at
+            && lsn >= durable
+        {
+            at = at.max(moment);
+        }
+        (lsn >= backup.stop).then_some(Reach { timeline, lsn, at })
+    }
+
+    /// Intervals in which each moment can be restored, and the holes between them.
+    pub fn window(&self) -> (Vec<RecoveryInterval>, Vec<RecoveryGap>) {
+        let mut sorted = self.wal.clone();
+        sorted.sort_by_key(|piece| (piece.start, std::cmp::Reverse(piece.end)));
+        let mut intervals = Vec::<RecoveryInterval>::new();
+        for backup in &self.backups {
+            let Some(reach) = self.reach(&sorted, backup) else { continue };
+            match intervals.last_mut() {
+                Some(last) if last.to_lsn >= reach.lsn && last.timeline == reach.timeline => {}
+                _ => intervals.push(RecoveryInterval {
+                    from: backup.stopped_at,
+                    to: reach.at.max(backup.stopped_at),
+                    from_lsn: backup.stop,
+                    to_lsn: reach.lsn,
+                    timeline: reach.timeline,
+                }),
+            }
+        }
+        let mut gaps = Vec::new();
+        for (index, interval) in intervals.iter().enumerate() {
+            let next = intervals.get(index + 1);
+            let declared = self
+                .gaps
+                .iter()
+                .filter(|gap| gap.start >= interval.to_lsn && next.is_none_or(|next| gap.start < next.from_lsn))
+                .min_by_key(|gap| gap.start);
+            if next.is_none() && declared.is_none() {
+                continue;
+            }
+            gaps.push(RecoveryGap {
+                from: interval.to,
+                to: next.map(|next| next.from),
+                start_lsn: declared.map_or(interval.to_lsn, |gap| gap.start),
+                end_lsn: declared.map(|gap| gap.end).or(next.map(|next| next.from_lsn)),
+                reason: declared.map_or_else(
+                    || {
+                        "WAL between is not in the repository; nobody declared it lost: it may have been deleted there"
+                            .to_owned()
+                    },
+                    |gap| gap.reason.clone(),
+                ),
+                declared: declared.is_some(),
+            });
+        }
+        (intervals, gaps)
+    }
+}
+
+/// Rates measured by restore tests; the mean of the last ones weighs each byte alike.
+fn rates(proofs: &[ProofView]) -> Option<(f64, Option<f64>)> {
+    let last = proofs.iter().filter(|proof| proof.ok).take(5).collect::<Vec<_>>();
+    let sum = |of: fn(&ProofView) -> f64| last.iter().map(|proof| of(proof)).sum::<f64>();
+    let (bytes, seconds) = (sum(|it| it.bytes as f64), sum(|it| it.restore_seconds));
+    let (wal, replay) = (sum(|it| it.wal_bytes as f64), sum(|it| it.recovery_seconds));
+    // Starting a server takes its time without any WAL: a rate from next to nothing would be too low, which is the
+    // careful side.
+    (bytes > 0.0 && seconds > 0.0).then(|| (bytes / seconds, (wal > 0.0 && replay > 0.0).then(|| wal / replay)))
+}
+
+/// How long a restore of `bytes` with `wal_bytes` to replay takes, by what restore tests measured (newest first).
+pub fn forecast(bytes: u64, wal_bytes: u64, proofs: &[ProofView]) -> Option<RestoreForecast> {
+    let (restore_rate, replay_rate) = rates(proofs)?;
+    let restore_seconds = bytes as f64 / restore_rate;
+    let replay_seconds = replay_rate.map_or(0.0, |rate| wal_bytes as f64 / rate);
+    let replay = replay_rate
+        .map_or_else(|| "no replay measured yet".to_owned(), |rate| format!("replay {}/s", format::bytes(rate)));
+    Some(RestoreForecast {
+        seconds: restore_seconds + replay_seconds,
+        restore_seconds,
+        replay_seconds,
+        wal_bytes,
+        basis: format!("restore {}/s, {replay}, measured by restore tests", format::bytes(restore_rate)),
+    })
+}
+
+/// What the judgement is made of.
+#[derive(Clone, Debug, Default)]
+pub struct ProtectionInput {
+    /// Why the repository cannot be read.
+    pub repository_error: Option<String>,
+    /// Room left in it.
+    pub free_bytes: Option<u64>,
+    /// Size of the newest full backup in it: the next needs as much.
+    pub next_full_bytes: Option<u64>,
+    /// Age of the newest backup.
+    pub backup_age_seconds: Option<f64>,
+    /// Longest time between two scheduled backups.
+    pub backup_every_seconds: Option<f64>,
+    /// Why the newest backup job failed, when it did.
+    pub backup_error: Option<String>,
+    /// WAL is streamed at all.
+    pub streams: bool,
+    /// Age of the oldest byte that is not in the repository.
+    pub wal_lag_seconds: Option<f64>,
+    /// What is wrong with the stream.
+    pub wal_error: Option<String>,
+    /// Moments after the newest backup cannot be restored.
+    pub open_gap: Option<String>,
+    /// Age of the newest restore test.
+    pub test_age_seconds: Option<f64>,
+    /// Longest time between two restore tests; `None`: none are scheduled.
+    pub test_every_seconds: Option<f64>,
+    /// What the newest restore test found wrong.
+    pub test_problem: Option<String>,
+    /// What the newest verification found wrong.
+    pub verify_problem: Option<String>,
+    /// The forecast.
+    pub forecast_seconds: Option<f64>,
+}
+
+/// What is wrong, the worst first.
+pub fn problems(input: &ProtectionInput, objectives: Objectives) -> Vec<RecoveryProblem> {
+    let mut found = Vec::new();
+    let mut add = |rule: &str, severity: &str, message: String, measured: String, threshold: String| {
+        found.push(RecoveryProblem {
+            rule: rule.to_owned(),
+            severity: severity.to_owned(),
+            message,
+            measured,
+            threshold,
+        });
+    };
+    if let Some(error) = &input.repository_error {
+        add(
+            "repository_unreachable",
+            "critical",
+            format!("The repository cannot be read: {error}"),
+            "no answer".into(),
+            "an answer".into(),
+        );
+    }
+    match (input.backup_age_seconds, input.backup_every_seconds) {
+        (None, _) if input.repository_error.is_none() => {
+            let reason = input.backup_error.as_ref().map_or_else(String::new, |error| format!(": {error}"));
+            add("backup_overdue", "critical", format!("There is no backup yet{reason}"), "none".into(), "one".into());
+        }
+        // Half a period of grace: a run takes its time, and jitter is wanted.
+        (Some(age), Some(every)) if age > every * 1.5 + 300.0 => add(
+            "backup_overdue",
+            "critical",
+            "No backup was taken when one was due".into(),
+            format::duration_s(age),
+            format::duration_s(every),
+        ),
+        _ => {}
+    }
+    if let (Some(error), Some(_)) = (&input.backup_error, input.backup_age_seconds) {
+        add("backup_failed", "warning", format!("The last backup failed: {error}"), "failed".into(), "done".into());
+    }
+    if let Some(gap) = &input.open_gap {
+        add(
+            "wal_gap",
+            "critical",
+            format!("WAL is missing and no backup was taken since: {gap}"),
+            "a gap".into(),
+            "none".into(),
+        );
+    }
+    if let Some(problem) = &input.test_problem {
+        add(
+            "restore_test_failed",
+            "critical",
+            format!("The last restore test failed: {problem}"),
+            "failed".into(),
+            "sound".into(),
+        );
+    }
+    if let Some(problem) = &input.verify_problem {
+        add(
+            "verification_failed",
+            "critical",
+            format!("A backup in the repository is damaged: {problem}"),
+            "damaged".into(),
+            "whole".into(),
+        );
+    }
+    if input.streams {
+        match (input.wal_lag_seconds, &input.wal_error) {
+            (Some(lag), error) if lag > objectives.rpo_seconds => add(
+                "wal_behind",
+                if lag > objectives.rpo_seconds * 10.0 { "critical" } else { "warning" },
+                format!(
+                    "WAL reaches the repository late{}",
+                    error.as_ref().map_or_else(String::new, |it| format!(": {it}"))
+                ),
+                format::duration_s(lag),
+                format::duration_s(objectives.rpo_seconds),
+            ),
+            (_, Some(error)) => {
+                add(
+                    "wal_behind",
+                    "warning",
+                    format!("WAL streaming is interrupted: {error}"),
+                    "interrupted".into(),
+                    "streaming".into(),
+                );
+            }
+            _ => {}
+        }
+    }
+    if let (Some(free), Some(next)) = (input.free_bytes, input.next_full_bytes)
+        && free < next.saturating_mul(2)
+    {
+        add(
+            "repository_full",
+            if free < next { "critical" } else { "warning" },
+            "The repository has little room left".into(),
+            format::bytes(free as f64),
+            format::bytes(next as f64 * 2.0),
+        );
+    }
+    if let Some(every) = input.test_every_seconds {
+        match input.test_age_seconds {
+            Some(age) if age > every * 1.5 => add(
+                "restore_test_overdue",
+                "warning",
+                "No restore test was done when one was due".into(),
+                format::duration_s(age),
+                format::duration_s(every),
+            ),
+            None if input.backup_age_seconds.is_some() => {
+                add(
+                    "restore_test_overdue",
+                    "warning",
+                    "No restore was ever proved".into(),
+                    "never".into(),
+                    format::duration_s(every),
+                );
+            }
+            _ => {}
+        }
+    }
+    if let Some(seconds) = input.forecast_seconds.filter(|seconds| *seconds > objectives.rto_seconds) {
+        add(
+            "rto_forecast",
+            "warning",
+            "A restore now would take longer than the objective".into(),
+            format::duration_s(seconds),
+            format::duration_s(objectives.rto_seconds),
+        );
+    }
+    found.sort_by_key(|problem| match problem.severity.as_str() {
+        "critical" => 0,
+        "warning" => 1,
+        _ => 2,
+    });
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    fn backup(at: i64, start: u64, stop: u64) -> BackupPoint {
+        BackupPoint {
+            stopped_at: Timestamp(at),
+            timeline: 1,
+            start: Lsn(start * MIB),
+            stop: Lsn(stop * MIB),
+            segment_bytes: 16 * MIB,
+        }
+    }
+
+    fn wal(timeline: u32, start: u64, end: u64, at: i64) -> WalPoint {
+        WalPoint { timeline, start: Lsn(start * MIB), end: Lsn(end * MIB), stored_at: Timestamp(at) }
+    }
+
+    #[test]
+    fn one_chain_of_wal_is_one_interval_over_all_its_backups() {
+        let holdings = Holdings {
+            backups: vec![backup(10, 17, 18), backup(20, 33, 34)],
+            wal: vec![wal(1, 32, 48, 25), wal(1, 16, 32, 15), wal(1, 48, 50, 30)],
+            ..Holdings::default()
+        };
+        let (intervals, gaps) = holdings.window();
+        assert_eq!(intervals.len(), 1);
+        assert_eq!((intervals[0].from.0, intervals[0].to.0, intervals[0].to_lsn), (10, 30, Lsn(50 * MIB)));
+        assert_eq!(gaps, []);
+        // Everything the server wrote is there: the window reaches to now although nothing new came.
+        let idle = Holdings { complete_at: Some((Timestamp(99), Lsn(50 * MIB))), ..holdings.clone() };
+        assert_eq!(idle.window().0[0].to.0, 99);
+        let behind = Holdings { complete_at: Some((Timestamp(99), Lsn(51 * MIB))), ..holdings };
+        assert_eq!(behind.window().0[0].to.0, 30);
+    }
+
+    #[test]
+    fn a_declared_gap_parts_the_window_until_the_next_backup_ended() {
+        let mut holdings = Holdings {
+            backups: vec![backup(10, 17, 18)],
+            wal: vec![wal(1, 16, 32, 15), wal(1, 64, 80, 40)],
+            gaps: vec![GapPoint {
+                start: Lsn(32 * MIB),
+                end: Lsn(64 * MIB),
+                declared_at: Timestamp(35),
+                reason: "slot lost".into(),
+            }],
+            ..Holdings::default()
+        };
+        let (intervals, gaps) = holdings.window();
+        assert_eq!((intervals.len(), gaps.len(), gaps[0].to, gaps[0].declared), (1, 1, None, true));
+        holdings.backups.push(backup(38, 65, 66));
+        let (intervals, gaps) = holdings.window();
+        assert_eq!((intervals.len(), intervals[1].from.0, intervals[1].to.0), (2, 38, 40));
+        assert_eq!((gaps[0].from.0, gaps[0].to, gaps[0].reason.as_str()), (15, Some(Timestamp(38)), "slot lost"));
+        // Nobody declared it: it is still no continuous time.
+        holdings.gaps.clear();
+        assert!(!holdings.window().1[0].declared);
+    }
+
+    #[test]
+    fn a_backup_without_its_wal_is_no_moment_to_restore() {
+        let holdings =
+            Holdings { backups: vec![backup(10, 17, 40)], wal: vec![wal(1, 16, 32, 15)], ..Holdings::default() };
+        assert_eq!(holdings.window().0, []);
+    }
+
+    #[test]
+    fn the_window_goes_on_over_a_promotion() {
+        let holdings = Holdings {
+            backups: vec![backup(10, 17, 18)],
+            wal: vec![wal(1, 16, 32, 15), wal(1, 32, 40, 20), wal(2, 32, 48, 30)],
+            switches: vec![Switch { from: 1, to: 2, at: Lsn(40 * MIB) }],
+            ..Holdings::default()
+        };
+        let (intervals, _) = holdings.window();
+        assert_eq!((intervals.len(), intervals[0].timeline, intervals[0].to.0), (1, 2, 30));
+    }
+
+    fn proof(bytes: u64, seconds: f64, wal: u64, replay: f64) -> ProofView {
+        ProofView {
+            backup: String::new(),
+            at: Timestamp(0),
+            ok: true,
+            bytes,
+            wal_bytes: wal,
+            restore_seconds: seconds,
+            recovery_seconds: replay,
+            check_seconds: 0.0,
+            rto_seconds: seconds + replay,
+            rpo_seconds: None,
+            checks: Vec::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_forecast_comes_from_measured_rates_and_from_nothing_else() {
+        assert_eq!(forecast(1_000, 1_000, &[]), None);
+        let failed = ProofView { ok: false, ..proof(1_000, 1.0, 0, 0.0) };
+        assert_eq!(forecast(1_000, 1_000, &[failed]), None);
+        let forecast = forecast(1_000 * MIB, 60 * MIB, &[proof(100 * MIB, 1.0, 30 * MIB, 1.0)])
+            .map(|it| (it.restore_seconds, it.replay_seconds, it.seconds));
+        assert_eq!(forecast, Some((10.0, 2.0, 12.0)));
+    }
+
+    #[test]
+    fn each_problem_has_its_rule_and_a_sound_cluster_has_none() {
+        let objectives = Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 };
+        let sound = ProtectionInput {
+            free_bytes: Some(100),
+            next_full_bytes: Some(10),
+            backup_age_seconds: Some(100.0),
+            backup_every_seconds: Some(3_600.0),
+            streams: true,
+            wal_lag_seconds: Some(1.0),
+            test_age_seconds: Some(10.0),
+            test_every_seconds: Some(604_800.0),
+            forecast_seconds: Some(100.0),
+            ..ProtectionInput::default()
+        };
+        assert_eq!(problems(&sound, objectives), []);
+        let rules =
+            |input: ProtectionInput| problems(&input, objectives).into_iter().map(|it| it.rule).collect::<Vec<_>>();
+        for (input, rule) in [
+            (ProtectionInput { repository_error: Some("denied".into()), ..sound.clone() }, "repository_unreachable"),
+            (ProtectionInput { backup_age_seconds: None, ..sound.clone() }, "backup_overdue"),
+            (ProtectionInput { backup_age_seconds: Some(9_000.0), ..sound.clone() }, "backup_overdue"),
+            (ProtectionInput { backup_error: Some("x".into()), ..sound.clone() }, "backup_failed"),
+            (ProtectionInput { wal_lag_seconds: Some(61.0), ..sound.clone() }, "wal_behind"),
+            (ProtectionInput { wal_error: Some("x".into()), ..sound.clone() }, "wal_behind"),
+            (ProtectionInput { open_gap: Some("x".into()), ..sound.clone() }, "wal_gap"),
+            (ProtectionInput { free_bytes: Some(11), ..sound.clone() }, "repository_full"),
+            (ProtectionInput { test_age_seconds: Some(1e6), ..sound.clone() }, "restore_test_overdue"),
+            (ProtectionInput { test_age_seconds: None, ..sound.clone() }, "restore_test_overdue"),
+            (ProtectionInput { test_problem: Some("x".into()), ..sound.clone() }, "restore_test_failed"),
+            (ProtectionInput { verify_problem: Some("x".into()), ..sound.clone() }, "verification_failed"),
+            (ProtectionInput { forecast_seconds: Some(901.0), ..sound.clone() }, "rto_forecast"),
+        ] {
+            assert_eq!(rules(input), [rule]);
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Jobs: asking for one, seeing them, stopping them.
+use super::{RestoreParams, engine};
+use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
+use domain::{
+    Permission,
+    view::{ExpirePlanView, ExpireVerdict, JobKind, JobState, JobView, JobsPage},
+};
+use serde::{Deserialize, Serialize};
+use store::{JobFilter, JobRepo, JobRow, NewJob, Outcome};
+
+/// Full or incremental.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupWanted {
+    /// Everything anew.
+    Full,
+    /// What changed.
+    Incremental,
+}
+
+/// A backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupParams {
+    /// Full or incremental.
+    pub kind: BackupWanted,
+}
+
+/// A verification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyParams {
+    /// The backup; the newest when `None`.
+    pub backup: Option<String>,
+}
+
+/// A restore test.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreTestParams {
+    /// The backup; the newest when `None`.
+    pub backup: Option<String>,
+    /// All WAL there is is replayed.
+    pub latest: bool,
+}
+
+/// Retention.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpireParams {
+    /// Exactly these may go; more is refused. `None`: whatever the rules do not keep.
+    pub only: Option<Vec<String>>,
+}
+
+/// What exactly a job does.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum JobParams {
+    /// A backup.
+    Backup(BackupParams),
+    /// A verification.
+    Verify(VerifyParams),
+    /// A restore test.
+    RestoreTest(RestoreTestParams),
+    /// A restore.
+    Restore(Box<RestoreParams>),
+    /// Retention.
+    Expire(ExpireParams),
+}
+
+impl JobParams {
+    /// Its kind.
+    pub const fn kind(&self) -> JobKind {
+        match self {
+            Self::Backup(_) => JobKind::Backup,
+            Self::Verify(_) => JobKind::Verify,
+            Self::RestoreTest(_) => JobKind::RestoreTest,
+            Self::Restore(_) => JobKind::Restore,
+            Self::Expire(_) => JobKind::Expire,
+        }
+    }
+
+    fn title(&self) -> String {
+        let of = |id: &Option<String>| id.clone().unwrap_or_else(|| "the newest backup".to_owned());
+        match self {
+            Self::Backup(BackupParams { kind: BackupWanted::Full }) => "Full backup".to_owned(),
+            Self::Backup(_) => "Incremental backup".to_owned(),
+            Self::Verify(params) => format!("Verification of {}", of(&params.backup)),
+            Self::RestoreTest(params) => format!("Restore test of {}", of(&params.backup)),
+            Self::Restore(params) => format!("Restore to {}", params.target.label()),
+            Self::Expire(_) => "Retention".to_owned(),
+        }
+    }
+
+    /// Jobs of one lane run one after the other: one writer of a repository, one reader of each kind.
+    fn lane(&self, place: &str, cluster: &str) -> String {
+        match self {
+            Self::Backup(_) | Self::Expire(_) => format!("write {place}"),
+            other => format!("{} {cluster}", other.kind().as_str()),
+        }
+    }
+}
+
+/// Most jobs on one page.
+const JOBS_AT_MOST: u64 = 200;
+
+impl ControlPlane {
+    /// Takes a backup, soon.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn backup_start(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        kind: BackupWanted,
+    ) -> Result<JobView, ControlError> {
+        let id = cluster.unwrap_or_default();
+        self.authorize_audited(actor, Permission::BackupOperate, "backup_start", ("cluster", id)).await?;
+        self.job_ask(actor, "backup_start", cluster, JobParams::Backup(BackupParams { kind }), None).await
+    }
+
+    /// Reads and checks every byte of a backup, soon.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn backup_verify(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        backup: Option<String>,
+    ) -> Result<JobView, ControlError> {
+        let object = ("backup", backup.as_deref().unwrap_or_default());
+        self.authorize_audited(actor, Permission::BackupOperate, "backup_verify", object).await?;
+        self.known_backup(cluster, backup.as_deref())?;
+        self.job_ask(actor, "backup_verify", cluster, JobParams::Verify(VerifyParams { backup }), None).await
+    }
+
+    /// Restores a backup to a private copy, starts and checks it, soon.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn backup_test_restore(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        params: RestoreTestParams,
+    ) -> Result<JobView, ControlError> {
+        let object = params.backup.clone().unwrap_or_default();
+        self.authorize_audited(actor, Permission::BackupOperate, "backup_test_restore", ("backup", &object)).await?;
+        self.known_backup(cluster, params.backup.as_deref())?;
+        self.job_ask(actor, "backup_test_restore", cluster, JobParams::RestoreTest(params), None).await
+    }
+
+    fn known_backup(&self, cluster: Option<&str>, backup: Option<&str>) -> Result<(), ControlError> {
+        let (_, slot) = self.protected(cluster)?;
+        let catalogue = slot.catalogue.load();
+        match backup {
+            Some(id) if !catalogue.backups.iter().any(|one| one.id == id) => {
+                Err(ControlError::not_found("backup", id, "the list of backups shows all"))
+            }
+            None if catalogue.backups.is_empty() => {
+                Err(ControlError::Conflict("there is no backup yet; take one first".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What retention would remove.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn expire_plan(&self, actor: &Actor, cluster: Option<&str>) -> Result<ExpirePlanView, ControlError> {
+        self.authorize(actor, Permission::BackupRead)?;
+        let (_, slot) = self.protected(cluster)?;
+        let repository = slot.repository().await?;
+        let system = slot.catalogue.load().system;
+        let Some(system) = system else {
+            return Err(ControlError::Conflict("the repository holds nothing of this cluster yet".to_owned()));
+        };
+        let plan = backup::retention::plan_expire(&repository, system, &slot.config.retention).await.map_err(engine)?;
+        Ok(ExpirePlanView {
+            verdicts: plan.verdicts.into_iter().map(|it| ExpireVerdict { id: it.id, reasons: it.reasons }).collect(),
+            objects: plan.objects.len() as u64,
+            bytes: plan.bytes,
+            wal_before: plan.wal_before,
+            rules: super::overview::retention_rules(&slot.config.retention),
+        })
+    }
+
+    /// Removes what retention does not keep, soon: exactly what a plan shows now.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn expire(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        confirmation: &Confirmation,
+    ) -> Result<JobView, ControlError> {
+        let object = cluster.unwrap_or_default().to_owned();
+        self.authorize_audited(actor, Permission::BackupExpire, "expire", ("cluster", &object)).await?;
+        let id = self.protected(cluster)?.0.to_owned();
+        self.confirm(actor, "expire", ("cluster", &id), &id, confirmation).await?;
+        let plan = self.expire_plan(actor, cluster).await?;
+        let only = plan.verdicts.into_iter().filter(|it| it.reasons.is_empty()).map(|it| it.id).collect::<Vec<_>>();
+        self.job_ask(actor, "expire", cluster, JobParams::Expire(ExpireParams { only: Some(only) }), None).await
+    }
+
+    /// Writes the job and its audit row; wakes the runner.
+    pub(crate) async fn job_ask(
+        &self,
+        actor: &Actor,
+        action: &str,
+        cluster: Option<&str>,
+        params: JobParams,
+        requested_by: Option<&str>,
+    ) -> Result<JobView, ControlError> {
+        let made = self.job_insert(actor, action, cluster, params, requested_by, None).await?;
+        // Without a schedule key it is always made.
+        let Some(id) = made else { return Err(ControlError::Conflict("the job exists already".to_owned())) };
+        self.job_view(id).await
+    }
+
+    async fn job_insert(
+        &self,
+        actor: &Actor,
+        action: &str,
+        cluster: Option<&str>,
+        params: JobParams,
+        requested_by: Option<&str>,
+        schedule_key: Option<String>,
+    ) -> Result<Option<i64>, ControlError> {
+        let (id, slot) = self.protected(cluster)?;
+        let who = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
+        let json = serde_json::to_value(&params)
+            .map_err(|error| ControlError::Conflict(format!("the job cannot be written down: {error}")))?;
+        let transaction = self.inner.store.begin().await?;
+        let made = JobRepo(&transaction)
+            .insert(NewJob {
+                cluster: id.to_owned(),
+                kind: params.kind(),
+                lane: params.lane(&slot.config.place, id),
+                title: params.title(),
+                params: json.clone(),
+                schedule_key,
+                requested_by: requested_by.map_or(who, str::to_owned),
+                at: now(),
+            })
+            .await?;
+        let Some(job) = made else { return Ok(None) };
+        let after = serde_json::json!({ "job": job.to_string(), "what": json });
+        self.audit_in(&transaction, actor, action, ("cluster", id), (None, Some(after))).await?;
+        self.inner.store.commit(transaction).await?;
+        self.inner.recovery.wanted.notify_one();
+        Ok(Some(job))
+    }
+
+    /// For the scheduler: one job for one moment of a schedule, however many servers see it. Whether it was made now.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn job_schedule(
+        &self,
+        cluster: &str,
+        params: JobParams,
+        key: String,
+        requested_by: &str,
+    ) -> Result<bool, ControlError> {
+        let made = self
+            .job_insert(&Actor::system(), "job_schedule", Some(cluster), params, Some(requested_by), Some(key))
+            .await?;
+        Ok(made.is_some())
+    }
+
+    /// Jobs, the newest first.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn jobs_list(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        kind: Option<JobKind>,
+        cursor: Option<&str>,
+        limit: u64,
+    ) -> Result<JobsPage, ControlError> {
+        self.authorize(actor, Permission::BackupRead)?;
+        let before_id = cursor
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| ControlError::field("cursor", "take the cursor from 'next_cursor' of the page before"))
+            })
+            .transpose()?;
+        let cluster = cluster.map(|id| self.inner.clusters.find(Some(id))).transpose()?.map(|it| it.0.id.clone());
+        let limit = limit.clamp(1, JOBS_AT_MOST);
+        let filter = JobFilter { cluster, kind, state: None, before_id };
+        let rows = JobRepo(self.inner.store.db()).list(&filter, limit).await?;
+        let next_cursor = rows.last().filter(|_| rows.len() as u64 == limit).map(|row| row.id.to_string());
+        Ok(JobsPage { rows: rows.into_iter().map(view).collect(), next_cursor })
+    }
+
+    /// One job with its log.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn job_get(&self, actor: &Actor, id: &str) -> Result<JobView, ControlError> {
+        self.authorize(actor, Permission::BackupRead)?;
+        self.job_view(self.job_row(id).await?.id).await
+    }
+
+    async fn job_row(&self, id: &str) -> Result<JobRow, ControlError> {
+        let missing = || ControlError::not_found("job", id, "");
+        let number = id.parse().map_err(|_| missing())?;
+        JobRepo(self.inner.store.db()).get(number).await?.ok_or_else(missing)
+    }
+
+    async fn job_view(&self, id: i64) -> Result<JobView, ControlError> {
+        let repo = JobRepo(self.inner.store.db());
+        let row = repo.get(id).await?.ok_or_else(|| ControlError::not_found("job", id, ""))?;
+        Ok(JobView { log: repo.log_of(id).await?, ..view(row) })
+    }
+
+    /// Stops a job: one that waits at once, one that runs as soon as it hears of it.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`], [`ControlError::Conflict`] when it is over.
+    pub async fn job_cancel(&self, actor: &Actor, id: &str) -> Result<JobView, ControlError> {
+        // Who may start it may stop it; what cannot be found is told to nobody who may not even stop a backup.
+        self.authorize_audited(actor, Permission::BackupOperate, "job_cancel", ("job", id)).await?;
+        let row = self.job_row(id).await?;
+        let permission = match row.kind {
+            JobKind::Restore => Permission::RestoreExecute,
+            JobKind::Expire => Permission::BackupExpire,
+            JobKind::Backup | JobKind::Verify | JobKind::RestoreTest => Permission::BackupOperate,
+        };
+        self.authorize_audited(actor, permission, "job_cancel", ("job", id)).await?;
+        let transaction = self.inner.store.begin().await?;
+        if !JobRepo(&transaction).request_cancel(row.id).await? {
+            return Err(ControlError::Conflict(format!("job {id} is over already")));
+        }
+        let change =
+            (Some(serde_json::json!({ "state": row.state })), Some(serde_json::json!({ "cancel_requested": true })));
+        self.audit_in(&transaction, actor, "job_cancel", ("job", id), change).await?;
+        self.inner.store.commit(transaction).await?;
+        self.job_view(row.id).await
+    }
+
+    /// For the runner: writes the end of a job and its audit row together. `false`: the job was no longer ours.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn job_finish(
+        &self,
+        row: &JobRow,
+        state: JobState,
+        progress: &domain::view::JobProgress,
+        result: Option<&domain::view::JobResult>,
+        error: Option<&str>,
+    ) -> Result<bool, ControlError> {
+        let transaction = self.inner.store.begin().await?;
+        let holder = row.holder.as_deref().unwrap_or_default();
+        let done = JobRepo(&transaction).finish(row.id, holder, row.attempt, state, progress, result, error).await?;
+        if !done {
+            return Ok(false);
+        }
+        let outcome = if state == JobState::Succeeded { Outcome::Ok } else { Outcome::Failed };
+        let after = serde_json::json!({ "state": state, "result": result, "error": error });
+        self.audit_outcome_in(
+            &transaction,
+            &Actor::system(),
+            &format!("{}_finish", row.kind.as_str()),
+            ("job", &row.id.to_string()),
+            outcome,
+            Some(after),
+        )
+        .await?;
+        self.inner.store.commit(transaction).await?;
+        Ok(true)
+    }
+}
+
+pub(super) fn view(row: JobRow) -> JobView {
+    JobView {
+        id: row.id.to_string(),
+        cluster: row.cluster,
+        kind: row.kind,
+        state: row.state,
+        title: row.title,
+        requested_by: row.requested_by,
+        requested_at: row.requested_at,
+        started_at: row.started_at,
+        finished_at: row.finished_at,
+        attempt: row.attempt,
+        cancel_requested: row.cancel_requested,
+        progress: row.progress,
+        error: row.error,
+        result: row.result,
+        log: Vec::new(),
+    }
+}

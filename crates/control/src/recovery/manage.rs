@@ -1,0 +1,121 @@
+//! Keys of the repository and recovery objectives.
+use super::engine;
+use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
+use backup::KeySource;
+use domain::{Permission, view::Objectives};
+use serde_json::json;
+use store::{ObjectiveRepo, Outcome};
+
+impl ControlPlane {
+    /// Adds a printed recovery code; it is told this once.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn repository_key_add(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        label: &str,
+        confirmation: &Confirmation,
+    ) -> Result<String, ControlError> {
+        const ACTION: &str = "repository_key_add";
+        let object = cluster.unwrap_or_default().to_owned();
+        self.authorize_audited(actor, Permission::BackupManage, ACTION, ("cluster", &object)).await?;
+        let (id, slot) = self.protected(cluster)?;
+        self.confirm(actor, ACTION, ("cluster", id), id, confirmation).await?;
+        let label = label.trim().chars().take(80).collect::<String>();
+        let label = if label.is_empty() { "recovery code".to_owned() } else { label };
+        let repository = slot.repository().await?;
+        let (source, code) = KeySource::new_recovery().map_err(engine)?;
+        // The audit log first: a key that nobody was told of opens nothing, one that nobody wrote down would.
+        let after = json!({ "kind": "recovery", "label": label });
+        self.audit_outcome(actor, ACTION, ("cluster", id), Outcome::Ok, Some(after)).await?;
+        repository.add_key(&source, &label).await.map_err(engine)?;
+        slot.stale.notify_one();
+        Ok(code)
+    }
+
+    /// Removes a key; the last one stays.
+    ///
+    /// # Errors
+    /// [`ControlError::Conflict`] for the last one.
+    pub async fn repository_key_remove(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        key: &str,
+        confirmation: &Confirmation,
+    ) -> Result<(), ControlError> {
+        const ACTION: &str = "repository_key_remove";
+        self.authorize_audited(actor, Permission::BackupManage, ACTION, ("repository_key", key)).await?;
+        let (id, slot) = self.protected(cluster)?;
+        self.confirm(actor, ACTION, ("repository_key", key), id, confirmation).await?;
+        let repository = slot.repository().await?;
+        let before = slot
+            .catalogue
+            .load()
+            .keys
+            .iter()
+            .find(|one| one.id.to_string() == key)
+            .map(|one| json!({ "kind": one.kind, "label": one.label }));
+        repository.remove_key(key).await.map_err(engine)?;
+        self.audit_outcome(actor, ACTION, ("repository_key", key), Outcome::Ok, Some(json!({ "removed": before })))
+            .await?;
+        slot.stale.notify_one();
+        Ok(())
+    }
+
+    /// Gives new objects a new data key; what is there stays readable.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn repository_key_rotate(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        confirmation: &Confirmation,
+    ) -> Result<u32, ControlError> {
+        const ACTION: &str = "repository_key_rotate";
+        let object = cluster.unwrap_or_default().to_owned();
+        self.authorize_audited(actor, Permission::BackupManage, ACTION, ("cluster", &object)).await?;
+        let (id, slot) = self.protected(cluster)?;
+        self.confirm(actor, ACTION, ("cluster", id), id, confirmation).await?;
+        let epoch = slot.repository().await?.rotate_key().await.map_err(engine)?;
+        let change = json!({ "data_key": epoch });
+        self.audit_outcome(actor, ACTION, ("cluster", id), Outcome::Ok, Some(change)).await?;
+        slot.reopen().await;
+        slot.stale.notify_one();
+        Ok(epoch)
+    }
+
+    /// Changes what is promised.
+    ///
+    /// # Errors
+    /// [`ControlError::Invalid`] by field.
+    pub async fn objectives_set(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        to: Objectives,
+        confirmation: &Confirmation,
+    ) -> Result<Objectives, ControlError> {
+        const ACTION: &str = "objectives_set";
+        let object = cluster.unwrap_or_default().to_owned();
+        self.authorize_audited(actor, Permission::BackupManage, ACTION, ("cluster", &object)).await?;
+        let (id, slot) = self.protected(cluster)?;
+        for (field, value) in [("rpo_seconds", to.rpo_seconds), ("rto_seconds", to.rto_seconds)] {
+            if !(1.0..=31_536_000.0).contains(&value) {
+                return Err(ControlError::field(field, "a number of seconds from 1 to 31536000"));
+            }
+        }
+        self.confirm(actor, ACTION, ("cluster", id), id, confirmation).await?;
+        let before = self.objectives(slot).await?;
+        let who = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
+        let transaction = self.inner.store.begin().await?;
+        ObjectiveRepo(&transaction).set(id, to, &who, now()).await?;
+        let change = (Some(json!(before)), Some(json!(to)));
+        self.audit_in(&transaction, actor, ACTION, ("cluster", id), change).await?;
+        self.inner.store.commit(transaction).await?;
+        Ok(to)
+    }
+}

@@ -1,0 +1,279 @@
+//! Backup and recovery: what is configured, what is known of each repository, and the use cases on it.
+//!
+//! As with monitoring, a page view reaches neither the cluster nor the repository: it reads a catalogue that the
+//! `recovery` room keeps fresh. Only plans and changes open the repository.
+mod confirm;
+mod jobs;
+mod manage;
+mod overview;
+mod restores;
+
+pub use confirm::Confirmation;
+pub use jobs::{BackupParams, BackupWanted, ExpireParams, JobParams, RestoreTestParams, VerifyParams};
+pub use restores::{RestoreAsk, RestoreParams, TargetAsk};
+
+use crate::{ControlError, ControlPlane};
+use arc_swap::ArcSwap;
+use backup::{KeySlot, Repository, RepositoryFile, Summary, retention::Retention};
+use domain::{
+    Timestamp,
+    view::{
+        BackupView, Objectives, RecoveryGap, RecoveryInterval, RecoveryProblem, RestoreForecast, ScheduleView,
+        WalStreamView,
+    },
+};
+use futures::future::BoxFuture;
+use pgphysical::replication::ConnInfo;
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use tokio::sync::{Mutex, Notify};
+
+/// Opens a repository; the key is read then and not before.
+#[derive(Clone)]
+pub struct OpenRepository(pub Arc<dyn Fn() -> BoxFuture<'static, Result<Repository, String>> + Send + Sync>);
+
+impl fmt::Debug for OpenRepository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OpenRepository")
+    }
+}
+
+/// What a schedule starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScheduleKind {
+    /// A full backup.
+    Full,
+    /// An incremental one.
+    Incremental,
+    /// The newest backup is verified.
+    Verify,
+    /// The newest backup is restored and checked.
+    RestoreTest,
+    /// Retention is applied.
+    Expire,
+}
+
+impl ScheduleKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Full, Self::Incremental, Self::Verify, Self::RestoreTest, Self::Expire];
+
+    /// Name in the configuration and in schedule keys.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Incremental => "incremental",
+            Self::Verify => "verify",
+            Self::RestoreTest => "restore_test",
+            Self::Expire => "expire",
+        }
+    }
+
+    /// Name for people.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Full => "Full backup",
+            Self::Incremental => "Incremental backup",
+            Self::Verify => "Verification",
+            Self::RestoreTest => "Restore test",
+            Self::Expire => "Retention",
+        }
+    }
+}
+
+/// When something is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleConfig {
+    /// What.
+    pub kind: ScheduleKind,
+    /// Five fields.
+    pub cron: String,
+}
+
+/// A cluster that is backed up, as configured.
+#[derive(Clone, Debug)]
+pub struct Protected {
+    /// Id of the cluster.
+    pub cluster: String,
+    /// The server, as a role that may back up and replicate.
+    pub source: ConnInfo,
+    /// The repository, for people.
+    pub place: String,
+    /// Opens it.
+    pub open: OpenRepository,
+    /// `restore_command` for a cluster that somebody else will start; `None` when no key file could stand in it.
+    pub restore_command: Option<String>,
+    /// A superuser of the cluster, for the checks of a copy.
+    pub superuser: String,
+    /// Schedules.
+    pub schedules: Vec<ScheduleConfig>,
+    /// IANA name of their time zone.
+    pub time_zone: String,
+    /// A scheduled start is late by up to so much, the same for one cluster and kind.
+    pub jitter: Duration,
+    /// What is kept.
+    pub retention: Retention,
+    /// What is promised, unless it was changed on the page.
+    pub objectives: Objectives,
+    /// WAL is streamed by us.
+    pub stream: bool,
+    /// The replication slot.
+    pub slot: String,
+    /// Threads of a backup and of a restore.
+    pub workers: usize,
+    /// Restores go below this directory.
+    pub restore_directory: PathBuf,
+    /// Stopped clusters that may be restored over.
+    pub restore_over: Vec<PathBuf>,
+    /// The repository, when it is a directory here: its room is watched.
+    pub repository_directory: Option<PathBuf>,
+    /// Restore tests are done below this directory.
+    pub test_directory: PathBuf,
+    /// `DATABASE: SELECT …`: each must give `true`, or a figure that is shown.
+    pub probes: Vec<String>,
+    /// The catalogue is read anew so often.
+    pub refresh: Duration,
+}
+
+/// What the repository holds of a cluster, as it was last read.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    /// When it was read; `None` before the first time.
+    pub read_at: Option<Timestamp>,
+    /// The cluster's identity; `None` until the server was asked or a backup was seen.
+    pub system: Option<u64>,
+    /// Why it cannot be read now; all else is of the last time then.
+    pub error: Option<String>,
+    /// The repository.
+    pub file: Option<RepositoryFile>,
+    /// What opens it.
+    pub keys: Vec<KeySlot>,
+    /// Oldest first.
+    pub backups: Vec<Summary>,
+    /// Oldest first.
+    pub intervals: Vec<RecoveryInterval>,
+    /// Oldest first.
+    pub gaps: Vec<RecoveryGap>,
+    /// Bytes of this cluster.
+    pub stored_bytes: Option<u64>,
+    /// Room left.
+    pub free_bytes: Option<u64>,
+    /// WAL from the newest backup's start to the end of the newest interval.
+    pub wal_since_backup: u64,
+}
+
+/// What follows from it, for the dashboard, the score and alerts.
+#[derive(Clone, Debug, Default)]
+pub struct ProtectionStatus {
+    /// For the dashboard.
+    pub backup: Option<BackupView>,
+    /// A restore to now.
+    pub forecast: Option<RestoreForecast>,
+    /// What is wrong.
+    pub problems: Vec<RecoveryProblem>,
+    /// Schedules with their next runs.
+    pub schedules: Vec<ScheduleView>,
+    /// Since when nothing was known; `None` before the first judgement.
+    pub judged_at: Option<Timestamp>,
+}
+
+/// One cluster's place.
+#[derive(Debug)]
+pub struct Slot {
+    /// As configured.
+    pub config: Protected,
+    /// What the repository holds.
+    pub catalogue: ArcSwap<Catalogue>,
+    /// The stream.
+    pub wal: ArcSwap<WalStreamView>,
+    /// What follows.
+    pub status: ArcSwap<ProtectionStatus>,
+    /// Told when the catalogue should be read anew.
+    pub stale: Notify,
+    repository: Mutex<Option<Repository>>,
+}
+
+impl Slot {
+    /// The opened repository; it is opened once and kept.
+    ///
+    /// # Errors
+    /// [`ControlError::Conflict`] with what to do.
+    pub async fn repository(&self) -> Result<Repository, ControlError> {
+        let mut kept = self.repository.lock().await;
+        if let Some(repository) = kept.as_ref() {
+            return Ok(repository.clone());
+        }
+        let opened = (self.config.open.0)().await.map_err(ControlError::Conflict)?;
+        *kept = Some(opened.clone());
+        Ok(opened)
+    }
+
+    /// Forgets the opened repository: its keys were changed.
+    pub async fn reopen(&self) {
+        self.repository.lock().await.take();
+    }
+}
+
+/// All clusters that are backed up.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    slots: Vec<Slot>,
+    /// Told when a job was asked for.
+    pub wanted: Notify,
+}
+
+impl Recovery {
+    /// Over what is configured.
+    pub fn new(configs: Vec<Protected>) -> Self {
+        let slots = configs
+            .into_iter()
+            .map(|config| Slot {
+                wal: ArcSwap::from_pointee(WalStreamView {
+                    state: if config.stream { "interrupted" } else { "off" }.to_owned(),
+                    ..WalStreamView::default()
+                }),
+                config,
+                catalogue: ArcSwap::default(),
+                status: ArcSwap::default(),
+                stale: Notify::new(),
+                repository: Mutex::new(None),
+            })
+            .collect();
+        Self { slots, wanted: Notify::new() }
+    }
+
+    /// All places.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// The place of a cluster.
+    pub fn slot(&self, cluster: &str) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.config.cluster == cluster)
+    }
+}
+
+impl ControlPlane {
+    /// Clusters that are backed up, for our own background tasks.
+    pub fn recovery(&self) -> &Recovery {
+        &self.inner.recovery
+    }
+
+    /// The cluster's id and place.
+    pub(crate) fn protected(&self, cluster: Option<&str>) -> Result<(&str, &Slot), ControlError> {
+        let config = self.inner.clusters.find(cluster)?.0;
+        let slot = self.inner.recovery.slot(&config.id).ok_or_else(|| {
+            ControlError::Conflict(format!(
+                "cluster '{}' is not backed up: give it a repository in holdfast.toml ([cluster.backup] or BACKUP_STORAGE_PATH)",
+                config.id
+            ))
+        })?;
+        Ok((config.id.as_str(), slot))
+    }
+}
+
+/// An error of the engine, for the person who asked.
+pub(crate) fn engine(error: backup::BackupError) -> ControlError {
+    match error.kind() {
+        domain::ErrorKind::Invalid => ControlError::Invalid { message: error.to_string(), fields: Vec::new() },
+        _ => ControlError::Conflict(error.to_string()),
+    }
+}

@@ -1,0 +1,256 @@
+//! Long work: what it is, how far it is, what came of it.
+use super::ProofView;
+use crate::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// A full or incremental backup.
+    Backup,
+    /// Every byte of a backup is read and checked.
+    Verify,
+    /// A private copy is restored, started, checked and thrown away.
+    RestoreTest,
+    /// A restore that stays.
+    Restore,
+    /// What retention does not keep is removed.
+    Expire,
+}
+
+impl JobKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Backup, Self::Verify, Self::RestoreTest, Self::Restore, Self::Expire];
+
+    /// Name in the store, on the wire and in addresses.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Verify => "verify",
+            Self::RestoreTest => "restore_test",
+            Self::Restore => "restore",
+            Self::Expire => "expire",
+        }
+    }
+
+    /// Name for people.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Backup => "Backup",
+            Self::Verify => "Verification",
+            Self::RestoreTest => "Restore test",
+            Self::Restore => "Restore",
+            Self::Expire => "Retention",
+        }
+    }
+}
+
+impl FromStr for JobKind {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
+            format!("'{text}' is not a kind of job; use backup, verify, restore_test, restore or expire")
+        })
+    }
+}
+
+/// Where a job is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for its turn.
+    Queued,
+    /// A server works on it.
+    Running,
+    /// Done.
+    Succeeded,
+    /// Not done; the reason is told.
+    Failed,
+    /// Stopped on request.
+    Cancelled,
+}
+
+impl JobState {
+    const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
+
+    /// Name in the store and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Nothing will change any more.
+    pub const fn is_over(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Cancelled)
+    }
+}
+
+impl FromStr for JobState {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| format!("'{text}' is not a state of a job"))
+    }
+}
+
+/// One step of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobStep {
+    /// In a few words.
+    pub name: String,
+    /// How long it took; `None` until it is done.
+    pub seconds: Option<f64>,
+    /// What came of it.
+    pub detail: String,
+}
+
+/// How far a job is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobProgress {
+    /// All steps; the first without a duration is the present one.
+    pub steps: Vec<JobStep>,
+    /// Bytes of this step that are done.
+    pub done_bytes: Option<u64>,
+    /// Bytes of this step.
+    pub total_bytes: Option<u64>,
+    /// Mean of this step.
+    pub bytes_per_second: Option<f64>,
+    /// Of this step, by its mean.
+    pub remaining_seconds: Option<f64>,
+    /// It waits, and for what.
+    pub paused: Option<String>,
+}
+
+/// What came of a job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum JobResult {
+    /// A backup.
+    Backup {
+        /// Its id.
+        id: String,
+        /// `full` or `incremental`.
+        kind: String,
+        /// Bytes written to the repository.
+        stored_bytes: u64,
+        /// Pages with wrong checksums in the source.
+        damaged_pages: u64,
+    },
+    /// A verification.
+    Verify {
+        /// The backup.
+        id: String,
+        /// Bytes read, decrypted and checked.
+        checked_bytes: u64,
+        /// Pages compared with their fingerprints.
+        pages: u64,
+        /// What is wrong.
+        problems: Vec<String>,
+    },
+    /// A restore test.
+    RestoreTest(ProofView),
+    /// A restore.
+    Restore {
+        /// Where the cluster is.
+        directory: String,
+        /// Port on 127.0.0.1, when it was started.
+        port: Option<u16>,
+        /// From this backup.
+        backup: String,
+        /// Until here, for people.
+        target: String,
+        /// Seconds until it could be used.
+        rto_seconds: f64,
+        /// The last transaction that was replayed.
+        last_commit_at: Option<Timestamp>,
+        /// Bytes of pages written.
+        written_bytes: u64,
+        /// Bytes that were there already (delta).
+        kept_bytes: u64,
+        /// What to do next.
+        next: String,
+        /// Checks and what they found.
+        checks: Vec<String>,
+        /// What is wrong.
+        problems: Vec<String>,
+    },
+    /// Retention.
+    Expire {
+        /// Backups that went.
+        removed: Vec<String>,
+        /// Objects that went.
+        objects: u64,
+        /// Their bytes.
+        bytes: u64,
+    },
+}
+
+/// One line of a job's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobLogLine {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub line: String,
+}
+
+/// One job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobView {
+    /// Id.
+    pub id: String,
+    /// Id of the cluster.
+    pub cluster: String,
+    /// What is done.
+    pub kind: JobKind,
+    /// Where it is.
+    pub state: JobState,
+    /// What exactly, for people.
+    pub title: String,
+    /// By whom; `schedule` for the schedule.
+    pub requested_by: String,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// When it was begun first.
+    pub started_at: Option<Timestamp>,
+    /// When it was over.
+    pub finished_at: Option<Timestamp>,
+    /// Which try; 0 before the first.
+    pub attempt: i64,
+    /// Somebody asked to stop it.
+    pub cancel_requested: bool,
+    /// How far it is.
+    pub progress: JobProgress,
+    /// Why it failed.
+    pub error: Option<String>,
+    /// What came of it.
+    pub result: Option<JobResult>,
+    /// Its log; only when one job was asked for.
+    pub log: Vec<JobLogLine>,
+}
+
+/// A page of jobs, the newest first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobsPage {
+    /// The jobs, without logs.
+    pub rows: Vec<JobView>,
+    /// For the next page.
+    pub next_cursor: Option<String>,
+}

@@ -1,0 +1,364 @@
+//! What can be restored, from what, and how well that is proved.
+use super::{Availability, JobView};
+use crate::{Lsn, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What a restore test showed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ProofView {
+    /// The backup.
+    pub backup: String,
+    /// When it ended.
+    pub at: Timestamp,
+    /// Nothing was wrong.
+    pub ok: bool,
+    /// Bytes restored.
+    pub bytes: u64,
+    /// WAL that was there to replay.
+    pub wal_bytes: u64,
+    /// Seconds to write the files.
+    pub restore_seconds: f64,
+    /// Seconds of replay and promotion.
+    pub recovery_seconds: f64,
+    /// Seconds of the checks.
+    pub check_seconds: f64,
+    /// Restore and recovery: the measured recovery time.
+    pub rto_seconds: f64,
+    /// Age of the newest transaction in the copy when the test began: what would have been lost. `None` when the copy
+    /// was not replayed to the end, or holds no transaction with a known time.
+    pub rpo_seconds: Option<f64>,
+    /// What was checked.
+    pub checks: Vec<String>,
+    /// What is wrong.
+    pub problems: Vec<String>,
+}
+
+/// What a verification showed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VerifiedView {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Bytes read and checked.
+    pub checked_bytes: u64,
+    /// What is wrong.
+    pub problems: Vec<String>,
+}
+
+/// One backup.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BackupRow {
+    /// Its id.
+    pub id: String,
+    /// `full` or `incremental`.
+    pub kind: String,
+    /// The independent set of objects it belongs to.
+    pub lineage: String,
+    /// The backup an incremental was compared with.
+    pub parent: Option<String>,
+    /// `local` or `remote`.
+    pub source: String,
+    /// The source was a standby.
+    pub from_standby: bool,
+    /// Version of the server.
+    pub server_version: String,
+    /// Begin.
+    pub started_at: Timestamp,
+    /// End: the first moment that can be restored from it.
+    pub stopped_at: Timestamp,
+    /// Timeline.
+    pub timeline: u32,
+    /// Replay begins here.
+    pub start_lsn: Lsn,
+    /// Consistent from here.
+    pub stop_lsn: Lsn,
+    /// Size of the cluster.
+    pub bytes: u64,
+    /// Files.
+    pub files: u64,
+    /// Bytes read from the source.
+    pub read_bytes: u64,
+    /// Bytes of new and changed pages.
+    pub changed_bytes: u64,
+    /// Bytes written to the repository.
+    pub stored_bytes: u64,
+    /// How long it took.
+    pub duration_seconds: f64,
+    /// Pages whose checksum was judged.
+    pub checked_pages: u64,
+    /// Pages with wrong checksums in the source.
+    pub damaged_pages: u64,
+    /// The newest verification.
+    pub verified: Option<VerifiedView>,
+    /// The newest restore test.
+    pub proof: Option<ProofView>,
+}
+
+/// A time in which each moment can be restored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RecoveryInterval {
+    /// First moment: a backup ended.
+    pub from: Timestamp,
+    /// Last moment: its WAL is in the repository.
+    pub to: Timestamp,
+    /// WAL position of `from`.
+    pub from_lsn: Lsn,
+    /// WAL position of `to`.
+    pub to_lsn: Lsn,
+    /// Timeline of `to`.
+    pub timeline: u32,
+}
+
+/// A time of which no moment can be restored.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RecoveryGap {
+    /// After this moment.
+    pub from: Timestamp,
+    /// Up to this moment; `None`: there is no backup after it yet.
+    pub to: Option<Timestamp>,
+    /// First missing byte.
+    pub start_lsn: Lsn,
+    /// First byte there is again, when known.
+    pub end_lsn: Option<Lsn>,
+    /// Why.
+    pub reason: String,
+    /// It was declared by the stream, and not only found.
+    pub declared: bool,
+}
+
+/// A restore that was proved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ProvenRestore {
+    /// The moment that was restored, as near as it is known.
+    pub moment: Timestamp,
+    /// What was shown.
+    pub proof: ProofView,
+    /// The job.
+    pub job: String,
+}
+
+/// The stream of WAL.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct WalStreamView {
+    /// `streaming`, `interrupted`, `elsewhere` (another process has the stream), `off`.
+    pub state: String,
+    /// The server has written up to here.
+    pub server_lsn: Option<Lsn>,
+    /// In the repository up to here.
+    pub durable_lsn: Option<Lsn>,
+    /// Not in the repository yet.
+    pub lag_bytes: Option<i64>,
+    /// Age of the oldest byte that is not in the repository; 0 when all is.
+    pub lag_seconds: Option<f64>,
+    /// What is wrong.
+    pub error: Option<String>,
+}
+
+/// Continuous intervals, gaps, proofs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RecoveryWindow {
+    /// Oldest first.
+    pub intervals: Vec<RecoveryInterval>,
+    /// Oldest first.
+    pub gaps: Vec<RecoveryGap>,
+    /// Oldest first.
+    pub proofs: Vec<ProvenRestore>,
+    /// The stream.
+    pub wal: WalStreamView,
+    /// When the repository was read.
+    pub read_at: Option<Timestamp>,
+}
+
+/// What is promised.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Objectives {
+    /// Most seconds of work that may be lost.
+    pub rpo_seconds: f64,
+    /// Most seconds a restore may take.
+    pub rto_seconds: f64,
+}
+
+/// How long a restore to now would take, from measured rates.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RestoreForecast {
+    /// In all.
+    pub seconds: f64,
+    /// To write the files.
+    pub restore_seconds: f64,
+    /// To replay the WAL.
+    pub replay_seconds: f64,
+    /// WAL to replay.
+    pub wal_bytes: u64,
+    /// What the rates come from.
+    pub basis: String,
+}
+
+/// One schedule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ScheduleView {
+    /// What it starts, for people.
+    pub name: String,
+    /// Cron expression.
+    pub cron: String,
+    /// IANA name.
+    pub time_zone: String,
+    /// The next runs.
+    pub next: Vec<Timestamp>,
+}
+
+/// One way to open the repository.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeySlotView {
+    /// Id.
+    pub id: String,
+    /// `file`, `passphrase` or `recovery`.
+    pub kind: String,
+    /// What it is for.
+    pub label: String,
+    /// Made.
+    pub created_at: Timestamp,
+}
+
+/// The repository.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RepositoryView {
+    /// Where it is.
+    pub place: String,
+    /// Its id.
+    pub id: Option<String>,
+    /// `aes-256-gcm` or `none`.
+    pub encryption: Option<String>,
+    /// Bytes of this cluster in it.
+    pub stored_bytes: Option<u64>,
+    /// Room left, when the store can tell.
+    pub free_bytes: Option<u64>,
+    /// Why it cannot be read now.
+    pub error: Option<String>,
+    /// What opens it.
+    pub keys: Vec<KeySlotView>,
+}
+
+/// Everything about backup and recovery of one cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RecoveryOverview {
+    /// Id of the cluster.
+    pub cluster: String,
+    /// Its name.
+    pub cluster_name: String,
+    /// Whether backups are set up.
+    pub availability: Availability,
+    /// Now, by the server's clock.
+    pub now: Timestamp,
+    /// Backups, the newest first.
+    pub backups: Vec<BackupRow>,
+    /// What can be restored.
+    pub window: RecoveryWindow,
+    /// What is promised.
+    pub objectives: Option<Objectives>,
+    /// How long a restore to now would take.
+    pub forecast: Option<RestoreForecast>,
+    /// Schedules.
+    pub schedules: Vec<ScheduleView>,
+    /// What retention keeps, rule by rule.
+    pub retention: Vec<String>,
+    /// The repository.
+    pub repository: RepositoryView,
+    /// The newest jobs.
+    pub jobs: Vec<JobView>,
+    /// What is wrong, the worst first: level (`critical`, `warning`), sentence.
+    pub problems: Vec<RecoveryProblem>,
+}
+
+/// Something that is wrong with backup or recovery.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RecoveryProblem {
+    /// Stable key: `backup_overdue`, `backup_failed`, `wal_behind`, `wal_gap`, `repository_unreachable`,
+    /// `repository_full`, `restore_test_overdue`, `restore_test_failed`, `verification_failed`, `rto_forecast`.
+    pub rule: String,
+    /// `critical`, `warning` or `info`.
+    pub severity: String,
+    /// A sentence.
+    pub message: String,
+    /// What was measured, for people.
+    pub measured: String,
+    /// What it is compared with, for people.
+    pub threshold: String,
+}
+
+/// What a restore would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RestorePlanView {
+    /// Id of the cluster.
+    pub cluster: String,
+    /// Until where, for people.
+    pub target: String,
+    /// From this backup.
+    pub backup: String,
+    /// `full` or `incremental`.
+    pub backup_kind: String,
+    /// When it ended.
+    pub backup_stopped_at: Timestamp,
+    /// Along this timeline.
+    pub timeline: u32,
+    /// Bytes of all files.
+    pub bytes: u64,
+    /// Files.
+    pub files: u64,
+    /// WAL to replay at most.
+    pub wal_bytes: u64,
+    /// WAL is there without a hole up to here.
+    pub wal_until: Lsn,
+    /// By measured rates; `None` before the first restore test.
+    pub expected_seconds: Option<f64>,
+    /// The objective.
+    pub rto_seconds: Option<f64>,
+    /// Where it would go.
+    pub directory: String,
+    /// Room there.
+    pub free_bytes: Option<u64>,
+    /// What a person should know before.
+    pub notes: Vec<String>,
+    /// Why it would be refused; empty when it would not.
+    pub refusals: Vec<String>,
+}
+
+/// What retention would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ExpirePlanView {
+    /// Each backup, the oldest first, with the reasons to keep it; without any it goes.
+    pub verdicts: Vec<ExpireVerdict>,
+    /// Objects that go.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// WAL before this goes.
+    pub wal_before: Option<Lsn>,
+    /// The rules.
+    pub rules: Vec<String>,
+}
+
+/// One line of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ExpireVerdict {
+    /// The backup.
+    pub id: String,
+    /// Why it stays; empty: it goes.
+    pub reasons: Vec<String>,
+}

@@ -1,0 +1,366 @@
+//! A copy of a cluster beside the original: restored, tamed, started, looked at.
+use crate::{
+    walserver::WalServer,
+    work::{Ended, Work},
+};
+use backup::{
+    Manifest, Repository,
+    restore::{self, RestoreOptions, RestorePlan, Restored, Target},
+};
+use control::Slot;
+use domain::Timestamp;
+use pgphysical::{
+    ClusterOptions, Install, LocalCluster, ShutdownMode,
+    control::ControlFile,
+    replication::{ConnInfo, ReplicationConnection},
+};
+use std::{
+    collections::HashMap,
+    fs,
+    os::unix::fs::{MetadataExt as _, chown},
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+use tokio::sync::Mutex;
+
+/// Replay of much WAL takes long; a copy that does nothing at all is noticed by its log.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(6 * 3_600);
+const LOOK: Duration = Duration::from_millis(250);
+/// Tables whose rows are counted, the largest first.
+const TABLES_COUNTED: usize = 20;
+
+/// Copies that go on after their job, until we end.
+#[derive(Debug, Default)]
+pub(crate) struct Copies(Mutex<HashMap<i64, LocalCluster>>);
+
+impl Copies {
+    /// Keeps a running copy.
+    pub async fn keep(&self, job: i64, server: LocalCluster) {
+        self.0.lock().await.insert(job, server);
+    }
+
+    /// Stops all of them.
+    pub async fn stop_all(&self) {
+        for (job, mut server) in self.0.lock().await.drain() {
+            if let Err(error) = server.stop(ShutdownMode::Fast).await {
+                tracing::warn!(%error, job, "a restored copy was not stopped");
+            }
+        }
+    }
+}
+
+/// Where and how.
+#[derive(Debug)]
+pub(crate) struct CopyPlan<'a> {
+    pub slot: &'a Slot,
+    pub repository: &'a Repository,
+    pub plan: &'a RestorePlan,
+    pub manifest: &'a Manifest,
+    /// Holds `data` and what the copy needs beside it.
+    pub root: PathBuf,
+    /// Stop before the target.
+    pub exclusive: bool,
+    /// Thrown away afterwards: what is written need not survive a power cut, and nobody signs in.
+    pub throw_away: bool,
+}
+
+impl CopyPlan<'_> {
+    fn data(&self) -> PathBuf {
+        self.root.join("data")
+    }
+
+    /// Writes the files; nothing when a try before has done so already.
+    pub async fn restore(&self, work: &Work) -> Result<Option<Restored>, Ended> {
+        let data = self.data();
+        let mark = self.root.join("holdfast-job");
+        let ours = fs::read_to_string(&mark).is_ok_and(|text| text.trim() == work.row.id.to_string());
+        let begun = data.join("holdfast.restoring").exists();
+        if ours && !begun && data.join("global/pg_control").exists() {
+            return Ok(None);
+        }
+        let occupied = fs::read_dir(&self.root).is_ok_and(|mut entries| entries.next().is_some());
+        if occupied && !ours {
+            return Err(Ended::Failed(format!("{} is not empty; choose another directory", self.root.display())));
+        }
+        fs::create_dir_all(&self.root)?;
+        fs::write(&mark, format!("{}\n", work.row.id))?;
+        let options = RestoreOptions {
+            to: data.clone(),
+            delta: false,
+            // Beside the copy: the original's places are taken.
+            tablespaces: self
+                .plan
+                .backup
+                .tablespaces
+                .iter()
+                .map(|it| (it.oid.to_string(), self.root.join(format!("tablespace-{}", it.oid))))
+                .collect(),
+            workers: self.slot.config.workers,
+            owner: None,
+            // Known only once the directory is there.
+            restore_command: Some(command_in(&self.root)),
+            action: "promote".to_owned(),
+            inclusive: !self.exclusive,
+            tame: true,
+        };
+        let counters = work.counters();
+        let restored = restore::restore(self.repository, self.plan, self.manifest, &options, &counters).await?;
+        Ok(Some(restored))
+    }
+
+    fn options(&self, control: &ControlFile) -> Result<ClusterOptions, Ended> {
+        let major = self.plan.backup.cluster.major();
+        let install = Install::discover().into_iter().find(|it| it.major == major).ok_or_else(|| {
+            Ended::Failed(format!(
+                "the backup is of PostgreSQL {major}, which is not installed here: install postgresql-{major} or set HOLDFAST_PG_BIN"
+            ))
+        })?;
+        let options = ClusterOptions { start_timeout: RECOVERY_TIMEOUT, ..ClusterOptions::new(install, "") }
+            // A hot standby refuses to go below what the original had.
+            .setting("max_connections", control.max_connections)
+            .setting("max_worker_processes", control.max_worker_processes)
+            .setting("max_wal_senders", control.max_wal_senders)
+            .setting("max_prepared_transactions", control.max_prepared_transactions)
+            .setting("max_locks_per_transaction", control.max_locks_per_transaction)
+            .setting("shared_buffers", "64MB")
+            .setting("log_checkpoints", "off");
+        Ok(if self.throw_away {
+            options.setting("fsync", "off").setting("autovacuum", "off")
+        } else {
+            // Only as a reminder to whoever connects.
+            options.setting("cluster_name", "restored by Holdfast")
+        })
+    }
+
+    /// Starts it, waits until its recovery has ended, tells how far it is meanwhile.
+    pub async fn start(&self, work: &Work) -> Result<LocalCluster, Ended> {
+        let data = self.data();
+        let bytes = fs::read(data.join("global/pg_control"))?;
+        let control = ControlFile::parse(&bytes).map_err(|error| Ended::Failed(error.to_string()))?;
+        self.configure()?;
+        let wal = WalServer::start(self.repository, &data, &wal_directory(&self.root))?;
+        debug_assert_eq!(wal.command(), command_in(&self.root));
+        let counters = work.counters();
+        counters.total.store(self.plan.wal_bytes, Ordering::Relaxed);
+        let begun = Instant::now();
+        let mut server = match self.launch(work, &control, &wal).await {
+            Ok(server) => server,
+            Err(Ended::Failed(reason)) if self.is_quiet_end(&reason) => {
+                work.log("no transaction ends after the wanted moment in the WAL: all of it is before, and is replayed to its end").await;
+                self.replay_to_the_end()?;
+                self.launch(work, &control, &wal).await?
+            }
+            Err(other) => return Err(other),
+        };
+        let mut sql = self.connect(&server, "postgres").await?;
+        loop {
+            let rows = match sql.query("SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn()").await {
+                Ok(rows) => rows,
+                // It ended, or restarts its sessions at promotion.
+                Err(error) => {
+                    if server.postmaster_pid().is_none() {
+                        let reason = wal.error().unwrap_or_else(|| server.log_tail(4));
+                        if self.is_quiet_end(&reason) || self.is_quiet_end(&server.log_tail(6)) {
+                            work.log("no transaction ends after the wanted moment in the WAL: all of it is before, and is replayed to its end").await;
+                            self.replay_to_the_end()?;
+                            drop(server);
+                            server = self.launch(work, &control, &wal).await?;
+                            sql = self.connect(&server, "postgres").await?;
+                            continue;
+                        }
+                        return Err(Ended::Failed(format!("recovery stopped: {reason}")));
+                    }
+                    tracing::debug!(%error, "a copy was asked between");
+                    work.sleep(LOOK).await?;
+                    sql = self.connect(&server, "postgres").await?;
+                    continue;
+                }
+            };
+            let cell = |at: usize| rows.first().and_then(|row| row.get(at)?.clone());
+            if let Some(lsn) = cell(1).and_then(|text| text.parse::<domain::Lsn>().ok()) {
+                counters.done.store(
+                    lsn.0.saturating_sub(self.plan.backup.start_lsn.0).min(self.plan.wal_bytes),
+                    Ordering::Relaxed,
+                );
+            }
+            if cell(0).as_deref() == Some("f") {
+                return Ok(server);
+            }
+            if begun.elapsed() > RECOVERY_TIMEOUT {
+                return Err(Ended::Failed(format!("recovery did not end in time: {}", server.log_tail(4))));
+            }
+            work.sleep(LOOK).await?;
+        }
+    }
+
+    async fn launch(&self, work: &Work, control: &ControlFile, wal: &WalServer) -> Result<LocalCluster, Ended> {
+        let starting = LocalCluster::start_in(&self.root, self.options(control)?);
+        tokio::pin!(starting);
+        loop {
+            tokio::select! {
+                started = &mut starting => return match (started, wal.error()) {
+                    (Err(_), Some(reason)) => Err(Ended::Failed(format!("recovery stopped: {reason}"))),
+                    (started, _) => Ok(started?),
+                },
+                () = tokio::time::sleep(LOOK) => work.check()?,
+            }
+        }
+    }
+
+    /// PostgreSQL's own words for a target behind the last commit, although every commit before it was replayed.
+    fn is_quiet_end(&self, reason: &str) -> bool {
+        matches!(self.plan.target, Target::Time(..))
+            && reason.contains("recovery ended before configured recovery target was reached")
+    }
+
+    fn replay_to_the_end(&self) -> Result<(), Ended> {
+        let auto = self.data().join("postgresql.auto.conf");
+        let text = fs::read_to_string(&auto)?;
+        let kept = text
+            .lines()
+            .filter(|line| {
+                !["recovery_target_time", "recovery_target_inclusive", "recovery_target_action"]
+                    .iter()
+                    .any(|name| line.starts_with(name))
+            })
+            .map(|line| format!("{line}\n"))
+            .collect::<String>();
+        self.write("postgresql.auto.conf", &kept)
+    }
+
+    /// Its own configuration: nothing that was set for the original counts, and only its owner gets in by the socket.
+    fn configure(&self) -> Result<(), Ended> {
+        let data = self.data();
+        for name in ["postgresql.conf", "pg_hba.conf"] {
+            let aside = data.join(format!("{name}.restored"));
+            if !aside.exists() && data.join(name).exists() {
+                fs::copy(data.join(name), &aside)?;
+            }
+        }
+        self.write(
+            "postgresql.conf",
+            "# the original's is in postgresql.conf.restored\ninclude_if_exists = 'holdfast.conf'\n",
+        )?;
+        let original = fs::read_to_string(data.join("pg_hba.conf.restored")).unwrap_or_default();
+        let rest = if self.throw_away { "" } else { original.as_str() };
+        // The socket's directory is its owner's alone.
+        self.write("pg_hba.conf", &format!("local all all trust\n{rest}"))?;
+        if self.throw_away || !data.join("pg_ident.conf").exists() {
+            self.write("pg_ident.conf", "")?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), Ended> {
+        let (data, path) = (self.data(), self.data().join(name));
+        fs::write(&path, text)?;
+        let owner = fs::metadata(&data)?;
+        if owner.uid() != fs::metadata(&path)?.uid() {
+            chown(&path, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        Ok(())
+    }
+
+    /// A connection as the superuser.
+    pub async fn connect(&self, server: &LocalCluster, database: &str) -> Result<ReplicationConnection, Ended> {
+        let url = format!(
+            "postgres://{}@localhost:{}/?host={}",
+            self.slot.config.superuser,
+            server.port(),
+            server.socket_dir().display()
+        );
+        let failed = |error: pgphysical::replication::ReplicationError| Ended::Failed(error.to_string());
+        ReplicationConnection::connect_sql(&ConnInfo::parse(&url).map_err(failed)?, database).await.map_err(failed)
+    }
+
+    /// When the newest transaction in the copy was committed.
+    pub async fn last_commit(&self, server: &LocalCluster) -> Option<Timestamp> {
+        let mut sql = self.connect(server, "postgres").await.ok()?;
+        let rows =
+            sql.query("SELECT (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000)::bigint").await.ok()?;
+        rows.into_iter().next()?.into_iter().next()??.parse().ok().map(Timestamp)
+    }
+
+    /// Rows of the largest tables, and the chosen statements: what was found, and what is wrong.
+    pub async fn look_inside(&self, work: &Work, server: &LocalCluster) -> Result<(Vec<String>, Vec<String>), Ended> {
+        let (mut checks, mut problems) = (Vec::new(), Vec::new());
+        let names = self
+            .rows(
+                server,
+                "postgres",
+                "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1",
+            )
+            .await;
+        for database in names.map_err(Ended::Failed)? {
+            work.check()?;
+            let list = format!(
+                "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                 WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+                 ORDER BY pg_relation_size(c.oid) DESC LIMIT {TABLES_COUNTED}"
+            );
+            let tables = match self.rows(server, &database, &list).await {
+                Ok(tables) => tables,
+                Err(error) => {
+                    problems.push(format!("database {database}: {error}"));
+                    continue;
+                }
+            };
+            let mut rows = 0_i64;
+            for table in &tables {
+                work.check()?;
+                match self.rows(server, &database, &format!("SELECT count(*) FROM {table}")).await {
+                    Ok(counted) => rows += counted.first().and_then(|text| text.parse::<i64>().ok()).unwrap_or(0),
+                    Err(error) => problems.push(format!("{database}.{table} cannot be read: {error}")),
+                }
+            }
+            checks.push(format!(
+                "{database}: {} rows in the {} largest tables",
+                domain::format::thousands(rows),
+                tables.len()
+            ));
+        }
+        for probe in &self.slot.config.probes {
+            let Some((database, sql)) = probe.split_once(':') else { continue };
+            match self.probe(server, database.trim(), sql.trim()).await {
+                Ok(Some(value)) if value != "f" && value != "false" => checks.push(format!("{probe}: {value}")),
+                Ok(value) => problems.push(format!("{probe} gave {}", value.as_deref().unwrap_or("nothing"))),
+                Err(error) => problems.push(format!("{probe}: {error}")),
+            }
+        }
+        Ok((checks, problems))
+    }
+
+    /// A person's statement, with the search path that a person has.
+    async fn probe(&self, server: &LocalCluster, database: &str, sql: &str) -> Result<Option<String>, String> {
+        let mut connection = match self.connect(server, database).await {
+            Ok(connection) => connection,
+            Err(Ended::Failed(error)) => return Err(error),
+            Err(Ended::Cancelled) => return Err("stopped".to_owned()),
+        };
+        let told = |error: pgphysical::replication::ReplicationError| error.to_string();
+        connection.query("SET search_path TO \"$user\", public").await.map_err(told)?;
+        let rows = connection.query(sql).await.map_err(told)?;
+        Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()?))
+    }
+
+    async fn rows(&self, server: &LocalCluster, database: &str, sql: &str) -> Result<Vec<String>, String> {
+        let mut connection = match self.connect(server, database).await {
+            Ok(connection) => connection,
+            Err(Ended::Failed(error)) => return Err(error),
+            Err(Ended::Cancelled) => return Err("stopped".to_owned()),
+        };
+        let rows = connection.query(sql).await.map_err(|error| error.to_string())?;
+        Ok(rows.into_iter().filter_map(|row| row.into_iter().next()?).collect())
+    }
+}
+
+fn wal_directory(root: &Path) -> PathBuf {
+    root.join("wal")
+}
+
+/// The `restore_command` of a copy in `root`, before its server is there.
+fn command_in(root: &Path) -> String {
+    let path = wal_directory(root).join("fetch").display().to_string().replace('\'', r"'\''").replace('%', "%%");
+    format!("/bin/sh '{path}' %f %p")
+}

@@ -1,0 +1,185 @@
+//! What each kind of job does.
+use crate::{
+    copy::Copies,
+    pressure, restore,
+    work::{Ended, Work},
+};
+use backup::{BackupType, CreateOptions, Summary, retention};
+use control::{BackupWanted, ExpireParams, JobParams, Slot};
+use domain::{format, view::JobResult};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// A backup waits so long in all for a database that suffers; then it goes on, because no backup is worse.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1_800);
+const LOOK: Duration = Duration::from_secs(2);
+
+pub(crate) async fn execute(work: &Arc<Work>, copies: &Copies) -> Result<JobResult, Ended> {
+    let cluster = &work.row.cluster;
+    let slot = work.control.recovery().slot(cluster).ok_or_else(|| {
+        Ended::Failed(format!("cluster '{cluster}' is no longer backed up: it is not in the configuration"))
+    })?;
+    let params = serde_json::from_value::<JobParams>(work.row.params.clone())
+        .map_err(|error| Ended::Failed(format!("the job cannot be read: {error}")))?;
+    match params {
+        JobParams::Backup(params) => take_backup(work, slot, params.kind).await,
+        JobParams::Verify(params) => verify(work, slot, params.backup.as_deref()).await,
+        JobParams::RestoreTest(params) => restore::test(work, slot, &params).await,
+        JobParams::Restore(params) => restore::restore(work, slot, &params, copies).await,
+        JobParams::Expire(params) => expire(work, slot, &params).await,
+    }
+}
+
+async fn take_backup(work: &Arc<Work>, slot: &Slot, kind: BackupWanted) -> Result<JobResult, Ended> {
+    work.steps(&["Open the repository", "Read the cluster, write what changed, wait for its WAL"]);
+    let repository = slot.repository().await?;
+    work.done(&slot.config.place).await;
+    work.check()?;
+    let options = CreateOptions {
+        kind: match kind {
+            BackupWanted::Full => BackupType::Full,
+            BackupWanted::Incremental => BackupType::Incremental,
+        },
+        workers: slot.config.workers,
+        ..CreateOptions::default()
+    };
+    let source = slot.config.source.clone().with_application_name("holdfast backup");
+    let counters = work.counters();
+    let backup = backup::create(&repository, &source, &source.database, &options, &counters);
+    tokio::pin!(backup);
+    let (mut paused, mut waiting) = (Duration::ZERO, None::<Instant>);
+    let summary = loop {
+        tokio::select! {
+            done = &mut backup => break done?,
+            () = tokio::time::sleep(LOOK) => {
+                let reason = pressure::suffering(&work.control, &slot.config.cluster)
+                    .filter(|_| paused + waiting.map_or(Duration::ZERO, |since| since.elapsed()) < LONGEST_PAUSE);
+                match (&reason, waiting) {
+                    (Some(reason), None) => {
+                        work.log(&format!("waits: {reason}")).await;
+                        waiting = Some(Instant::now());
+                    }
+                    (None, Some(since)) => {
+                        paused += since.elapsed();
+                        waiting = None;
+                        work.log("goes on").await;
+                    }
+                    _ => {}
+                }
+                work.pause(reason);
+            }
+        }
+    };
+    let stats = &summary.stats;
+    work.done(format!(
+        "{}: {} of {} changed, {} stored",
+        summary.id,
+        format::bytes(stats.changed_bytes as f64),
+        format::bytes(stats.bytes as f64),
+        format::bytes(stats.stored_bytes as f64)
+    ))
+    .await;
+    if let Some(first) = summary.damaged.first() {
+        work.log(&format!(
+            "{} pages of the source have wrong checksums, the first is page {} of {}: the database is damaged; keep the last clean backup",
+            summary.damaged.len(),
+            first.page,
+            first.path
+        ))
+        .await;
+    }
+    Ok(JobResult::Backup {
+        kind: summary.kind.to_string(),
+        stored_bytes: stats.stored_bytes,
+        damaged_pages: summary.damaged.len() as u64,
+        id: summary.id,
+    })
+}
+
+/// The backup by its id, or the newest, as the repository itself has it now.
+pub(crate) async fn find(slot: &Slot, repository: &backup::Repository, id: Option<&str>) -> Result<Summary, Ended> {
+    let system = slot.catalogue.load().system;
+    let all = match system {
+        Some(system) => repository.backups(system).await?,
+        None => repository.all_backups().await?,
+    };
+    let found = match id {
+        Some(id) => all.into_iter().find(|one| one.id == id),
+        None => all.into_iter().next_back(),
+    };
+    found.ok_or_else(|| {
+        Ended::Failed(id.map_or_else(
+            || "there is no backup yet; take one first".to_owned(),
+            |id| format!("backup {id} is no longer there"),
+        ))
+    })
+}
+
+async fn verify(work: &Arc<Work>, slot: &Slot, id: Option<&str>) -> Result<JobResult, Ended> {
+    work.steps(&["Open the repository", "Read, decrypt and compare every byte"]);
+    let repository = slot.repository().await?;
+    let one = find(slot, &repository, id).await?;
+    work.done(&one.id).await;
+    work.check()?;
+    let verified = backup::verify(&repository, &one, &work.counters()).await?;
+    for problem in &verified.problems {
+        work.log(problem).await;
+    }
+    work.done(format!(
+        "{} in {} files, {} pages, WAL without a hole up to {}{}",
+        format::bytes(verified.checked_bytes as f64),
+        verified.files,
+        format::thousands(verified.pages.cast_signed()),
+        verified.wal_until,
+        if verified.problems.is_empty() { "" } else { ": DAMAGED" }
+    ))
+    .await;
+    Ok(JobResult::Verify {
+        id: verified.id,
+        checked_bytes: verified.checked_bytes,
+        pages: verified.pages,
+        problems: verified.problems,
+    })
+}
+
+async fn expire(work: &Arc<Work>, slot: &Slot, params: &ExpireParams) -> Result<JobResult, Ended> {
+    work.steps(&["Plan", "Remove", "Sweep what interrupted work left"]);
+    let repository = slot.repository().await?;
+    let Some(system) = slot.catalogue.load().system else {
+        return Err(Ended::Failed("the repository holds nothing of this cluster yet".to_owned()));
+    };
+    let plan = retention::plan_expire(&repository, system, &slot.config.retention).await?;
+    let removed = plan.verdicts.iter().filter(|it| it.reasons.is_empty()).map(|it| it.id.clone()).collect::<Vec<_>>();
+    // Somebody looked at a plan and said yes to it: what came since was not shown.
+    if let Some(only) = &params.only
+        && let Some(more) = removed.iter().find(|id| !only.contains(id))
+    {
+        return Err(Ended::Failed(format!(
+            "backup {more} would go too, which the plan did not show; look at it again"
+        )));
+    }
+    work.done(format!(
+        "{} backups, {} objects, {}",
+        removed.len(),
+        plan.objects.len(),
+        format::bytes(plan.bytes as f64)
+    ))
+    .await;
+    work.check()?;
+    for id in &removed {
+        work.log(&format!("removes {id}")).await;
+    }
+    if !plan.objects.is_empty() {
+        retention::expire(&repository, &plan).await?;
+    }
+    work.done("").await;
+    let garbage = retention::garbage(&repository, system).await?;
+    for (key, _) in &garbage {
+        work.check()?;
+        repository.store().delete(key).await.map_err(|error| Ended::Failed(error.to_string()))?;
+    }
+    work.done(format!("{} objects", garbage.len())).await;
+    Ok(JobResult::Expire { removed, objects: (plan.objects.len() + garbage.len()) as u64, bytes: plan.bytes })
+}

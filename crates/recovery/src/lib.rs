@@ -1,0 +1,73 @@
+//! The service of backup and recovery: WAL streaming, schedules, jobs and the catalogue, beside the monitoring loop.
+//!
+//! Each task is a reconciler: its input is what stands in the store and in the repository, its next round is its
+//! retry, and none stops another. Jobs belong to the store: a server holds one by a lease and may vanish at any moment.
+mod catalogue;
+mod copy;
+mod execute;
+mod pressure;
+mod restore;
+mod runner;
+mod schedule;
+mod scheduler;
+mod status;
+mod wal;
+mod walserver;
+mod work;
+
+pub use catalogue::Held;
+pub use schedule::Schedule;
+
+use control::ControlPlane;
+use copy::Copies;
+use std::{sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How quick the tasks are; tests make them quicker.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Between two looks at schedules and jobs.
+    pub look: Duration,
+    /// A job whose holder gave no sign for so long is another's.
+    pub lease: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { look: Duration::from_secs(2), lease: Duration::from_secs(30) }
+    }
+}
+
+/// The running tasks.
+#[derive(Debug)]
+pub struct Service {
+    tasks: JoinSet<()>,
+    copies: Arc<Copies>,
+}
+
+impl Service {
+    /// Starts them. Nothing need be reachable yet.
+    pub fn start(control: &ControlPlane, pace: Pace, stop: &CancellationToken) -> Self {
+        let mut tasks = JoinSet::new();
+        let copies = Arc::new(Copies::default());
+        if control.recovery().slots().is_empty() {
+            return Self { tasks, copies };
+        }
+        for (index, slot) in control.recovery().slots().iter().enumerate() {
+            if slot.config.stream {
+                tasks.spawn(wal::supervise(control.clone(), index, stop.clone()));
+            }
+            tasks.spawn(catalogue::keep(control.clone(), index, stop.clone()));
+        }
+        tasks.spawn(scheduler::run(control.clone(), pace, stop.clone()));
+        tasks.spawn(runner::run(control.clone(), copies.clone(), pace, stop.clone()));
+        Self { tasks, copies }
+    }
+
+    /// Waits until all have ended; the caller has cancelled the token. Copies that were started end too.
+    pub async fn join(mut self) {
+        while self.tasks.join_next().await.is_some() {}
+        self.copies.stop_all().await;
+    }
+}

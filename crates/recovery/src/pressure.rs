@@ -1,0 +1,23 @@
+//! Back-pressure: a backup waits while the monitor sees the database suffer.
+use control::{ControlPlane, now};
+use domain::view::{Band, ClusterState};
+
+/// A snapshot older than this says nothing of now.
+const FRESH_SECONDS: f64 = 120.0;
+
+/// Why a backup should wait, when it should: the database answers, and is so ill that each read hurts.
+pub(crate) fn suffering(control: &ControlPlane, cluster: &str) -> Option<String> {
+    let (_, snapshot) = control.clusters().find(Some(cluster)).ok()?;
+    let dashboard = &snapshot.dashboard;
+    let fresh = dashboard.collected_at.is_some_and(|at| now().seconds_since(at) < FRESH_SECONDS);
+    if !fresh || dashboard.cluster.state != ClusterState::Up {
+        return None;
+    }
+    if let Some(connections) = dashboard.connections.as_ref().filter(|it| it.utilization_percent > 95.0) {
+        return Some(format!("{:.0} % of the connection slots are used", connections.utilization_percent));
+    }
+    if let Some(lag) = dashboard.replication.iter().filter_map(|it| it.lag_seconds).find(|lag| *lag > 60.0) {
+        return Some(format!("a standby is {lag:.0} s behind"));
+    }
+    (dashboard.health.band == Band::Critical).then(|| format!("the health score is {}", dashboard.health.score))
+}

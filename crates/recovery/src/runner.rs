@@ -1,0 +1,225 @@
+//! Jobs of the store, done by this server: claimed with a lease, kept by a heartbeat, never lost.
+use crate::{
+    Pace,
+    copy::Copies,
+    execute,
+    work::{Ended, Work},
+};
+use control::{ControlError, ControlPlane};
+use domain::view::{JobResult, JobState};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::{JobRepo, JobRow};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Jobs at once on this server.
+const AT_ONCE: usize = 3;
+/// A job whose server vanished so often has something to do with it.
+const TRIES: i64 = 5;
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Names this process: host, process id, and a number that no other process of that id has.
+fn holder() -> String {
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    format!("{host}/{}/{:08x}", std::process::id(), rand::random::<u32>())
+}
+
+/// A holder on this host whose process has ended; of another host nobody here can tell.
+fn is_gone(other: &str, ours: &str) -> bool {
+    let parts = |text: &str| {
+        let mut parts = text.rsplitn(3, '/');
+        let number = parts.next()?.to_owned();
+        let process = parts.next()?.parse::<i32>().ok()?;
+        Some((parts.next()?.to_owned(), process, number))
+    };
+    let (Some(other), Some(own)) = (parts(other), parts(ours)) else { return false };
+    let (Ok(alive), true) = (std::fs::exists(format!("/proc/{}", other.1)), other.0 == own.0) else { return false };
+    // Several runners in one process are several tests, or nothing we know of: their leases decide.
+    !alive && other.1 != own.1
+}
+
+pub(crate) async fn run(control: ControlPlane, copies: Arc<Copies>, pace: Pace, stop: CancellationToken) {
+    let holder = holder();
+    let mut running = JoinSet::new();
+    while !stop.is_cancelled() {
+        if let Err(error) = take_back(&control, &holder).await {
+            tracing::warn!(%error, "jobs of vanished servers could not be looked for");
+        }
+        while running.len() < AT_ONCE {
+            match JobRepo(control.store().db()).claim(&holder, lease_ms(pace)).await {
+                Ok(Some(row)) => {
+                    let (control, copies, stop) = (control.clone(), copies.clone(), stop.clone());
+                    running.spawn(async move { one(control, copies, row, pace, stop).await });
+                }
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::warn!(%error, "no job could be claimed; it is tried again");
+                    break;
+                }
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pace.look) => {}
+            () = control.recovery().wanted.notified() => {}
+            Some(_) = running.join_next(), if !running.is_empty() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+    // Each hears of the end by itself, and goes back into the queue.
+    while running.join_next().await.is_some() {}
+}
+
+fn lease_ms(pace: Pace) -> i64 {
+    i64::try_from(pace.lease.as_millis()).unwrap_or(30_000)
+}
+
+/// Jobs whose server vanished begin again, where a second try can do no harm: a backup that was not committed is none,
+/// verifications and tests change nothing, a restore goes on in its own directory.
+async fn take_back(control: &ControlPlane, holder: &str) -> Result<(), ControlError> {
+    let repo = JobRepo(control.store().db());
+    for row in repo.orphans(|other| is_gone(other, holder)).await.map_err(ControlError::from)? {
+        let again = row.attempt < TRIES && !row.cancel_requested;
+        let reason = if again {
+            "the server that worked on it vanished; it begins again"
+        } else if row.cancel_requested {
+            "stopped on request; the server that worked on it vanished"
+        } else {
+            "the server that worked on it vanished, for the fifth time; look into its log, then ask for the job anew"
+        };
+        if repo.take_back(&row, again, reason).await.map_err(ControlError::from)? {
+            tracing::warn!(job = row.id, kind = row.kind.as_str(), reason, "a job lost its server");
+            repo.log(row.id, control::now(), reason).await.map_err(ControlError::from)?;
+        }
+    }
+    Ok(())
+}
+
+async fn one(control: ControlPlane, copies: Arc<Copies>, row: JobRow, pace: Pace, stop: CancellationToken) {
+    let work = Arc::new(Work::new(control.clone(), row.clone()));
+    if row.attempt > 1 {
+        work.log(&format!("try {}", row.attempt)).await;
+    }
+    let over = CancellationToken::new();
+    let beat = tokio::spawn(heartbeat(work.clone(), pace, stop.clone(), over.clone()));
+    let ended = execute::execute(&work, &copies).await;
+    over.cancel();
+    let kept = beat.await.unwrap_or(Kept::Ours);
+    if kept == Kept::Lost {
+        tracing::warn!(job = row.id, "a job was taken over by another server meanwhile; its end is not ours to write");
+        return;
+    }
+    let repo = JobRepo(control.store().db());
+    let progress = work.progress();
+    let (state, result, error) = match ended {
+        Ok(result) => match problem(&result) {
+            Some(problem) => (JobState::Failed, Some(result), Some(problem)),
+            None => (JobState::Succeeded, Some(result), None),
+        },
+        Err(Ended::Cancelled) if kept == Kept::Ours => {
+            // Not on request: this server ends. Another one, or this one when it is back, begins again.
+            if let Err(error) = repo.take_back(&row, true, "").await {
+                tracing::warn!(%error, job = row.id, "a job could not be given back; its lease ends by itself");
+            }
+            work.log("this server ends; the job begins again").await;
+            return;
+        }
+        Err(Ended::Cancelled) => (JobState::Cancelled, None, None),
+        Err(Ended::Failed(error)) => {
+            work.log(&format!("failed: {error}")).await;
+            (JobState::Failed, None, Some(error))
+        }
+    };
+    // A store that is away for a while must not lose what was done.
+    let begun = Instant::now();
+    loop {
+        match control.job_finish(&row, state, &progress, result.as_ref(), error.as_deref()).await {
+            Ok(true) => break,
+            Ok(false) => {
+                tracing::warn!(job = row.id, "the end of a job was not written: it is another server's now");
+                break;
+            }
+            Err(error) if begun.elapsed() < pace.lease => {
+                tracing::warn!(%error, job = row.id, "the end of a job could not be written; it is tried again");
+                tokio::time::sleep(HEARTBEAT).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, job = row.id, "the end of a job could not be written");
+                break;
+            }
+        }
+    }
+    if let Some(slot) = control.recovery().slot(&row.cluster) {
+        slot.stale.notify_one();
+    }
+    control.recovery().wanted.notify_one();
+}
+
+/// What makes a job that was done to its end a failure all the same.
+fn problem(result: &JobResult) -> Option<String> {
+    match result {
+        JobResult::Verify { problems, .. } | JobResult::Restore { problems, .. } => problems.first().cloned(),
+        JobResult::RestoreTest(proof) => proof.problems.first().cloned(),
+        JobResult::Backup { .. } | JobResult::Expire { .. } => None,
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kept {
+    Ours,
+    Cancelled,
+    Lost,
+}
+
+async fn heartbeat(work: Arc<Work>, pace: Pace, stop: CancellationToken, over: CancellationToken) -> Kept {
+    let mut sign = Instant::now();
+    let mut kept = Kept::Ours;
+    loop {
+        let repo = JobRepo(work.control.store().db());
+        let row = &work.row;
+        let holder = row.holder.as_deref().unwrap_or_default();
+        match repo.heartbeat(row.id, holder, row.attempt, lease_ms(pace), &work.progress()).await {
+            Ok(Some(cancelled)) => {
+                sign = Instant::now();
+                if cancelled {
+                    kept = Kept::Cancelled;
+                    work.cancel();
+                }
+            }
+            Ok(None) => {
+                work.cancel();
+                return Kept::Lost;
+            }
+            // By then another server may have it.
+            Err(error) if sign.elapsed() > pace.lease => {
+                tracing::error!(%error, job = row.id, "no sign of life could be written for the time of the lease; the job is let go");
+                work.cancel();
+                return Kept::Lost;
+            }
+            Err(error) => tracing::warn!(%error, job = row.id, "no sign of life could be written"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(HEARTBEAT.min(pace.lease / 4)) => {}
+            () = over.cancelled() => return kept,
+            () = stop.cancelled(), if !work.is_cancelled() => work.cancel(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_ended_process_of_this_host_is_gone() {
+        let ours = holder();
+        let host = ours.split('/').next().unwrap_or_default();
+        assert!(!is_gone(&ours, &ours));
+        assert!(!is_gone(&format!("{host}/1/00000000"), &ours), "process 1 is there");
+        assert!(is_gone(&format!("{host}/99999999/00000000"), &ours));
+        assert!(!is_gone("elsewhere/99999999/00000000", &ours));
+        assert!(!is_gone("nonsense", &ours));
+    }
+}

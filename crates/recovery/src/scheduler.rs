@@ -1,0 +1,135 @@
+//! What is due becomes a job; whichever server sees it first, it is one job.
+use crate::{
+    Pace,
+    schedule::{Schedule, jitter_ms},
+};
+use control::{
+    BackupParams, BackupWanted, ControlError, ControlPlane, ExpireParams, JobParams, RestoreTestParams, ScheduleKind,
+    Slot, VerifyParams, now,
+};
+use domain::{
+    Timestamp,
+    view::{JobKind, JobState},
+};
+use store::{JobFilter, JobRepo};
+use tokio_util::sync::CancellationToken;
+
+/// Jobs are kept so long: what they proved is shown on the time bar.
+const KEEP_JOBS_MS: i64 = 400 * 86_400_000;
+/// A failed first backup is tried again so often.
+const FIRST_AGAIN_MS: i64 = 600_000;
+/// An incremental is brought forward for the forecast at most so often.
+const FORECAST_PAUSE_SECONDS: f64 = 600.0;
+
+pub(crate) async fn run(control: ControlPlane, pace: Pace, stop: CancellationToken) {
+    let mut pruned = Timestamp(0);
+    loop {
+        for slot in control.recovery().slots() {
+            if let Err(error) = look(&control, slot).await {
+                tracing::warn!(%error, cluster = slot.config.cluster, "schedules could not be looked at; it is tried again");
+            }
+        }
+        if now().seconds_since(pruned) > 3_600.0 {
+            pruned = now();
+            if let Err(error) = JobRepo(control.store().db()).prune(pruned.plus_ms(-KEEP_JOBS_MS)).await {
+                tracing::warn!(%error, "old jobs could not be removed");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pace.look) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+async fn look(control: &ControlPlane, slot: &Slot) -> Result<(), ControlError> {
+    let catalogue = slot.catalogue.load_full();
+    // Without a look into the repository nobody knows what is due.
+    if catalogue.read_at.is_none() || catalogue.error.is_some() {
+        return Ok(());
+    }
+    let at = now();
+    let cluster = slot.config.cluster.as_str();
+    let backup = |kind| JobParams::Backup(BackupParams { kind });
+    let Some(first) = catalogue.backups.first() else {
+        // A cluster without any backup gets one at once.
+        if !backup_under_way(control, cluster).await? && !just_taken(control, slot).await? {
+            let key = format!("{cluster} first {}", at.0 / FIRST_AGAIN_MS);
+            control.job_schedule(cluster, backup(BackupWanted::Full), key, "first backup").await?;
+        }
+        return Ok(());
+    };
+    let newest = catalogue.backups.last().map_or(first.stopped_at, |one| one.stopped_at);
+    for schedule in &slot.config.schedules {
+        let (kind, name) = (schedule.kind, schedule.kind.as_str());
+        let Ok(parsed) = Schedule::parse(&schedule.cron, &slot.config.time_zone) else { continue };
+        let late = jitter_ms(cluster, name, i64::try_from(slot.config.jitter.as_millis()).unwrap_or(0));
+        // The last moment that is due, also when nobody was here at that moment. What was due before the first backup
+        // was due for nobody.
+        let Some(due) = parsed.last(at.plus_ms(-late)).filter(|due| *due > first.stopped_at) else { continue };
+        let params = match kind {
+            ScheduleKind::Full => backup(BackupWanted::Full),
+            // A backup that ended since serves it.
+            ScheduleKind::Incremental if newest >= due || backup_under_way(control, cluster).await? => continue,
+            ScheduleKind::Incremental => backup(BackupWanted::Incremental),
+            ScheduleKind::Verify => JobParams::Verify(VerifyParams { backup: None }),
+            ScheduleKind::RestoreTest => JobParams::RestoreTest(RestoreTestParams { backup: None, latest: true }),
+            ScheduleKind::Expire => JobParams::Expire(ExpireParams::default()),
+        };
+        let key = format!("{cluster} {name} {}", due.to_rfc3339());
+        if control.job_schedule(cluster, params, key, "schedule").await? {
+            tracing::info!(cluster, kind = name, due = %due, "a schedule is due");
+        }
+    }
+    // What is missing in the WAL cannot be mended; a backup ends the time that cannot be restored.
+    if let Some(gap) = catalogue.gaps.last().filter(|gap| gap.to.is_none() && gap.declared) {
+        let key = format!("{cluster} gap {}", gap.start_lsn);
+        control.job_schedule(cluster, backup(BackupWanted::Incremental), key, "gap in the WAL").await?;
+    }
+    let status = slot.status.load_full();
+    let objective = control.objectives(slot).await?.rto_seconds;
+    if let Some(forecast) = &status.forecast
+        && forecast.seconds > objective
+        // Only less WAL to replay helps; a cluster that is too large is not made smaller by a backup.
+        && forecast.restore_seconds < objective
+        && at.seconds_since(newest) > FORECAST_PAUSE_SECONDS
+        && let Some(last) = catalogue.backups.last()
+    {
+        let key = format!("{cluster} forecast {}", last.id);
+        control.job_schedule(cluster, backup(BackupWanted::Incremental), key, "forecast above the RTO").await?;
+    }
+    Ok(())
+}
+
+/// A backup that another server finished is in the repository before it is in our catalogue.
+async fn just_taken(control: &ControlPlane, slot: &Slot) -> Result<bool, ControlError> {
+    let filter = JobFilter {
+        cluster: Some(slot.config.cluster.clone()),
+        kind: Some(JobKind::Backup),
+        state: Some(JobState::Succeeded),
+        before_id: None,
+    };
+    let newest = JobRepo(control.store().db()).list(&filter, 1).await.map_err(ControlError::from)?;
+    let read_at = slot.catalogue.load().read_at;
+    // A minute for clocks that differ.
+    Ok(newest
+        .first()
+        .and_then(|row| row.finished_at)
+        .is_some_and(|at| read_at.is_none_or(|read| at.plus_ms(60_000) > read)))
+}
+
+async fn backup_under_way(control: &ControlPlane, cluster: &str) -> Result<bool, ControlError> {
+    let repo = JobRepo(control.store().db());
+    for state in [JobState::Queued, JobState::Running] {
+        let filter = JobFilter {
+            cluster: Some(cluster.to_owned()),
+            kind: Some(JobKind::Backup),
+            state: Some(state),
+            before_id: None,
+        };
+        if !repo.list(&filter, 1).await.map_err(ControlError::from)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

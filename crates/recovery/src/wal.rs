@@ -1,0 +1,134 @@
+//! WAL streaming of one cluster, started again whenever it ends, and how far behind it is.
+use backup::wal::{StreamOptions, StreamStatus, stream};
+use control::{ControlPlane, Slot};
+use domain::{Lsn, view::WalStreamView};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+use tokio_util::sync::CancellationToken;
+
+const EVERY: Duration = Duration::from_secs(1);
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
+
+/// How late WAL is: when the server wrote what is not in the repository yet.
+#[derive(Debug)]
+struct Lag {
+    /// The server had written up to here at that moment; only what is not durable.
+    seen: VecDeque<(Instant, u64)>,
+    /// Everything that was known of was in the repository.
+    complete: Instant,
+}
+
+impl Lag {
+    fn new(at: Instant) -> Self {
+        Self { seen: VecDeque::new(), complete: at }
+    }
+
+    /// Seconds; while nothing comes from the server, the time since all was durable: at most so much is missing.
+    fn seconds(&mut self, at: Instant, server: u64, durable: u64, connected: bool) -> f64 {
+        if self.seen.back().is_none_or(|last| last.1 < server) && server > durable {
+            self.seen.push_back((at, server));
+        }
+        while self.seen.front().is_some_and(|first| first.1 <= durable) {
+            self.seen.pop_front();
+        }
+        match self.seen.front() {
+            Some(first) => at.duration_since(first.0).as_secs_f64(),
+            None if connected => {
+                self.complete = at;
+                0.0
+            }
+            None => at.duration_since(self.complete).as_secs_f64(),
+        }
+    }
+}
+
+pub(crate) async fn supervise(control: ControlPlane, index: usize, stop: CancellationToken) {
+    let Some(slot) = control.recovery().slots().get(index) else { return };
+    let status = Arc::new(StreamStatus::default());
+    let watch = watch(slot, &status, &stop);
+    let work = keep(slot, &status, &stop);
+    tokio::join!(watch, work);
+}
+
+async fn keep(slot: &Slot, status: &Arc<StreamStatus>, stop: &CancellationToken) {
+    let mut wait = FIRST_WAIT;
+    while !stop.is_cancelled() {
+        let begun = Instant::now();
+        let ended = match slot.repository().await {
+            Ok(repository) => {
+                let source = slot.config.source.clone().with_application_name("holdfast wal stream");
+                let options =
+                    StreamOptions { slot: slot.config.slot.clone(), every: EVERY, ..StreamOptions::default() };
+                stream(&repository, &source, &options, status, stop).await.map_err(|error| error.to_string())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let Err(error) = ended else { continue };
+        tracing::warn!(error, cluster = slot.config.cluster, "WAL streaming ended; it is started again");
+        *status.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        if begun.elapsed() > LONGEST_WAIT {
+            wait = FIRST_WAIT;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stop.cancelled() => {}
+        }
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+async fn watch(slot: &Slot, status: &StreamStatus, stop: &CancellationToken) {
+    let mut lag = Lag::new(Instant::now());
+    loop {
+        let error = status.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let at = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let (server, durable) = (at(&status.server).max(at(&status.received)), at(&status.durable));
+        // The lease of the stream is another process's: that one knows how far it is.
+        let elsewhere = error.as_deref().is_some_and(|error| error.contains("is being done already"));
+        let known = durable > 0 && !elsewhere;
+        let seconds = lag.seconds(Instant::now(), server, durable, error.is_none());
+        let view = WalStreamView {
+            state: match (&error, elsewhere, known) {
+                (_, true, _) => "elsewhere",
+                (None, _, true) => "streaming",
+                (None, _, false) => "starting",
+                _ => "interrupted",
+            }
+            .to_owned(),
+            server_lsn: (server > 0).then_some(Lsn(server)),
+            durable_lsn: known.then_some(Lsn(durable)),
+            lag_bytes: known.then(|| Lsn(server).bytes_since(Lsn(durable)).max(0)),
+            lag_seconds: known.then_some(seconds),
+            error: error.filter(|_| !elsewhere),
+        };
+        slot.wal.store(Arc::new(view));
+        tokio::select! {
+            () = tokio::time::sleep(EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_is_the_age_of_the_oldest_byte_that_is_not_durable() {
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        let mut lag = Lag::new(start);
+        assert_eq!(lag.seconds(after(1), 100, 100, true), 0.0);
+        assert_eq!(lag.seconds(after(2), 200, 100, true), 0.0);
+        assert_eq!(lag.seconds(after(5), 300, 100, true), 3.0);
+        assert_eq!(lag.seconds(after(6), 300, 200, true), 1.0);
+        assert_eq!(lag.seconds(after(7), 300, 300, true), 0.0);
+        // Cut off with nothing outstanding: what the server writes meanwhile is not seen, and may be lost.
+        assert_eq!(lag.seconds(after(17), 300, 300, false), 10.0);
+        assert_eq!(lag.seconds(after(18), 300, 300, true), 0.0);
+    }
+}

@@ -1,0 +1,183 @@
+//! A job being done: its steps, its counters, its log.
+use backup::Progress;
+use control::{ControlPlane, now};
+use domain::view::{JobProgress, JobStep};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+use store::{JobRepo, JobRow};
+
+/// How a job ends when it does not succeed.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It failed.
+    Failed(String),
+    /// It was stopped.
+    Cancelled,
+}
+
+impl From<backup::BackupError> for Ended {
+    fn from(error: backup::BackupError) -> Self {
+        match error {
+            backup::BackupError::Cancelled => Self::Cancelled,
+            error => Self::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<control::ControlError> for Ended {
+    fn from(error: control::ControlError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<pgphysical::ClusterError> for Ended {
+    fn from(error: pgphysical::ClusterError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Ended {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+#[derive(Debug)]
+struct State {
+    steps: Vec<JobStep>,
+    present: usize,
+    begun: Instant,
+    counters: Option<Arc<Progress>>,
+    paused: Option<String>,
+    cancelled: bool,
+}
+
+/// The job, for whoever does it and for whoever tells of it.
+#[derive(Debug)]
+pub(crate) struct Work {
+    pub control: ControlPlane,
+    pub row: JobRow,
+    state: Mutex<State>,
+}
+
+impl Work {
+    pub fn new(control: ControlPlane, row: JobRow) -> Self {
+        let state = State {
+            steps: Vec::new(),
+            present: 0,
+            begun: Instant::now(),
+            counters: None,
+            paused: None,
+            cancelled: false,
+        };
+        Self { control, row, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All steps; the first begins.
+    pub fn steps(&self, names: &[&str]) {
+        let mut state = self.state();
+        state.steps = names
+            .iter()
+            .map(|name| JobStep { name: (*name).to_owned(), seconds: None, detail: String::new() })
+            .collect();
+        (state.present, state.begun, state.counters) = (0, Instant::now(), None);
+    }
+
+    /// Counters for the present step.
+    pub fn counters(&self) -> Arc<Progress> {
+        let mut state = self.state();
+        let counters = Arc::new(Progress::default());
+        counters.cancelled.store(state.cancelled, Ordering::Relaxed);
+        state.counters = Some(counters.clone());
+        counters
+    }
+
+    /// The present step is done; the next begins. How long it took.
+    pub async fn done(&self, detail: impl Into<String>) -> f64 {
+        let detail = detail.into();
+        let (line, seconds) = {
+            let mut state = self.state();
+            let (present, seconds) = (state.present, state.begun.elapsed().as_secs_f64());
+            let mut line = detail.clone();
+            if let Some(step) = state.steps.get_mut(present) {
+                line = if detail.is_empty() { step.name.clone() } else { format!("{}: {detail}", step.name) };
+                step.seconds = Some(seconds);
+                step.detail = detail;
+            }
+            (state.present, state.begun, state.counters) = (present + 1, Instant::now(), None);
+            (line, seconds)
+        };
+        self.log(&line).await;
+        seconds
+    }
+
+    /// A line of the log; a store that does not answer loses it, and nothing else.
+    pub async fn log(&self, line: &str) {
+        tracing::info!(job = self.row.id, kind = self.row.kind.as_str(), line, "job");
+        if let Err(error) = JobRepo(self.control.store().db()).log(self.row.id, now(), line).await {
+            tracing::warn!(%error, job = self.row.id, "a line of a job's log was not written");
+        }
+    }
+
+    /// It waits, and for what; `None`: it goes on.
+    pub fn pause(&self, reason: Option<String>) {
+        let mut state = self.state();
+        if let Some(counters) = &state.counters {
+            counters.paused.store(reason.is_some(), Ordering::Relaxed);
+        }
+        state.paused = reason;
+    }
+
+    /// Stops it, as soon as it looks.
+    pub fn cancel(&self) {
+        let mut state = self.state();
+        state.cancelled = true;
+        if let Some(counters) = &state.counters {
+            counters.cancelled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether it is to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.state().cancelled
+    }
+
+    /// Ends the job when it is to stop.
+    pub fn check(&self) -> Result<(), Ended> {
+        if self.is_cancelled() { Err(Ended::Cancelled) } else { Ok(()) }
+    }
+
+    /// Waits a moment, unless it is to stop.
+    pub async fn sleep(&self, time: Duration) -> Result<(), Ended> {
+        tokio::time::sleep(time).await;
+        self.check()
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> JobProgress {
+        let state = self.state();
+        let counted = state
+            .counters
+            .as_ref()
+            .map(|counters| (counters.done.load(Ordering::Relaxed), counters.total.load(Ordering::Relaxed)));
+        let counted = counted.filter(|(_, total)| *total > 0);
+        let seconds = state.begun.elapsed().as_secs_f64();
+        let rate = counted.map(|(done, _)| done as f64 / seconds.max(0.001));
+        JobProgress {
+            steps: state.steps.clone(),
+            done_bytes: counted.map(|it| it.0),
+            total_bytes: counted.map(|it| it.1),
+            bytes_per_second: rate,
+            remaining_seconds: counted
+                .zip(rate.filter(|rate| *rate > 0.0))
+                .map(|((done, total), rate)| total.saturating_sub(done) as f64 / rate),
+            paused: state.paused.clone(),
+        }
+    }
+}

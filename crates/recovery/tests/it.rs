@@ -1,0 +1,419 @@
+//! The service on real clusters: jobs, streaming, restores, gaps, and two servers on one store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use backup::{KeySource, Repository, retention::Retention};
+use blobs::{
+    BlobStore, DirStore,
+    faulty::{Fault, FaultyStore, Rule},
+};
+use control::{
+    Actor, BackupWanted, ClusterConfig, Clusters, Confirmation, ControlPlane, OpenRepository, Protected, Recovery,
+    RestoreAsk, RestoreTestParams, ScheduleConfig, ScheduleKind, TargetAsk,
+};
+use domain::view::{JobKind, JobResult, JobState, JobView, Objectives};
+use pgphysical::replication::ConnInfo;
+use recovery::{Pace, Service};
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::{JobRepo, NewJob, Store};
+use test_support::TestCluster;
+use tokio_util::sync::CancellationToken;
+
+const PACE: Pace = Pace { look: Duration::from_millis(200), lease: Duration::from_secs(20) };
+
+struct Bench {
+    cluster: TestCluster,
+    directory: tempfile::TempDir,
+    /// In front of the repository.
+    faulty: FaultyStore,
+}
+
+async fn sql(url: &str, text: &str) -> Option<String> {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let rows = connection.fetch_all(sqlx::AssertSqlSafe(text.to_owned())).await;
+    let rows = rows.unwrap_or_else(|error| panic!("{text}: {error}"));
+    connection.close().await.unwrap();
+    rows.first().and_then(|row| row.try_get::<Option<String>, _>(0).ok().flatten())
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let cluster =
+            test_support::private_cluster(&[("max_wal_size", "200MB"), ("max_slot_wal_keep_size", "400MB")]).await;
+        let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let store: Arc<dyn BlobStore> = Arc::new(DirStore::create(&directory.path().join("repository")).unwrap());
+        let (key, text) = KeySource::new_file().unwrap();
+        std::fs::write(directory.path().join("key"), text).unwrap();
+        Repository::init(store.clone(), Some(&key)).await.unwrap();
+        let faulty = FaultyStore::new(store);
+        sql(
+            &cluster.server.url("postgres"),
+            "CREATE TABLE orders AS SELECT n AS id, md5(n::text) AS item FROM generate_series(1, 5000) n",
+        )
+        .await;
+        Self { cluster, directory, faulty }
+    }
+
+    fn url(&self) -> String {
+        self.cluster.server.url("postgres")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn protected(&self) -> Protected {
+        let (faulty, key) = (self.faulty.clone(), self.path("key"));
+        let open = OpenRepository(Arc::new(move || {
+            let (faulty, key) = (faulty.clone(), key.clone());
+            Box::pin(async move {
+                let store: Arc<dyn BlobStore> = Arc::new(faulty);
+                let key = KeySource::read_file(&key).map_err(|it| it.to_string())?;
+                Repository::open(store, Some(&key)).await.map_err(|it| it.to_string())
+            })
+        }));
+        Protected {
+            cluster: "main".to_owned(),
+            source: ConnInfo::parse(&self.url()).unwrap(),
+            place: self.path("repository").display().to_string(),
+            open,
+            restore_command: Some("/bin/false".to_owned()),
+            repository_directory: Some(self.path("repository")),
+            superuser: "postgres".to_owned(),
+            // Far away: what is tested is what is asked for.
+            schedules: vec![ScheduleConfig { kind: ScheduleKind::Full, cron: "0 0 1 1 *".to_owned() }],
+            time_zone: "UTC".to_owned(),
+            jitter: Duration::ZERO,
+            retention: Retention { keep_full: Some(1), minimum: 1, ..Retention::default() },
+            objectives: Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 },
+            stream: true,
+            slot: "holdfast".to_owned(),
+            workers: 2,
+            restore_directory: self.path("restores"),
+            restore_over: Vec::new(),
+            test_directory: self.path("tests"),
+            probes: vec!["postgres: SELECT count(*) >= 5000 FROM orders".to_owned()],
+            refresh: Duration::from_secs(1),
+        }
+    }
+
+    async fn control(&self, store: &str) -> ControlPlane {
+        let store = Store::connect(store).await.unwrap();
+        store.migrate().await.unwrap();
+        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+        let clusters = Clusters::new(vec![config], |config| monitor::first_snapshot(config, Duration::from_secs(30)));
+        let recovery = Recovery::new(vec![self.protected()]);
+        ControlPlane::with_recovery(store, clusters, 1_000.0, recovery).await.unwrap()
+    }
+}
+
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+async fn over(control: &ControlPlane, id: &str) -> JobView {
+    until(&format!("the end of job {id}"), async || {
+        let job = control.job_get(&Actor::cli(), id).await.unwrap();
+        job.state.is_over().then_some(job)
+    })
+    .await
+}
+
+async fn succeeded(control: &ControlPlane, job: &JobView) -> JobView {
+    let job = over(control, &job.id).await;
+    assert_eq!(job.state, JobState::Succeeded, "{job:#?}");
+    job
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_prove_it() {
+    let bench = Bench::new().await;
+    let (url, _directory) = test_support::sqlite_url();
+    let control = bench.control(&url).await;
+    let stop = CancellationToken::new();
+    let service = Service::start(&control, PACE, &stop);
+    let actor = Actor::cli();
+
+    // Nobody asked: a cluster without a backup gets one at once, and its WAL is streamed.
+    let first = until("the first backup", async || {
+        let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, 10).await.unwrap();
+        jobs.rows.into_iter().next()
+    })
+    .await;
+    assert_eq!(first.requested_by, "first backup");
+    let first = succeeded(&control, &first).await;
+    assert!(matches!(first.result, Some(JobResult::Backup { ref kind, .. }) if kind == "full"), "{first:#?}");
+    assert!(first.progress.steps.iter().all(|step| step.seconds.is_some()) && first.log.len() >= 2, "{first:#?}");
+    sql(&bench.url(), "INSERT INTO orders VALUES (5001, 'the last good one')").await;
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let moment = control::now();
+    sql(&bench.url(), "DROP TABLE orders").await;
+    let dropped = control::now();
+    // Seconds later the window reaches beyond the loss.
+    let window = until("the window", async || {
+        let window = control.recovery_window(&actor, None).await.unwrap();
+        window.intervals.last().is_some_and(|it| it.to > dropped).then_some(window)
+    })
+    .await;
+    assert_eq!((window.intervals.len(), window.gaps.len(), window.wal.state.as_str()), (1, 0, "streaming"));
+
+    let ask = RestoreAsk {
+        target: TargetAsk { kind: "time".into(), value: moment.to_rfc3339() },
+        start: true,
+        ..RestoreAsk::default()
+    };
+    let plan = control.restore_plan(&actor, None, &ask).await.unwrap();
+    assert_eq!((plan.refusals.len(), plan.expected_seconds), (0, None), "{plan:#?}");
+    let confirmed = Confirmation { name: "main".into(), password: String::new() };
+    assert!(
+        control.restore_start(&actor, None, &ask, &Confirmation::default()).await.is_err(),
+        "the name was not typed"
+    );
+    let job = control.restore_start(&actor, None, &ask, &confirmed).await.unwrap();
+    let job = succeeded(&control, &job).await;
+    let Some(JobResult::Restore { directory, port: Some(port), last_commit_at, problems, .. }) = job.result else {
+        panic!("{job:#?}")
+    };
+    assert!(problems.is_empty() && last_commit_at.is_some_and(|at| at <= moment));
+    let beside = format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", bench.cluster.server.password());
+    assert_eq!(
+        sql(&beside, "SELECT count(*)::text FROM orders WHERE item = 'the last good one'").await.as_deref(),
+        Some("1")
+    );
+    assert_eq!(
+        sql(&beside, "SELECT current_setting('archive_mode') || current_setting('max_logical_replication_workers')")
+            .await
+            .as_deref(),
+        Some("off0")
+    );
+    // No secret and no repository in what it was started with; the original goes on.
+    let settings = std::fs::read_to_string(format!("{directory}/postgresql.auto.conf")).unwrap();
+    assert!(settings.contains("restore_command = '/bin/sh") && !settings.contains("key"), "{settings}");
+    assert_eq!(sql(&bench.url(), "SELECT to_regclass('orders')::text").await, None);
+    // A running server is never restored over, nor is its directory taken.
+    let again = RestoreAsk { directory: job.title.clone(), ..ask.clone() };
+    assert!(control.restore_plan(&actor, None, &RestoreAsk { directory: "/etc".into(), ..again }).await.is_err());
+    let name = std::path::Path::new(&directory).parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
+    let taken = control.restore_plan(&actor, None, &RestoreAsk { directory: name, ..ask.clone() }).await.unwrap();
+    assert!(taken.refusals[0].contains("a server runs in"), "{taken:#?}");
+
+    // The probe names what was lost, so the test of the end of the WAL fails and says why; that of the backup holds.
+    let latest = RestoreTestParams { backup: None, latest: true };
+    let failed = over(&control, &control.backup_test_restore(&actor, None, latest.clone()).await.unwrap().id).await;
+    assert!(
+        failed.state == JobState::Failed && failed.error.as_ref().is_some_and(|it| it.contains("orders")),
+        "{failed:#?}"
+    );
+    let good = RestoreTestParams { latest: false, ..latest };
+    let good = succeeded(&control, &control.backup_test_restore(&actor, None, good).await.unwrap()).await;
+    let Some(JobResult::RestoreTest(proof)) = good.result else { panic!("{good:#?}") };
+    assert!(
+        proof.ok && proof.rto_seconds > 0.0 && proof.checks.iter().any(|it| it.contains("pg_amcheck")),
+        "{proof:#?}"
+    );
+    assert_eq!(std::fs::read_dir(bench.path("tests")).unwrap().count(), 0, "copies of tests are thrown away");
+    let overview = control.recovery_overview(&actor, None).await.unwrap();
+    assert!(overview.window.proofs.len() == 2 && overview.backups[0].proof.is_some());
+
+    let verified = control.backup_verify(&actor, None, None).await.unwrap();
+    succeeded(&control, &verified).await;
+    // A second full backup lets retention drop the first, as its plan says.
+    succeeded(&control, &control.backup_start(&actor, None, BackupWanted::Full).await.unwrap()).await;
+    let plan = until("the plan", async || {
+        let plan = control.expire_plan(&actor, None).await.unwrap();
+        (plan.verdicts.len() == 2).then_some(plan)
+    })
+    .await;
+    assert!(plan.verdicts[0].reasons.is_empty() && plan.objects > 0, "{plan:#?}");
+    let expired = succeeded(&control, &control.expire(&actor, None, &confirmed).await.unwrap()).await;
+    assert!(
+        matches!(expired.result, Some(JobResult::Expire { ref removed, .. }) if *removed == [plan.verdicts[0].id.clone()])
+    );
+    assert_eq!(control.audit_verify(&actor).await.unwrap().broken, None);
+
+    stop.cancel();
+    service.join().await;
+    let gone = PgConnection::connect(&beside).await;
+    assert!(gone.is_err(), "the copy ends with us");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_servers_on_one_store_never_run_the_same_job_and_take_over_from_a_vanished_one() {
+    let bench = Bench::new().await;
+    let store = test_support::database().await;
+    let (one, two) = (bench.control(&store.url).await, bench.control(&store.url).await);
+    let actor = Actor::cli();
+    // A third server had a job and vanished: it begins again elsewhere, at once, since its process is known to be gone.
+    let repo = JobRepo(one.store().db());
+    let new = NewJob {
+        cluster: "main".into(),
+        kind: JobKind::Backup,
+        lane: format!("write {}", bench.path("repository").display()),
+        title: "Full backup".into(),
+        params: serde_json::json!({ "do": "backup", "kind": "full" }),
+        schedule_key: None,
+        requested_by: "ada".into(),
+        at: control::now(),
+    };
+    let orphan = repo.insert(new).await.unwrap().unwrap();
+    let host = nix::unistd::gethostname().unwrap().into_string().unwrap();
+    repo.claim(&format!("{host}/99999999/00000000"), 600_000).await.unwrap().unwrap();
+
+    let stop = CancellationToken::new();
+    let services = [Service::start(&one, PACE, &stop), Service::start(&two, PACE, &stop)];
+    let orphan = over(&two, &orphan.to_string()).await;
+    assert_eq!((orphan.state, orphan.attempt), (JobState::Succeeded, 2), "{orphan:#?}");
+    assert!(orphan.log.iter().any(|line| line.line.contains("vanished")));
+
+    let mut asked = Vec::new();
+    for n in 0..6 {
+        let control = if n % 2 == 0 { &one } else { &two };
+        asked.push(control.backup_start(&actor, None, BackupWanted::Incremental).await.unwrap().id);
+    }
+    let mut runs = Vec::new();
+    for id in &asked {
+        let job = over(&one, id).await;
+        assert_eq!((job.state, job.attempt), (JobState::Succeeded, 1), "{job:#?}");
+        runs.push((job.started_at.unwrap(), job.finished_at.unwrap()));
+    }
+    runs.sort();
+    assert!(runs.windows(2).all(|pair| pair[0].1 <= pair[1].0), "two writers of one repository at once: {runs:?}");
+    // One has the stream, the other knows.
+    until("one stream", async || {
+        let mut states = [&one, &two].map(|control| control.recovery().slots()[0].wal.load().state.clone());
+        states.sort();
+        (states == ["elsewhere", "streaming"]).then_some(())
+    })
+    .await;
+    let filter = store::AuditFilter { action: Some("backup_finish".into()), ..Default::default() };
+    assert_eq!(one.audit_list(&actor, filter, None, 100).await.unwrap().rows.len(), 7, "each end is written once");
+
+    // A job that runs hears that it is stopped; one that waits is over at once.
+    stop.cancel();
+    for service in services {
+        service.join().await;
+    }
+    let waiting = one.backup_start(&actor, None, BackupWanted::Full).await.unwrap();
+    assert_eq!(two.job_cancel(&actor, &waiting.id).await.unwrap().state, JobState::Cancelled);
+    assert!(one.job_cancel(&actor, &waiting.id).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gap_is_shown_and_ended_by_a_backup() {
+    let bench = Bench::new().await;
+    let (url, _directory) = test_support::sqlite_url();
+    let control = bench.control(&url).await;
+    let stop = CancellationToken::new();
+    let service = Service::start(&control, PACE, &stop);
+    let actor = Actor::cli();
+    until("streaming", async || {
+        let overview = control.recovery_overview(&actor, None).await.unwrap();
+        (overview.window.wal.state == "streaming" && overview.backups.len() == 1).then_some(())
+    })
+    .await;
+    stop.cancel();
+    service.join().await;
+    // While nobody streams, the slot is dropped and its WAL goes.
+    sql(&bench.url(), "SELECT pg_drop_replication_slot('holdfast')::text").await;
+    for _ in 0..3 {
+        sql(&bench.url(), "SELECT pg_switch_wal()::text").await;
+        sql(&bench.url(), "CREATE TABLE filler AS SELECT repeat('x', 100) FROM generate_series(1, 1000)").await;
+        sql(&bench.url(), "DROP TABLE filler").await;
+        sql(&bench.url(), "CHECKPOINT").await;
+    }
+    let stop = CancellationToken::new();
+    let service = Service::start(&control, PACE, &stop);
+    let window = until("the gap", async || {
+        let window = control.recovery_window(&actor, None).await.unwrap();
+        window.gaps.last().is_some_and(|gap| gap.to.is_some()).then_some(window)
+    })
+    .await;
+    assert_eq!((window.intervals.len(), window.gaps.len()), (2, 1), "{window:#?}");
+    assert!(window.gaps[0].declared && window.gaps[0].reason.contains("slot"), "{window:#?}");
+    let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, 10).await.unwrap();
+    assert_eq!(jobs.rows[0].requested_by, "gap in the WAL");
+    // A moment in the gap is refused before anybody types a password.
+    let inside = TargetAsk { kind: "time".into(), value: window.gaps[0].from.plus_ms(1).to_rfc3339() };
+    let plan =
+        control.restore_plan(&actor, None, &RestoreAsk { target: inside, start: true, ..RestoreAsk::default() }).await;
+    let refused = match plan {
+        Ok(plan) => plan.refusals.join(" "),
+        Err(error) => error.to_string(),
+    };
+    assert!(refused.contains("gap") || refused.contains("missing"), "{refused}");
+    stop.cancel();
+    service.join().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_cut_off_or_full_loses_nothing_and_is_shown() {
+    let bench = Bench::new().await;
+    let (url, _directory) = test_support::sqlite_url();
+    let control = bench.control(&url).await;
+    let stop = CancellationToken::new();
+    let service = Service::start(&control, PACE, &stop);
+    let actor = Actor::cli();
+    let slot = &control.recovery().slots()[0];
+    until("streaming", async || {
+        let overview = control.recovery_overview(&actor, None).await.unwrap();
+        (overview.window.wal.state == "streaming" && overview.backups.len() == 1).then_some(())
+    })
+    .await;
+    for fault in [Fault::Unavailable, Fault::NoSpace] {
+        bench.faulty.add(Rule::new(fault));
+        sql(
+            &bench.url(),
+            "INSERT INTO orders SELECT n, 'written while the store was away' FROM generate_series(6000, 9000) n",
+        )
+        .await;
+        let wal = until("the interruption", async || {
+            let wal = slot.wal.load_full();
+            (wal.state == "interrupted" && wal.lag_seconds.is_some_and(|lag| lag > 1.0)).then_some(wal)
+        })
+        .await;
+        assert!(wal.error.is_some() && wal.lag_bytes.is_some(), "{wal:?}");
+        until("the judgement", async || {
+            slot.status.load().problems.iter().any(|it| it.rule == "wal_behind").then_some(())
+        })
+        .await;
+        if fault == Fault::NoSpace {
+            // A backup fails with the reason; nothing half-made is listed.
+            let failed =
+                over(&control, &control.backup_start(&actor, None, BackupWanted::Full).await.unwrap().id).await;
+            assert!(
+                failed.state == JobState::Failed && failed.error.as_ref().is_some_and(|it| it.contains("space")),
+                "{failed:#?}"
+            );
+        }
+        bench.faulty.heal();
+        until("the end of the interruption", async || {
+            let wal = slot.wal.load_full();
+            (wal.state == "streaming" && wal.lag_bytes == Some(0)).then_some(())
+        })
+        .await;
+    }
+    let full = control.backup_start(&actor, None, BackupWanted::Incremental).await.unwrap();
+    succeeded(&control, &full).await;
+    let window = until("the window", async || {
+        let overview = control.recovery_overview(&actor, None).await.unwrap();
+        (overview.backups.len() == 2 && overview.problems.iter().all(|it| it.rule == "restore_test_overdue"))
+            .then_some(overview.window)
+    })
+    .await;
+    assert_eq!((window.intervals.len(), window.gaps.len()), (1, 0), "nothing was lost: {window:#?}");
+    stop.cancel();
+    service.join().await;
+}

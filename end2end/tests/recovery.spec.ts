@@ -1,0 +1,145 @@
+// A table is lost and found again in the browser; what may not be done is refused at every door.
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import AxeBuilder from "@axe-core/playwright";
+import { demo, expect, password, signIn, test } from "../support/demo";
+
+// The one on the path, or Debian's newest.
+const psql = (() => {
+  const root = "/usr/lib/postgresql";
+  const found = (existsSync(root) ? readdirSync(root) : []).sort().reverse().map((version) => `${root}/${version}/bin/psql`);
+  return found.find(existsSync) ?? "psql";
+})();
+
+const sql = (url: string, text: string) =>
+  execFileSync(psql, ["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text, url], { encoding: "utf8" }).trim();
+
+/** Waits for the first backup and its restore test: the first pages do not. */
+async function proved(request: import("@playwright/test").APIRequestContext) {
+  await expect
+    .poll(
+      async () => {
+        const answer = await request.get(`${demo.url}/api/v1/clusters/main/recovery`, { headers: { authorization: `Bearer ${demo.token}` } });
+        const recovery = await answer.json();
+        // The demo's gap was ended by a backup: what comes now is in one interval.
+        return recovery.window.proofs.length > 0 && recovery.window.gaps.some((gap: { to: string | null }) => gap.to !== null);
+      },
+      { timeout: 150_000, intervals: [1_000] },
+    )
+    .toBe(true);
+}
+
+test.describe("backups and recovery", () => {
+  test.describe.configure({ mode: "serial", timeout: 240_000 });
+
+  test("the time bar shows a backup, a proof and a gap, in both themes and at both widths", async ({ page, request }) => {
+    await proved(request);
+    await signIn(page, "viewer", "/recovery");
+    for (const width of [1440, 390]) {
+      await page.setViewportSize({ width, height: 900 });
+      for (const path of ["/recovery", "/backups", "/recovery/restore?kind=latest"]) {
+        await page.goto(demo.url + path);
+        await expect(page.locator("h1")).toBeVisible();
+        expect(await page.evaluate(() => document.documentElement.scrollWidth), path).toBeLessThanOrEqual(width);
+        const { violations } = await new AxeBuilder({ page }).analyze();
+        const serious = violations.filter((one) => one.impact === "serious" || one.impact === "critical");
+        expect(serious.map((one) => `${one.id}: ${one.nodes.map((node) => node.html).join(" | ")}`), path).toEqual([]);
+      }
+    }
+    await page.goto(`${demo.url}/recovery`);
+    await expect(page.locator(".timebar .solid").first()).toBeAttached();
+    await expect(page.locator(".timebar .hole")).toHaveCount(1);
+    await expect(page.locator(".timebar .flag").first()).toBeAttached();
+    await expect(page.locator(".timebar .mark.full")).toHaveCount(1);
+    await expect(page.locator(".window-list .bad").first()).toContainText("removed this WAL");
+    // A viewer sees, and is offered nothing that would be refused.
+    await expect(page.getByRole("button", { name: "Back up now" })).toHaveCount(0);
+  });
+
+  test("an admin destroys a table, finds the moment before, restores beside and sees the table there", async ({ page, request }) => {
+    await proved(request);
+    sql(demo.superuser_url, "CREATE TABLE precious AS SELECT n AS id, 'kept ' || n AS text FROM generate_series(1, 100) n");
+    await page.waitForTimeout(2_500);
+    const moment = new Date();
+    await page.waitForTimeout(2_500);
+    sql(demo.superuser_url, "DROP TABLE precious");
+    // The WAL of the loss reaches the repository in seconds.
+    await expect
+      .poll(async () => {
+        const answer = await request.get(`${demo.url}/api/v1/clusters/main/recovery-window`, { headers: { authorization: `Bearer ${demo.token}` } });
+        return new Date((await answer.json()).intervals.at(-1).to) > moment;
+      }, { timeout: 30_000 })
+      .toBe(true);
+
+    await signIn(page, "admin", "/recovery");
+    // A click on the bar chooses a moment; the exact one is typed.
+    await page.locator(".timebar a .slot").last().click({ force: true });
+    await expect(page).toHaveURL(/\/recovery\?at=/);
+    await expect(page.getByText("can be restored", { exact: true })).toBeVisible();
+    await page.getByText("An exact time, position, transaction or name").click();
+    await page.getByLabel("Which").fill(moment.toISOString());
+    await page.getByRole("button", { name: "Plan it" }).click();
+    await expect(page).toHaveURL(/\/recovery\/restore\?/);
+    await expect(page.locator("#panel-plan ~ .body, section[aria-labelledby=panel-plan] .body").first()).toContainText("Expected duration");
+    await page.getByLabel(/to confirm/).fill("main");
+    await page.getByLabel("Your password").fill("wrong");
+    await page.getByRole("button", { name: "Restore", exact: true }).click();
+    await expect(page.getByRole("alert").first()).toContainText("password is wrong");
+    await page.getByLabel(/to confirm/).fill("main");
+    await page.getByLabel("Your password").fill(password("admin"));
+    await page.getByRole("button", { name: "Restore", exact: true }).click();
+    await expect(page).toHaveURL(/\/jobs\/\d+/);
+    // The page follows its job by itself.
+    await expect(page.locator("[data-job-state=succeeded]")).toBeVisible({ timeout: 120_000 });
+    const port = await page.locator("[data-port]").getAttribute("data-port");
+    const beside = new URL(demo.superuser_url);
+    beside.port = port!;
+    expect(sql(beside.href, "SELECT count(*) FROM precious")).toBe("100");
+    expect(sql(demo.superuser_url, "SELECT to_regclass('precious') IS NULL")).toBe("t");
+    expect(sql(beside.href, "SELECT current_setting('archive_mode')")).toBe("off");
+
+    const audit = await request.get(`${demo.url}/api/v1/audit?action=restore_start`, { headers: { authorization: `Bearer ${demo.token}` } });
+    const rows = (await audit.json()).rows.map((row: { outcome: string; actor_id: string }) => `${row.actor_id} ${row.outcome}`);
+    expect(rows).toEqual(["admin ok", "admin refused"]);
+  });
+
+  for (const name of ["viewer", "operator"]) {
+    test.describe(() => {
+      test.use({ allowed: [/403/] });
+      test(`a ${name} is refused a restore on the page, by its form and in the API`, async ({ page }) => {
+        await signIn(page, name, "/recovery/restore?kind=latest");
+        await expect(page.getByText("Restoring needs the role admin.")).toBeVisible();
+        await expect(page.getByRole("button", { name: "Restore", exact: true })).toHaveCount(0);
+        const tell = (path: string, type: string, body: string) =>
+          page.evaluate(async ([path, type, body]) => (await fetch(path, { method: "POST", headers: { "content-type": type }, body })).status, [path, type, body]);
+        const form = "application/x-www-form-urlencoded";
+        const confirmed = `confirm=main&password=${encodeURIComponent(password(name))}`;
+        expect(await tell("/recovery/restore", form, `cluster=main&kind=latest&start=on&${confirmed}`)).toBe(403);
+        expect(await tell("/backups/expire", form, `cluster=main&${confirmed}`)).toBe(403);
+        expect(await tell("/backups/kit", form, `cluster=main&${confirmed}`)).toBe(403);
+        const body = JSON.stringify({ restore: {}, confirm: "main", password: password(name) });
+        expect(await tell("/api/v1/clusters/main/restores", "application/json", body)).toBe(403);
+        const start = await tell("/api/v1/clusters/main/backups", "application/json", JSON.stringify({ kind: "incremental" }));
+        expect(start).toBe(name === "viewer" ? 403 : 202);
+      });
+    });
+  }
+});
+
+test.describe("without JavaScript", () => {
+  test.use({ javaScriptEnabled: false });
+  test("an operator takes a backup and watches its job", async ({ page, request }) => {
+    test.setTimeout(180_000);
+    await proved(request);
+    await signIn(page, "operator", "/backups");
+    await page.getByRole("button", { name: "Back up now" }).click();
+    await expect(page).toHaveURL(/\/jobs\/\d+/);
+    await expect(async () => {
+      await page.reload();
+      await expect(page.locator("[data-job-state=succeeded]")).toBeVisible({ timeout: 500 });
+    }).toPass({ timeout: 60_000 });
+    await page.goto(`${demo.url}/recovery`);
+    await page.locator(".timebar a .slot").last().click({ force: true });
+    await expect(page).toHaveURL(/\/recovery\?at=/);
+  });
+});

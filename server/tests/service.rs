@@ -1,0 +1,200 @@
+//! `holdfast serve` killed in the middle of a backup and of a restore: neither is lost, nothing half-made is listed.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use pgphysical::{ClusterOptions, Install, LocalCluster};
+use serde_json::{Value, json};
+use std::{
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+struct Bench {
+    directory: tempfile::TempDir,
+    cluster: LocalCluster,
+    port: u16,
+    token: String,
+    served: Option<Child>,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let install = Install::discover().into_iter().find(Install::is_complete).unwrap();
+        let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let options = ClusterOptions { ephemeral: true, ..ClusterOptions::new(install, "secret") };
+        let options = options.setting("fsync", "off").setting("max_wal_size", "2GB");
+        let cluster = LocalCluster::start_in(&directory.path().join("source"), options).await.unwrap();
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let mut bench = Self { directory, cluster, port, token: String::new(), served: None };
+        bench.run(&["repo", "init"]);
+        bench.token =
+            bench.run(&["token", "create", "test", "--role", "admin", "--scope", "restore"]).trim().to_owned();
+        bench
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+        let configuration = self.path("holdfast.toml");
+        std::fs::write(
+            &configuration,
+            "[backup]\nrefresh_seconds = 1\nrestore_test = \"off\"\nverify = \"off\"\nincremental = \"off\"\n",
+        )
+        .unwrap();
+        command
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOLDFAST_CONFIG", configuration)
+            .env("HOLDFAST_STORE_URL", format!("sqlite://{}", self.path("store.db").display()))
+            .env("HOLDFAST_LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("HOLDFAST_LOG", "warn")
+            .env("DATABASE_URL", self.cluster.url("postgres"))
+            .env("BACKUP_STORAGE_PATH", self.path("repository"))
+            .env("BACKUP_ENCRYPTION_KEY_PATH", self.path("key"));
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).stdin(Stdio::null()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn serve(&mut self) {
+        let log = std::fs::File::create(self.path("serve.log")).unwrap();
+        self.served =
+            Some(self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        self.until("the server", |bench| bench.try_ask("GET", "/readyz", None).map(drop));
+    }
+
+    /// SIGKILL: nothing of it is asked to end.
+    fn kill(&mut self) {
+        if let Some(mut served) = self.served.take() {
+            let _ = served.kill();
+            let _ = served.wait();
+        }
+    }
+
+    fn try_ask(&self, method: &str, path: &str, body: Option<&Value>) -> Option<(u16, Value)> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).ok()?;
+        let body = body.map(ToString::to_string).unwrap_or_default();
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.token,
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split_whitespace().nth(1)?.parse().ok()?;
+        let text = answer.split_once("\r\n\r\n")?.1;
+        // Whole or in chunks, the document is from the first brace to the last.
+        let json = text.find(['{', '[']).and_then(|from| text.get(from..=text.rfind(['}', ']'])?));
+        Some((status, json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or(Value::Null)))
+    }
+
+    fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let (status, answer) = self.try_ask(method, path, body.as_ref()).unwrap();
+        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            if let Some(found) = look(self) {
+                return found;
+            }
+            let log = || std::fs::read_to_string(self.path("serve.log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "{what} did not come about: {}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn job(&self, id: &str) -> Value {
+        self.ask("GET", &format!("/api/v1/jobs/{id}"), None)
+    }
+
+    /// In the middle of its bytes.
+    fn until_under_way(&self, id: &str) {
+        self.until("the middle of the job", |bench| {
+            let job = bench.job(id);
+            assert!(!["succeeded", "failed"].contains(&job["state"].as_str().unwrap()), "it was too quick: {job}");
+            let (done, total) = (job["progress"]["done_bytes"].as_u64()?, job["progress"]["total_bytes"].as_u64()?);
+            (done > 0 && done < total).then_some(())
+        });
+    }
+
+    fn over(&self, id: &str) -> Value {
+        self.until("the end of the job", |bench| {
+            let job = bench.job(id);
+            ["succeeded", "failed", "cancelled"].contains(&job["state"].as_str().unwrap()).then_some(job)
+        })
+    }
+}
+
+async fn sql(url: &str, text: &str) -> Option<String> {
+    let info = pgphysical::replication::ConnInfo::parse(url).unwrap();
+    let mut sql = pgphysical::replication::ReplicationConnection::connect_sql(&info, "postgres").await.unwrap();
+    sql.query(text).await.unwrap().into_iter().next()?.into_iter().next()?
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_killed_in_the_middle_goes_on_when_it_is_back() {
+    let mut bench = Bench::new().await;
+    let url = bench.cluster.url("postgres");
+    sql(&url, "CREATE TABLE big AS SELECT n AS id, (SELECT string_agg(md5((n * 17 + k)::text), '') FROM generate_series(1, 40) k) AS filler FROM generate_series(1, 120000) n").await;
+    bench.serve();
+    let first = bench.until("the first backup", |bench| {
+        bench.ask("GET", "/api/v1/jobs?kind=backup", None)["rows"][0]["id"].as_str().map(str::to_owned)
+    });
+    bench.until_under_way(&first);
+    bench.kill();
+    assert_eq!(bench.run(&["backup", "list", "--json"]).trim(), "[]", "a backup that was not committed is none");
+    bench.serve();
+    let job = bench.over(&first);
+    assert_eq!((job["state"].as_str(), job["attempt"].as_i64()), (Some("succeeded"), Some(2)), "{job}");
+    assert!(job["log"].to_string().contains("vanished"), "{job}");
+    bench.until("the catalogue", |bench| {
+        (bench.ask("GET", "/api/v1/clusters/main/backups", None).as_array()?.len() == 1).then_some(())
+    });
+
+    let body =
+        json!({"restore": {"target": {"kind": "latest"}, "start": true, "directory": "beside"}, "confirm": "main"});
+    let restore = bench.ask("POST", "/api/v1/clusters/main/restores", Some(body));
+    let id = restore["id"].as_str().unwrap();
+    bench.until_under_way(id);
+    bench.kill();
+    let control = bench.path("restores/beside/data/global/pg_control");
+    assert!(!control.exists(), "a half-written copy must not start");
+    bench.serve();
+    let job = bench.over(id);
+    assert_eq!((job["state"].as_str(), job["attempt"].as_i64()), (Some("succeeded"), Some(2)), "{job}");
+    let port = job["result"]["port"].as_u64().unwrap();
+    let beside = format!("postgres://postgres:secret@127.0.0.1:{port}/postgres");
+    assert_eq!(sql(&beside, "SELECT count(*) FROM big").await.as_deref(), Some("120000"));
+    // Asked to end, it takes the copy with it.
+    let served = bench.served.as_ref().unwrap().id();
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(i32::try_from(served).unwrap()),
+        nix::sys::signal::Signal::SIGTERM,
+    )
+    .unwrap();
+    bench.served.take().unwrap().wait().unwrap();
+    assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, u16::try_from(port).unwrap())).is_err());
+}
