@@ -92,7 +92,7 @@ function dressed(element) {
     axisLabel: { ...font, formatter: (value) => written(value, unit) },
   });
   for (const series of option.series ?? []) {
-    const own = colour(`--slot-${series.id}`, element);
+    const own = colour(`--slot-${series.id.split("-")[0]}`, element);
     series.color = own;
     series.lineStyle = { width: 1.5, ...series.lineStyle, color: own };
     series.emphasis = { disabled: true };

@@ -163,8 +163,11 @@ pub mod build {
                 );
                 DataPoint::from(CompositeValue::Array(vec![CompositeValue::from(at.0), value]))
             });
-            let mut drawn =
-                Line::new().id(slot(&line.name, i)).name(line.name.as_str()).show_symbol(false).data(points.collect());
+            let mut drawn = Line::new()
+                .id(format!("{}-{i}", slot(&line.name, i)))
+                .name(line.name.as_str())
+                .show_symbol(false)
+                .data(points.collect());
             if stacked {
                 drawn = drawn.stack("all").area_style(AreaStyle::new()).line_style(LineStyle::new().width(0));
             }

@@ -55,7 +55,7 @@ fn Top(top: Vec<LoadRow>) -> impl IntoView {
             <tr>
                 <td class="statement">{statement}</td>
                 <td class="n"><span class=share><b>{format!("{:.1}", row.percent)}</b></span></td>
-                <td class="n">{format::count(row.average_active_sessions)}</td>
+                <td class="n">{format!("{:.2}", row.average_active_sessions)}</td>
                 <td>{waits}</td>
             </tr>
         }

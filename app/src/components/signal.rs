@@ -1,7 +1,7 @@
 //! Cancel and terminate of one session, as forms that work without JavaScript.
 
 use super::Icon;
-use crate::scope::Scope;
+use crate::{live::Live, scope::Scope};
 use domain::Timestamp;
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_query_map};
@@ -18,6 +18,12 @@ pub fn SignalMenu(
 ) -> impl IntoView {
     let Some(started_at) = started_at else { return ().into_any() };
     let scope = Scope::get();
+    // New figures would replace the row, and what is being typed with it: the page keeps still while the box is open.
+    let (live, open) = (Live::get(), RwSignal::new(false));
+    let toggled = move |_| {
+        open.update(|open| *open = !*open);
+        live.paused.set(open.get_untracked());
+    };
     let path = use_location().pathname.get_untracked();
     let fields = move || {
         let cluster = scope.cluster.get_untracked();
@@ -36,7 +42,7 @@ pub fn SignalMenu(
     };
     view! {
         <details class="signal">
-            <summary class="chip" title=format!("Cancel or terminate process {pid}")>"Act"<span class="sr">{format!(" on process {pid}")}</span></summary>
+            <summary on:click=toggled class="chip" title=format!("Cancel or terminate process {pid}")>"Act"<span class="sr">{format!(" on process {pid}")}</span></summary>
             <div class="signal-box">
                 <form method="post" action="/database/backends/cancel">
                     {fields()}

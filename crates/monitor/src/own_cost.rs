@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Of one process, and the same on every Linux that is supported.
 const CLOCK_TICKS: f64 = 100.0;
-/// The size of the store is asked for this often at most.
-const STORE_EVERY: Duration = Duration::from_secs(60);
+/// How often the size of the store is asked for: rows are counted for it.
+const STORE_EVERY: Duration = Duration::from_secs(300);
 
 pub(crate) async fn run(control: ControlPlane, recorder: Recorder, cadence: Cadence, stop: CancellationToken) {
     let started = Instant::now();
@@ -21,7 +21,7 @@ pub(crate) async fn run(control: ControlPlane, recorder: Recorder, cadence: Cade
     let mut store: Option<(Instant, StoreCost)> = None;
     loop {
         let read_at = Instant::now();
-        if store.as_ref().is_none_or(|(at, _)| at.elapsed() >= STORE_EVERY.min(cadence.tick * 4)) {
+        if store.as_ref().is_none_or(|(at, _)| at.elapsed() >= STORE_EVERY.min(cadence.tick * 10)) {
             match control.store_cost().await {
                 Ok(cost) => store = Some((read_at, cost)),
                 Err(error) => tracing::warn!(%error, "the size of our own store cannot be read; it is tried again"),

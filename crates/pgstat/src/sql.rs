@@ -186,9 +186,9 @@ pub(crate) fn foreign_keys() -> String {
 pub(crate) const TABLES: &str = "/* holdfast:tables */ SELECT n.nspname::text AS schema, c.relname::text AS name, c.oid::int8 AS oid, \
  (SELECT pn.nspname || '.' || pc.relname FROM pg_inherits h JOIN pg_class pc ON pc.oid = h.inhparent \
   JOIN pg_namespace pn ON pn.oid = pc.relnamespace WHERE h.inhrelid = c.oid LIMIT 1) AS parent, \
- c.relpages::int8 * current_setting('block_size')::int8 AS heap_bytes, \
+ greatest(c.relpages, 0)::int8 * current_setting('block_size')::int8 AS heap_bytes, \
  coalesce((SELECT t.relpages FROM pg_class t WHERE t.oid = c.reltoastrelid), 0)::int8 * current_setting('block_size')::int8 AS toast_bytes, \
- coalesce((SELECT sum(ic.relpages) FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid WHERE i.indrelid = c.oid), 0)::int8 \
+ coalesce((SELECT sum(greatest(ic.relpages, 0)) FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid WHERE i.indrelid = c.oid), 0)::int8 \
  * current_setting('block_size')::int8 AS index_bytes, greatest(c.reltuples, 0)::float8 AS rows, s.n_live_tup AS live_rows, s.n_dead_tup AS dead_rows, \
  s.seq_scan AS seq_scans, s.seq_tup_read AS seq_rows_read, coalesce(s.idx_scan, 0) AS index_scans, s.n_tup_ins AS inserted, s.n_tup_upd AS updated, \
  s.n_tup_hot_upd AS hot_updated, s.n_tup_del AS deleted, s.n_mod_since_analyze AS changed_since_analyze, \

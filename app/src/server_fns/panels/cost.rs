@@ -59,7 +59,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
     let of_store = Content::Facts(vec![
         fact("Kind", store.kind.clone(), ""),
         fact("Size", budget, "of the budget for history; the oldest is given up to keep it"),
-        fact("Written", store.rows_per_second.map_or_else(dash, |rate| format!("{} rows", format::rate(rate))), ""),
+        fact("Written", store.rows_per_second.map_or_else(dash, |rate| format!("{} rows/s", format::count(rate))), ""),
         fact(
             "Waiting to be written",
             format::thousands(store.queued),

@@ -61,7 +61,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
             ("Reading", true),
             ("Writing", true),
         ]),
-        page.io.iter().map(io_row).collect(),
+        page.io.iter().filter(|row| is_busy(row)).map(io_row).collect(),
     );
     let io = if page.io.is_empty() { Content::Collecting } else { io };
     Ok(PanelPage {
@@ -109,7 +109,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
             .await?,
             ask.chart(Metric::TempFilesBytes, "Temporary files over time", "in existence", "pg_ls_tmpdir", 6).await?,
             panel("I/O by process", "pg_stat_io (16+)", 12, available(&page.io_availability, io))
-                .note("per second")
+                .note("per second, what did anything since the reading before")
                 .at(page.io_collected_at),
             ask.chart(Metric::IoBytesPerSecond, "I/O", "per second, 16+", "pg_stat_io", 12).await?,
         ],
@@ -211,6 +211,21 @@ fn temp(page: &MaintenancePage) -> Content {
             vec!["GRANT pg_monitor TO …;".to_owned()],
         ),
     }
+}
+
+/// It did anything between the last two readings.
+fn is_busy(row: &IoRow) -> bool {
+    [
+        row.read_bytes_per_second,
+        row.write_bytes_per_second,
+        row.extend_bytes_per_second,
+        row.hits_per_second,
+        row.evictions_per_second,
+        row.fsyncs_per_second,
+    ]
+    .iter()
+    .flatten()
+    .any(|rate| *rate > 0.0)
 }
 
 fn io_row(row: &IoRow) -> Vec<Cell> {

@@ -135,19 +135,21 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
         let [raw, middle, _] = TierRepo(self.0).marks(History::Metrics).await?.pruned_to;
         let series = format!("s.cluster_id = $3 AND s.metric = $4 {only}");
         let mut arms = vec![format!(
-            "SELECT s.label AS label, m.at AS at, m.value AS total, 1 AS n FROM metric_sample m JOIN metric_series s ON s.id = m.series_id \
+            "SELECT s.label AS label, m.at AS at, m.value AS total, m.value AS top, 1 AS n FROM metric_sample m JOIN metric_series s ON s.id = m.series_id \
              WHERE {series} AND m.at >= $1 AND m.at <= $5 AND m.at >= {raw}"
         )];
         for (tier, since, until) in [(1, middle, raw), (2, 0, middle)] {
             if from.0 < until {
                 arms.push(format!(
-                    "SELECT s.label AS label, m.at AS at, m.sum AS total, m.count AS n FROM metric_rollup m JOIN metric_series s ON s.id = m.series_id \
+                    "SELECT s.label AS label, m.at AS at, m.sum AS total, m.max AS top, m.count AS n FROM metric_rollup m JOIN metric_series s ON s.id = m.series_id \
                      WHERE {series} AND m.tier = {tier} AND m.at >= $1 AND m.at <= $5 AND m.at >= {since} AND m.at < {until}"
                 ));
             }
         }
+        // Of waiting sessions the most at once counts: a short spike must not drown in its surroundings.
+        let value = if metric == Metric::BlockedSessions { "MAX(u.top)" } else { "SUM(u.total) / SUM(u.n)" };
         let sql = format!(
-            "SELECT u.label AS label, (u.at - $1) / $2 AS bucket, SUM(u.total) / SUM(u.n) AS value FROM ({}) u \
+            "SELECT u.label AS label, (u.at - $1) / $2 AS bucket, {value} AS value FROM ({}) u \
              GROUP BY u.label, (u.at - $1) / $2 ORDER BY 2, 1",
             arms.join(" UNION ALL ")
         );

@@ -15,7 +15,7 @@ test("each further page shows its panels with figures", async ({ page }) => {
     await page.goto(demo.url + path);
     await alive(page);
     await expect(page.getByRole("heading", { level: 1, name: title })).toBeVisible();
-    for (const panel of panels) await expect(page.getByRole("heading", { name: panel, exact: true })).toBeVisible();
+    for (const panel of panels) await expect(page.getByRole("heading", { level: 2, name: panel, exact: true })).toBeVisible();
     await expect(page.locator("[role=alert]")).toHaveCount(0);
   }
 });
