@@ -197,6 +197,12 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
                         end = stop;
                     }
                 }
+                None if times.sees_all(backup.stop_lsn, wal_until) => {
+                    return Err(BackupError::Invalid(format!(
+                        "{text} is not reached: nothing was committed after backup {} in the WAL, which ends at {wal_until}; PostgreSQL could not tell that the time was reached. Restore without a target, which gives the same data, or wait for a commit ('wal stream --heartbeat 10' writes one every ten seconds)",
+                        backup.id
+                    )));
+                }
                 None => notes.push(format!(
                     "nothing was committed lately before {wal_until}, where the WAL ends: if nothing was committed after {text}, PostgreSQL says 'recovery ended before configured recovery target was reached'; restoring without a target gives the same data then"
                 )),
