@@ -147,7 +147,7 @@ async fn an_expired_incremental_takes_only_what_nobody_else_has() {
     let faulty = Arc::new(FaultyStore::new(bench.store.clone()));
     let key = backup::KeySource::read_file(&bench.place("key")).unwrap();
     let repository = Repository::open(faulty.clone(), Some(&key)).await.unwrap();
-    for nth in 1..=6 {
+    for nth in [1, 2, 4, 7] {
         faulty.heal();
         faulty.add(Rule::new(Fault::Unavailable).on(Operation::Delete).key("clusters/").nth(nth));
         let plan = plan_expire(&repository, system, &retention).await.unwrap();
