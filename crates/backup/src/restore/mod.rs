@@ -110,12 +110,7 @@ async fn restore_leased(
     }
     write_small(&place, &root.join("recovery.signal"), b"")?;
     // The server reads ahead of its target: what is missing behind it must not stop it.
-    let end = match plan.target {
-        Target::Immediate => Some(plan.backup.stop_lsn),
-        Target::Lsn(lsn) => Some(lsn),
-        _ => None,
-    };
-    match end {
+    match plan.stops_at {
         Some(end) => write_small(&place, &root.join(RECOVERY_END), end.to_string().as_bytes())?,
         None => _ = fs::remove_file(root.join(RECOVERY_END)),
     }
