@@ -40,7 +40,7 @@ pub fn mutate(samples: &[Vec<u8>], count: usize, mut each: impl FnMut(&[u8])) {
                 }
                 _ if !bytes.is_empty() => {
                     let at = random(bytes.len());
-                    bytes[at] = b"0123456789{}[]\",:-\0\xFF/."[random(23)];
+                    bytes[at] = b"0123456789{}[]\",:-\0\xFF/."[random(22)];
                 }
                 _ => {}
             }

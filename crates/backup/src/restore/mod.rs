@@ -62,6 +62,9 @@ pub struct Restored {
 /// Where the control file waits until all else is done.
 const CONTROL_ASIDE: &str = "global/pg_control.holdfast";
 
+/// Holds the position at which recovery stops, for `wal fetch`.
+pub(crate) const RECOVERY_END: &str = "holdfast.recovery-end";
+
 /// In the directory while a restore is under way; such a directory may be restored into again.
 pub(crate) const MARK: &str = "holdfast.restoring";
 
@@ -106,6 +109,11 @@ async fn restore_leased(
         write_small(&place, &root.join(name), content.as_bytes())?;
     }
     write_small(&place, &root.join("recovery.signal"), b"")?;
+    // The server reads ahead of its target: what is missing behind it must not stop it.
+    match plan.stops_at {
+        Some(end) => write_small(&place, &root.join(RECOVERY_END), end.to_string().as_bytes())?,
+        None => _ = fs::remove_file(root.join(RECOVERY_END)),
+    }
     restored.removed_files += place.configure_recovery(&recovery_settings(plan, options), options.tame)?;
     if let Some(map) = place.tablespace_map() {
         // The server makes the links anew from this at its start.

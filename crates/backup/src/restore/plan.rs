@@ -111,6 +111,8 @@ pub struct RestorePlan {
     pub wal_until: Lsn,
     /// The last commit or heartbeat before that: no later time can be a target. Looked up for a target by time only.
     pub last_commit: Option<Timestamp>,
+    /// Where recovery stops, when the target says so or it could be found.
+    pub stops_at: Option<Lsn>,
     /// What a person should know before.
     pub notes: Vec<String>,
 }
@@ -174,7 +176,7 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
     }
     let mut notes = damaged.iter().map(|error| format!("another backup cannot be used: {error}")).collect::<Vec<_>>();
     let hole = hole_after(repository, &backup, &history, wal_until).await?;
-    let (mut last_commit, mut end) = (None, wal_until);
+    let (mut last_commit, mut stops_at) = (None, None);
     match &request.target {
         Target::Lsn(lsn) if *lsn > wal_until => {
             return Err(BackupError::Invalid(match &hole {
@@ -182,8 +184,8 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
                 None => format!("{lsn} is not reached: the WAL in the repository ends at {wal_until}"),
             }));
         }
-        Target::Lsn(lsn) => end = *lsn,
-        Target::Immediate => end = backup.stop_lsn,
+        Target::Lsn(lsn) => stops_at = Some(*lsn),
+        Target::Immediate => stops_at = Some(backup.stop_lsn),
         Target::Latest => {
             if let Some(hole) = &hole {
                 return Err(BackupError::Invalid(format!(
@@ -200,9 +202,13 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
                     if last.at_us <= wanted {
                         return Err(BackupError::Invalid(after_the_last(text, last.at_us, wal_until, hole.as_deref())));
                     }
-                    if let Some(stop) = times.first_after(wanted, backup.stop_lsn, wal_until).await? {
-                        end = stop;
-                    }
+                    stops_at = times.first_after(wanted, backup.stop_lsn, wal_until).await?;
+                }
+                None if times.sees_all(backup.stop_lsn, wal_until) => {
+                    return Err(BackupError::Invalid(format!(
+                        "{text} is not reached: nothing was committed after backup {} in the WAL, which ends at {wal_until}; PostgreSQL could not tell that the time was reached. Restore without a target, which gives the same data, or wait for a commit ('wal stream --heartbeat 10' writes one every ten seconds)",
+                        backup.id
+                    )));
                 }
                 None => notes.push(format!(
                     "nothing was committed lately before {wal_until}, where the WAL ends: if nothing was committed after {text}, PostgreSQL says 'recovery ended before configured recovery target was reached'; restoring without a target gives the same data then"
@@ -229,9 +235,10 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
         timeline: history.timeline,
         bytes: backup.stats.bytes,
         files: backup.stats.files,
-        wal_bytes: end.0.saturating_sub(backup.start_lsn.0),
+        wal_bytes: stops_at.unwrap_or(wal_until).0.saturating_sub(backup.start_lsn.0),
         wal_until,
         last_commit,
+        stops_at,
         target: request.target.clone(),
         notes,
         backup,

@@ -1,5 +1,5 @@
 //! `restore_command`: one file of `pg_wal`, or the certainty that it does not exist.
-use crate::{BackupError, create::read_control, format::layout::WalPieceName, repo::Repository};
+use crate::{BackupError, create::read_control, format::layout::WalPieceName, repo::Repository, restore::RECOVERY_END};
 use domain::Lsn;
 use pgphysical::wal::{WalFileName, WalSegment};
 use std::{
@@ -51,6 +51,10 @@ pub async fn fetch(repository: &Repository, data: &Path, name: &str, to: &Path) 
     let pieces = repository.wal_pieces(system, segment.timeline).await?;
     let content = assemble(repository, system, &pieces, segment, size).await?;
     let Some(mut content) = content else {
+        // Behind the target nothing is needed, also when later WAL is there: the server only reads ahead.
+        if recovery_end(data).is_some_and(|end| segment.start(size) >= end) {
+            return Ok(Fetched::Absent);
+        }
         // Something later is there: a hole. To say "absent" would end recovery before the data that exists.
         if let Some(later) = pieces.iter().find(|piece| piece.start >= segment.start(size)) {
             return Err(BackupError::Failed(format!(
@@ -63,7 +67,9 @@ pub async fn fetch(repository: &Repository, data: &Path, name: &str, to: &Path) 
         return Ok(Fetched::Absent);
     };
     if content.len() < size as usize {
-        if let Some(later) = pieces.iter().find(|piece| piece.start >= segment.end(size)) {
+        let covered = Lsn(segment.start(size).0 + content.len() as u64);
+        let enough = recovery_end(data).is_some_and(|end| covered >= end);
+        if !enough && let Some(later) = pieces.iter().find(|piece| piece.start >= segment.end(size)) {
             return Err(BackupError::Failed(format!(
                 "WAL {name} is there only up to {} although WAL from {} on is there: recovery cannot pass this hole",
                 Lsn(segment.start(size).0 + content.len() as u64),
@@ -77,6 +83,11 @@ pub async fn fetch(repository: &Repository, data: &Path, name: &str, to: &Path) 
     deliver(to, &content)?;
     prefetch(repository, system, &pieces, segment, size, &ahead).await;
     Ok(Fetched::Delivered)
+}
+
+/// Where recovery was told to stop, when it was told a position.
+fn recovery_end(data: &Path) -> Option<Lsn> {
+    std::fs::read_to_string(data.join(RECOVERY_END)).ok()?.trim().parse().ok()
 }
 
 /// Reads the next segments while the server replays this one. Best effort: what fails is asked for again.

@@ -55,6 +55,11 @@ impl<'a> WalTimes<'a> {
         Ok(scan.moments.into_iter().filter(ends).collect())
     }
 
+    /// Whether [`Self::last`] looks at all there is between two positions.
+    pub const fn sees_all(&self, from: Lsn, until: Lsn) -> bool {
+        until.0.saturating_sub(from.0) / (self.size as u64) < LOOK_BACK
+    }
+
     /// The latest time between `from` and `until`; `None` when nothing was committed in the last 64 segments.
     pub async fn last(&mut self, from: Lsn, until: Lsn) -> Result<Option<LastCommit>, BackupError> {
         if until <= from {
@@ -134,8 +139,7 @@ impl Repository {
         let size = newest.cluster.wal_segment_size;
         let pieces = self.wal_pieces(system, newest.timeline).await?;
         let until = covered_until(&pieces, WalSegment::containing(newest.timeline, newest.start_lsn, size).start(size));
-        // What streams in and is archived at once may be out of order for a moment.
-        let later = pieces.iter().find(|piece| piece.start.0 > until.0.saturating_add(u64::from(size)));
+        let later = pieces.iter().find(|piece| piece.start > until);
         Ok(later.map(|piece| format!("WAL from {until} to {} is not in the repository; {advice}", piece.start)))
     }
 }

@@ -19,7 +19,7 @@ async fn a_page_with_a_wrong_checksum_marks_the_backup_from_either_source() {
         let bench = Bench::new(install).await;
         sql(
             &bench.url(),
-            "CREATE TABLE victim AS SELECT n id, repeat('x', 100) t FROM generate_series(1, 2000) n; CHECKPOINT",
+            "CREATE TABLE victim WITH (autovacuum_enabled = false) AS SELECT n id, repeat('x', 100) t FROM generate_series(1, 2000) n; VACUUM (FREEZE) victim; CHECKPOINT",
         )
         .await;
         let clean = take(&bench, &bench.source(), BackupType::Full, SourceKind::Remote).await;
