@@ -81,9 +81,9 @@ async fn a_failover_under_load_loses_nothing_that_was_confirmed() {
     let lost = confirmed.lock().unwrap().difference(&found).copied().collect::<Vec<_>>();
     assert!(lost.is_empty(), "confirmed and lost: {lost:?}");
     // What was under way may have failed, but each is told apart, and nobody waited without an end.
-    let failures = failures.lock().unwrap();
+    let failures = std::mem::take(&mut *failures.lock().unwrap());
     assert!(failures.len() <= 16, "{} failures: {failures:?}", failures.len());
-    for failure in failures.iter() {
+    for failure in &failures {
         assert!(
             matches!(failure, PoolError::CommitUnknown { .. } | PoolError::Lost { .. } | PoolError::Unavailable(_)),
             "{failure:?}"
