@@ -511,7 +511,8 @@ mod tests {
             let mut capped = plain.clone();
             let rule = if disaster { "xid_age" } else { "connections_high" };
             tracker.cap(&mut capped, &[(rule.to_owned(), "It is so".to_owned())], Timestamp(1));
-            prop_assert!(capped.score <= if disaster { 30 } else { 40 });
+            let limit = if disaster { 30 } else { 40 };
+            prop_assert!(capped.score <= limit);
             prop_assert_eq!(capped.score, plain.score.min(if disaster { 30 } else { 40 }));
             let lost = capped.lines.iter().map(|line| u32::from(line.points)).sum::<u32>();
             prop_assert_eq!(u32::from(capped.score) + lost, 100);

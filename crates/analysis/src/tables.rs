@@ -72,7 +72,7 @@ impl Autovacuum {
         let dead = own.threshold + own.scale * table.rows;
         let dead_threshold = own.max_threshold.map_or(dead, |most| dead.min(most));
         let inserted_threshold =
-            (own.insert_threshold >= 0.0).then(|| own.insert_threshold + own.insert_scale * table.rows);
+            (own.insert_threshold >= 0.0).then_some(own.insert_threshold + own.insert_scale * table.rows);
         let part = |value: i64, threshold: f64| 100.0 * value as f64 / threshold.max(1.0);
         let inserted = inserted_threshold.map_or(0.0, |threshold| part(table.inserted_since_vacuum, threshold));
         VacuumTrigger {

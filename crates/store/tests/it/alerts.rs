@@ -95,7 +95,7 @@ async fn what_is_over_is_listed_by_pages_and_removed_with_its_story(store: Store
             note: "82.5 %".into(),
         };
         // Told twice, it stands once.
-        alerts.insert_events(&[event.clone()]).await.unwrap();
+        alerts.insert_events(std::slice::from_ref(&event)).await.unwrap();
         alerts.insert_events(&[event]).await.unwrap();
     }
     alerts.put(&alert(6, "main", AlertPhase::Firing)).await.unwrap();
