@@ -158,7 +158,7 @@ async fn sql(url: &str, text: &str) -> Option<String> {
 async fn a_server_killed_in_the_middle_goes_on_when_it_is_back() {
     let mut bench = Bench::new().await;
     let url = bench.cluster.url("postgres");
-    sql(&url, "CREATE TABLE big AS SELECT n AS id, (SELECT string_agg(md5((n * 17 + k)::text), '') FROM generate_series(1, 40) k) AS filler FROM generate_series(1, 120000) n").await;
+    sql(&url, "CREATE TABLE public.big AS SELECT n AS id, (SELECT string_agg(md5((n * 17 + k)::text), '') FROM generate_series(1, 40) k) AS filler FROM generate_series(1, 120000) n").await;
     bench.serve();
     let first = bench.until("the first backup", |bench| {
         bench.ask("GET", "/api/v1/jobs?kind=backup", None)["rows"][0]["id"].as_str().map(str::to_owned)
@@ -187,7 +187,7 @@ async fn a_server_killed_in_the_middle_goes_on_when_it_is_back() {
     assert_eq!((job["state"].as_str(), job["attempt"].as_i64()), (Some("succeeded"), Some(2)), "{job}");
     let port = job["result"]["port"].as_u64().unwrap();
     let beside = format!("postgres://postgres:secret@127.0.0.1:{port}/postgres");
-    assert_eq!(sql(&beside, "SELECT count(*) FROM big").await.as_deref(), Some("120000"));
+    assert_eq!(sql(&beside, "SELECT count(*) FROM public.big").await.as_deref(), Some("120000"));
     // Asked to end, it takes the copy with it.
     let served = bench.served.as_ref().unwrap().id();
     nix::sys::signal::kill(

@@ -1,6 +1,6 @@
 //! Back-pressure: a backup waits while the monitor sees the database suffer.
 use control::{ControlPlane, now};
-use domain::view::{Band, ClusterState};
+use domain::view::ClusterState;
 
 /// A snapshot older than this says nothing of now.
 const FRESH_SECONDS: f64 = 120.0;
@@ -19,5 +19,8 @@ pub(crate) fn suffering(control: &ControlPlane, cluster: &str) -> Option<String>
     if let Some(lag) = dashboard.replication.iter().filter_map(|it| it.lag_seconds).find(|lag| *lag > 60.0) {
         return Some(format!("a standby is {lag:.0} s behind"));
     }
-    (dashboard.health.band == Band::Critical).then(|| format!("the health score is {}", dashboard.health.score))
+    // Of all that the score counts only load is made worse by a backup.
+    let active = dashboard.waits.iter().map(|wait| wait.average_active_sessions).sum::<f64>();
+    let usable = dashboard.connections.as_ref().map_or(100.0, |it| it.usable as f64);
+    (active > usable / 2.0).then(|| format!("{active:.0} sessions are active on average"))
 }
