@@ -7,7 +7,6 @@ mod expire;
 mod export;
 mod faults;
 mod oracle;
-mod parsers;
 mod races;
 mod repository;
 mod restore;

@@ -1,5 +1,11 @@
 //! Every parser of bytes from outside, fed with damaged copies of real samples: no panic, and no memory that the input does not
-//! justify. The fuzz targets in `fuzz/` drive the same entries without bound.
+//! justify. The fuzz targets in `fuzz/` drive the same entries without bound. A program of its own: it measures its own memory,
+//! and no other test may run beside it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
+
+#[allow(dead_code, unreachable_pub)]
+#[path = "it/support.rs"]
+mod support;
 use crate::support::{Bench, sql};
 use backup::{
     BackupType, ExportOptions, KeySource, SourceKind, export,
@@ -134,6 +140,7 @@ async fn samples() -> Samples {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_damaged_sample_makes_a_parser_fall_over_or_take_much_memory() {
+    a_claimed_size_costs_nothing();
     let samples = samples().await;
     let before = peak_memory();
     let targets = backup::fuzzing::TARGETS.iter().chain(pgphysical::fuzzing::TARGETS);
@@ -163,7 +170,6 @@ async fn no_damaged_sample_makes_a_parser_fall_over_or_take_much_memory() {
 }
 
 /// Sizes that are only claimed.
-#[test]
 fn a_claimed_size_costs_nothing() {
     use backup::format::map::FileMap;
     let before = peak_memory();
