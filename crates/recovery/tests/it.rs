@@ -353,7 +353,7 @@ async fn a_gap_is_shown_and_ended_by_a_backup() {
         Ok(plan) => plan.refusals.join(" "),
         Err(error) => error.to_string(),
     };
-    assert!(refused.contains("gap") || refused.contains("missing"), "{refused}");
+    assert!(refused.contains("not reached") || refused.contains("missing"), "{refused}");
     stop.cancel();
     service.join().await;
 }
