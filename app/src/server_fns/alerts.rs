@@ -77,8 +77,8 @@ pub async fn load_alerts(search: String) -> Result<AlertsData, AppError> {
         }
         "rules" => {
             if let Some(rule) = value("rule") {
-                let settings = RuleSettings::read(value)
-                    .map_err(|(field, message)| control::ControlError::field(&field, message));
+                let settings =
+                    RuleSettings::read(value).map_err(|(field, message)| control::ControlError::field(&field, message));
                 let settings = told(settings)?;
                 data.preview = Some(told(control.alert_rule_preview(&actor, Some(&cluster), &rule, &settings).await)?);
                 data.draft = Some(settings);
