@@ -318,7 +318,8 @@ async fn each_channel_is_told_once_of_the_begin_and_of_the_end_whatever_happens_
     let alert = watching.until_state("backup_failed", AlertState::Firing).await;
     until_got(&good, "the begin", |got| got_kinds(got) == ["firing"]).await;
     until_got(&flaky, "the second attempt", |got| got_kinds(got) == ["firing", "firing"]).await;
-    assert_eq!(flaky.lock().unwrap()[0].2, flaky.lock().unwrap()[1].2, "the same message has the same key");
+    let sent = flaky.lock().unwrap().clone();
+    assert_eq!(sent[0].2, sent[1].2, "the same message has the same key");
     until_got(&mute, "the attempt that is cut off", |got| got.len() == 1).await;
 
     // We end while one of them is in hand; at the next start it is sent again.
