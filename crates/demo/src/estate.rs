@@ -80,7 +80,10 @@ impl Estate {
                 say(&format!("data made in {:.1} s", begun.elapsed().as_secs_f64()));
             }
         }
-        make_backup_role(&mut estate_primary, &password).await?;
+        // In the platform's database: rights on functions are each database's own.
+        let mut platform = PgConnection::connect(&primary.url(DATABASE)).await?;
+        make_backup_role(&mut platform, &password).await?;
+        platform.close().await?;
         let replica = primary.standby_in(&options.dir.join("replica"), "replica1").await?;
         say(&format!("primary on port {}, replica on port {}", primary.port(), replica.port()));
         Ok(Self { primary, replica, password })
