@@ -45,24 +45,24 @@ test("a real fault raises an alert, a channel is told, an operator takes it on, 
   await page.goto(`${demo.url}/alerts`);
   await alive(page);
   // The fault: somebody's statement that does not come to its end.
-  const fault = execFile("psql", [demo.superuser_url, "-c", "/* the-fault */ SELECT pg_sleep(600)"]);
-  const row = page.locator("li.alert.critical", { hasText: "the-fault" });
+  const fault = execFile("psql", [demo.superuser_url, "-c", "SELECT pg_sleep(600) AS the_fault"]);
+  const row = page.locator("li.alert.critical", { hasText: "the_fault" });
   await expect(row).toBeVisible({ timeout: 20_000 });
   await expect(row).toContainText("> 3 s");
   await expect(page.locator("nav#nav a.page", { hasText: "Alerts" }).locator(".badge.critical")).toBeVisible();
-  await expect.poll(() => told.filter((it) => it.detail?.includes("the-fault")).map((it) => it.kind)).toEqual(["firing"]);
+  await expect.poll(() => told.filter((it) => it.detail?.includes("the_fault")).map((it) => it.kind)).toEqual(["firing"]);
 
   await row.locator("summary", { hasText: "Acknowledge" }).click();
   await row.getByLabel("Note").fill("I am on it");
   await row.getByRole("button", { name: "Take it on" }).click();
   await expect(page.getByRole("status").filter({ hasText: "It is yours" })).toBeVisible();
-  await expect(page.locator("li.alert", { hasText: "the-fault" })).toContainText("I am on it");
+  await expect(page.locator("li.alert", { hasText: "the_fault" })).toContainText("I am on it");
 
   // Killed as a DBA would: on the server.
-  execFile("psql", [demo.superuser_url, "-c", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '/* the-fault%'"]);
+  execFile("psql", [demo.superuser_url, "-c", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '/* the_fault%'"]);
   await alive(page);
-  await expect(page.locator("li.alert", { hasText: "the-fault" })).toHaveCount(0, { timeout: 20_000 });
-  await expect.poll(() => told.filter((it) => it.detail?.includes("the-fault")).map((it) => it.kind)).toEqual(["firing", "resolved"]);
+  await expect(page.locator("li.alert", { hasText: "the_fault" })).toHaveCount(0, { timeout: 20_000 });
+  await expect.poll(() => told.filter((it) => it.detail?.includes("the_fault")).map((it) => it.kind)).toEqual(["firing", "resolved"]);
   await page.goto(`${demo.url}/alerts?tab=history`);
   await expect(page.locator("tbody tr", { hasText: "admin" }).first()).toContainText("A statement runs for long");
   fault.kill();

@@ -118,7 +118,7 @@ fn HealthPanel(health: Health, history: Vec<Option<f64>>, alerts: Option<AlertCo
                 <ul class="lines">
                     {lines.collect_view()}
                     {fine.then(|| view! { <li class="fine"><Icon name="check" />"Nothing takes points away."</li> })}
-                    {alerts.map(|counts| view! { <li class="open-alerts"><a href=move || scope.link("/alerts") aria-label="Open alerts"><SeverityBadges counts /></a></li> })}
+                    {alerts.map(|counts| view! { <li class="open-alerts"><a href=move || scope.link("/alerts") title="Open alerts"><SeverityBadges counts /></a></li> })}
                 </ul>
             </div>
         </Panel>
