@@ -59,7 +59,7 @@ test("a real fault raises an alert, a channel is told, an operator takes it on, 
   await expect(page.locator("li.alert", { hasText: "the_fault" })).toContainText("I am on it");
 
   // Killed as a DBA would: on the server.
-  execFile("psql", [demo.superuser_url, "-c", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '/* the_fault%'"]);
+  execFile("psql", [demo.superuser_url, "-c", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(600) AS the_fault%'"]);
   await alive(page);
   await expect(page.locator("li.alert", { hasText: "the_fault" })).toHaveCount(0, { timeout: 20_000 });
   await expect.poll(() => told.filter((it) => it.detail?.includes("the_fault")).map((it) => it.kind)).toEqual(["firing", "resolved"]);
