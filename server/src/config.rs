@@ -456,4 +456,59 @@ mod tests {
             assert!(error.contains(said) && !error.contains('\n'), "{text}: {error}");
         }
     }
+
+    /// The example with every setting switched on, and each value in turn replaced by what people and editors put there: a
+    /// clear line or a configuration comes out, never a panic.
+    #[test]
+    fn no_file_makes_the_program_fall_over() {
+        let example = include_str!("../../holdfast.example.toml")
+            .lines()
+            // Settings that are switched off begin with a name or a table; other comments are sentences.
+            .map(|line| match line.strip_prefix("# ") {
+                Some(rest)
+                    if rest.starts_with('[') || rest.split_once(" = ").is_some_and(|(name, _)| !name.contains(' ')) =>
+                {
+                    rest
+                }
+                _ => line,
+            })
+            .map(|line| match line.strip_prefix("url_file = ") {
+                Some(_) => "url = \"postgres://holdfast_monitor@127.0.0.1/orders\"".to_owned(),
+                None => line.to_owned(),
+            })
+            .collect::<Vec<_>>();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("holdfast.toml");
+        let path = path.to_str().unwrap();
+        let mut refused = 0;
+        for (number, line) in example.iter().enumerate() {
+            let Some((name, _)) = line.split_once('=') else { continue };
+            for value in [
+                "",
+                "nan",
+                "-inf",
+                "9223372036854775807",
+                "-1",
+                "\"\"",
+                "\"\\u0000\"",
+                "[]",
+                "{}",
+                "1979-05-27",
+                "\"ß🦀\"",
+                "true",
+                "\"0 0 31 2 *\"",
+            ] {
+                let mut changed = example.clone();
+                changed[number] = format!("{name}= {value}");
+                std::fs::write(path, changed.join("\n")).unwrap();
+                if let Err(error) = read(&[("HOLDFAST_CONFIG", path)]) {
+                    assert!(!error.is_empty() && !error.contains('\n'), "{name} = {value}: {error}");
+                    refused += 1;
+                }
+            }
+        }
+        std::fs::write(path, example.join("\n")).unwrap();
+        read(&[("HOLDFAST_CONFIG", path)]).unwrap();
+        assert!(refused > 100, "{refused}");
+    }
 }

@@ -77,7 +77,7 @@ fn Loaded(data: OverviewData) -> impl IntoView {
         <Tiles dashboard=dashboard.clone() sparks=data.sparks.clone() />
         <LoadPanel load=data.load by=data.by top=data.top samples=data.samples />
         <Panel title="Slow statements" span="c4" note="by mean in this window" flush=true><Slow slow /></Panel>
-        <Panel title="Latency" span="c6" note="of all statements, estimated" source="pg_stat_statements: log-normal mixture from mean and deviation"><Chart data=data.latency label="Latency" /></Panel>
+        <Panel title="Latency" span="c6" note="of all statements" source="durations in the server's log where it has them; otherwise estimated from pg_stat_statements: a log-normal mixture from mean and deviation"><Chart data=data.latency label="Latency" /></Panel>
         <Panel title="Transactions" span="c6" note="per second" source="pg_stat_database"><Chart data=data.throughput label="Transactions" /></Panel>
         <Panel title="Events" span="c4" flush=true><Events events=data.events /></Panel>
         <Panel title="Collectors" span="c8" flush=true><Collectors collectors /></Panel>
@@ -203,7 +203,7 @@ fn Tiles(dashboard: Dashboard, sparks: Vec<(String, Vec<Option<f64>>)>) -> impl 
             href="/database/activity" spark=spark("connections_used") breach=(utilization > 90.0).then_some("critical") />
         <Tile name="Transactions" value=dashboard.throughput.as_ref().map_or_else(none, |it| format!("{} /s", format::count(it.transactions_per_second))) detail=dashboard.throughput.as_ref().map_or_else(String::new, |it| format!("{} rolled back", format::rate(it.rollbacks_per_second)))
             href="/database/performance#queries" spark=spark("transactions_per_second") />
-        <Tile name="Latency P95" badge=if latency.is_some() { "estimate" } else { "" } value=latency.map_or_else(none, |it| format::duration_ms(it.p95_ms)) detail=latency.map_or_else(String::new, |it| format!("P50 {}, P99 {}", format::duration_ms(it.p50_ms), format::duration_ms(it.p99_ms)))
+        <Tile name="Latency P95" badge=latency.map_or("", |it| it.source.badge()) value=latency.map_or_else(none, |it| format::duration_ms(it.p95_ms)) detail=latency.map_or_else(String::new, |it| format!("P50 {}, P99 {}", format::duration_ms(it.p50_ms), format::duration_ms(it.p99_ms)))
             href="/database/performance#queries" spark=spark("latency_p95_ms") />
         <Tile name="Cache hit" value=hit.map_or_else(none, |it| format!("{it:.1} %")) detail=dashboard.databases_bytes.map_or_else(String::new, |bytes| format!("databases {}", format::bytes(bytes as f64)))
             href="/database/performance#queries" spark=spark("cache_hit_percent") breach=hit.filter(|hit| *hit < 90.0).map(|_| "warning") />

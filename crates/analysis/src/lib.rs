@@ -7,6 +7,7 @@ pub mod attention;
 pub mod connections;
 pub mod csv;
 pub mod delta;
+pub mod durations;
 pub mod forecast;
 pub mod health;
 pub mod indexes;

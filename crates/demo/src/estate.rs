@@ -152,7 +152,15 @@ fn settings(install: Install, password: &str, has_statements: bool) -> ClusterOp
         .setting("random_page_cost", "1.1")
         .setting("track_io_timing", "on")
         .setting("compute_query_id", "on")
+        // All slow ones and a twentieth of the others: percentiles are measured.
         .setting("log_min_duration_statement", 1_000)
+        .setting("log_min_duration_sample", 0)
+        .setting("log_statement_sample_rate", "0.05")
+        .setting("logging_collector", "on")
+        // A day's log of a busy demo stays small: each hour takes the place of yesterday's.
+        .setting("log_filename", "hour-%H.log")
+        .setting("log_truncate_on_rotation", "on")
+        .setting("log_rotation_age", "1h")
         .setting("log_checkpoints", "on")
         .setting("hot_standby_feedback", "on");
     if has_statements {
@@ -240,6 +248,11 @@ async fn make(
         connection.execute(AssertSqlSafe(format!("{verb} ROLE {role} LOGIN {inherits} PASSWORD '{password}'"))).await?;
     }
     connection.execute(AssertSqlSafe(format!("GRANT pg_monitor, pg_signal_backend TO {MONITOR}"))).await?;
+    connection
+        .execute(AssertSqlSafe(format!(
+            "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint) TO {MONITOR}"
+        )))
+        .await?;
 
     let url = primary.url(DATABASE);
     let mut options = ConnectOptions::new(url.clone());

@@ -29,7 +29,8 @@ impl Cadence {
             | CollectorKind::Replication
             | CollectorKind::Wal
             | CollectorKind::Vacuum
-            | CollectorKind::Io => self.tick,
+            | CollectorKind::Io
+            | CollectorKind::Log => self.tick,
             CollectorKind::Statements => self.tick * 2,
             CollectorKind::Tables | CollectorKind::Indexes => self.tick * 10,
             CollectorKind::Settings => self.tick * 30,

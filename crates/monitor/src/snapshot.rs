@@ -102,14 +102,7 @@ pub(crate) fn make(
     let health = tracker.score(&input, at);
     state.health_tracker = tracker;
     state.health = Some(health.clone());
-    let latency =
-        latency::estimate(&totals, [0.5, 0.95, 0.99]).filter(|_| up).map(|[p50_ms, p95_ms, p99_ms]| LatencyView {
-            p50_ms,
-            p95_ms,
-            p99_ms,
-            source: LatencySource::Estimate,
-            window_seconds: state.statement_window.covered_seconds(),
-        });
+    let latency = latency_of(state, &totals).filter(|_| up);
     let measured = up && window.seconds > 0.0;
     let dashboard = Dashboard {
         cluster: summary(state, config),
@@ -389,4 +382,19 @@ pub(crate) fn metrics(snapshot: &ClusterSnapshot, state: &State, load: &[WaitLoa
         add(Metric::MeanLatencyMs, "", (calls > 0.0).then(|| ms / calls));
     }
     samples
+}
+
+/// From the log where it tells, estimated otherwise.
+fn latency_of(state: &State, totals: &[StatementDelta]) -> Option<LatencyView> {
+    let estimate = latency::estimate(totals, [0.5, 0.95, 0.99]);
+    let seconds = state.statement_window.covered_seconds();
+    let calls = totals.iter().map(|row| row.calls).sum::<i64>() as f64;
+    let per_second = if seconds > 0.0 { calls / seconds } else { 0.0 };
+    let measured = state.durations.percentiles(per_second, estimate);
+    let (percentiles, source, window_seconds) = match &measured {
+        Some(it) => (it.percentiles_ms, it.source, it.seconds),
+        None => (estimate?, LatencySource::Estimate, seconds),
+    };
+    let [p50_ms, p95_ms, p99_ms] = percentiles;
+    Some(LatencyView { p50_ms, p95_ms, p99_ms, source, window_seconds, log_from_ms: measured.map(|it| it.from_ms) })
 }

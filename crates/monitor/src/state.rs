@@ -1,6 +1,7 @@
 //! What is known of one cluster between ticks.
 use crate::{cadence::Cadence, collector::Collectors};
 use analysis::{
+    durations::DurationWindow,
     health::HealthTracker,
     indexes::Previous,
     locks::Episode,
@@ -12,8 +13,8 @@ use analysis::{
 use domain::{
     Lsn, Timestamp,
     reading::{
-        ActivityReading, BloatEstimate, DatabaseReading, IndexReading, IoReading, ReplicationReading, ServerReading,
-        SettingsReading, StatementKey, TableReading, VacuumReading, WalReading,
+        ActivityReading, BloatEstimate, DatabaseReading, IndexReading, IoReading, LogPosition, ReplicationReading,
+        ServerReading, SettingsReading, StatementKey, TableReading, VacuumReading, WalReading,
     },
     view::{ClusterState, Health, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad, WalView},
 };
@@ -60,6 +61,9 @@ pub(crate) struct State {
     pub(crate) statements_read: Option<Instant>,
     pub(crate) statement_tracker: StatementTracker,
     pub(crate) statement_window: StatementWindow,
+    /// Up to where the log was read, and when.
+    pub(crate) log_read: Option<(Instant, LogPosition)>,
+    pub(crate) durations: DurationWindow,
     pub(crate) statement_names: HashMap<StatementKey, (Arc<str>, String, String)>,
     pub(crate) unnamed: HashSet<StatementKey>,
     pub(crate) evictions: VecDeque<(Instant, i64)>,
@@ -122,6 +126,8 @@ impl State {
             statements_read: None,
             statement_tracker: StatementTracker::default(),
             statement_window: StatementWindow::new(WINDOW_SECONDS),
+            log_read: None,
+            durations: DurationWindow::new(WINDOW_SECONDS),
             statement_names: HashMap::new(),
             unnamed: HashSet::new(),
             evictions: VecDeque::new(),
@@ -179,5 +185,7 @@ impl State {
         self.io = None;
         self.io_rows.clear();
         self.load.clear();
+        self.log_read = None;
+        self.durations.clear();
     }
 }

@@ -141,6 +141,9 @@ impl Watch {
         if self.is_due(CollectorKind::Statements) {
             self.statements().await?;
         }
+        if self.is_due(CollectorKind::Log) {
+            self.log().await?;
+        }
         if self.is_due(CollectorKind::Vacuum)
             && let Some(reading) =
                 self.timed(CollectorKind::Vacuum, |cluster| async move { cluster.vacuum().await }).await?
@@ -440,6 +443,21 @@ impl Watch {
         self.state.fresh_statements = Some((seconds, interval.rows.clone()));
         let interval_ms = (seconds * 1_000.0) as i64;
         self.recorder.push(Batch { at: now(), texts, statements: interval.rows, interval_ms, ..Batch::default() });
+        Ok(())
+    }
+
+    async fn log(&mut self) -> Result<(), PgstatError> {
+        let from = self.state.log_read.as_ref().map(|(_, position)| position.clone());
+        let Some(reading) = self.timed(CollectorKind::Log, |cluster| async move { cluster.log(from).await }).await?
+        else {
+            self.state.log_read = None;
+            self.state.durations.clear();
+            return Ok(());
+        };
+        let read_at = Instant::now();
+        let seconds = self.state.log_read.as_ref().map_or(0.0, |(at, _)| read_at.duration_since(*at).as_secs_f64());
+        self.state.durations.push(&reading, seconds);
+        self.state.log_read = Some((read_at, reading.position));
         Ok(())
     }
 

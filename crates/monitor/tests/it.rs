@@ -5,6 +5,8 @@
 mod faults;
 #[path = "it/locks.rs"]
 mod locks;
+#[path = "it/log.rs"]
+mod log;
 
 use control::{Actor, ClusterConfig, Clusters, ControlPlane};
 use domain::{
@@ -104,10 +106,11 @@ impl Watching {
     }
 }
 
-/// Fresh, or not to be had from this version.
+/// Fresh, or not to be had from this version and these settings.
 fn is_well(status: &CollectorStatus) -> bool {
     status.state == CollectorState::Fresh
-        || (status.name == CollectorKind::Io && matches!(status.state, CollectorState::Unsupported { .. }))
+        || (matches!(status.name, CollectorKind::Io | CollectorKind::Log)
+            && matches!(status.state, CollectorState::Unsupported { .. }))
 }
 
 fn is_up(dashboard: &Dashboard) -> bool {

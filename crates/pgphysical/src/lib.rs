@@ -18,4 +18,4 @@ pub use cluster::{ClusterOptions, LocalCluster, ShutdownMode};
 pub use error::ClusterError;
 pub use install::Install;
 pub use os_user::OsUser;
-pub use wal_record::{Moment, MomentKind, WalScan, scan_wal};
+pub use wal_record::{Moment, MomentKind, WalScan, WalScanner, scan_wal};

@@ -62,7 +62,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 /// A record that is being put together over pages.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Open {
     start: Lsn,
     total: usize,
@@ -130,55 +130,97 @@ fn main_data(body: &[u8]) -> Option<&[u8]> {
 /// Reads WAL that begins at `start`, the beginning of a page. A record that began before is passed over; one that is cut at
 /// the end is not counted.
 pub fn scan_wal(bytes: &[u8], start: Lsn, segment_size: u32) -> WalScan {
-    let mut scan = WalScan { end: start, ..WalScan::default() };
-    let mut open: Option<Open> = None;
-    let segment = u64::from(segment_size.max(1 << 20));
-    let mut page_at = 0;
-    let mut begun = false;
-    while let Some(page) = bytes.get(page_at..bytes.len().min(page_at + WAL_PAGE)).filter(|it| it.len() >= SHORT_HEADER)
-    {
-        let address = Lsn(start.0.wrapping_add(page_at as u64));
+    let mut scanner = WalScanner::new(segment_size);
+    scanner.feed(bytes, start);
+    scanner.finish()
+}
+
+/// Reads WAL segment by segment, so that records which cross from one into the next are looked at too.
+#[derive(Debug)]
+pub struct WalScanner {
+    scan: WalScan,
+    open: Option<Open>,
+    begun: bool,
+    segment: u64,
+}
+
+impl WalScanner {
+    /// For WAL in segments of so many bytes.
+    pub fn new(segment_size: u32) -> Self {
+        Self { scan: WalScan::default(), open: None, begun: false, segment: u64::from(segment_size.max(1 << 20)) }
+    }
+
+    /// Reads on: the whole next segment, or at first or last a part of one that begins with a page. Nothing more is read
+    /// behind a broken record.
+    pub fn feed(&mut self, bytes: &[u8], start: Lsn) {
+        if self.scan.broken.is_some() {
+            return;
+        }
+        if !self.begun {
+            self.scan.end = start;
+        }
+        let mut page_at = 0;
+        while let Some(page) =
+            bytes.get(page_at..bytes.len().min(page_at + WAL_PAGE)).filter(|it| it.len() >= SHORT_HEADER)
+        {
+            let address = Lsn(start.0.wrapping_add(page_at as u64));
+            match self.page(page, address) {
+                After::NextPage => page_at += WAL_PAGE,
+                After::NextSegment => {
+                    let next = (address.0 / self.segment + 1) * self.segment;
+                    page_at = usize::try_from(next.saturating_sub(start.0)).unwrap_or(usize::MAX);
+                }
+                After::End => return,
+            }
+        }
+    }
+
+    /// What was found.
+    pub fn finish(self) -> WalScan {
+        self.scan
+    }
+
+    fn page(&mut self, page: &[u8], address: Lsn) -> After {
         let (magic, info) = (u16_at(page, 0), u16_at(page, 2));
         if magic == 0 && u64_at(page, 8) == 0 {
-            return scan;
+            return After::End;
         }
         if !(0xD106..=0xD1FF).contains(&magic) {
-            scan.broken = Some((address, "no WAL page begins there"));
-            return scan;
+            self.scan.broken = Some((address, "no WAL page begins there"));
+            return After::End;
         }
         // Of a recycled segment: the WAL ends before.
         if u64_at(page, 8) != address.0 {
-            return scan;
+            return After::End;
         }
         let header = if info & 0x0002 != 0 { LONG_HEADER } else { SHORT_HEADER };
         let continued = info & 0x0001 != 0;
         let mut at = header;
         let rest = u32_at(page, 16) as usize;
-        match (open.take(), continued) {
+        match (self.open.take(), continued) {
             (Some(mut record), true) => {
                 if record.total - record.seen != rest {
-                    scan.broken = Some((address, "a record goes on with another length than it began with"));
-                    return scan;
+                    self.scan.broken = Some((address, "a record goes on with another length than it began with"));
+                    return After::End;
                 }
                 let here = page.get(at..page.len().min(at + rest)).unwrap_or_default();
                 record.take(here);
                 at += here.len();
                 if record.seen < record.total {
                     if page.len() < WAL_PAGE {
-                        return scan;
+                        return After::End;
                     }
-                    open = Some(record);
-                } else if !finish(&record, Lsn(address.0 + at as u64), &mut scan) {
-                    return scan;
+                    self.open = Some(record);
+                } else if !self.close(&record, Lsn(address.0 + at as u64)) {
+                    return After::End;
                 }
             }
             // What began before our first byte, or a record that the server gave up.
-            (None, true) if !begun || rest > 0 => at = at.saturating_add(rest),
+            (None, true) if !self.begun || rest > 0 => at = at.saturating_add(rest),
             _ => {}
         }
-        begun = true;
-        let mut next_segment = false;
-        while open.is_none() {
+        self.begun = true;
+        while self.open.is_none() {
             at = at.next_multiple_of(8);
             if at + 8 > page.len() {
                 break;
@@ -186,42 +228,42 @@ pub fn scan_wal(bytes: &[u8], start: Lsn, segment_size: u32) -> WalScan {
             let total = u32_at(page, at) as usize;
             if total == 0 {
                 // Behind a switch of segments, or at the end.
-                next_segment = true;
-                break;
+                return After::NextSegment;
             }
             if !(RECORD_HEADER..=RECORD_LIMIT).contains(&total) {
-                scan.broken = Some((Lsn(address.0 + at as u64), "a record has a length that none has"));
-                return scan;
+                self.scan.broken = Some((Lsn(address.0 + at as u64), "a record has a length that none has"));
+                return After::End;
             }
             let mut record = Open { start: Lsn(address.0 + at as u64), total, ..Open::default() };
             let here = &page[at..page.len().min(at + total)];
             record.take(here);
             at += here.len();
             if record.seen < total {
-                open = Some(record);
-            } else if !finish(&record, Lsn(address.0 + at as u64), &mut scan) {
-                return scan;
+                self.open = Some(record);
+            } else if !self.close(&record, Lsn(address.0 + at as u64)) {
+                return After::End;
             }
         }
-        page_at = if next_segment {
-            let next = (address.0 / segment + 1) * segment;
-            usize::try_from(next - start.0).unwrap_or(usize::MAX)
-        } else {
-            page_at + WAL_PAGE
-        };
+        After::NextPage
     }
-    scan
+
+    fn close(&mut self, record: &Open, end: Lsn) -> bool {
+        if !record.is_good() {
+            self.scan.broken = Some((record.start, "a record has a wrong checksum"));
+            return false;
+        }
+        self.scan.records += 1;
+        self.scan.end = end;
+        self.scan.moments.extend(record.moment(end));
+        true
+    }
 }
 
-fn finish(record: &Open, end: Lsn, scan: &mut WalScan) -> bool {
-    if !record.is_good() {
-        scan.broken = Some((record.start, "a record has a wrong checksum"));
-        return false;
-    }
-    scan.records += 1;
-    scan.end = end;
-    scan.moments.extend(record.moment(end));
-    true
+/// Where to read on behind a page.
+enum After {
+    NextPage,
+    NextSegment,
+    End,
 }
 
 #[cfg(test)]
@@ -261,6 +303,44 @@ mod tests {
         assert!(scan_wal(&changed, start, 16 << 20).broken.is_some());
         // The same bytes of another place are a recycled segment, and no WAL.
         assert_eq!(scan_wal(&page, Lsn(4 << 24), 16 << 20).records, 0);
+    }
+
+    /// A record over the end of a segment is seen when the segments are fed in turn, and only then.
+    #[test]
+    fn a_record_that_crosses_segments_is_checked() {
+        const SEGMENT: u32 = 1 << 20;
+        let start = Lsn(u64::from(SEGMENT) * 5 - WAL_PAGE as u64);
+        let body = vec![7_u8; WAL_PAGE];
+        let mut header = [0; RECORD_HEADER];
+        header[..4].copy_from_slice(&((RECORD_HEADER + body.len()) as u32).to_le_bytes());
+        let crc = crc32c::crc32c_append(crc32c::crc32c(&body), &header[..20]);
+        header[20..].copy_from_slice(&crc.to_le_bytes());
+        let record = [header.as_slice(), body.as_slice()].concat();
+        let page = |address: Lsn, info: u16, rest: usize, content: &[u8]| {
+            let mut page = vec![0; WAL_PAGE];
+            page[..2].copy_from_slice(&0xD110_u16.to_le_bytes());
+            page[2..4].copy_from_slice(&info.to_le_bytes());
+            page[8..16].copy_from_slice(&address.0.to_le_bytes());
+            page[16..20].copy_from_slice(&(rest as u32).to_le_bytes());
+            let at = if info & 2 != 0 { LONG_HEADER } else { SHORT_HEADER };
+            page[at..at + content.len()].copy_from_slice(content);
+            page
+        };
+        let (first, second) = record.split_at(WAL_PAGE - SHORT_HEADER);
+        let next = Lsn(start.0 + WAL_PAGE as u64);
+        let (before, mut after) = (page(start, 0, 0, first), page(next, 3, second.len(), second));
+        let scan = |after: &[u8]| {
+            let mut scanner = WalScanner::new(SEGMENT);
+            scanner.feed(&before, start);
+            scanner.feed(after, next);
+            scanner.finish()
+        };
+        let whole = scan(&after);
+        assert_eq!((whole.records, &whole.broken), (1, &None));
+        assert_eq!(whole.end, Lsn(next.0 + (LONG_HEADER + second.len()) as u64));
+        assert_eq!(scan_wal(&after, next, SEGMENT).records, 0);
+        after[LONG_HEADER] ^= 1;
+        assert_eq!(scan(&after).broken, Some((Lsn(start.0 + SHORT_HEADER as u64), "a record has a wrong checksum")));
     }
 
     proptest! {

@@ -345,3 +345,17 @@ pub fn monitoring_role_sql(role: &str, database: &str) -> String {
          -- Only to cancel statements and end sessions from the pages:\nGRANT pg_signal_backend TO \"{role}\";"
     )
 }
+
+/// `pg_current_logfile` and `pg_ls_logdir` are open to `pg_monitor`. The directory need not be there without a collector.
+pub(crate) const LOG: &str = "/* holdfast:log */ SELECT f.file, CASE WHEN f.file IS NOT NULL THEN \
+ (SELECT size FROM pg_ls_logdir() WHERE name = regexp_replace(f.file, '^.*/', '')) END AS size, \
+ (SELECT setting::float8 FROM pg_settings WHERE name = 'log_min_duration_statement') AS min_duration_statement, \
+ (SELECT setting::float8 FROM pg_settings WHERE name = 'log_min_duration_sample') AS min_duration_sample, \
+ (SELECT setting::float8 FROM pg_settings WHERE name = 'log_statement_sample_rate') AS sample_rate, \
+ current_setting('log_duration')::bool AS log_duration FROM (SELECT pg_current_logfile() AS file) f";
+
+/// Bytes of a log file.
+pub(crate) fn log_read(file: &str, from: i64, length: i64) -> String {
+    let file = file.replace('\'', "''");
+    format!("/* holdfast:log */ SELECT pg_read_binary_file('{file}', {from}, {length}) AS content")
+}

@@ -29,13 +29,15 @@ const GAUGES: [Gauge; 28] = [
         it.throughput.as_ref().map(|it| it.transactions_per_second)
     }),
     ("holdfast_rollbacks_per_second", "Rollbacks.", |it| it.throughput.as_ref().map(|it| it.rollbacks_per_second)),
-    ("holdfast_latency_p50_seconds", "Estimated median of statement time.", |it| {
-        it.latency.as_ref().map(|it| it.p50_ms / 1e3)
-    }),
-    ("holdfast_latency_p95_seconds", "Estimated 95th percentile of statement time.", |it| {
+    (
+        "holdfast_latency_p50_seconds",
+        "Median of statement time; measured where the server logs durations, estimated otherwise.",
+        |it| it.latency.as_ref().map(|it| it.p50_ms / 1e3),
+    ),
+    ("holdfast_latency_p95_seconds", "95th percentile of statement time, like the median.", |it| {
         it.latency.as_ref().map(|it| it.p95_ms / 1e3)
     }),
-    ("holdfast_latency_p99_seconds", "Estimated 99th percentile of statement time.", |it| {
+    ("holdfast_latency_p99_seconds", "99th percentile of statement time, like the median.", |it| {
         it.latency.as_ref().map(|it| it.p99_ms / 1e3)
     }),
     ("holdfast_cache_hit_ratio", "Shared-buffer hit ratio, 0 to 1.", |it| {

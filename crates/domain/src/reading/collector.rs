@@ -33,11 +33,13 @@ pub enum CollectorKind {
     Vacuum,
     /// `pg_stat_io`.
     Io,
+    /// Durations of statements in the server's log.
+    Log,
 }
 
 impl CollectorKind {
     /// Every collector, in the order in which a tick runs them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Server,
         Self::Sessions,
         Self::Activity,
@@ -48,6 +50,7 @@ impl CollectorKind {
         Self::Vacuum,
         Self::Io,
         Self::Statements,
+        Self::Log,
         Self::Tables,
         Self::Indexes,
         Self::Settings,
@@ -69,6 +72,7 @@ impl CollectorKind {
             Self::Sessions => "sessions",
             Self::Vacuum => "vacuum",
             Self::Io => "io",
+            Self::Log => "log",
         }
     }
 }

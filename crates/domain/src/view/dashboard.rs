@@ -26,8 +26,23 @@ pub struct ConnectionsView {
 pub enum LatencySource {
     /// A mixture of log-normals fitted to each statement's interval mean and deviation, weighted by calls.
     Estimate,
+    /// All three from the durations in the server's log.
+    Log,
+    /// The upper ones from the server's log, which holds calls from `log_from_ms` on only; the others estimated.
+    LogTail,
     /// Every call was timed.
     Exact,
+}
+
+impl LatencySource {
+    /// In a word or two, to stand beside the figure.
+    pub const fn badge(self) -> &'static str {
+        match self {
+            Self::Estimate => "estimate",
+            Self::Log | Self::Exact => "measured",
+            Self::LogTail => "tail measured",
+        }
+    }
 }
 
 /// Statement latency over the window.
@@ -44,6 +59,8 @@ pub struct LatencyView {
     pub source: LatencySource,
     /// Over how long.
     pub window_seconds: f64,
+    /// Percentiles from here on are measured; `None` when none is.
+    pub log_from_ms: Option<f64>,
 }
 
 /// Transactions.

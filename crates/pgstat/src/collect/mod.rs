@@ -1,6 +1,7 @@
 //! One collector a file: a statement of the catalogue in, a reading out.
 mod activity;
 mod database;
+mod log;
 mod maintenance;
 mod relations;
 mod replication;

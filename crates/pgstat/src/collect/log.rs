@@ -1,0 +1,107 @@
+//! The server's log, for the durations of statements.
+use super::get;
+use crate::{Cluster, PgstatError, sql};
+use domain::reading::{LogFormat, LogPosition, LogReading, LogSettings};
+use sqlx::postgres::PgRow;
+
+/// So much of a log is read at one look; of more, the newest.
+const READ_LIMIT: i64 = 2 << 20;
+const NAME: &str = "log";
+
+impl Cluster {
+    /// What the server wrote into its log since `from`; at the first look nothing but the place.
+    ///
+    /// # Errors
+    /// [`PgstatError::Unsupported`] when no durations are written, [`PgstatError::NoPermission`] when the file cannot be read,
+    /// both with the cure; others.
+    pub async fn log(&self, from: Option<LogPosition>) -> Result<LogReading, PgstatError> {
+        let row = self.fetch_one(NAME, sql::LOG).await?;
+        let settings = settings(&row)?;
+        if settings.min_duration_statement_ms.is_none() && settings.min_duration_sample_ms.is_none() {
+            return Err(PgstatError::Unsupported {
+                reason: "the server writes no durations into its log, so percentiles are estimated".to_owned(),
+                cure: Some(
+                    "ALTER SYSTEM SET log_min_duration_sample = 0; ALTER SYSTEM SET log_statement_sample_rate = 0.01; SELECT pg_reload_conf();"
+                        .to_owned(),
+                ),
+            });
+        }
+        let Some(file) = get::<Option<String>>(NAME, &row, "file")? else {
+            return Err(PgstatError::Unsupported {
+                reason: "the server keeps no log file of its own, so percentiles are estimated".to_owned(),
+                cure: Some("ALTER SYSTEM SET logging_collector = on; -- takes effect at a restart".to_owned()),
+            });
+        };
+        let format = match file.rsplit('.').next() {
+            Some("csv") => LogFormat::Csv,
+            Some("json") => LogFormat::Json,
+            _ => LogFormat::Stderr,
+        };
+        let size = get::<Option<i64>>(NAME, &row, "size")?.unwrap_or(0);
+        let begin = match &from {
+            Some(from) if from.file == file && from.offset <= size => from.offset,
+            // Another file than last time: what was added to the last one since is lost, its beginning is new.
+            Some(_) => 0,
+            None => {
+                // The right to read is tried at once, so that the cure is shown before the first figures are missed.
+                self.read_log(&file, size, 0).await?;
+                let position = LogPosition { file, offset: size };
+                return Ok(LogReading {
+                    position,
+                    format,
+                    text: String::new(),
+                    skipped_bytes: 0,
+                    settings,
+                    continues: false,
+                });
+            }
+        };
+        let start = begin.max(size - READ_LIMIT);
+        let bytes = self.read_log(&file, start, size - start).await?;
+        let skipped_bytes = start - begin;
+        // In the middle of a line after a leap; the last line may still be being written.
+        let first = if skipped_bytes > 0 {
+            bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| at + 1)
+        } else {
+            0
+        };
+        let last = bytes.iter().rposition(|byte| *byte == b'\n').map_or(first, |at| at + 1).max(first);
+        let offset = start + i64::try_from(last).unwrap_or(0);
+        let text = String::from_utf8_lossy(&bytes[first..last]).into_owned();
+        Ok(LogReading {
+            position: LogPosition { file, offset },
+            format,
+            text,
+            skipped_bytes,
+            settings,
+            continues: true,
+        })
+    }
+
+    async fn read_log(&self, file: &str, from: i64, length: i64) -> Result<Vec<u8>, PgstatError> {
+        let row = self.fetch_one(NAME, &sql::log_read(file, from, length)).await.map_err(|error| match error {
+            PgstatError::NoPermission { reason, .. } => PgstatError::NoPermission {
+                reason: format!(
+                    "{reason}, so percentiles are estimated; the right reaches every file of the data directory"
+                ),
+                cure: Some(format!(
+                    "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint) TO \"{}\";",
+                    self.target().role()
+                )),
+            },
+            other => other,
+        })?;
+        Ok(get::<Option<Vec<u8>>>(NAME, &row, "content")?.unwrap_or_default())
+    }
+}
+
+fn settings(row: &PgRow) -> Result<LogSettings, PgstatError> {
+    let from_zero = |value: f64| (value >= 0.0).then_some(value);
+    let sample_rate = get(NAME, row, "sample_rate")?;
+    Ok(LogSettings {
+        min_duration_statement_ms: from_zero(get(NAME, row, "min_duration_statement")?),
+        min_duration_sample_ms: from_zero(get(NAME, row, "min_duration_sample")?).filter(|_| sample_rate > 0.0),
+        sample_rate,
+        log_duration: get(NAME, row, "log_duration")?,
+    })
+}
