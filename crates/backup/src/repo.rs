@@ -236,6 +236,8 @@ impl Repository {
                     | ObjectKind::History
                     | ObjectKind::Hold
                     | ObjectKind::Tombstone
+                    | ObjectKind::Archive
+                    | ObjectKind::ArchiveManifest
             ) && !key.ends_with(&header.object.to_string())
             {
                 return Err(ObjectError::Misplaced(header.object.to_string()));

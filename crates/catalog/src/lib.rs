@@ -16,7 +16,7 @@ pub use cache::CacheStats;
 pub use error::CatalogError;
 pub use filter::{PluginFilter, Sort};
 pub use solve::Wanted;
-pub use tenancy::Tenant;
+pub use tenancy::{Tenant, platform_scope};
 
 use cache::ResultCache;
 use pool::Pools;

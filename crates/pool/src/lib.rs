@@ -7,6 +7,7 @@
 mod breaker;
 mod error;
 mod histogram;
+mod long;
 mod node;
 mod pools;
 mod probe;

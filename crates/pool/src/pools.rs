@@ -398,7 +398,7 @@ impl Pools {
     }
 
     /// The primary, waited for until `patience` ends: a failover takes its time.
-    async fn primary(&self, patience: Instant) -> Result<(&Node, Arc<Slots>), PoolError> {
+    pub(crate) async fn primary(&self, patience: Instant) -> Result<(&Node, Arc<Slots>), PoolError> {
         let mut changes = self.inner.changes.subscribe();
         loop {
             let found = self.inner.nodes.iter().find_map(|node| Some((node, node.slots_if(&Use::Primary)?)));

@@ -10,6 +10,8 @@ mod m20261125_000401_tenancy;
 mod m20261125_000402_tenant_backfill;
 mod m20261125_000403_search;
 mod m20261125_000404_indexes;
+mod m20261127_000801_analytics;
+mod m20261127_000802_analytics_indexes;
 
 /// Migrations of the platform's tables, the oldest first.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ impl MigratorTrait for IdpMigrator {
             Box::new(m20261125_000402_tenant_backfill::Migration),
             Box::new(m20261125_000403_search::Migration),
             Box::new(m20261125_000404_indexes::Migration),
+            Box::new(m20261127_000801_analytics::Migration),
+            Box::new(m20261127_000802_analytics_indexes::Migration),
         ]
     }
 

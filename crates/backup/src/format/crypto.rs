@@ -83,6 +83,10 @@ pub enum ObjectKind {
     Hold = 9,
     /// A backup was expired; its objects wait for their removal.
     Tombstone = 10,
+    /// Rows of an archived month, as Parquet.
+    Archive = 11,
+    /// Which objects are an archived month.
+    ArchiveManifest = 12,
 }
 
 impl ObjectKind {
@@ -99,6 +103,8 @@ impl ObjectKind {
             8 => Self::Cluster,
             9 => Self::Hold,
             10 => Self::Tombstone,
+            11 => Self::Archive,
+            12 => Self::ArchiveManifest,
             _ => return None,
         })
     }

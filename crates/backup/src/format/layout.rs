@@ -85,6 +85,25 @@ pub fn history(system: u64, timeline: Timeline, id: ObjectId) -> String {
     format!("{}{timeline:08X}-{id}", histories(system))
 }
 
+/// All archives of one database of the platform. `home` is the name that the database gave itself.
+pub fn archives(home: &str) -> String {
+    format!("archives/{home}/")
+}
+/// Everything of one archived month: `kind` is events or metrics, `month` like 2026-07.
+pub fn archived_month(home: &str, kind: &str, month: &str) -> String {
+    format!("{}{kind}/{month}/", archives(home))
+}
+/// Rows of an archived month.
+pub fn archive_data(home: &str, kind: &str, month: &str, id: ObjectId) -> String {
+    format!("{}data-{id}", archived_month(home, kind, month))
+}
+/// What begins the name of every manifest of an archived month.
+pub const ARCHIVE_MANIFEST: &str = "manifest-";
+/// A month is archived when this object exists; of several the newest counts.
+pub fn archive_manifest(home: &str, kind: &str, month: &str, id: ObjectId) -> String {
+    format!("{}{ARCHIVE_MANIFEST}{id}", archived_month(home, kind, month))
+}
+
 /// What the name of a piece of WAL says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalPieceName {

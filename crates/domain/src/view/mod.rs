@@ -5,6 +5,7 @@
 mod account;
 mod activity;
 mod alert;
+mod analytics;
 mod cluster;
 mod cost;
 mod dashboard;
@@ -27,6 +28,11 @@ pub use activity::{ActivityPage, BackendRow};
 pub use alert::{
     Acknowledgement, AlertCounts, AlertDetail, AlertEventView, AlertLive, AlertView, AlertsPage, BlackoutView,
     ChannelSpec, ChannelTest, ChannelView, DeliveryView, PreviewAlert, RulePreview, RuleSource, RuleView, Silence,
+};
+pub use analytics::{
+    ActiveUsers, AnalyticsGeography, AnalyticsMeasure, AnalyticsPoint, AnalyticsSeries, AnalyticsTop, ArchiveView,
+    Bucket, CoUse, Cohort, CountryRow, ErasureArchives, ErasureReport, HourOfWeek, IngestProblem, IngestReport,
+    SubjectPlan, TierUse, TopRow, UsagePatterns,
 };
 pub use cluster::{ClusterState, ClusterSummary};
 pub use cost::{ClusterCost, CostPage, ProcessCost, StoreCost, StoreTier};

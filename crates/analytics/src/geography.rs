@@ -1,0 +1,59 @@
+//! Where use comes from.
+use crate::{
+    Analytics, AnalyticsError, DAY_MS,
+    error::said,
+    floor,
+    plan::Plan,
+    rollup::Kind,
+    series::{dirty_pieces, known, range, snap},
+    top::{counted, users_by},
+};
+use catalog::Tenant;
+use domain::{
+    Timestamp,
+    view::{AnalyticsGeography, Bucket, CountryRow},
+};
+use pool::{Reader, Work};
+
+impl Analytics {
+    /// Events and users by country.
+    ///
+    /// # Errors
+    /// [`AnalyticsError`].
+    pub async fn geography(
+        &self,
+        tenant: Tenant,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<AnalyticsGeography, AnalyticsError> {
+        let (from, to) = range(from, to)?;
+        let (from, counts, users) = self
+            .pools
+            .read(&tenant.scope(), |reader: &mut Reader, _: Work<'_, '_>| {
+                Box::pin(async move {
+                    let connection = reader.connection()?;
+                    let known = known(&mut *connection, Kind::Events, from, to).await?;
+                    let from = snap(from, &known);
+                    let plan = Plan::make(from, to, Bucket::Day, &known);
+                    let counts = counted(&mut *connection, tenant, "country", &plan).await?;
+                    let raw = dirty_pieces(&known, floor(from, DAY_MS), to);
+                    let users = users_by(&mut *connection, tenant, "country", (from, to), raw).await?;
+                    Ok::<_, AnalyticsError>((from, counts, users))
+                })
+            })
+            .await
+            .map_err(said)?;
+        let all = counts.values().sum::<i64>().max(1) as f64;
+        let mut countries = counts
+            .into_iter()
+            .map(|(country, events)| CountryRow {
+                users: users.get(&country).copied().unwrap_or_default(),
+                share_percent: events as f64 * 100.0 / all,
+                country,
+                events,
+            })
+            .collect::<Vec<_>>();
+        countries.sort_by(|a, b| (b.events, &a.country).cmp(&(a.events, &b.country)));
+        Ok(AnalyticsGeography { from: Timestamp(from), to: Timestamp(to), countries })
+    }
+}

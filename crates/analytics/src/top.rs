@@ -1,0 +1,184 @@
+//! What is used most.
+use crate::{
+    Analytics, AnalyticsError, DAY_MS,
+    error::said,
+    floor,
+    plan::{Plan, Tier},
+    rollup::Kind,
+    series::{USERS, dirty_pieces, events_of_plan, known, range, snap},
+};
+use catalog::Tenant;
+use domain::{
+    Timestamp,
+    view::{AnalyticsTop, Bucket, TopRow},
+};
+use pool::{Reader, Work};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use std::{collections::HashMap, str::FromStr};
+
+/// By what a top list is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopBy {
+    /// By plugin.
+    Plugins,
+    /// By type of event.
+    EventTypes,
+    /// By country.
+    Countries,
+}
+
+impl TopBy {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plugins => "plugins",
+            Self::EventTypes => "event_types",
+            Self::Countries => "countries",
+        }
+    }
+
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Plugins => "plugin_id::text",
+            Self::EventTypes => "event_type",
+            Self::Countries => "country",
+        }
+    }
+}
+
+impl FromStr for TopBy {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Plugins, Self::EventTypes, Self::Countries]
+            .into_iter()
+            .find(|it| it.as_str() == text)
+            .ok_or_else(|| "by is plugins, event_types or countries".to_owned())
+    }
+}
+
+pub(crate) type Counted = HashMap<String, i64>;
+
+/// Events of a range by key.
+pub(crate) async fn counted(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    key: &str,
+    plan: &Plan,
+) -> Result<Counted, AnalyticsError> {
+    let sql = format!("SELECT {key} AS key, sum(n)::int8 FROM ({}) AS e GROUP BY 1", events_of_plan());
+    let mut query = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0);
+    for tier in Tier::ALL {
+        let (from, to) = plan.of(tier);
+        query = query.bind(from).bind(to);
+    }
+    let rows = query.fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+/// Distinct users of the whole days of a range by key.
+pub(crate) async fn users_by(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    key: &str,
+    (from, to): (i64, i64),
+    raw: (Vec<i64>, Vec<i64>),
+) -> Result<Counted, AnalyticsError> {
+    let sql = format!("SELECT {key} AS key, count(DISTINCT user_id) FROM ({USERS}) AS u GROUP BY 1");
+    let rows = sqlx::query(AssertSqlSafe(sql))
+        .bind(tenant.0)
+        .bind(floor(from, DAY_MS))
+        .bind(floor(to + DAY_MS - 1, DAY_MS))
+        .bind(raw.0)
+        .bind(raw.1)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}
+
+impl Analytics {
+    /// The `limit` (1 to 100) keys with most events, beside the equally long range before.
+    ///
+    /// # Errors
+    /// [`AnalyticsError`].
+    pub async fn top(
+        &self,
+        tenant: Tenant,
+        by: TopBy,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> Result<AnalyticsTop, AnalyticsError> {
+        let (from, to) = range(from, to)?;
+        self.pools
+            .read(&tenant.scope(), |reader: &mut Reader, _: Work<'_, '_>| {
+                Box::pin(async move { top(reader.connection()?, tenant, by, (from, to), limit.clamp(1, 100)).await })
+            })
+            .await
+            .map_err(said)
+    }
+}
+
+async fn top(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    by: TopBy,
+    (from, to): (i64, i64),
+    limit: usize,
+) -> Result<AnalyticsTop, AnalyticsError> {
+    let before = from - (to - from);
+    let known = known(&mut *connection, Kind::Events, before, to).await?;
+    let from = snap(from, &known);
+    let before = snap(before, &known);
+    let now = counted(&mut *connection, tenant, by.key(), &Plan::make(from, to, Bucket::Day, &known)).await?;
+    let then = counted(&mut *connection, tenant, by.key(), &Plan::make(before, from, Bucket::Day, &known)).await?;
+    let users = match by {
+        TopBy::EventTypes => Counted::new(),
+        _ => {
+            users_by(&mut *connection, tenant, by.key(), (from, to), dirty_pieces(&known, floor(from, DAY_MS), to))
+                .await?
+        }
+    };
+    let (events, previous) = (now.values().sum::<i64>(), then.values().sum::<i64>());
+    let mut keys = now.into_iter().collect::<Vec<_>>();
+    keys.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
+    keys.truncate(limit);
+    let mut names = HashMap::new();
+    if by == TopBy::Plugins {
+        let ids = keys.iter().filter_map(|key| key.0.parse::<i64>().ok()).collect::<Vec<_>>();
+        names = plugin_names(connection, tenant, &ids).await?;
+    }
+    let rows = keys
+        .into_iter()
+        .map(|(key, count)| TopRow {
+            label: match by {
+                TopBy::Plugins => key
+                    .parse()
+                    .ok()
+                    .and_then(|id: i64| names.get(&id).cloned())
+                    .unwrap_or_else(|| format!("removed plugin {key}")),
+                TopBy::Countries if key.is_empty() => "not known".to_owned(),
+                _ => key.clone(),
+            },
+            events: count,
+            previous: then.get(&key).copied().unwrap_or_default(),
+            users: users.get(&key).copied().unwrap_or_default(),
+            share_percent: if events > 0 { count as f64 * 100.0 / events as f64 } else { 0.0 },
+            key,
+        })
+        .collect();
+    Ok(AnalyticsTop { by: by.as_str().to_owned(), from: Timestamp(from), to: Timestamp(to), events, previous, rows })
+}
+
+/// Display names of plugins.
+pub(crate) async fn plugin_names(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    ids: &[i64],
+) -> Result<HashMap<i64, String>, AnalyticsError> {
+    let rows = sqlx::query("SELECT id, name FROM plugins WHERE tenant_id = $1 AND id = ANY ($2)")
+        .bind(tenant.0)
+        .bind(ids)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+}

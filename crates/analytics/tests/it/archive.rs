@@ -1,0 +1,303 @@
+use crate::{
+    rollups::DIFFERENCES,
+    world::{A, DAY, World, at, now, roll_up},
+};
+use analytics::{Analytics, AnalyticsError, ArchiveStep};
+use backup::{KeySource, Repository};
+use blobs::{BlobStore, Bytes, DirStore};
+use domain::view::ErasureReport;
+use std::sync::{Arc, Mutex};
+
+struct Archive {
+    repository: Repository,
+    store: Arc<dyn BlobStore>,
+    _directory: tempfile::TempDir,
+}
+
+async fn repository() -> Archive {
+    let directory = tempfile::tempdir().unwrap();
+    let store: Arc<dyn BlobStore> = Arc::new(DirStore::create(directory.path()).unwrap());
+    let (key, _) = KeySource::new_file().unwrap();
+    let repository = Repository::init(store.clone(), Some(&key)).await.unwrap();
+    Archive { repository, store, _directory: directory }
+}
+
+/// Partitions back to seven months ago, and rows in them: 2,000 events of 50 users and 2,000 metrics, for two tenants.
+async fn filled() -> (World, Analytics) {
+    let world = World::new().await;
+    let analytics = world.analytics();
+    world.sql("SELECT analytics_ensure_partition(p, (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => n))::date) FROM unnest(ARRAY['plugin_analytics', 'plugin_metrics']) p, generate_series(5, 7) n;
+        INSERT INTO plugin_analytics (plugin_id, tenant_id, event_type, user_id, country, properties, event_id, \"timestamp\")
+        SELECT n % 6 + 1, n % 6 / 3 + 1, 'view', CASE WHEN n % 11 > 0 THEN 'user-' || n % 50 END, CASE WHEN n % 7 > 0 THEN 'DE' END, jsonb_build_object('a', E'tab\\t\\\\ ü ' || n), 'e' || n, now() - n * interval '150 minutes' FROM generate_series(0, 1999) n;
+        INSERT INTO plugin_metrics (plugin_id, metric_name, value, \"timestamp\") SELECT n % 6 + 1, 'cpu', CASE n WHEN 5 THEN 'NaN'::float8 ELSE n / 7.0 END, now() - n * interval '150 minutes' FROM generate_series(0, 1999) n;
+        INSERT INTO plugin_operations (plugin_id, environment, operation_type, status, started_by) VALUES (1, 'production', 'install', 'succeeded', 'user-7');
+        INSERT INTO audit_logs (tenant_id, actor, action, object_kind, object_id, detail) VALUES (1, 'user-7', 'x', 'plugin', '1', '{\"who\": \"user-7\"}')").await;
+    roll_up(&analytics).await;
+    (world, analytics)
+}
+
+const BOTH: &str = "SELECT (SELECT count(*) FROM plugin_analytics) + (SELECT count(*) FROM plugin_metrics)";
+const ARCHIVED: &str = "SELECT coalesce(sum(row_count), 0)::int8 FROM analytics_archives";
+const COUNTED: &str = "SELECT (SELECT sum(events) FROM analytics_events_day)::int8 + (SELECT sum(samples) FROM analytics_metrics_day)::int8";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn months_are_archived_and_come_back_as_they_were() {
+    let (world, analytics) = filled().await;
+    let archive = repository().await;
+    let counted = world.number(COUNTED).await;
+    let plan = analytics.archive(&archive.repository, true, &|_| {}).await.unwrap();
+    assert!(plan.months.len() >= 6 && plan.months.iter().all(|it| it.stored_bytes == 0), "{plan:?}");
+    assert_eq!(world.number(BOTH).await, 4_000, "a dry run changes nothing");
+
+    let before = world.number("SELECT count(*) FROM plugin_analytics WHERE \"timestamp\" < date_trunc('month', now() - interval '4 months')").await;
+    let hash = "SELECT coalesce(sum(hashtextextended(concat_ws('|', plugin_id, tenant_id, event_type, user_id, country, properties, \"timestamp\", event_id), 0)::numeric) % 1000000007, 0)::int8 FROM";
+    let sum = world.number(&format!("{hash} plugin_analytics WHERE \"timestamp\" < now() - interval '130 days'")).await;
+    let metrics = "SELECT coalesce(sum(hashtextextended(concat_ws('|', plugin_id, tenant_id, metric_name, value, \"timestamp\"), 0)::numeric) % 1000000007, 0)::int8 FROM";
+    let metric_sum =
+        world.number(&format!("{metrics} plugin_metrics WHERE \"timestamp\" < now() - interval '130 days'")).await;
+    let done = analytics.archive(&archive.repository, false, &|_| {}).await.unwrap();
+    assert_eq!(done.months.len(), plan.months.len());
+    assert!(done.waiting.is_empty() && !done.busy, "{done:?}");
+    assert_eq!(done.months.iter().map(|it| it.rows).sum::<i64>(), plan.months.iter().map(|it| it.rows).sum::<i64>());
+    assert!(before > 0 && world.number(ARCHIVED).await >= before);
+    assert_eq!(world.number(BOTH).await + world.number(ARCHIVED).await, 4_000);
+    // The roll-ups stand, and answer for what is gone.
+    assert_eq!(world.number(COUNTED).await, counted);
+    roll_up(&analytics).await;
+    assert_eq!(world.number(COUNTED).await, counted);
+    // Again there is nothing to do.
+    assert!(analytics.archive(&archive.repository, false, &|_| {}).await.unwrap().months.is_empty());
+    let listed = analytics.archives(&archive.repository).await.unwrap();
+    assert_eq!(listed.len(), done.months.len());
+    assert!(listed.iter().all(|it| it.dropped));
+    // Nothing of it can be read without the key.
+    for info in archive.store.list("archives/").await.unwrap() {
+        let bytes = archive.store.get(&info.key).await.unwrap();
+        assert!(!bytes.windows(5).any(|it| it == b"user-" || it == b"PAR1\0"), "{}", info.key);
+    }
+
+    // What is older is refused, by us and by the database.
+    let refused =
+        world.number("SELECT count(*) FROM analytics_state WHERE raw_from > now() - interval '95 days'").await;
+    assert_eq!(refused, 0);
+    let mut late = sqlx::postgres::PgListener::connect(&world.superuser_url).await.unwrap();
+    let error = sqlx::query("INSERT INTO plugin_analytics (plugin_id, tenant_id, event_type, \"timestamp\") VALUES (1, 1, 'view', now() - interval '200 days')").execute(&mut late).await.unwrap_err();
+    assert!(error.to_string().contains("archived"), "{error}");
+
+    let from = now() - 220 * DAY;
+    let back = analytics.restore_archived(&archive.repository, at(from), at(now() - 130 * DAY), &|_| {}).await.unwrap();
+    assert!(back.events > 300 && back.metrics > 300, "{back:?}");
+    assert_eq!(
+        world
+            .number(&format!(
+                "{hash} analytics_restored.plugin_analytics WHERE \"timestamp\" < now() - interval '130 days'"
+            ))
+            .await,
+        sum
+    );
+    assert_eq!(
+        world
+            .number(&format!(
+                "{metrics} analytics_restored.plugin_metrics WHERE \"timestamp\" < now() - interval '130 days'"
+            ))
+            .await,
+        metric_sum
+    );
+    // Twice is once.
+    let again =
+        analytics.restore_archived(&archive.repository, at(from), at(now() - 130 * DAY), &|_| {}).await.unwrap();
+    assert_eq!(again, back);
+    assert_eq!(world.number("SELECT count(*) FROM analytics_restored.plugin_analytics").await as u64, back.events);
+    assert_eq!(analytics.discard_restored().await.unwrap(), back.events + back.metrics);
+    let nothing = analytics.restore_archived(&archive.repository, at(now() - 10 * DAY), at(now()), &|_| {}).await;
+    assert!(matches!(nothing, Err(AnalyticsError::NotFound(_))), "{nothing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_any_step_nothing_is_lost_and_nothing_doubled() {
+    let (world, analytics) = filled().await;
+    let archive = repository().await;
+    let steps = Arc::new(Mutex::new(Vec::new()));
+    // Killed at the n-th step of a run, the next step of the next run, and so on.
+    for n in 0..40 {
+        let (dead, ended) = tokio::sync::oneshot::channel::<()>();
+        let dead = Mutex::new(Some(dead));
+        let count = std::sync::atomic::AtomicUsize::new(0);
+        let told = steps.clone();
+        let last = n % 5;
+        let step = move |step: ArchiveStep| {
+            told.lock().unwrap().push(step);
+            if count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == last {
+                drop(dead.lock().unwrap().take());
+                // The task ends at its next await: as a process does that is killed here.
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        };
+        let (running, repository) = (analytics.clone(), archive.repository.clone());
+        let task = tokio::spawn(async move { running.archive(&repository, false, &step).await });
+        let abort = task.abort_handle();
+        let killer = tokio::spawn(async move {
+            let _ = ended.await;
+            abort.abort();
+        });
+        let ended = task.await;
+        killer.abort();
+        assert_eq!(world.number(BOTH).await + world.number(ARCHIVED).await, 4_000, "after run {n}");
+        if let Ok(done) = ended {
+            let done = done.unwrap();
+            if !done.busy && done.months.is_empty() {
+                break;
+            }
+        }
+        // The connection of the one that was killed ends with it, and so does its claim.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let rest = analytics.archive(&archive.repository, false, &|_| {}).await.unwrap();
+    assert!(rest.months.is_empty() && !rest.busy, "{rest:?}");
+    let steps = steps.lock().unwrap().clone();
+    for step in [ArchiveStep::Verified, ArchiveStep::Committed, ArchiveStep::Dropped] {
+        assert!(steps.contains(&step), "{step:?} was never reached");
+    }
+    // What stands in the repository is what was dropped, once.
+    let listed = analytics.archives(&archive.repository).await.unwrap();
+    assert_eq!(listed.iter().map(|it| it.rows as i64).sum::<i64>(), world.number(ARCHIVED).await);
+    let back =
+        analytics.restore_archived(&archive.repository, at(now() - 260 * DAY), at(now()), &|_| {}).await.unwrap();
+    assert_eq!((back.events + back.metrics) as i64, world.number(ARCHIVED).await);
+    let objects = archive.store.list("archives/").await.unwrap();
+    let named = listed.iter().map(|it| it.objects as usize + 1).sum::<usize>();
+    assert_eq!(objects.len(), named, "nothing is left over: {objects:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_month_that_changes_while_it_is_exported_is_not_dropped() {
+    let (world, analytics) = filled().await;
+    let archive = repository().await;
+    let url = world.superuser_url.clone();
+    // A row comes between export and drop.
+    let step = move |step: ArchiveStep| {
+        if step == ArchiveStep::Committed {
+            let url = url.clone();
+            std::thread::spawn(move || {
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+                    let mut connection = sqlx::postgres::PgListener::connect(&url).await.unwrap();
+                    // Only while the month still takes rows.
+                    let _ = sqlx::query("INSERT INTO plugin_analytics (plugin_id, tenant_id, event_type, \"timestamp\") SELECT 1, 1, 'late', date_trunc('month', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' - interval '6 months' + interval '3 days'").execute(&mut connection).await;
+                });
+            })
+            .join()
+            .unwrap();
+        }
+    };
+    let done = analytics.archive(&archive.repository, false, &step).await.unwrap();
+    assert!(done.waiting.iter().any(|it| it.contains("changed while it was exported")), "{done:?}");
+    let total = world.number(BOTH).await + world.number(ARCHIVED).await;
+    assert!(total > 4_000);
+    // The next run takes it with what came.
+    let done = analytics.archive(&archive.repository, false, &|_| {}).await.unwrap();
+    assert!(done.waiting.is_empty() && !done.months.is_empty(), "{done:?}");
+    assert_eq!(world.number(BOTH).await + world.number(ARCHIVED).await, total);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_object_is_refused_and_named() {
+    let (world, analytics) = filled().await;
+    let archive = repository().await;
+    analytics.archive(&archive.repository, false, &|_| {}).await.unwrap();
+    let objects = archive.store.list("archives/").await.unwrap();
+    let victim = objects.iter().find(|it| it.key.contains("/events/") && it.key.contains("/data-")).unwrap();
+    let whole = archive.store.get(&victim.key).await.unwrap();
+    let other = objects.iter().find(|it| it.key.contains("/data-") && it.key != victim.key).unwrap();
+    let flipped = {
+        let mut bytes = whole.to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        bytes
+    };
+    for bytes in [flipped, whole[..whole.len() - 9].to_vec(), archive.store.get(&other.key).await.unwrap().to_vec()] {
+        archive.store.put(&victim.key, Bytes::from(bytes)).await.unwrap();
+        let error = analytics
+            .restore_archived(&archive.repository, at(now() - 260 * DAY), at(now()), &|_| {})
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains(&victim.key), "{error}");
+        assert_eq!(world.number("SELECT count(*) FROM analytics_restored.plugin_analytics").await, 0, "all or nothing");
+    }
+    archive.store.delete(&victim.key).await.unwrap();
+    let error =
+        analytics.restore_archived(&archive.repository, at(now() - 260 * DAY), at(now()), &|_| {}).await.unwrap_err();
+    assert!(error.to_string().contains("is gone"), "{error}");
+    archive.store.put(&victim.key, whole).await.unwrap();
+    assert!(
+        analytics
+            .restore_archived(&archive.repository, at(now() - 260 * DAY), at(now()), &|_| {})
+            .await
+            .unwrap()
+            .events
+            > 0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
+    let (world, analytics) = filled().await;
+    let archive = repository().await;
+    let everywhere = "SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-7'";
+    let all = world.number(everywhere).await;
+    analytics.archive(&archive.repository, false, &|_| {}).await.unwrap();
+    let live = world.number(everywhere).await;
+    assert!(live > 0 && all > live);
+    let plan = analytics.subject_plan(None, "user-7", Some(&archive.repository)).await.unwrap();
+    assert_eq!((plan.events, plan.operations, plan.audit_rows), (live, 1, 1));
+    assert!(plan.user_days > 0 && plan.archived_months.unwrap() >= 3, "{plan:?}");
+    let export = analytics.subject_export(None, "user-7", Some(&archive.repository)).await.unwrap();
+    assert_eq!(export["events"].as_array().unwrap().len() as i64, live);
+    assert_eq!(export["archived_events"].as_array().unwrap().len() as i64, all - live);
+    assert_eq!(export["operations"].as_array().unwrap().len(), 1);
+    assert!(!export.to_string().contains("user-8"));
+
+    // Without a repository the archive waits, and gives nothing of it back meanwhile.
+    let report = analytics.subject_erase(None, "user-7", "ada", None).await.unwrap();
+    assert_eq!((report.state.as_str(), report.live.events), ("pending", live));
+    assert_eq!(world.number("SELECT (SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-7') + (SELECT count(*) FROM analytics_user_days WHERE user_id = 'user-7') + (SELECT count(*) FROM plugin_operations WHERE started_by = 'user-7') + (SELECT count(*) FROM audit_logs WHERE actor = 'user-7' OR detail::text LIKE '%user-7%')").await, 0);
+    let back =
+        analytics.restore_archived(&archive.repository, at(now() - 260 * DAY), at(now()), &|_| {}).await.unwrap();
+    assert_eq!(back.withheld as i64, all - live);
+    assert_eq!(
+        world.number("SELECT count(*) FROM analytics_restored.plugin_analytics WHERE user_id = 'user-7'").await,
+        0
+    );
+
+    assert_eq!(analytics.erasures_finish(&archive.repository).await.unwrap(), 1);
+    let done: ErasureReport = analytics.erasures(None).await.unwrap().remove(0);
+    assert_eq!((done.state.as_str(), done.archives.rows as i64), ("done", all - live));
+    assert!(done.archives.rewritten > 0 && done.finished_at.is_some(), "{done:?}");
+    assert_eq!(
+        world.number("SELECT count(*) FROM analytics_erasures WHERE subject IS NOT NULL").await,
+        0,
+        "its name goes with the work"
+    );
+    let export = analytics.subject_export(None, "user-7", Some(&archive.repository)).await.unwrap();
+    assert!(
+        export["archived_events"].as_array().unwrap().is_empty() && export["events"].as_array().unwrap().is_empty()
+    );
+    // The others are all there, and the month that was written anew can be brought back.
+    let others = analytics.subject_export(None, "user-8", Some(&archive.repository)).await.unwrap();
+    assert!(!others["archived_events"].as_array().unwrap().is_empty());
+    let back =
+        analytics.restore_archived(&archive.repository, at(now() - 260 * DAY), at(now()), &|_| {}).await.unwrap();
+    assert_eq!(back.withheld, 0);
+    assert_eq!(world.number(ARCHIVED).await as u64, back.events + back.metrics);
+    // One tenant's erasure leaves the same name at another.
+    let theirs = "SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-8' AND tenant_id = 2";
+    let before = world.number(theirs).await;
+    let report = analytics.subject_erase(Some(A), "user-8", "ada", Some(&archive.repository)).await.unwrap();
+    assert_eq!(report.state, "done", "{report:?}");
+    assert_eq!(world.number(theirs).await, before);
+    assert_eq!(
+        world.number("SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-8' AND tenant_id = 1").await,
+        0
+    );
+    // Of the months that are live the roll-ups equal their rows.
+    assert_eq!(world.number(DIFFERENCES).await, 0);
+}
