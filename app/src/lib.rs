@@ -9,12 +9,16 @@ mod live;
 mod pages;
 mod panels;
 #[cfg(feature = "ssr")]
+mod platform_fns;
+#[cfg(feature = "ssr")]
 mod recovery_fns;
 mod scope;
 mod server_fns;
 mod sql;
 
 pub use error::AppError;
+#[cfg(feature = "ssr")]
+pub use platform_fns::read_tags;
 
 use components::Frame;
 use leptos::{config::LeptosOptions, prelude::*};
@@ -39,7 +43,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let style = format!("{base}/main.css");
     view! {
         <!DOCTYPE html>
-        <html lang="en" data-theme=theme data-assets=base>
+        <html lang="en" data-theme=theme data-assets=base data-tenant=tenant()>
             <head>
                 <meta charset="utf-8" />
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
@@ -62,7 +66,21 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 #[cfg(feature = "ssr")]
 fn is_server_only() -> bool {
     let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
-    ["/backups", "/recovery", "/jobs/"].iter().any(|prefix| path.starts_with(prefix))
+    ["/backups", "/recovery", "/jobs/", "/plugins"].iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// The tenant that the reader belongs to: the frame leads them to their own pages only.
+#[cfg(feature = "ssr")]
+fn tenant() -> Option<String> {
+    let parts = use_context::<http::request::Parts>()?;
+    let tenant = parts.extensions.get::<control::Actor>()?.identity.as_ref()?.tenant?;
+    Some(tenant.to_string())
+}
+
+/// The shell is the server's.
+#[cfg(not(feature = "ssr"))]
+const fn tenant() -> Option<String> {
+    None
 }
 
 /// The shell is the server's.
@@ -100,6 +118,10 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/recovery") view=pages::Recovery ssr=SsrMode::Async />
                     <Route path=path!("/recovery/restore") view=pages::RestorePage ssr=SsrMode::Async />
                     <Route path=path!("/jobs/:id") view=pages::JobPage ssr=SsrMode::Async />
+                    <Route path=path!("/plugins") view=pages::PluginsPage ssr=SsrMode::Async />
+                    <Route path=path!("/plugins/bulk") view=pages::BulkPreviewPage ssr=SsrMode::Async />
+                    <Route path=path!("/plugins/bulk/:key") view=pages::BulkPage ssr=SsrMode::Async />
+                    <Route path=path!("/plugins/:id") view=pages::PluginPage ssr=SsrMode::Async />
                     <Route path=path!("/account") view=pages::Account ssr=SsrMode::Async />
                 </ParentRoute>
             </Routes>

@@ -89,8 +89,13 @@ pub struct ActivityData {
 #[server(endpoint = "frame", input = GetUrl)]
 pub async fn load_frame() -> Result<FrameData, AppError> {
     let (control, actor) = asking()?;
+    let me = told(control.whoami(&actor))?;
+    if me.tenant.is_some() {
+        // Whoever belongs to a tenant has a frame too, and sees no cluster.
+        return Ok(FrameData { me, clusters: Vec::new(), alerts: AlertCounts::default() });
+    }
     Ok(FrameData {
-        me: told(control.whoami(&actor))?,
+        me,
         clusters: told(control.clusters_list(&actor))?,
         alerts: told(control.alerts_count(&actor, None))?,
     })
@@ -263,4 +268,11 @@ fn first(series: &domain::view::TimeSeries) -> Vec<Option<f64>> {
 #[cfg(feature = "ssr")]
 pub(crate) fn form(search: &str) -> Vec<(String, String)> {
     url::form_urlencoded::parse(search.trim_start_matches('?').as_bytes()).into_owned().collect()
+}
+
+/// With a capital letter.
+#[cfg(feature = "ssr")]
+pub(crate) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

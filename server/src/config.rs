@@ -1,10 +1,11 @@
 //! Configuration: `holdfast.toml`, and over it the environment. Every wrong value stops the start with one line that
 //! names it and says what is allowed.
 
-use crate::protection::FileBackup;
+use crate::{platform::PlatformConfig, protection::FileBackup};
 use control::{ClusterConfig, Protected, alerts::Scope};
 use monitor::Watched;
 use pgstat::Target;
+use pool::PoolSettings;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use std::{
@@ -50,6 +51,8 @@ pub struct Config {
     pub clusters: Vec<ClusterSource>,
     /// Those that are backed up.
     pub protected: Vec<Protected>,
+    /// The platform's data layer, when a database is named.
+    pub platform: Option<PlatformConfig>,
 }
 
 /// One cluster and where it was configured.
@@ -78,7 +81,20 @@ struct File {
     #[serde(default)]
     backup: FileBackup,
     #[serde(default)]
+    platform: FilePlatform,
+    #[serde(default)]
     cluster: Vec<FileCluster>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FilePlatform {
+    url: Option<String>,
+    replica_url: Option<String>,
+    pool_min: Option<f64>,
+    pool_max: Option<f64>,
+    pool_idle_timeout_ms: Option<f64>,
+    replica_pool_max: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -166,6 +182,7 @@ impl Config {
             applications: names("HOLDFAST_ALERT_IGNORE_APPLICATIONS", file.alerts.ignore_applications),
         };
         let protected = protected(&env, &clusters, &own, &file.backup)?;
+        let platform = platform(&env, file.platform)?;
         Ok(Self {
             listen,
             store_url: store_url.into(),
@@ -177,6 +194,7 @@ impl Config {
             alert_scope,
             clusters,
             protected,
+            platform,
         })
     }
 
@@ -210,6 +228,9 @@ impl fmt::Display for Config {
             }
             writeln!(f)?;
         }
+        if let Some(platform) = &self.platform {
+            writeln!(f, "platform                {platform}")?;
+        }
         for one in &self.protected {
             let schedules =
                 one.schedules.iter().map(|it| format!("{} '{}'", it.kind.as_str(), it.cron)).collect::<Vec<_>>();
@@ -225,6 +246,59 @@ impl fmt::Display for Config {
         }
         Ok(())
     }
+}
+
+/// The platform's pools. They may sign in as a role of their own: what watches a server need not see tenants' rows.
+fn platform(env: &impl Fn(&str) -> Option<String>, file: FilePlatform) -> Result<Option<PlatformConfig>, ConfigError> {
+    let whole = |name: &str, in_file, default, allowed, unit| {
+        let value = number(env, name, in_file, default, allowed, unit)?;
+        if value.fract() == 0.0 { Ok(value) } else { Err(wrong(name, &value.to_string(), "a whole number")) }
+    };
+    let primary_max = whole("DB_POOL_MAX", file.pool_max, 50.0, 1.0..=10_000.0, "connections")?;
+    let min = whole("DB_POOL_MIN", file.pool_min, primary_max.min(10.0), 0.0..=10_000.0, "connections")?;
+    let replica_max =
+        whole("DB_REPLICA_POOL_MAX", file.replica_pool_max, primary_max.min(30.0), 1.0..=10_000.0, "connections")?;
+    let idle_timeout =
+        number(env, "DB_POOL_IDLE_TIMEOUT", file.pool_idle_timeout_ms, 30_000.0, 100.0..=86_400_000.0, "milliseconds")?;
+    if min > primary_max {
+        return Err(wrong("DB_POOL_MIN", &min.to_string(), &format!("at most DB_POOL_MAX, which is {primary_max}")));
+    }
+    let database = env("DATABASE_URL");
+    let own = env("HOLDFAST_PLATFORM_URL").or(file.url);
+    let (name, url) = match (&own, &database) {
+        (Some(url), _) => ("HOLDFAST_PLATFORM_URL", url.clone()),
+        (None, Some(url)) => ("DATABASE_URL", url.clone()),
+        (None, None) => return Ok(None),
+    };
+    let replica = match env("HOLDFAST_PLATFORM_REPLICA_URL").or(file.replica_url) {
+        Some(url) => Some(url),
+        // The same server as is watched, signed in to as the pools do.
+        None => {
+            env("READ_REPLICA_URL").map(|replica| if own.is_some() { signed_in_as(&replica, &url) } else { replica })
+        }
+    };
+    let pools = PoolSettings {
+        min: min as u32,
+        primary_max: primary_max as u32,
+        replica_max: replica_max as u32,
+        idle_timeout: Duration::from_millis(idle_timeout as u64),
+        ..PoolSettings::new(url.clone(), replica.map(Into::into))
+    };
+    pools.check().map_err(|error| {
+        let said = error.to_string();
+        // The pools know the guide's names only.
+        ConfigError(if name == "DATABASE_URL" { said } else { said.replace("DATABASE_URL", name) })
+    })?;
+    Ok(Some(PlatformConfig { pools, cluster: database.map(|_| "main".to_owned()) }))
+}
+
+/// An address with the user and password of another.
+fn signed_in_as(replica: &str, like: &str) -> String {
+    let (Ok(mut url), Ok(like)) = (url::Url::parse(replica), url::Url::parse(like)) else { return replica.to_owned() };
+    // A URL of PostgreSQL has a host, so both can be set.
+    let _ = url.set_username(like.username());
+    let _ = url.set_password(like.password());
+    url.to_string()
 }
 
 /// Beside the SQLite file, or in the working directory: never inside the store, whose copy it protects.
@@ -416,12 +490,42 @@ mod tests {
             ("SLOW_QUERY_THRESHOLD", "-1", "milliseconds from 1"),
             ("DATABASE_URL", "localhost", "postgres://"),
             ("HOLDFAST_PUBLIC_URL", "holdfast.example", "https://"),
+            ("DB_POOL_MAX", "0", "connections from 1"),
+            ("DB_POOL_MIN", "60", "at most DB_POOL_MAX, which is 50"),
+            ("DB_REPLICA_POOL_MAX", "2.5", "a whole number"),
+            ("DB_POOL_IDLE_TIMEOUT", "soon", "milliseconds"),
+            ("HOLDFAST_PLATFORM_URL", "saas_idp", "must begin with postgres://"),
             ("HOLDFAST_CONFIG", "/nowhere/holdfast.toml", "cannot be read"),
         ] {
             let error = read(&[(name, value)]).unwrap_err();
             assert!(error.contains(said) && !error.contains('\n'), "{name}={value}: {error}");
             assert!(error.contains(name) || name == "HOLDFAST_CONFIG", "{error}");
         }
+    }
+
+    #[test]
+    fn the_pools_have_the_guides_figures_and_a_role_of_their_own() {
+        let config = read(&[
+            ("DATABASE_URL", "postgres://watch:a@db/saas_idp"),
+            ("READ_REPLICA_URL", "postgres://watch:a@db2:5433/saas_idp"),
+        ]);
+        let pools = config.unwrap().platform.unwrap().pools;
+        assert_eq!((pools.min, pools.primary_max, pools.replica_max, pools.idle_timeout.as_secs()), (10, 50, 30, 30));
+        assert_eq!(pools.replica_url.unwrap().expose_secret(), "postgres://watch:a@db2:5433/saas_idp");
+        let config = read(&[
+            ("DATABASE_URL", "postgres://watch:a@db/saas_idp"),
+            ("READ_REPLICA_URL", "postgres://watch:a@db2:5433/saas_idp"),
+            ("HOLDFAST_PLATFORM_URL", "postgres://api:b@db/saas_idp"),
+            ("DB_POOL_MAX", "6"),
+        ])
+        .unwrap();
+        let platform = config.platform.as_ref().unwrap();
+        let pools = &platform.pools;
+        assert_eq!((pools.min, pools.primary_max, pools.replica_max), (6, 6, 6), "no default is beyond what was asked");
+        assert_eq!(pools.replica_url.as_ref().unwrap().expose_secret(), "postgres://api:b@db2:5433/saas_idp");
+        assert_eq!(platform.cluster.as_deref(), Some("main"));
+        assert!(!config.to_string().contains(":b@"), "{config}");
+        assert!(read(&[]).unwrap().platform.is_none());
     }
 
     #[test]

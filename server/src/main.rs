@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod http;
 mod openapi;
+mod platform;
 mod protection;
 mod repository;
 

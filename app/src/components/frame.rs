@@ -27,6 +27,9 @@ const NAV: [(&str, &str, &str); 12] = [
     ("alerts", "Alerts", "/alerts"),
 ];
 
+/// The platform's data.
+const PLATFORM: [(&str, &str, &str); 1] = [("plugins", "Plugins", "/plugins")];
+
 /// Pages that protect.
 const PROTECT: [(&str, &str, &str); 2] = [("backups", "Backups", "/backups"), ("recovery", "Recovery", "/recovery")];
 
@@ -106,6 +109,7 @@ fn Navigation(frame: Resource<Result<FrameData, AppError>>) -> impl IntoView {
         let (page, fragment) = path.split_once('#').map_or((path, None), |(page, fragment)| (page, Some(fragment)));
         let same = here == page
             || (path.ends_with("#queries") && here.starts_with("/database/queries/"))
+            || (path == "/plugins" && here.starts_with("/plugins/"))
             || (path == "/backups" && here.starts_with("/backups/"))
             || (path == "/recovery" && (here.starts_with("/recovery/") || here.starts_with("/jobs/")));
         let tab = match fragment {
@@ -118,13 +122,17 @@ fn Navigation(frame: Resource<Result<FrameData, AppError>>) -> impl IntoView {
     view! {
         <nav id="nav" class="nav" popover="auto" aria-label="Pages">
             <a class="brand" href=move || scope.link("/database")><Logo />"Holdfast"</a>
-            <p class="group">"Performance"</p>
+            <p class="group estate">"Performance"</p>
             {NAV.into_iter().map(|(icon, label, path)| view! {
-                <a class="page" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}{(icon == "alerts").then(|| view! { <AlertBadge frame /> })}</a>
+                <a class="page estate" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}{(icon == "alerts").then(|| view! { <AlertBadge frame /> })}</a>
             }).collect_view()}
-            <p class="group">"Protect"</p>
+            <p class="group estate">"Protect"</p>
             {PROTECT.into_iter().map(|(icon, label, path)| view! {
-                <a class="page" rel="external" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}</a>
+                <a class="page estate" rel="external" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}</a>
+            }).collect_view()}
+            <p class="group">"Platform"</p>
+            {PLATFORM.into_iter().map(|(icon, label, path)| view! {
+                <a class="page" rel="external" href=path aria-current=move || current(path)><Icon name=icon />{label}</a>
             }).collect_view()}
             <p class="foot"><a href="/api/docs" rel="external">"API"</a><span class="js-only">"Press "<kbd>"?"</kbd>" for keys"</span></p>
         </nav>

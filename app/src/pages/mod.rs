@@ -13,6 +13,8 @@ mod login;
 mod not_found;
 mod overview;
 mod performance;
+#[cfg(feature = "ssr")]
+mod plugins;
 mod queries;
 mod query;
 #[cfg(feature = "ssr")]
@@ -30,6 +32,8 @@ pub use login::{Login, Setup};
 pub use not_found::NotFound;
 pub use overview::Overview;
 pub use performance::Performance;
+#[cfg(feature = "ssr")]
+pub use plugins::{BulkPage, BulkPreviewPage, PluginPage, PluginsPage};
 pub use query::QueryPage;
 #[cfg(feature = "ssr")]
 pub use recovery::{Recovery, RestorePage};
@@ -40,5 +44,6 @@ mod elsewhere;
 #[cfg(not(feature = "ssr"))]
 pub use elsewhere::{
     Elsewhere as BackupPage, Elsewhere as Backups, Elsewhere as JobPage, Elsewhere as Recovery,
-    Elsewhere as RestorePage, Elsewhere as RetentionPage,
+    Elsewhere as RestorePage, Elsewhere as RetentionPage, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage,
+    Elsewhere as PluginPage, Elsewhere as PluginsPage,
 };

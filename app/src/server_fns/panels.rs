@@ -11,6 +11,8 @@ mod layout;
 #[cfg(feature = "ssr")]
 mod maintenance;
 #[cfg(feature = "ssr")]
+mod pools;
+#[cfg(feature = "ssr")]
 mod replication;
 #[cfg(feature = "ssr")]
 mod settings;

@@ -41,13 +41,15 @@ pub struct Identity {
     pub role: Role,
     /// What a token may beyond its role: `restore`.
     pub scopes: Vec<String>,
+    /// The platform's tenant that it belongs to: it sees that tenant's rows and nothing else.
+    pub tenant: Option<i64>,
 }
 
 impl Identity {
     /// The command line: whoever may read the store's file or knows its URL.
     pub fn cli() -> Self {
         let name = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "cli".to_owned());
-        Self { kind: IdentityKind::Cli, id: name.clone(), name, role: Role::Admin, scopes: Vec::new() }
+        Self { kind: IdentityKind::Cli, id: name.clone(), name, role: Role::Admin, scopes: Vec::new(), tenant: None }
     }
 
     /// A background task of ours.
@@ -58,18 +60,19 @@ impl Identity {
             name: "holdfast".to_owned(),
             role: Role::Admin,
             scopes: Vec::new(),
+            tenant: None,
         }
     }
 
     /// Whether it holds `permission`. A token has no account of its own to look after, and restores only when it was
-    /// made for that.
+    /// made for that. Whoever belongs to a tenant acts within it only: what is seen of a server is every tenant's.
     pub fn allows(&self, permission: Permission) -> bool {
         let also = match permission {
             Permission::AccountSelf => self.kind == IdentityKind::User,
             Permission::RestoreExecute => self.kind != IdentityKind::Token || self.has_scope("restore"),
             _ => true,
         };
-        self.role.allows(permission) && also
+        self.role.allows(permission) && also && (self.tenant.is_none() || permission.is_within_tenant())
     }
 
     /// Whether a token was made with this scope.

@@ -3,13 +3,22 @@
 //! *Atomic* is one transaction with the record of the operation in it: after a kill there is either all of it or nothing.
 //! *Each* is a transaction for some hundred items with their outcomes: after a kill the same key goes on with the rest.
 //! Within such a transaction a savepoint keeps one bad item from taking the others with it.
-use crate::{Catalog, CatalogError, Tenant, error::said, listen::CHANNEL};
-use domain::view::{BulkReport, RefusedItem};
+use crate::{
+    Catalog, CatalogError, Tenant,
+    bulk_status::{check_key, other_request},
+    error::said,
+    listen::CHANNEL,
+};
+use domain::view::{BulkReport, PlannedChange, RefusedItem};
 use pool::{Reader, Work, Writer};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _};
-use std::{collections::BTreeSet, fmt::Write as _, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    str::FromStr,
+};
 
 /// Most items of one operation.
 const MOST_ITEMS: usize = 100_000;
@@ -19,6 +28,8 @@ const CHUNK: usize = 500;
 const BATCH: usize = 5_000;
 /// Problems listed in a report.
 const MOST_PROBLEMS: i64 = 100;
+/// Plugins whose change a plan shows.
+const MOST_CHANGES: usize = 200;
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -111,7 +122,7 @@ pub struct BulkRequest {
 }
 
 impl BulkRequest {
-    fn check(&self) -> Result<(), CatalogError> {
+    pub(crate) fn check(&self) -> Result<(), CatalogError> {
         if self.plugins.is_empty() || self.plugins.len() > MOST_ITEMS {
             return Err(CatalogError::invalid("plugins", format!("name 1 to {MOST_ITEMS} plugins")));
         }
@@ -129,7 +140,7 @@ impl BulkRequest {
     }
 
     /// The same request has the same hash: a key is not used for two.
-    fn hash(&self) -> String {
+    pub(crate) fn hash(&self) -> String {
         let text = serde_json::to_vec(self).unwrap_or_default();
         Sha256::digest(&text).iter().fold(String::new(), |mut hex, byte| {
             // Writing to a String cannot fail.
@@ -191,6 +202,67 @@ const NEEDED: &str = "(SELECT min(n.name) FROM plugin_dependencies d JOIN plugin
 const NEEDING: &str = "(SELECT min(n.name) FROM plugin_dependencies d JOIN plugin_versions v ON v.id = d.plugin_version_id JOIN plugins n ON n.id = v.plugin_id WHERE d.depends_on_id = p.id AND NOT d.optional AND n.is_enabled AND v.version = n.installed_version AND n.id <> ALL($2))";
 const NEEDING_AT_ALL: &str = "(SELECT min(n.name) FROM plugin_dependencies d JOIN plugin_versions v ON v.id = d.plugin_version_id JOIN plugins n ON n.id = v.plugin_id WHERE d.depends_on_id = p.id AND NOT d.optional AND n.id <> ALL($2))";
 
+/// A plugin as far as operations touch it.
+struct Stand {
+    name: String,
+    installed: Option<String>,
+    is_installed: bool,
+    is_enabled: bool,
+    tags: Vec<String>,
+    newest: Option<String>,
+}
+
+async fn states(connection: &mut PgConnection, ids: &[i64]) -> Result<BTreeMap<i64, Stand>, CatalogError> {
+    let sql = format!(
+        "SELECT p.id, p.name, p.installed_version, p.is_installed, p.is_enabled, p.tags, newest.version FROM plugins p LEFT JOIN LATERAL ({NEWEST}) AS newest ON true WHERE p.id = ANY($1)"
+    );
+    // The text is ours; the ids are bound.
+    let rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| {
+            let stand = Stand {
+                name: row.try_get("name")?,
+                installed: row.try_get("installed_version")?,
+                is_installed: row.try_get("is_installed")?,
+                is_enabled: row.try_get("is_enabled")?,
+                tags: row.try_get("tags")?,
+                newest: row.try_get("version")?,
+            };
+            Ok((row.try_get("id")?, stand))
+        })
+        .collect()
+}
+
+impl BulkRequest {
+    /// In words: what it is and what it would be.
+    fn change_of(&self, stand: &Stand, id: i64, verdict: &str) -> PlannedChange {
+        let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "no version".to_owned());
+        let installed = if stand.is_installed { version(&stand.installed) } else { "not installed".to_owned() };
+        let enabled = |is: bool| if is { "enabled" } else { "disabled" }.to_owned();
+        let (before, after) = match self.operation {
+            BulkOperation::Install | BulkOperation::Upgrade => (installed, version(&stand.newest)),
+            BulkOperation::Enable => (enabled(stand.is_enabled), enabled(true)),
+            BulkOperation::Disable => (enabled(stand.is_enabled), enabled(false)),
+            BulkOperation::Tag => {
+                let mut tags = stand.tags.iter().chain(&self.add_tags).cloned().collect::<BTreeSet<_>>();
+                tags.retain(|tag| !self.remove_tags.contains(tag));
+                (stand.tags.join(", "), tags.into_iter().collect::<Vec<_>>().join(", "))
+            }
+            BulkOperation::Delete => (installed, "removed".to_owned()),
+        };
+        let (outcome, reason) = verdict.split_once(": ").map_or((verdict, None), |(a, b)| (a, Some(b)));
+        let after = if outcome == "done" { after } else { before.clone() };
+        PlannedChange {
+            id: id.to_string(),
+            name: stand.name.clone(),
+            outcome: outcome.to_owned(),
+            reason: reason.map(str::to_owned),
+            before,
+            after,
+        }
+    }
+}
+
 /// Told how many of how many items are through.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Send + Sync);
 
@@ -203,14 +275,24 @@ impl Catalog {
         request.check()?;
         let session = self.cache.session(tenant);
         let ids = &request.plugins.iter().copied().collect::<Vec<_>>();
-        let verdicts = self
+        let (verdicts, states) = self
             .pools
             .read_after(&tenant.scope(), &session, |reader: &mut Reader, _: Work<'_, '_>| {
-                Box::pin(async move { verdicts(reader.connection()?, request, ids, ids).await })
+                Box::pin(async move {
+                    let connection = reader.connection()?;
+                    let verdicts = verdicts(connection, request, ids, ids).await?;
+                    let first = ids.iter().copied().take(MOST_CHANGES).collect::<Vec<_>>();
+                    Ok::<_, CatalogError>((verdicts, states(connection, &first).await?))
+                })
             })
             .await
             .map_err(said)?;
-        Ok(tally(request, None, "planned", &verdicts))
+        let changes = verdicts
+            .iter()
+            .take(MOST_CHANGES)
+            .filter_map(|(id, verdict)| Some(request.change_of(states.get(id)?, *id, verdict)))
+            .collect();
+        Ok(BulkReport { changes, ..tally(request, None, "planned", &verdicts) })
     }
 
     /// Does it, once for each key of the tenant: a repeated call goes on where the first was cut off, or tells what it
@@ -228,9 +310,7 @@ impl Catalog {
         progress: Progress<'_>,
     ) -> Result<BulkReport, CatalogError> {
         request.check()?;
-        if key.is_empty() || key.len() > 200 {
-            return Err(CatalogError::invalid("idempotency_key", "an idempotency key has 1 to 200 bytes"));
-        }
+        check_key(key)?;
         let done = match request.mode {
             BulkMode::Atomic => self.run_atomic(tenant, key, by, request, progress).await,
             BulkMode::Each => self.run_each(tenant, key, by, request, progress).await,
@@ -330,7 +410,7 @@ async fn begin(
     request: &BulkRequest,
 ) -> Result<(i64, bool), CatalogError> {
     let (total, hash) = (request.plugins.len() as i32, request.hash());
-    let made = sqlx::query_scalar::<_, i64>("INSERT INTO plugin_bulks (tenant_id, idempotency_key, request_hash, operation, mode, state, total, started_by) VALUES ($1, $2, $3, $4, $5, 'running', $6, $7) ON CONFLICT (tenant_id, idempotency_key) DO NOTHING RETURNING id")
+    let made = sqlx::query_scalar::<_, i64>("INSERT INTO plugin_bulks (tenant_id, idempotency_key, request_hash, operation, mode, state, total, started_by, request) VALUES ($1, $2, $3, $4, $5, 'running', $6, $7, $8::jsonb) ON CONFLICT (tenant_id, idempotency_key) DO NOTHING RETURNING id")
         .bind(tenant.0)
         .bind(key)
         .bind(&hash)
@@ -338,6 +418,7 @@ async fn begin(
         .bind(request.mode.as_str())
         .bind(total)
         .bind(by)
+        .bind(serde_json::to_string(request).unwrap_or_default())
         .fetch_optional(&mut *connection)
         .await?;
     if let Some(id) = made {
@@ -351,9 +432,7 @@ async fn begin(
     .fetch_one(&mut *connection)
     .await?;
     if first != hash {
-        return Err(CatalogError::Conflict(format!(
-            "the idempotency key '{key}' was used for another request; use a new key for a new request"
-        )));
+        return Err(other_request(key));
     }
     Ok((id, true))
 }
@@ -367,7 +446,7 @@ async fn lock(connection: &mut PgConnection, ids: &[i64]) -> Result<(), CatalogE
     Ok(())
 }
 
-async fn verdicts(
+pub(crate) async fn verdicts(
     connection: &mut PgConnection,
     request: &BulkRequest,
     ids: &[i64],
@@ -523,7 +602,11 @@ async fn finish(connection: &mut PgConnection, tenant: Tenant, bulk: i64, state:
     Ok(())
 }
 
-async fn report(connection: &mut PgConnection, bulk: i64, repeated: bool) -> Result<BulkReport, CatalogError> {
+pub(crate) async fn report(
+    connection: &mut PgConnection,
+    bulk: i64,
+    repeated: bool,
+) -> Result<BulkReport, CatalogError> {
     let row = sqlx::query("SELECT operation, mode, state, total::int8 AS total, (SELECT count(*) FROM plugin_bulk_items WHERE bulk_id = $1 AND outcome = 'done') AS done, (SELECT count(*) FROM plugin_bulk_items WHERE bulk_id = $1 AND outcome = 'unchanged') AS unchanged, (SELECT count(*) FROM plugin_bulk_items WHERE bulk_id = $1 AND outcome = 'refused') AS refused, (SELECT count(*) FROM plugin_bulk_items WHERE bulk_id = $1 AND outcome = 'failed') AS failed FROM plugin_bulks WHERE id = $1")
         .bind(bulk)
         .fetch_one(&mut *connection)
@@ -550,6 +633,7 @@ async fn report(connection: &mut PgConnection, bulk: i64, repeated: bool) -> Res
         failed: row.try_get("failed")?,
         problems: problems.into_iter().map(item).collect(),
         repeated,
+        changes: Vec::new(),
     })
 }
 
@@ -571,5 +655,6 @@ fn tally(request: &BulkRequest, id: Option<i64>, state: &str, verdicts: &[(i64, 
         failed: 0,
         problems: problems.take(MOST_PROBLEMS as usize).collect(),
         repeated: false,
+        changes: Vec::new(),
     }
 }

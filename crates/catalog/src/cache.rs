@@ -199,6 +199,8 @@ fn shared(error: &CatalogError) -> CatalogError {
     match error {
         CatalogError::Invalid { field, message } => CatalogError::Invalid { field, message: message.clone() },
         CatalogError::NotFound(id) => CatalogError::NotFound(id.clone()),
+        CatalogError::NoTenant(text) => CatalogError::NoTenant(text.clone()),
+        CatalogError::NoBulk(key) => CatalogError::NoBulk(key.clone()),
         CatalogError::Conflict(text) => CatalogError::Conflict(text.clone()),
         CatalogError::Pool(error) => CatalogError::Pool(pool::PoolError::Unavailable(error.to_string())),
     }

@@ -54,7 +54,11 @@ impl Catalog {
     }
 }
 
-async fn details(connection: &mut PgConnection, tenant: Tenant, id: i64) -> Result<PluginDetails, CatalogError> {
+pub(crate) async fn details(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    id: i64,
+) -> Result<PluginDetails, CatalogError> {
     // The text is ours; the id is bound.
     let sql = format!("SELECT {} FROM plugins WHERE tenant_id = $1 AND id = $2", columns());
     let row = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0).bind(id).fetch_optional(&mut *connection).await?;

@@ -45,7 +45,7 @@ pub(crate) fn plugin(row: &PgRow) -> Result<Plugin, sqlx::Error> {
 
 /// How the text is looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
+pub(crate) enum Look {
     Nothing,
     Words,
     Similar,
@@ -245,7 +245,7 @@ async fn select(
 
 /// The tenant stands there too, though the policy asks for it in any case: as a constant the planner knows how many
 /// rows it has.
-fn conditions(sql: &mut QueryBuilder<Postgres>, tenant: Tenant, filter: &PluginFilter, look: Look) {
+pub(crate) fn conditions(sql: &mut QueryBuilder<Postgres>, tenant: Tenant, filter: &PluginFilter, look: Look) {
     sql.push("tenant_id = ").push_bind(tenant.0);
     for (column, values) in [
         ("category", &filter.categories),
@@ -288,6 +288,11 @@ fn conditions(sql: &mut QueryBuilder<Postgres>, tenant: Tenant, filter: &PluginF
     }
 }
 
+/// By words, when there are any.
+pub(crate) fn look(filter: &PluginFilter) -> Look {
+    if filter.tsquery().is_some() { Look::Words } else { Look::Nothing }
+}
+
 async fn has_trigrams(connection: &mut PgConnection) -> Result<bool, CatalogError> {
     Ok(sqlx::query_scalar("SELECT to_regprocedure('word_similarity(text, text)') IS NOT NULL")
         .fetch_one(connection)
@@ -295,7 +300,7 @@ async fn has_trigrams(connection: &mut PgConnection) -> Result<bool, CatalogErro
 }
 
 async fn facets(connection: &mut PgConnection, tenant: Tenant, filter: &PluginFilter) -> Result<Facets, CatalogError> {
-    let mut look = if filter.tsquery().is_some() { Look::Words } else { Look::Nothing };
+    let mut look = look(filter);
     let mut found = count(connection, tenant, filter, look).await?;
     if look == Look::Words && found.total == 0 && has_trigrams(connection).await? {
         look = Look::Similar;

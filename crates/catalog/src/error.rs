@@ -16,6 +16,12 @@ pub enum CatalogError {
     /// There is no such plugin, or it is another tenant's: that is not told apart.
     #[error("there is no plugin '{0}'")]
     NotFound(String),
+    /// There is no such tenant.
+    #[error("there is no tenant '{0}'; name one by its slug or its id")]
+    NoTenant(String),
+    /// The tenant has not used that key.
+    #[error("no bulk operation has the key '{0}'")]
+    NoBulk(String),
     /// It contradicts what is there.
     #[error("{0}")]
     Conflict(String),
@@ -34,7 +40,7 @@ impl CatalogError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::Invalid { .. } => ErrorKind::Invalid,
-            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::NotFound(_) | Self::NoTenant(_) | Self::NoBulk(_) => ErrorKind::NotFound,
             Self::Conflict(_) => ErrorKind::Conflict,
             Self::Pool(error) => error.kind(),
         }

@@ -1,20 +1,26 @@
 //! The platform's plugins on the pools: finding them, what they need, changing many of them, and remembering answers.
 //! Every question is asked as one tenant, and PostgreSQL itself shows no row of another.
 mod bulk;
+mod bulk_status;
 mod cache;
+mod change;
 mod dependencies;
 mod details;
 mod discovery;
 mod error;
 mod filter;
+mod installed;
 mod listen;
 mod solve;
 mod tenancy;
 
 pub use bulk::{BulkMode, BulkOperation, BulkRequest};
+pub use bulk_status::Unfinished;
 pub use cache::CacheStats;
+pub use change::{NewDependency, NewPlugin, NewVersion, PluginChange};
 pub use error::CatalogError;
 pub use filter::{PluginFilter, Sort};
+pub use installed::Installed;
 pub use solve::Wanted;
 pub use tenancy::{Tenant, platform_scope};
 

@@ -1,8 +1,9 @@
 //! Hearing of changes that other processes make.
 use crate::{Tenant, cache::ResultCache};
 use domain::Lsn;
-use secrecy::{ExposeSecret as _, SecretString};
-use sqlx::{Connection as _, PgConnection, postgres::PgListener};
+use pool::PoolSettings;
+use secrecy::SecretString;
+use sqlx::{ConnectOptions as _, PgConnection, postgres::PgListener};
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -32,14 +33,19 @@ pub(crate) async fn run(url: SecretString, cache: ResultCache, stop: Cancellatio
 
 async fn listen(url: &SecretString, cache: &ResultCache) -> Result<(), sqlx::Error> {
     let late = |_| sqlx::Error::PoolTimedOut;
+    // With TLS wherever the pools ask for it; a wrong setting was told before.
+    let options = PoolSettings::new(url.clone(), None)
+        .connect_options()
+        .map_err(|error| sqlx::Error::Configuration(error.to_string().into()))?
+        .application_name("holdfast-listen");
     let pool = sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(DEADLINE)
-        .connect_lazy(url.expose_secret())?;
+        .connect_lazy_with(options.clone());
     let mut listener = timeout(DEADLINE, PgListener::connect_with(&pool)).await.map_err(late)??;
     listener.eager_reconnect(false);
     // A second connection asks for positions: the listening one may have messages in front of the answer.
-    let mut asking = timeout(DEADLINE, PgConnection::connect(url.expose_secret())).await.map_err(late)??;
+    let mut asking = timeout(DEADLINE, options.connect()).await.map_err(late)??;
     timeout(DEADLINE, listener.listen(CHANNEL)).await.map_err(late)??;
     cache.begin_listening(position(&mut asking).await?);
     loop {

@@ -123,7 +123,7 @@ async fn load(connection: &mut PgConnection, wanted: &[Wanted]) -> Result<HashMa
 }
 
 /// Of `semver`, in which a bare number is a caret range.
-fn requirement(range: &str) -> Result<VersionReq, semver::Error> {
+pub(crate) fn requirement(range: &str) -> Result<VersionReq, semver::Error> {
     VersionReq::parse(if range.trim().is_empty() { "*" } else { range })
 }
 

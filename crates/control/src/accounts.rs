@@ -25,12 +25,29 @@ impl ControlPlane {
         role: Role,
         password: &str,
     ) -> Result<AccountView, ControlError> {
+        self.user_add_in(actor, name, role, password, None).await
+    }
+
+    /// As [`Self::user_add`], for somebody of a tenant of the platform, by its name or id: they see that tenant's rows and
+    /// nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::user_add`]; [`ControlError::NotFound`] for the tenant.
+    pub async fn user_add_in(
+        &self,
+        actor: &Actor,
+        name: &str,
+        role: Role,
+        password: &str,
+        tenant: Option<&str>,
+    ) -> Result<AccountView, ControlError> {
         self.authorize_audited(actor, Permission::UserManage, "user_add", ("account", name)).await?;
         let name = sessions::checked_name(name)?;
+        let tenant = self.tenant_named(tenant).await?;
         let password_hash = self.inner.passwords.hash(password).await.map_err(sessions::weak_password)?;
         let transaction = self.inner.store.begin().await?;
         let account = AccountRepo(&transaction)
-            .insert(NewAccount { name, role, password_hash, at: now() })
+            .insert(NewAccount { name, role, password_hash, at: now(), tenant })
             .await
             .map_err(taken)?;
         self.audit_in(
@@ -38,7 +55,7 @@ impl ControlPlane {
             actor,
             "user_add",
             ("account", &account.name),
-            (None, Some(json!({ "role": role }))),
+            (None, Some(json!({ "role": role, "tenant": tenant }))),
         )
         .await?;
         self.inner.store.commit(transaction).await?;
@@ -61,6 +78,30 @@ impl ControlPlane {
         self.audit_in(&transaction, actor, "user_role_set", ("account", &account.name), change).await?;
         self.inner.store.commit(transaction).await?;
         Ok(AccountView { role, ..view(&account) })
+    }
+
+    /// Puts somebody into a tenant of the platform, or out of any; their sessions end.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`], [`ControlError::Conflict`] for the last administrator.
+    pub async fn user_tenant_set(
+        &self,
+        actor: &Actor,
+        name: &str,
+        tenant: Option<&str>,
+    ) -> Result<AccountView, ControlError> {
+        self.authorize_audited(actor, Permission::UserManage, "user_tenant_set", ("account", name)).await?;
+        let tenant = self.tenant_named(tenant).await?;
+        let transaction = self.inner.store.begin().await?;
+        let account = self.account(&transaction, name).await?;
+        if tenant.is_some() {
+            self.keep_an_admin(&transaction, &account).await?;
+        }
+        AccountRepo(&transaction).set_tenant(account.id, tenant).await?;
+        let change = (Some(json!({ "tenant": account.tenant })), Some(json!({ "tenant": tenant })));
+        self.audit_in(&transaction, actor, "user_tenant_set", ("account", &account.name), change).await?;
+        self.inner.store.commit(transaction).await?;
+        Ok(view(&Account { tenant, ..account }))
     }
 
     /// Sets somebody's password; their sessions end.
@@ -141,8 +182,10 @@ impl ControlPlane {
     }
 
     async fn keep_an_admin(&self, transaction: &Transaction, account: &Account) -> Result<(), ControlError> {
-        let last =
-            account.role == Role::Admin && !account.disabled && AccountRepo(transaction).count_admins().await? <= 1;
+        let last = account.role == Role::Admin
+            && !account.disabled
+            && account.tenant.is_none()
+            && AccountRepo(transaction).count_admins().await? <= 1;
         if last {
             return Err(ControlError::Conflict(format!(
                 "'{}' is the last administrator; make another one first",
@@ -168,5 +211,6 @@ fn view(account: &Account) -> AccountView {
         disabled: account.disabled,
         created_at: account.created_at,
         last_login_at: account.last_login_at,
+        tenant: account.tenant.map(|id| id.to_string()),
     }
 }

@@ -64,6 +64,17 @@ pub enum ControlError {
         /// What is wrong and what to do.
         message: String,
     },
+    /// Somebody of one tenant asked for another's rows; whether there is such a tenant is not told.
+    #[error("you belong to one tenant and can ask for no other; leave 'tenant' out")]
+    OtherTenant,
+    /// The platform's data layer did not do what was asked.
+    #[error("{message}")]
+    Platform {
+        /// What kind of failure.
+        kind: ErrorKind,
+        /// What is wrong and what to do.
+        message: String,
+    },
     /// The control store does not answer.
     #[error("Holdfast's own store does not answer; check HOLDFAST_STORE_URL and the log")]
     Store(#[source] store::StoreError),
@@ -90,11 +101,11 @@ impl ControlError {
         match self {
             Self::Invalid { .. } => ErrorKind::Invalid,
             Self::Unauthenticated | Self::Credentials => ErrorKind::Unauthenticated,
-            Self::Forbidden { .. } => ErrorKind::Forbidden,
+            Self::Forbidden { .. } | Self::OtherTenant => ErrorKind::Forbidden,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Conflict(_) => ErrorKind::Conflict,
             Self::TooManyRequests { .. } => ErrorKind::TooManyRequests,
-            Self::Cluster { kind, .. } => *kind,
+            Self::Cluster { kind, .. } | Self::Platform { kind, .. } => *kind,
             Self::Store(error) => error.kind(),
             Self::Auth(error) => error.kind(),
         }

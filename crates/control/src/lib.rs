@@ -14,6 +14,7 @@ mod load;
 mod locks;
 mod monitoring;
 mod pages;
+mod platform;
 mod queries;
 mod recovery;
 mod sessions;
@@ -21,11 +22,15 @@ mod tokens;
 
 pub use actor::{Actor, Source};
 pub use backends::{BackendAgent, SignalFailure, Signalled};
+pub use catalog::{
+    BulkMode, BulkOperation, BulkRequest, NewDependency, NewPlugin, NewVersion, PluginChange, PluginFilter, Sort,
+};
 pub use clock::now;
 pub use clusters::{ClusterConfig, ClusterSnapshot, Clusters, connecting};
 pub use error::{ControlError, FieldError};
 pub use history_policy::Kept;
 pub use pages::OWN_CLUSTER;
+pub use platform::{Platform, PluginQuery};
 pub use queries::StatementCache;
 pub use recovery::{
     BackupParams, BackupWanted, Catalogue, Confirmation, ExpireParams, JobParams, OpenRepository, Protected,
@@ -56,6 +61,8 @@ struct Inner {
     history: history_policy::HistoryPolicy,
     alerts: alerts::AlertBook,
     recovery: Recovery,
+    platform: Platform,
+    bulks: platform::BulkRuns,
     slow_threshold_ms: f64,
 }
 
@@ -91,6 +98,8 @@ impl ControlPlane {
                 history: history_policy::HistoryPolicy::default(),
                 alerts: alerts::AlertBook::default(),
                 recovery,
+                platform: Platform::default(),
+                bulks: platform::BulkRuns::default(),
                 slow_threshold_ms,
             }),
         })

@@ -50,6 +50,7 @@ impl ControlPlane {
         // Fresher than the snapshot: WAL goes on between two ticks.
         dashboard.backup =
             self.inner.recovery.slot(&dashboard.cluster.id).and_then(|slot| slot.status.load().backup.clone());
+        dashboard.pools = self.pools_of(&dashboard.cluster.id);
         Ok(dashboard)
     }
 

@@ -108,7 +108,7 @@ impl ControlPlane {
             ));
         }
         let account = AccountRepo(&transaction)
-            .insert(NewAccount { name, role: Role::Admin, password_hash: hash, at: now() })
+            .insert(NewAccount { name, role: Role::Admin, password_hash: hash, at: now(), tenant: None })
             .await?;
         let known = Actor { identity: Some(identity_of(&account)), ..actor.clone() };
         let after = serde_json::json!({ "role": account.role });
@@ -125,7 +125,8 @@ impl ControlPlane {
         let identity = actor.identity.as_ref().ok_or(ControlError::Unauthenticated)?;
         let permissions =
             domain::Permission::ALL.into_iter().filter(|permission| identity.allows(*permission)).collect();
-        Ok(Whoami { name: identity.name.clone(), role: identity.role, permissions })
+        let tenant = identity.tenant.map(|id| id.to_string());
+        Ok(Whoami { name: identity.name.clone(), role: identity.role, permissions, tenant })
     }
 }
 
@@ -136,6 +137,7 @@ pub(crate) fn identity_of(account: &Account) -> Identity {
         name: account.name.clone(),
         role: account.role,
         scopes: Vec::new(),
+        tenant: account.tenant,
     }
 }
 

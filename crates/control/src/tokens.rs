@@ -30,10 +30,11 @@ impl ControlPlane {
         role: Role,
         expires_in_days: Option<u32>,
     ) -> Result<(TokenView, String), ControlError> {
-        self.token_create_scoped(actor, name, role, expires_in_days, Vec::new()).await
+        self.token_create_scoped(actor, name, role, expires_in_days, Vec::new(), None).await
     }
 
-    /// As [`Self::token_create`], with scopes: `restore` lets an administrator's token restore.
+    /// As [`Self::token_create`], with scopes (`restore` lets an administrator's token restore) and with a tenant of the
+    /// platform, by name or id: such a token sees that tenant's rows and nothing else.
     ///
     /// # Errors
     /// [`ControlError::Invalid`] by field.
@@ -44,6 +45,7 @@ impl ControlPlane {
         role: Role,
         expires_in_days: Option<u32>,
         scopes: Vec<String>,
+        tenant: Option<&str>,
     ) -> Result<(TokenView, String), ControlError> {
         self.authorize_audited(actor, Permission::TokenManage, "token_create", ("token", name)).await?;
         let name = sessions::checked_name(name)?;
@@ -56,6 +58,7 @@ impl ControlPlane {
         if let Some(unknown) = scopes.iter().find(|scope| *scope != "restore") {
             return Err(ControlError::field("scopes", format!("'{unknown}' is not a scope; there is: restore")));
         }
+        let tenant = self.tenant_named(tenant).await?;
         let secret = auth::new_token().map_err(ControlError::Auth)?;
         let created_by = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
         let new = NewToken {
@@ -67,10 +70,11 @@ impl ControlPlane {
             at: now(),
             expires_at: expires_in_days.map(|days| now().plus_ms(i64::from(days) * DAY_MS)),
             scopes,
+            tenant,
         };
         let transaction = self.inner.store.begin().await?;
         let row = TokenRepo(&transaction).insert(new).await?;
-        let after = json!({ "name": row.name, "role": row.role, "expires_at": row.expires_at, "scopes": row.scopes });
+        let after = json!({ "name": row.name, "role": row.role, "expires_at": row.expires_at, "scopes": row.scopes, "tenant": row.tenant });
         self.audit_in(&transaction, actor, "token_create", ("token", &row.id.to_string()), (None, Some(after))).await?;
         self.inner.store.commit(transaction).await?;
         Ok((view(row), secret))
@@ -117,6 +121,7 @@ impl ControlPlane {
             name: row.name,
             role: row.role,
             scopes: row.scopes,
+            tenant: row.tenant,
         })
     }
 }
@@ -134,5 +139,6 @@ fn view(row: TokenRow) -> TokenView {
         last_used_address: row.last_used_address,
         revoked_at: row.revoked_at,
         scopes: row.scopes,
+        tenant: row.tenant.map(|id| id.to_string()),
     }
 }

@@ -9,44 +9,60 @@ const SEED: u64 = 20_261_124;
 /// Text is sent in pieces of about this size.
 const PIECE_BYTES: usize = 1 << 18;
 
-const CATEGORIES: [&str; 10] = [
-    "ci-cd",
-    "observability",
-    "security",
-    "database",
-    "messaging",
-    "identity",
-    "cost",
-    "docs",
-    "testing",
-    "networking",
+/// What a plugin is, what kind that is of, and what it does.
+const NOUNS: [(&str, &str, &str); 24] = [
+    ("pipeline", "ci-cd", "Builds, tests and releases a service from its repository"),
+    ("tracer", "observability", "Follows requests through services and shows where time goes"),
+    ("vault", "security", "Keeps secrets, rotates them and says who read them"),
+    ("replicator", "database", "Copies tables to where they are read"),
+    ("broker", "messaging", "Carries events between services, in order"),
+    ("directory", "identity", "Knows people, teams and what they may do"),
+    ("meter", "cost", "Counts what each team uses and what it costs"),
+    ("catalog", "docs", "Lists services with their owners and interfaces"),
+    ("runner", "testing", "Runs test suites on machines of their own"),
+    ("mesh", "networking", "Connects services with encryption and retries"),
+    ("gateway", "networking", "Takes requests from outside and limits them"),
+    ("scanner", "security", "Looks for known holes in images and libraries"),
+    ("ledger", "cost", "Books budgets and forecasts against real use"),
+    ("scheduler", "ci-cd", "Starts jobs at their times and again when they fail"),
+    ("router", "messaging", "Sends messages to who asked for them"),
+    ("sentinel", "observability", "Watches objectives and calls who is on duty"),
+    ("collector", "observability", "Gathers logs and metrics and drops what nobody reads"),
+    ("archiver", "database", "Moves old rows to cheap storage and finds them again"),
+    ("notifier", "messaging", "Tells teams what changed, where they want to hear it"),
+    ("profiler", "testing", "Finds what is slow before it is released"),
+    ("planner", "docs", "Turns decisions into documents with owners and dates"),
+    ("registry", "ci-cd", "Stores images and packages with their signatures"),
+    ("proxy", "identity", "Signs people in to what cannot do so itself"),
+    ("inspector", "database", "Reviews migrations before they lock a table"),
 ];
-const NOUNS: [&str; 24] = [
-    "pipeline",
-    "tracer",
-    "vault",
-    "replicator",
-    "broker",
-    "directory",
-    "meter",
-    "catalog",
-    "runner",
-    "mesh",
-    "gateway",
-    "scanner",
-    "ledger",
-    "scheduler",
-    "router",
-    "sentinel",
-    "collector",
-    "archiver",
-    "notifier",
-    "profiler",
-    "planner",
-    "registry",
-    "proxy",
-    "inspector",
+/// A tenant's name: companies of every trade.
+const COMPANIES: [&str; 20] = [
+    "Acme",
+    "Northwind",
+    "Globex",
+    "Initech",
+    "Umbra",
+    "Soylent",
+    "Hooli",
+    "Stark",
+    "Wayne",
+    "Tyrell",
+    "Cyberdyne",
+    "Wonka",
+    "Aperture",
+    "Vandelay",
+    "Oscorp",
+    "Contoso",
+    "Fabrikam",
+    "Tailspin",
+    "Litware",
+    "Adatum",
 ];
+const TRADES: [&str; 10] =
+    ["", "Energy", "Retail", "Health", "Logistics", "Bank", "Media", "Mobility", "Foods", "Insurance"];
+const TEAMS: [&str; 9] =
+    ["platform", "payments", "data", "identity", "mobile", "checkout", "search", "reliability", "growth"];
 const ADJECTIVES: [&str; 20] = [
     "swift", "quiet", "solid", "clear", "amber", "global", "local", "prime", "lean", "deep", "bright", "steady",
     "open", "exact", "north", "blue", "rapid", "safe", "smart", "native",
@@ -76,6 +92,9 @@ const KEYWORDS: [&str; 20] = [
 const COUNTRIES: [&str; 12] = ["US", "DE", "GB", "FR", "IN", "BR", "JP", "PL", "ES", "NL", "CA", "AU"];
 const METRICS: [&str; 6] = ["cpu_usage", "memory_usage", "request_rate", "error_rate", "latency_ms", "queue_depth"];
 const EVENTS: [&str; 5] = ["view", "install", "configure", "invoke", "uninstall"];
+
+/// The slug of the first tenant.
+pub const FIRST_TENANT: &str = "acme";
 
 /// How much of each.
 struct Sizes {
@@ -110,7 +129,7 @@ pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
     let tenants = sizes.tenants;
     copy(&mut connection, "COPY tenants (slug, name, plan) FROM STDIN", tenants, |i, _, row| {
         let plan = ["free", "team", "team", "enterprise"][i as usize % 4];
-        let _ = writeln!(row, "tenant-{i}\tTenant {i}\t{plan}");
+        let _ = writeln!(row, "{}\t{}\t{plan}", slug(i), company(i));
     })
     .await?;
     copy(&mut connection, "COPY plugins (tenant_id, name, display_name, description, category, status, owner, environment, keywords, tags, is_installed, is_enabled, installed_version, health_score, cpu_usage, memory_usage, created_at) FROM STDIN", sizes.plugins, move |i, rng, row| plugin(i, tenants, rng, row)).await?;
@@ -266,10 +285,27 @@ fn days_ago(days: u32) -> String {
     seconds_ago(days * 86_400)
 }
 
+/// The tenant number `i`, from 0; its slug is unique.
+fn company(i: u32) -> String {
+    let (company, trade) =
+        (COMPANIES[i as usize % COMPANIES.len()], TRADES[i as usize / COMPANIES.len() % TRADES.len()]);
+    let round = i as usize / (COMPANIES.len() * TRADES.len());
+    let name = format!("{company} {trade}");
+    let name = name.trim_end();
+    if round == 0 { name.to_owned() } else { format!("{name} {}", round + 1) }
+}
+
+fn slug(i: u32) -> String {
+    company(i).to_lowercase().replace(' ', "-")
+}
+
 fn plugin(i: u32, tenants: u32, rng: &mut StdRng, row: &mut String) {
-    let noun = NOUNS[i as usize % NOUNS.len()];
-    let adjective = ADJECTIVES[(i as usize / NOUNS.len()) % ADJECTIVES.len()];
-    let category = CATEGORIES[rng.random_range(0..CATEGORIES.len())];
+    // Each tenant goes through all kinds, and begins elsewhere.
+    let (tenant, k) = ((i % tenants) as usize, (i / tenants) as usize);
+    let (noun, category, does) = NOUNS[(k + tenant * 5) % NOUNS.len()];
+    let adjective = ADJECTIVES[(k / NOUNS.len() + tenant * 3) % ADJECTIVES.len()];
+    let round = k / (NOUNS.len() * ADJECTIVES.len());
+    let number = if round == 0 { String::new() } else { format!("-{}", round + 1) };
     let status = ["active", "active", "active", "active", "active", "inactive", "installing", "failed", "deprecated"]
         [rng.random_range(0..9)];
     let keywords = KEYWORDS.choose_multiple(rng, 3).copied().collect::<Vec<_>>().join(",");
@@ -282,9 +318,13 @@ fn plugin(i: u32, tenants: u32, rng: &mut StdRng, row: &mut String) {
     let at = if installed { version(i + 1, if i.is_multiple_of(3) { 1 } else { 2 }) } else { "\\N".to_owned() };
     let _ = writeln!(
         row,
-        "{}\t{adjective}-{noun}-{i}\t{adjective} {noun}\tKeeps the {noun} of a team {adjective}.\t{category}\t{status}\tteam-{}\t{environment}\t{{{keywords}}}\t{{{category},tier-{}}}\t{}\t{}\t{at}\t{health}\t{:.1}\t{}\t{}",
-        i % tenants + 1,
-        rng.random_range(0..400),
+        "{}\t{adjective}-{noun}{number}\t{} {}{}\t{does}.\t{category}\t{status}\t{}@{}\t{environment}\t{{{keywords}}}\t{{{category},tier-{}}}\t{}\t{}\t{at}\t{health}\t{:.1}\t{}\t{}",
+        tenant + 1,
+        capital(adjective),
+        capital(noun),
+        number.replace('-', " "),
+        TEAMS[rng.random_range(0..TEAMS.len())],
+        slug(tenant as u32),
         rng.random_range(1..4),
         flag(installed),
         flag(enabled),
@@ -292,6 +332,11 @@ fn plugin(i: u32, tenants: u32, rng: &mut StdRng, row: &mut String) {
         rng.random_range(8..900) * 1_048_576_u64,
         days_ago(rng.random_range(1..700)),
     );
+}
+
+fn capital(word: &str) -> String {
+    let mut chars = word.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 fn operation(i: u32, plugins: u32, tenants: u32, rng: &mut StdRng, row: &mut String) {

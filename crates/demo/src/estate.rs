@@ -142,7 +142,8 @@ impl Estate {
 
 fn settings(install: Install, password: &str, has_statements: bool) -> ClusterOptions {
     let options = ClusterOptions::new(install, password)
-        .setting("max_connections", 100)
+        // The guide's, and what its pools of 50 and 30 need.
+        .setting("max_connections", 200)
         // Small on purpose: some reads must miss.
         .setting("shared_buffers", "96MB")
         .setting("work_mem", "4MB")

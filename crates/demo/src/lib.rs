@@ -9,6 +9,7 @@ mod fill;
 mod incident;
 mod workload;
 
+pub use data::FIRST_TENANT;
 pub use error::DemoError;
 pub use estate::{DemoOptions, Estate};
 pub use fill::fill_statements;

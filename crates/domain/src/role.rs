@@ -81,11 +81,17 @@ pub enum Permission {
     AlertAcknowledge,
     /// Change rules, blackouts and channels.
     AlertManage,
+    /// See a tenant's plugins and how they are used.
+    PlatformRead,
+    /// Change a tenant's plugins, send what happened with them.
+    PlatformManage,
+    /// Say which tenant is meant; whoever belongs to one has no choice.
+    TenantChoose,
 }
 
 impl Permission {
     /// Every permission, for the matrix on the page and in the tests.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::MonitoringRead,
         Self::BackendSignal,
         Self::BackupRead,
@@ -99,13 +105,20 @@ impl Permission {
         Self::AccountSelf,
         Self::AlertAcknowledge,
         Self::AlertManage,
+        Self::PlatformRead,
+        Self::PlatformManage,
+        Self::TenantChoose,
     ];
 
     /// The weakest role that holds it.
     pub const fn least_role(self) -> Role {
         match self {
-            Self::MonitoringRead | Self::BackupRead | Self::AccountSelf => Role::Viewer,
-            Self::BackendSignal | Self::BackupOperate | Self::AlertAcknowledge => Role::Operator,
+            Self::MonitoringRead | Self::BackupRead | Self::AccountSelf | Self::PlatformRead => Role::Viewer,
+            Self::BackendSignal
+            | Self::BackupOperate
+            | Self::AlertAcknowledge
+            | Self::PlatformManage
+            | Self::TenantChoose => Role::Operator,
             Self::RestoreExecute
             | Self::BackupExpire
             | Self::BackupManage
@@ -114,6 +127,11 @@ impl Permission {
             | Self::UserManage
             | Self::TokenManage => Role::Admin,
         }
+    }
+
+    /// Whether somebody who belongs to one tenant of the platform may hold it: everything else is about all tenants.
+    pub const fn is_within_tenant(self) -> bool {
+        matches!(self, Self::PlatformRead | Self::PlatformManage | Self::AccountSelf)
     }
 
     /// The name used in audit rows and refusals.
@@ -132,6 +150,9 @@ impl Permission {
             Self::AccountSelf => "account_self",
             Self::AlertAcknowledge => "alert_acknowledge",
             Self::AlertManage => "alert_manage",
+            Self::PlatformRead => "platform_read",
+            Self::PlatformManage => "platform_manage",
+            Self::TenantChoose => "tenant_choose",
         }
     }
 }

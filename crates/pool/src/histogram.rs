@@ -82,6 +82,11 @@ impl HistogramSnapshot {
         self.counts.values().sum()
     }
 
+    /// How many of at most so many microseconds, to the bucket's width.
+    pub fn count_up_to_us(&self, us: u64) -> u64 {
+        self.counts.iter().take_while(|(bucket, _)| range(usize::from(**bucket)).1 <= us).map(|(_, count)| count).sum()
+    }
+
     /// All of them together, in seconds.
     pub fn sum_seconds(&self) -> f64 {
         self.sum_us as f64 / 1e6

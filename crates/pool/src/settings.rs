@@ -1,8 +1,8 @@
 //! How many, how long, where to.
-use crate::PoolError;
+use crate::{PoolError, error::one_line};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
-    ConnectOptions as _,
+    ConnectOptions as _, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
 use std::{str::FromStr as _, time::Duration};
@@ -68,6 +68,38 @@ impl PoolSettings {
             backoff: (Duration::from_millis(100), Duration::from_secs(10)),
             application: "holdfast-idp".to_owned(),
         }
+    }
+
+    /// Says what is wrong with them.
+    ///
+    /// # Errors
+    /// [`PoolError::Settings`].
+    pub fn check(&self) -> Result<(), PoolError> {
+        self.targets().map(drop)
+    }
+
+    /// How the configured primary is connected to, TLS as the pools have it, for a connection of its own.
+    ///
+    /// # Errors
+    /// [`PoolError::Settings`].
+    pub fn connect_options(&self) -> Result<PgConnectOptions, PoolError> {
+        let target = self.targets()?.swap_remove(0);
+        Ok(self.options(&target, false))
+    }
+
+    /// A connection to the configured primary outside all pools, to look around before there are any.
+    ///
+    /// # Errors
+    /// [`PoolError::Settings`], [`PoolError::Unavailable`].
+    pub async fn connect(&self) -> Result<PgConnection, PoolError> {
+        let target = self.targets()?.swap_remove(0);
+        let options = self.options(&target, true);
+        let why = match tokio::time::timeout(self.connect_timeout, options.connect()).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => one_line(&error),
+            Err(_) => format!("no connection within {} ms", self.connect_timeout.as_millis()),
+        };
+        Err(PoolError::Unavailable(format!("{} cannot be connected to: {why}", target.address())))
     }
 
     /// The servers in order, with the name that people know them by.

@@ -124,4 +124,8 @@ pub struct PoolsSnapshot {
     pub split_brain: Option<String>,
     /// What should be changed, in sentences.
     pub warnings: Vec<String>,
+    /// At most so many connections to the primary.
+    pub primary_max: u32,
+    /// At most so many connections to a replica.
+    pub replica_max: u32,
 }

@@ -217,6 +217,8 @@ impl crate::Pools {
             },
             split_brain: inner.decision.load().split_brain.clone(),
             warnings,
+            primary_max: inner.settings.primary_max,
+            replica_max: inner.settings.replica_max,
         }
     }
 }

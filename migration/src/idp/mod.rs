@@ -10,6 +10,7 @@ mod m20261125_000401_tenancy;
 mod m20261125_000402_tenant_backfill;
 mod m20261125_000403_search;
 mod m20261125_000404_indexes;
+mod m20261127_000702_bulk_request;
 mod m20261127_000801_analytics;
 mod m20261127_000802_analytics_indexes;
 
@@ -28,6 +29,7 @@ impl MigratorTrait for IdpMigrator {
             Box::new(m20261125_000402_tenant_backfill::Migration),
             Box::new(m20261125_000403_search::Migration),
             Box::new(m20261125_000404_indexes::Migration),
+            Box::new(m20261127_000702_bulk_request::Migration),
             Box::new(m20261127_000801_analytics::Migration),
             Box::new(m20261127_000802_analytics_indexes::Migration),
         ]

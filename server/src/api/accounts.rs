@@ -43,6 +43,8 @@ pub struct NewUser {
     role: Role,
     /// At least 10 characters.
     password: String,
+    /// Name or id of the platform's tenant that they belong to: they see that tenant's rows and nothing else.
+    tenant: Option<String>,
 }
 
 /// Adds an account. Needs the role admin.
@@ -57,7 +59,8 @@ pub async fn user_add(
     Asking(actor): Asking,
     JsonBody(new): JsonBody<NewUser>,
 ) -> Result<(StatusCode, Json<AccountView>), Problem> {
-    Ok((StatusCode::CREATED, Json(app.control.user_add(&actor, &new.name, new.role, &new.password).await?)))
+    let account = app.control.user_add_in(&actor, &new.name, new.role, &new.password, new.tenant.as_deref()).await?;
+    Ok((StatusCode::CREATED, Json(account)))
 }
 
 /// What to change; what is absent stays.
@@ -123,6 +126,8 @@ pub struct NewTokenBody {
     /// `restore` lets an administrator's token restore and remove backups.
     #[serde(default)]
     scopes: Vec<String>,
+    /// Name or id of the platform's tenant that it belongs to: it sees that tenant's rows and nothing else.
+    tenant: Option<String>,
 }
 
 /// A token with its secret, which is shown this once.
@@ -145,8 +150,10 @@ pub async fn token_create(
     Asking(actor): Asking,
     JsonBody(new): JsonBody<NewTokenBody>,
 ) -> Result<(StatusCode, Json<CreatedToken>), Problem> {
-    let (token, secret) =
-        app.control.token_create_scoped(&actor, &new.name, new.role, new.expires_in_days, new.scopes).await?;
+    let (token, secret) = app
+        .control
+        .token_create_scoped(&actor, &new.name, new.role, new.expires_in_days, new.scopes, new.tenant.as_deref())
+        .await?;
     Ok((StatusCode::CREATED, Json(CreatedToken { secret, token })))
 }
 

@@ -14,6 +14,7 @@ pub mod indexes;
 pub mod jobs;
 pub mod load;
 pub mod locks;
+pub mod plugins;
 pub mod queries;
 pub mod recovery;
 pub mod server_pages;

@@ -1,15 +1,19 @@
 //! `holdfast user` and `holdfast token`: the same use cases as the API, asked by whoever may read the store.
 
 use super::{Failure, TokenCommand, UserCommand, print, serve};
-use crate::config::Config;
+use crate::{config::Config, platform};
 use control::Actor;
 use domain::view::{AccountView, TokenView};
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 /// Manages accounts.
 pub async fn user(command: UserCommand, json: bool) -> Result<(), Failure> {
-    let control = serve::control(&Config::load()?).await?;
+    let config = Config::load()?;
+    let control = serve::control(&config).await?;
     let actor = Actor::cli();
+    if matches!(&command, UserCommand::Add { tenant: Some(_), .. } | UserCommand::Tenant { tenant: Some(_), .. }) {
+        platform::connect_once(&control, config.platform.as_ref()).await;
+    }
     let account = match command {
         UserCommand::List => {
             let accounts = control.users_list(&actor).await?;
@@ -25,7 +29,10 @@ pub async fn user(command: UserCommand, json: bool) -> Result<(), Failure> {
             });
             return Ok(());
         }
-        UserCommand::Add { name, role } => control.user_add(&actor, &name, role, &password()?).await?,
+        UserCommand::Add { name, role, tenant } => {
+            control.user_add_in(&actor, &name, role, &password()?, tenant.as_deref()).await?
+        }
+        UserCommand::Tenant { name, tenant } => control.user_tenant_set(&actor, &name, tenant.as_deref()).await?,
         UserCommand::Role { name, role } => control.user_role_set(&actor, &name, role).await?,
         UserCommand::Disable { name } => control.user_disable(&actor, &name, true).await?,
         UserCommand::Enable { name } => control.user_disable(&actor, &name, false).await?,
@@ -36,13 +43,18 @@ pub async fn user(command: UserCommand, json: bool) -> Result<(), Failure> {
 
 /// Manages tokens.
 pub async fn token(command: TokenCommand, json: bool) -> Result<(), Failure> {
-    let control = serve::control(&Config::load()?).await?;
+    let config = Config::load()?;
+    let control = serve::control(&config).await?;
     let actor = Actor::cli();
+    if matches!(&command, TokenCommand::Create { tenant: Some(_), .. }) {
+        platform::connect_once(&control, config.platform.as_ref()).await;
+    }
     let text = match command {
-        TokenCommand::Create { name, role, expires_in_days, scopes } => {
-            let (token, secret) = control.token_create_scoped(&actor, &name, role, expires_in_days, scopes).await?;
+        TokenCommand::Create { name, role, expires_in_days, scopes, tenant } => {
+            let (token, secret) =
+                control.token_create_scoped(&actor, &name, role, expires_in_days, scopes, tenant.as_deref()).await?;
             if json {
-                serde_json::json!({ "token": secret, "id": token.id, "name": token.name, "role": token.role, "expires_at": token.expires_at }).to_string()
+                serde_json::json!({ "token": secret, "id": token.id, "name": token.name, "role": token.role, "expires_at": token.expires_at, "tenant": token.tenant }).to_string()
             } else {
                 secret
             }
@@ -89,7 +101,9 @@ fn line(account: &AccountView) -> String {
     let last = account
         .last_login_at
         .map_or_else(|| "never signed in".to_owned(), |at| format!("last signed in {}", at.to_human()));
-    format!("{:<24} {:<9} {}{last}", account.name, account.role, if account.disabled { "disabled, " } else { "" })
+    let tenant = account.tenant.as_ref().map_or_else(String::new, |id| format!("tenant {id}, "));
+    let disabled = if account.disabled { "disabled, " } else { "" };
+    format!("{:<24} {:<9} {tenant}{disabled}{last}", account.name, account.role)
 }
 
 fn token_line(token: &TokenView) -> String {
@@ -99,5 +113,6 @@ fn token_line(token: &TokenView) -> String {
         (None, None) => "does not end".to_owned(),
     };
     let used = token.last_used_at.map_or_else(|| "never used".to_owned(), |at| format!("last used {}", at.to_human()));
-    format!("{:>4} {:<24} {}… {:<9} {state}, {used}", token.id, token.name, token.prefix, token.role)
+    let tenant = token.tenant.as_ref().map_or_else(String::new, |id| format!("tenant {id}, "));
+    format!("{:>4} {:<24} {}… {:<9} {tenant}{state}, {used}", token.id, token.name, token.prefix, token.role)
 }

@@ -1,7 +1,7 @@
 //! `holdfast demo`: the whole product on clusters of its own.
 
 use super::{Failure, print, serve};
-use crate::config::Config;
+use crate::{config::Config, platform};
 use backup::{KeySource, Repository};
 use clap::Args;
 use control::{Actor, ControlError, ControlPlane, RestoreTestParams};
@@ -45,7 +45,13 @@ pub struct DemoArgs {
     statement_bytes: u32,
 }
 
-const USERS: [(&str, Role); 3] = [("viewer", Role::Viewer), ("operator", Role::Operator), ("admin", Role::Admin)];
+/// Name, role, tenant of the platform.
+const USERS: [(&str, Role, Option<&str>); 4] = [
+    ("viewer", Role::Viewer, None),
+    ("operator", Role::Operator, None),
+    ("admin", Role::Admin, None),
+    ("developer", Role::Operator, Some(demo::FIRST_TENANT)),
+];
 
 /// Runs until a signal; then stops the clusters it started.
 pub async fn run(args: DemoArgs) -> Result<(), Failure> {
@@ -85,14 +91,16 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     let is_new = make_repository(&dir).await?;
     let config = config(&dir, port, args.interval, Some(&estate))?;
     let control = serve::control(&config).await?;
+    platform::connect_once(&control, config.platform.as_ref()).await;
     let access = access(&control).await?;
     write_access(&dir, &config, &estate, &access)?;
 
     let workload = (!args.no_workload).then(|| Workload::start(&estate, &stop));
     say("");
     say(&format!("  Holdfast demo    {}", config.address()));
-    for (name, role, password) in &access.users {
-        say(&format!("  sign in as       {name:<9} password {password}   ({role})"));
+    for (name, role, tenant, password) in &access.users {
+        let tenant = tenant.map_or_else(String::new, |tenant| format!(" of the tenant {tenant}"));
+        say(&format!("  sign in as       {name:<9} password {password}   ({role}{tenant})"));
     }
     say(&format!("  API token        {}", access.token));
     say(&format!("  backups go to    {}", dir.join(REPOSITORY).display()));
@@ -208,6 +216,8 @@ fn config(dir: &std::path::Path, port: u16, interval: u64, estate: Option<&Estat
         settings.insert("DATABASE_URL", estate.database_url());
         settings.insert("READ_REPLICA_URL", estate.replica_url());
         settings.insert("HOLDFAST_BACKUP_URL", estate.backup_url());
+        settings.insert("HOLDFAST_PLATFORM_URL", estate.data_layer_url());
+        settings.insert("HOLDFAST_PLATFORM_REPLICA_URL", estate.data_layer_replica_url());
         let path = write_settings(dir)?;
         settings.insert("HOLDFAST_CONFIG", path.display().to_string());
     }
@@ -215,7 +225,7 @@ fn config(dir: &std::path::Path, port: u16, interval: u64, estate: Option<&Estat
 }
 
 struct Access {
-    users: Vec<(&'static str, Role, String)>,
+    users: Vec<(&'static str, Role, Option<&'static str>, String)>,
     token: String,
 }
 
@@ -223,7 +233,7 @@ struct Access {
 async fn access(control: &ControlPlane) -> Result<Access, Failure> {
     let actor = Actor::cli();
     let mut users = Vec::new();
-    for (name, role) in USERS {
+    for (name, role, tenant) in USERS {
         let password = format!(
             "{name}-{}",
             auth::new_secret()
@@ -233,12 +243,17 @@ async fn access(control: &ControlPlane) -> Result<Access, Failure> {
                 .take(12)
                 .collect::<String>()
         );
-        match control.user_add(&actor, name, role, &password).await {
+        match control.user_add_in(&actor, name, role, &password, tenant).await {
             Ok(_) => {}
             Err(ControlError::Conflict(_)) => control.user_password_set(&actor, name, &password).await?,
+            // Data of an older demo, without that tenant: it goes on without its developer.
+            Err(error) if tenant.is_some() => {
+                tracing::warn!(%error, name, "an account of the demo was not made");
+                continue;
+            }
             Err(error) => return Err(error.into()),
         }
-        users.push((name, role, password));
+        users.push((name, role, tenant, password));
     }
     for old in control
         .tokens_list(&actor)
@@ -248,7 +263,8 @@ async fn access(control: &ControlPlane) -> Result<Access, Failure> {
     {
         control.token_revoke(&actor, &old.id).await?;
     }
-    let (_, token) = control.token_create_scoped(&actor, "demo", Role::Admin, None, vec!["restore".to_owned()]).await?;
+    let (_, token) =
+        control.token_create_scoped(&actor, "demo", Role::Admin, None, vec!["restore".to_owned()], None).await?;
     Ok(Access { users, token })
 }
 
@@ -256,7 +272,9 @@ fn write_access(dir: &std::path::Path, config: &Config, estate: &Estate, access:
     let users = access
         .users
         .iter()
-        .map(|(name, role, password)| serde_json::json!({ "name": name, "role": role, "password": password }))
+        .map(|(name, role, tenant, password)| {
+            serde_json::json!({ "name": name, "role": role, "tenant": tenant, "password": password })
+        })
         .collect::<Vec<_>>();
     let document = serde_json::json!({
         "url": config.address(),

@@ -1,7 +1,7 @@
 //! `holdfast init`: brings the control store and the platform's schema to this version.
 
-use super::{Failure, print, serve};
-use crate::config::Config;
+use super::{Failure, print, role, serve};
+use crate::{config::Config, platform::PlatformConfig};
 use migration::idp::IdpMigrator;
 use sea_orm::{ConnectOptions, Database};
 use secrecy::ExposeSecret as _;
@@ -13,15 +13,25 @@ pub async fn run(json: bool) -> Result<(), Failure> {
     let store = Store::connect(config.store_url.expose_secret()).await?;
     let store_applied = store.migrate().await?;
     let idp_applied = match std::env::var("DATABASE_URL").ok().filter(|url| !url.trim().is_empty()) {
-        Some(url) => Some(platform(&url).await?),
+        Some(url) => Some(platform(&url, config.platform.as_ref()).await?),
         None => None,
     };
     if json {
-        print(&serde_json::json!({ "store_migrations_applied": store_applied, "platform_migrations_applied": idp_applied }).to_string());
+        let (applied, role) =
+            idp_applied.as_ref().map_or((None, None), |(applied, role)| (Some(applied), role.as_ref()));
+        print(&serde_json::json!({ "store_migrations_applied": store_applied, "platform_migrations_applied": applied, "platform_role": role }).to_string());
     } else {
         print(&format!("control store: {}", said(store_applied)));
         match idp_applied {
-            Some(applied) => print(&format!("platform schema at DATABASE_URL: {}", said(applied))),
+            Some((applied, role)) => {
+                print(&format!("platform schema at DATABASE_URL: {}", said(applied)));
+                match role {
+                    Some(role) => print(&format!("role of the pools: {role}")),
+                    None => print(
+                        "role of the pools: that of DATABASE_URL; for one that sees nothing by itself set HOLDFAST_PLATFORM_URL with a user and a password of its own, and run holdfast init again: it makes the role",
+                    ),
+                }
+            }
             None => print("platform schema: DATABASE_URL is not set, so nothing was done"),
         }
     }
@@ -35,7 +45,8 @@ pub async fn run(json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn platform(url: &str) -> Result<usize, Failure> {
+/// How many migrations were applied, and what became of the role of the pools.
+async fn platform(url: &str, config: Option<&PlatformConfig>) -> Result<(usize, Option<String>), Failure> {
     use sea_orm_migration::MigratorTrait as _;
     pgstat::Target::parse(url).map_err(|error| Failure::usage(format!("DATABASE_URL: {error}")))?;
     let mut options = ConnectOptions::new(url);
@@ -44,7 +55,8 @@ async fn platform(url: &str) -> Result<usize, Failure> {
     let database = Database::connect(options).await.map_err(reach)?;
     let pending = IdpMigrator::get_pending_migrations(&database).await.map_err(reach)?.len();
     IdpMigrator::up(&database, None).await.map_err(reach)?;
-    Ok(pending)
+    let role = role::make(&database, url, config.map(|it| &it.pools.primary_url)).await?;
+    Ok((pending, role))
 }
 
 fn said(applied: usize) -> String {

@@ -10,6 +10,7 @@ mod init;
 mod long;
 mod repo;
 mod restore;
+mod role;
 mod serve;
 mod wal;
 
@@ -82,6 +83,9 @@ pub enum UserCommand {
         /// viewer, operator or admin.
         #[arg(long, default_value = "viewer")]
         role: Role,
+        /// Name or id of the platform's tenant that they belong to: they see its rows and nothing else.
+        #[arg(long)]
+        tenant: Option<String>,
     },
     /// List all accounts.
     List,
@@ -91,6 +95,13 @@ pub enum UserCommand {
         name: String,
         /// viewer, operator or admin.
         role: Role,
+    },
+    /// Put an account into a tenant of the platform; its sessions end.
+    Tenant {
+        /// Whose.
+        name: String,
+        /// Name or id of the tenant; without it the account belongs to none.
+        tenant: Option<String>,
     },
     /// Set a password; the account's sessions end.
     Password {
@@ -125,6 +136,9 @@ pub enum TokenCommand {
         /// What it may beyond its role: restore.
         #[arg(long = "scope")]
         scopes: Vec<String>,
+        /// Name or id of the platform's tenant that it belongs to: it sees its rows and nothing else.
+        #[arg(long)]
+        tenant: Option<String>,
     },
     /// List all tokens.
     List,

@@ -94,6 +94,7 @@ pub async fn run(
     });
     let watched = config.clusters.into_iter().map(|cluster| cluster.watched).collect();
     let monitor = Monitor::start(&control, watched, config.interval, &stop);
+    let platform = config.platform.map(|platform| crate::platform::start(&control, platform, &stop));
     let service = recovery::Service::start(&control, recovery::Pace::default(), &stop);
     let app =
         App::new(control, https, listener.local_addr().is_ok_and(|address| address.ip().is_loopback()), stop.clone());
@@ -120,6 +121,10 @@ pub async fn run(
     stop.cancel();
     monitor.join().await;
     service.join().await;
+    if let Some(platform) = platform {
+        // It ends with the token; a panic in it was logged.
+        let _ = platform.await;
+    }
     tracing::info!("Holdfast has stopped");
     served.map_err(|error| Failure::failed(format!("the web server ended: {error}")))
 }

@@ -37,8 +37,11 @@ pub async fn sign_in(
 ) -> Result<Response, Problem> {
     match app.control.session_sign_in(&actor, &form.name, &form.password).await {
         Ok(signed_in) => {
-            begin(&session, signed_in).await?;
-            Ok(Redirect::to(local(&form.next)).into_response())
+            begin(&session, signed_in.clone()).await?;
+            let identity = app.control.session_identity(&signed_in).await?;
+            // Whoever belongs to a tenant has no overview of the estate to begin with.
+            let within = form.next.is_empty() && identity.is_some_and(|identity| identity.tenant.is_some());
+            Ok(Redirect::to(if within { "/plugins" } else { local(&form.next) }).into_response())
         }
         Err(error) => back(error, &format!("/login?next={}&name={}", encode(local(&form.next)), encode(&form.name))),
     }

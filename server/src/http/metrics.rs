@@ -1,5 +1,7 @@
 //! `/metrics`: the newest snapshots in the Prometheus text format.
 
+mod pools;
+
 use super::{App, actor::Asking, problem::Problem};
 use axum::{extract::State, http::header, response::IntoResponse};
 use control::ControlPlane;
@@ -188,6 +190,7 @@ fn text(control: &ControlPlane, actor: &control::Actor) -> Result<String, Proble
         &dashboards,
         |it| vec![(Vec::new(), status(it).and_then(|it| it.forecast.as_ref().map(|it| it.seconds)))],
     );
+    pools::write(&mut out, control, actor)?;
     Ok(out)
 }
 

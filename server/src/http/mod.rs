@@ -10,12 +10,13 @@ mod headers;
 mod health;
 mod metrics;
 mod pages;
+mod plugin_forms;
 pub mod problem;
 mod recovery_forms;
 #[cfg(test)]
 mod routes_test;
 
-pub use actor::Asking;
+pub use actor::{Asking, encode};
 
 use auth::StoreSessions;
 use axum::{
@@ -94,7 +95,7 @@ fn plain() -> Vec<Plain> {
     let get = |path, place, handler| Plain { method: "GET", path, place, handler };
     let post = |path, handler| Plain { method: "POST", path, place: Place::Known, handler };
     vec![
-        get("/", Place::Known, routing::get(|| async { Redirect::to("/database") })),
+        get("/", Place::Known, routing::get(home)),
         post("/login", routing::post(forms::sign_in)),
         post("/logout", routing::post(forms::sign_out)),
         post("/setup", routing::post(forms::set_up)),
@@ -121,6 +122,7 @@ fn plain() -> Vec<Plain> {
         post("/backups/kit", routing::post(recovery_forms::kit)),
         post("/backups/keys/rotate", routing::post(recovery_forms::key_rotate)),
         post("/backups/keys/remove", routing::post(recovery_forms::key_remove)),
+        post("/plugins/bulk", routing::post(plugin_forms::bulk)),
         post("/recovery/restore", routing::post(recovery_forms::restore)),
         post("/recovery/objectives", routing::post(recovery_forms::objectives)),
         post("/jobs/cancel", routing::post(recovery_forms::cancel)),
@@ -134,6 +136,17 @@ fn plain() -> Vec<Plain> {
         get("/favicon.ico", Place::Open, routing::get(assets::favicon)),
         get("/assets/{*path}", Place::Open, routing::get(assets::serve)),
     ]
+}
+
+/// Where a person begins: with the estate, or with their tenant's plugins.
+async fn home(Asking(actor): Asking) -> Redirect {
+    Redirect::to(home_of(&actor))
+}
+
+/// The address of the first page that the actor may see.
+fn home_of(actor: &control::Actor) -> &'static str {
+    let tenant = actor.identity.as_ref().and_then(|identity| identity.tenant);
+    if tenant.is_some() { "/plugins" } else { "/database" }
 }
 
 /// Everything that is served. Layers, outermost first: request id, panics, security headers, size and time limits,

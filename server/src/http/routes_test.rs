@@ -23,6 +23,9 @@ const ADMIN: [u16; 5] = [401, 403, 403, 200, 403];
 const PAGE: [u16; 5] = [303, 200, 200, 200, 200];
 const ANYBODY: [u16; 5] = [200; 5];
 
+/// Nobody here belongs to a tenant, and there is no platform: whoever may choose a tenant gets as far as that.
+const TENANT: [u16; 5] = [401, 403, 503, 503, 403];
+
 const SETTINGS: &str = r#"{"enabled":true,"levels":[{"severity":"warning","threshold":5,"clear":2}],"for_seconds":0,"clear_for_seconds":0}"#;
 
 const ROWS: &[Row] = &[
@@ -138,6 +141,18 @@ const ROWS: &[Row] = &[
     ("GET", "/api/v1/jobs/{id}", "", [401, 404, 404, 404, 404]),
     ("GET", "/api/v1/jobs/{id}/stream", "", [401, 404, 404, 404, 404]),
     ("POST", "/api/v1/jobs/{id}/cancel", "", [401, 403, 404, 404, 403]),
+    ("GET", "/api/v1/platform", "", READ),
+    ("GET", "/api/v1/tenants", "", TENANT),
+    ("GET", "/api/v1/plugins", "", TENANT),
+    ("GET", "/api/v1/plugins/facets", "", TENANT),
+    ("POST", "/api/v1/plugins", r#"{"name":"x","category":"docs","owner":"me"}"#, TENANT),
+    ("GET", "/api/v1/plugins/{id}", "", TENANT),
+    ("PATCH", "/api/v1/plugins/{id}", r#"{"owner":"you"}"#, TENANT),
+    ("DELETE", "/api/v1/plugins/{id}", "", TENANT),
+    ("GET", "/api/v1/plugins/{id}/dependencies", "", TENANT),
+    ("GET", "/api/v1/plugins/{id}/operations", "", TENANT),
+    ("POST", "/api/v1/plugins/bulk", r#"{"operation":"enable","plugins":["1"]}"#, TENANT),
+    ("GET", "/api/v1/plugins/bulk/{key}", "", TENANT),
     ("GET", "/api/v1/me", "", READ),
     ("GET", "/api/v1/users", "", ADMIN),
     // The name is taken: an admin gets as far as that.
@@ -177,6 +192,12 @@ const ROWS: &[Row] = &[
     ("GET", "/database/maintenance", "", PAGE),
     ("GET", "/database/cost", "", PAGE),
     ("GET", "/account", "", PAGE),
+    // What cannot be done here is told on the page.
+    ("GET", "/plugins", "", PAGE),
+    ("GET", "/plugins/{id}", "", [303, 403, 503, 503, 403]),
+    ("GET", "/plugins/bulk", "operation=enable&plugin=1", [303, 403, 503, 503, 403]),
+    ("GET", "/plugins/bulk/{key}", "", [303, 403, 503, 503, 403]),
+    ("POST", "/plugins/bulk", "operation=enable&plugins=1&key=k", [303, 403, 503, 503, 403]),
     ("GET", "/backups", "", PAGE),
     ("GET", "/backups/retention", "", [303, 409, 409, 409, 409]),
     ("GET", "/backups/{id}", "", [303, 404, 404, 404, 404]),
@@ -277,6 +298,7 @@ fn address(method: &str, route: &str, sent: &str) -> String {
         .replace("{metric}", "active_sessions")
         .replace("{id}", if route.contains("/queries/") { "1.2.3" } else { "999" })
         .replace("{rule}", "deadlocks")
+        .replace("{key}", "a-key")
         .replace("{name}", "nobody")
         .replace("{pid}", "7")
         .replace("{table}", "shop.public.nothing")

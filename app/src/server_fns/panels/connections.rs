@@ -66,23 +66,19 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         let level = if share > 90.0 { "critical" } else { "attention" };
         (level.to_owned(), format!("{share:.0} % of the slots that ordinary roles can use are taken."))
     });
-    Ok(PanelPage {
-        subtitle: format!("{} client sessions{usable}", page.used),
-        banners: banner.into_iter().collect(),
-        panels: vec![
-            chart("Sessions by state", ask.range.phrase(), "pg_stat_activity", 6, build::stacked(&states), true),
-            chart(
-                "Used and usable",
-                "walsenders and workers take no slot",
-                "pg_stat_activity, max_connections less what is reserved",
-                6,
-                build::lines(&used),
-                false,
-            ),
-            panel("Sessions", "pg_stat_activity", 12, content)
-                .note(format!("by {by}"))
-                .at(page.collected_at)
-                .chips(chips),
-        ],
-    })
+    let mut banners = banner.into_iter().collect::<Vec<_>>();
+    let mut panels = vec![
+        chart("Sessions by state", ask.range.phrase(), "pg_stat_activity", 6, build::stacked(&states), true),
+        chart(
+            "Used and usable",
+            "walsenders and workers take no slot",
+            "pg_stat_activity, max_connections less what is reserved",
+            6,
+            build::lines(&used),
+            false,
+        ),
+        panel("Sessions", "pg_stat_activity", 12, content).note(format!("by {by}")).at(page.collected_at).chips(chips),
+    ];
+    super::pools::strip(ask, &page.cluster, &mut banners, &mut panels)?;
+    Ok(PanelPage { subtitle: format!("{} client sessions{usable}", page.used), banners, panels })
 }

@@ -100,9 +100,9 @@ impl Job for Unindexed {
     const APPLICATION: &'static str = "ops-console";
 
     async fn step(&mut self, connection: &mut PgConnection) -> Result<Duration, sqlx::Error> {
-        let owner = format!("team-{}", self.rng.random_range(0..400));
+        let owner = ["payments@acme", "data@northwind", "search@globex", "growth@initech"][self.rng.random_range(0..4)];
         sqlx::query("SELECT count(*), avg(health_score) FROM plugins WHERE owner = $1")
-            .bind(&owner)
+            .bind(owner)
             .fetch_one(&mut *connection)
             .await?;
         let plugin = self.rng.random_range(1_i64..1_000);

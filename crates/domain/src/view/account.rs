@@ -12,6 +12,8 @@ pub struct Whoami {
     pub role: Role,
     /// What the role allows.
     pub permissions: Vec<Permission>,
+    /// Id of the platform's tenant that they belong to; `None` for people of the estate.
+    pub tenant: Option<String>,
 }
 
 /// One account, without secrets.
@@ -30,6 +32,8 @@ pub struct AccountView {
     pub created_at: Timestamp,
     /// Last sign-in.
     pub last_login_at: Option<Timestamp>,
+    /// Id of the platform's tenant that they belong to; `None` for people of the estate.
+    pub tenant: Option<String>,
 }
 
 /// One API token, without its secret.
@@ -58,6 +62,8 @@ pub struct TokenView {
     pub revoked_at: Option<Timestamp>,
     /// What it may beyond its role: `restore`.
     pub scopes: Vec<String>,
+    /// Id of the platform's tenant whose rows it sees, and nothing else; `None` for tokens of the estate.
+    pub tenant: Option<String>,
 }
 
 /// One row of the audit log.

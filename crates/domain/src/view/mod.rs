@@ -17,6 +17,7 @@ mod load;
 mod locks;
 mod page;
 mod plugin;
+mod pools;
 mod query;
 mod recovery;
 mod server_pages;
@@ -48,9 +49,11 @@ pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use page::{Availability, LiveEvent};
 pub use plugin::{
-    BulkReport, ChangePlan, ChangeStep, Dependency, DependencyGraph, FacetValue, Facets, GraphNode, MetricSummary,
-    OperationRow, Plugin, PluginDetails, PluginsPage, RefusedItem, SearchMode, VersionRow,
+    BulkReport, BulkStatus, ChangePlan, ChangeStep, Dependency, DependencyGraph, FacetValue, Facets, GraphNode,
+    MetricSummary, OperationRow, PlannedChange, Plugin, PluginDependencies, PluginDetails, PluginsPage, RefusedItem,
+    SearchMode, VersionRow,
 };
+pub use pools::{PlatformState, PoolNode, PoolRouting, PoolsPage, TenantView};
 pub use query::{OtherRow, QueriesPage, QueriesParams, QueryDetail, QueryFlag, QueryKind, QueryRow, QuerySort};
 pub use recovery::{
     BackupRow, ExpirePlanView, ExpireVerdict, KeySlotView, Objectives, ProofView, ProvenRestore, RecoveryGap,

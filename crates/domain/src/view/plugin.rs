@@ -245,6 +245,37 @@ pub struct ChangePlan {
     pub explanation: Vec<String>,
 }
 
+/// What a plugin needs, what needs it, and what bringing it to a version would change.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PluginDependencies {
+    /// Everything that it needs, directly and further on.
+    pub needs: DependencyGraph,
+    /// Everything that needs it, directly and further on.
+    pub needed_by: DependencyGraph,
+    /// What installing or upgrading it would do.
+    pub plan: ChangePlan,
+}
+
+/// How a bulk operation stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BulkStatus {
+    /// Its idempotency key.
+    pub key: String,
+    /// running, done, refused (atomic, and an item must not be changed), failed, or unattended: begun, and this server
+    /// does not work on it.
+    pub state: String,
+    /// Items that are through.
+    pub processed: u64,
+    /// Items.
+    pub total: u64,
+    /// What was done; `None` while this server works on it, and when it failed.
+    pub report: Option<BulkReport>,
+    /// Why it failed, or what to do.
+    pub message: Option<String>,
+}
+
 /// An item that was not changed, and why.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -255,6 +286,24 @@ pub struct RefusedItem {
     pub outcome: String,
     /// In words.
     pub reason: String,
+}
+
+/// What a bulk operation would make of one plugin.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PlannedChange {
+    /// Plugin.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// done (it would be), unchanged or refused.
+    pub outcome: String,
+    /// Why it is refused.
+    pub reason: Option<String>,
+    /// What it is now, as far as the operation touches it.
+    pub before: String,
+    /// What it would be.
+    pub after: String,
 }
 
 /// What a bulk operation did, or would do.
@@ -283,4 +332,6 @@ pub struct BulkReport {
     pub problems: Vec<RefusedItem>,
     /// The same key was used before: this is what was done then.
     pub repeated: bool,
+    /// For a plan: the first two hundred plugins, before and after.
+    pub changes: Vec<PlannedChange>,
 }

@@ -3,6 +3,7 @@
 mod corpus;
 mod failover;
 mod own_writes;
+mod replica_killed;
 mod trouble;
 
 use pool::{PoolError, PoolSettings, Pools, Reader, Scope, Session, Work, Writer};

@@ -26,6 +26,8 @@ pub struct Model {
     pub last_login_at: Option<i64>,
     /// Sessions of an older epoch are over.
     pub session_epoch: i64,
+    /// The platform's tenant that they belong to.
+    pub tenant_id: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -32,6 +32,8 @@ pub struct Model {
     pub revoked_at: Option<i64>,
     /// What it may beyond its role, separated by spaces: `restore`.
     pub scopes: String,
+    /// The platform's tenant that it belongs to.
+    pub tenant_id: Option<i64>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

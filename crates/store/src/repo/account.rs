@@ -25,6 +25,8 @@ pub struct Account {
     pub last_login_at: Option<Timestamp>,
     /// Sessions of an older epoch are over.
     pub session_epoch: i64,
+    /// The platform's tenant that they belong to.
+    pub tenant: Option<i64>,
 }
 
 /// An account to be made.
@@ -38,6 +40,8 @@ pub struct NewAccount {
     pub password_hash: String,
     /// Now.
     pub at: Timestamp,
+    /// The platform's tenant that they belong to.
+    pub tenant: Option<i64>,
 }
 
 /// Accounts over a connection or a transaction.
@@ -72,7 +76,7 @@ impl<C: ConnectionTrait> AccountRepo<'_, C> {
         row.map_err(StoreError::query("find an account"))?.map(from_row).transpose()
     }
 
-    /// How many administrators may sign in.
+    /// How many administrators may sign in; those of one tenant administer nothing here.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -80,6 +84,7 @@ impl<C: ConnectionTrait> AccountRepo<'_, C> {
         account::Entity::find()
             .filter(account::Column::Role.eq(Role::Admin.as_str()))
             .filter(account::Column::DisabledAt.is_null())
+            .filter(account::Column::TenantId.is_null())
             .count(self.0)
             .await
             .map_err(StoreError::query("count administrators"))
@@ -99,6 +104,7 @@ impl<C: ConnectionTrait> AccountRepo<'_, C> {
             password_changed_at: Set(new.at.0),
             last_login_at: Set(None),
             session_epoch: Set(0),
+            tenant_id: Set(new.tenant),
             ..Default::default()
         };
         match account::Entity::insert(row).exec_with_returning(self.0).await {
@@ -143,6 +149,14 @@ impl<C: ConnectionTrait> AccountRepo<'_, C> {
         self.set(id, account::Column::DisabledAt, Expr::value(disabled_at.map(|at| at.0)), true).await
     }
 
+    /// Sets the tenant and ends all sessions.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn set_tenant(&self, id: i64, tenant: Option<i64>) -> Result<(), StoreError> {
+        self.set(id, account::Column::TenantId, Expr::value(tenant), true).await
+    }
+
     /// Notes a sign-in.
     ///
     /// # Errors
@@ -171,5 +185,6 @@ fn from_row(row: account::Model) -> Result<Account, StoreError> {
         created_at: Timestamp(row.created_at),
         last_login_at: row.last_login_at.map(Timestamp),
         session_epoch: row.session_epoch,
+        tenant: row.tenant_id,
     })
 }

@@ -31,6 +31,8 @@ pub struct TokenRow {
     pub revoked_at: Option<Timestamp>,
     /// What it may beyond its role.
     pub scopes: Vec<String>,
+    /// The platform's tenant that it belongs to.
+    pub tenant: Option<i64>,
 }
 
 /// A token to be made.
@@ -52,6 +54,8 @@ pub struct NewToken {
     pub expires_at: Option<Timestamp>,
     /// What it may beyond its role.
     pub scopes: Vec<String>,
+    /// The platform's tenant that it belongs to.
+    pub tenant: Option<i64>,
 }
 
 /// Tokens over a connection or a transaction.
@@ -103,6 +107,7 @@ impl<C: ConnectionTrait> TokenRepo<'_, C> {
             last_used_address: Set(None),
             revoked_at: Set(None),
             scopes: Set(new.scopes.join(" ")),
+            tenant_id: Set(new.tenant),
             ..Default::default()
         };
         let row = api_token::Entity::insert(row).exec_with_returning(self.0).await;
@@ -153,5 +158,6 @@ fn from_row(row: api_token::Model) -> Result<TokenRow, StoreError> {
         last_used_address: row.last_used_address,
         revoked_at: row.revoked_at.map(Timestamp),
         scopes: row.scopes.split_whitespace().map(str::to_owned).collect(),
+        tenant: row.tenant_id,
     })
 }

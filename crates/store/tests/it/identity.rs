@@ -21,7 +21,7 @@ on_both_databases!(
 );
 
 fn new_account(name: &str, role: Role) -> NewAccount {
-    NewAccount { name: name.into(), role, password_hash: "$argon2id$1".into(), at: Timestamp(1_000) }
+    NewAccount { name: name.into(), role, password_hash: "$argon2id$1".into(), at: Timestamp(1_000), tenant: None }
 }
 
 async fn get(store: &Store, id: i64) -> Account {
@@ -149,6 +149,7 @@ async fn a_token_is_found_by_its_hash_and_revoked_once(store: Store) {
         created_by: "ada".into(),
         at: Timestamp(1),
         expires_at: Some(Timestamp(99)),
+        tenant: Some(4),
     };
     let first = tokens.insert(new("h1")).await.unwrap();
     let second = tokens.insert(new("h2")).await.unwrap();

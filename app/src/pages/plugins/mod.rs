@@ -1,0 +1,74 @@
+//! `/plugins`: the platform's plugins of one tenant. The server renders these pages whole; they work without a script.
+
+mod bulk;
+mod detail;
+mod graph;
+mod list;
+
+pub use bulk::{BulkPage, BulkPreviewPage};
+pub use detail::PluginPage;
+pub use list::PluginsPage;
+
+use crate::{platform_fns::Whose, scope::encode};
+use domain::view::{Plugin, TenantView};
+use leptos::prelude::*;
+
+/// An address with the tenant in it, where the reader chose one.
+fn link(whose: &Whose, path: &str) -> String {
+    if !whose.chosen {
+        return path.to_owned();
+    }
+    let separator = if path.contains('?') { '&' } else { '?' };
+    format!("{path}{separator}tenant={}", encode(&whose.tenant.slug))
+}
+
+/// Whose plugins these are, and the way to another's.
+fn tenant_mark(whose: &Whose) -> impl IntoView + use<> {
+    let TenantView { name, slug, .. } = whose.tenant.clone();
+    let other = whose.chosen.then(|| view! { <a class="link" href="/plugins">"Another tenant"</a> });
+    view! { <span class="tenant" title=slug>{name}</span>{other} }
+}
+
+/// The tenant as a field of a form.
+fn tenant_field(whose: &Whose) -> Option<impl IntoView + use<>> {
+    let slug = whose.tenant.slug.clone();
+    whose.chosen.then(|| view! { <input type="hidden" name="tenant" value=slug /> })
+}
+
+/// How healthy: the class of a mark.
+const fn health_level(score: i16) -> &'static str {
+    match score {
+        90.. => "good",
+        70..90 => "attention",
+        50..70 => "warning",
+        _ => "critical",
+    }
+}
+
+/// A number in a bar of its colour.
+fn health(score: i16) -> impl IntoView {
+    // In steps of five, by class: the content security policy allows no inline style.
+    let step = (u32::from(score.clamp(0, 100).unsigned_abs()) + 2) / 5 * 5;
+    view! { <span class=format!("health {} w{step}", health_level(score))><b>{score}</b></span> }
+}
+
+fn status(text: &str) -> impl IntoView + use<> {
+    let level = match text {
+        "active" => "good",
+        "failed" => "critical",
+        "installing" => "accent",
+        "deprecated" => "attention",
+        _ => "",
+    };
+    view! { <span class=format!("badge {level}")>{text.to_owned()}</span> }
+}
+
+/// The installed version, and whether it runs.
+fn version(plugin: &Plugin) -> String {
+    match (&plugin.installed_version, plugin.installed, plugin.enabled) {
+        (Some(version), true, true) => version.clone(),
+        (Some(version), true, false) => format!("{version}, disabled"),
+        (None, true, _) => "installed".to_owned(),
+        _ => "—".to_owned(),
+    }
+}

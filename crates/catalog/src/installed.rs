@@ -1,0 +1,60 @@
+//! Whether the platform's schema is there at all: looked at by one connection, before any pool is opened.
+use crate::tenancy::{PLATFORM_ROLE, TENANT_ROLE};
+use pool::{PoolError, PoolSettings};
+use sqlx::{Connection as _, Row as _};
+
+/// What a look at the database found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Installed {
+    /// It can be worked with.
+    Ready {
+        /// The role that the pools sign in as.
+        role: String,
+        /// It is a superuser or has BYPASSRLS: only the role of each transaction keeps tenants apart then.
+        bypasses: bool,
+    },
+    /// There are no tables, or older ones.
+    Missing,
+    /// The tables are there, and the role may not act for tenants.
+    NoRights {
+        /// The role that the pools would sign in as.
+        role: String,
+    },
+}
+
+impl Installed {
+    /// Looks.
+    ///
+    /// # Errors
+    /// [`PoolError::Unavailable`] when the database does not answer.
+    pub async fn look(settings: &PoolSettings) -> Result<Self, PoolError> {
+        let mut connection = settings.connect().await?;
+        let asked = sqlx::query(
+            "SELECT current_user::text AS role, (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) AS bypasses,
+               (to_regclass('plugins') IS NOT NULL AND to_regclass('plugin_bulks') IS NOT NULL) AS tables,
+               (SELECT count(*) FILTER (WHERE pg_has_role(current_user, oid, 'MEMBER')) = 2 FROM pg_roles WHERE rolname IN ($1, $2)) AS member",
+        )
+        .bind(TENANT_ROLE)
+        .bind(PLATFORM_ROLE)
+        .fetch_one(&mut connection);
+        let row = match tokio::time::timeout(settings.probe_timeout, asked).await {
+            Ok(row) => row?,
+            Err(_) => {
+                return Err(PoolError::Unavailable(format!(
+                    "the database does not answer within {} ms",
+                    settings.probe_timeout.as_millis()
+                )));
+            }
+        };
+        let role = row.try_get::<String, _>("role")?;
+        // In vain only when the peer is gone, and then it is closed anyway.
+        let _ = connection.close().await;
+        Ok(match (row.try_get::<bool, _>("tables")?, row.try_get::<bool, _>("member")?) {
+            (false, _) => Self::Missing,
+            (true, false) => Self::NoRights { role },
+            (true, true) => {
+                Self::Ready { role, bypasses: row.try_get::<Option<bool>, _>("bypasses")?.unwrap_or(false) }
+            }
+        })
+    }
+}

@@ -1,0 +1,236 @@
+//! Bulk operations on plugins: planned first, then done in the background, followed and found again by their key.
+//!
+//! The record of an operation is in the platform's database, with the transactions of its items. Here is only what this
+//! process is working on at the moment: after a kill an operation stands there as it is, and is taken up by
+//! [`ControlPlane::plugin_bulks_resume`] at the next start, or by whoever sends the same request with the same key.
+use super::plugins::by;
+use crate::{Actor, ControlError, ControlPlane};
+use catalog::{BulkRequest, Catalog, CatalogError, PluginFilter, Tenant};
+use domain::{
+    ErrorKind, Permission,
+    view::{BulkReport, BulkStatus, Plugin},
+};
+use serde_json::json;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+use tokio::sync::Semaphore;
+
+/// Operations that are worked on at once; each holds a connection to the primary.
+const AT_ONCE: usize = 4;
+/// Outcomes kept here for those who ask; the database keeps them all but failures.
+const KEPT: usize = 256;
+
+/// One operation of this process.
+#[derive(Debug)]
+struct Run {
+    through: AtomicU64,
+    total: u64,
+    outcome: OnceLock<Result<BulkReport, (ErrorKind, String)>>,
+}
+
+/// Those of this process, by tenant and key.
+#[derive(Debug)]
+pub(crate) struct BulkRuns {
+    runs: Mutex<HashMap<(i64, String), Arc<Run>>>,
+    places: Arc<Semaphore>,
+}
+
+impl Default for BulkRuns {
+    fn default() -> Self {
+        Self { runs: Mutex::default(), places: Arc::new(Semaphore::new(AT_ONCE)) }
+    }
+}
+
+impl BulkRuns {
+    fn get(&self, tenant: Tenant, key: &str) -> Option<Arc<Run>> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).get(&(tenant.0, key.to_owned())).cloned()
+    }
+
+    /// A new one, unless that key is being worked on here.
+    fn begin(&self, tenant: Tenant, key: &str, total: u64) -> Option<Arc<Run>> {
+        let mut runs = self.runs.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (tenant.0, key.to_owned());
+        if runs.get(&place).is_some_and(|run| run.outcome.get().is_none()) {
+            return None;
+        }
+        if runs.len() >= KEPT {
+            runs.retain(|_, run| run.outcome.get().is_none());
+        }
+        let run = Arc::new(Run { through: AtomicU64::new(0), total, outcome: OnceLock::new() });
+        runs.insert(place, run.clone());
+        Some(run)
+    }
+}
+
+impl ControlPlane {
+    /// What a bulk operation would do. Nothing is changed.
+    ///
+    /// # Errors
+    /// Those of [`Self::platform_for`]; [`ControlError::Invalid`] by field.
+    pub async fn plugin_bulk_plan(
+        &self,
+        actor: &Actor,
+        tenant: Option<&str>,
+        request: &BulkRequest,
+    ) -> Result<BulkReport, ControlError> {
+        let (catalog, tenant) =
+            self.platform_to_change(actor, tenant, "plugin_bulk_plan", ("plugins", request.operation.as_str())).await?;
+        Ok(catalog.bulk_plan(tenant, request).await?)
+    }
+
+    /// The plugins that a filter finds, for a bulk operation on all of them; at most `most`, the first by id.
+    ///
+    /// # Errors
+    /// As [`Self::plugin_bulk_plan`].
+    pub async fn plugins_matching(
+        &self,
+        actor: &Actor,
+        tenant: Option<&str>,
+        filter: &PluginFilter,
+        most: u32,
+    ) -> Result<Vec<i64>, ControlError> {
+        let (catalog, tenant) = self.platform_for(actor, Permission::PlatformRead, tenant).await?;
+        Ok(catalog.ids(tenant, filter, most).await?)
+    }
+
+    /// Some plugins by their ids, those that are there, for a preview.
+    ///
+    /// # Errors
+    /// As [`Self::plugin_bulk_plan`].
+    pub async fn plugins_named(
+        &self,
+        actor: &Actor,
+        tenant: Option<&str>,
+        ids: &[i64],
+    ) -> Result<Vec<Plugin>, ControlError> {
+        let (catalog, tenant) = self.platform_for(actor, Permission::PlatformRead, tenant).await?;
+        Ok(catalog.plugins_by_id(tenant, ids).await?)
+    }
+
+    /// Begins a bulk operation, or takes up the one of the same key; it is followed by [`Self::plugin_bulk_get`]. The key
+    /// stands for this one request of the tenant for ever.
+    ///
+    /// # Errors
+    /// As [`Self::plugin_bulk_plan`]; what fails later is in the status.
+    pub async fn plugin_bulk_start(
+        &self,
+        actor: &Actor,
+        tenant: Option<&str>,
+        key: &str,
+        request: BulkRequest,
+    ) -> Result<BulkStatus, ControlError> {
+        let object = ("plugin_bulk", key);
+        let (catalog, tenant) = self.platform_to_change(actor, tenant, "plugin_bulk", object).await?;
+        // What is wrong with the request or its key is told now, not by the status.
+        catalog.bulk_check(tenant, key, &request).await?;
+        let total = request.plugins.len() as u64;
+        if let Some(run) = self.inner.bulks.begin(tenant, key, total) {
+            let asked = json!({ "tenant": tenant.0, "operation": request.operation, "mode": request.mode, "plugins": total, "add_tags": request.add_tags, "remove_tags": request.remove_tags });
+            self.audit_outcome(actor, "plugin_bulk_asked", object, store::Outcome::Ok, Some(asked)).await?;
+            self.bulk_spawn(actor.clone(), catalog.clone(), tenant, key.to_owned(), request, run);
+        }
+        self.bulk_status(&catalog, tenant, key).await
+    }
+
+    /// How a bulk operation stands.
+    ///
+    /// # Errors
+    /// As [`Self::plugins_list`]; not found for a key that the tenant has not used.
+    pub async fn plugin_bulk_get(
+        &self,
+        actor: &Actor,
+        tenant: Option<&str>,
+        key: &str,
+    ) -> Result<BulkStatus, ControlError> {
+        let (catalog, tenant) = self.platform_for(actor, Permission::PlatformRead, tenant).await?;
+        self.bulk_status(&catalog, tenant, key).await
+    }
+
+    /// Takes up what an earlier process left. Two that take up the same do it once: the items' transactions see to that.
+    ///
+    /// # Errors
+    /// [`ControlError::Platform`].
+    pub async fn plugin_bulks_resume(&self) -> Result<usize, ControlError> {
+        let catalog = self.platform_catalog()?;
+        let left = catalog.bulks_unfinished().await?;
+        let found = left.len();
+        for (tenant, key, by, request) in left {
+            let Some(run) = self.inner.bulks.begin(tenant, &key, request.plugins.len() as u64) else { continue };
+            tracing::info!(tenant = tenant.0, key, by, "a bulk operation of an earlier process is taken up");
+            let mut actor = Actor::system();
+            if let Some(identity) = &mut actor.identity {
+                identity.name = by;
+            }
+            self.bulk_spawn(actor, catalog.clone(), tenant, key, request, run);
+        }
+        Ok(found)
+    }
+
+    fn bulk_spawn(
+        &self,
+        actor: Actor,
+        catalog: Arc<Catalog>,
+        tenant: Tenant,
+        key: String,
+        request: BulkRequest,
+        run: Arc<Run>,
+    ) {
+        let (control, places) = (self.clone(), self.inner.bulks.places.clone());
+        tokio::spawn(async move {
+            // It is never closed.
+            let _place = places.acquire_owned().await;
+            let progress = |through: usize, _: usize| run.through.store(through as u64, Ordering::Relaxed);
+            let done = catalog.bulk_run(tenant, &key, &by(&actor), &request, &progress).await;
+            let told = done.as_ref().map(|report| {
+                json!({ "tenant": tenant.0, "operation": report.operation, "state": report.state, "done": report.done, "unchanged": report.unchanged, "refused": report.refused, "failed": report.failed, "repeated": report.repeated })
+            });
+            if let Err(error) = control.platform_told(&actor, "plugin_bulk", ("plugin_bulk", &key), told).await {
+                tracing::error!(%error, key, "the outcome of a bulk operation could not be written into the audit log");
+            }
+            let outcome = done.map_err(|error| (error.kind(), error.to_string()));
+            // It is set here only.
+            let _ = run.outcome.set(outcome);
+        });
+    }
+
+    async fn bulk_status(&self, catalog: &Catalog, tenant: Tenant, key: &str) -> Result<BulkStatus, ControlError> {
+        let status = |state: &str, through: u64, total: u64| BulkStatus {
+            key: key.to_owned(),
+            state: state.to_owned(),
+            processed: through,
+            total,
+            report: None,
+            message: None,
+        };
+        if let Some(run) = self.inner.bulks.get(tenant, key) {
+            return Ok(match run.outcome.get() {
+                None => status("running", run.through.load(Ordering::Relaxed), run.total),
+                Some(Ok(report)) => {
+                    let state = report.state.clone();
+                    BulkStatus { report: Some(report.clone()), ..status(&state, run.total, run.total) }
+                }
+                Some(Err((_, message))) => BulkStatus {
+                    message: Some(message.clone()),
+                    ..status("failed", run.through.load(Ordering::Relaxed), run.total)
+                },
+            });
+        }
+        let report = catalog
+            .bulk_report(tenant, key)
+            .await?
+            .ok_or_else(|| CatalogError::NoBulk(key.chars().take(80).collect()))?;
+        let through = report.done + report.unchanged + report.refused + report.failed;
+        let (through, total) = (through.unsigned_abs(), report.total.unsigned_abs());
+        let running = report.state == "running";
+        let state = if running { "unattended".to_owned() } else { report.state.clone() };
+        let message = running.then(|| {
+            "this server does not work on it; when no other one does, send the same request with the same key again, and it goes on with what is left".to_owned()
+        });
+        Ok(BulkStatus { report: Some(report), message, ..status(&state, through, total) })
+    }
+}
