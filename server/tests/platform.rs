@@ -47,8 +47,8 @@ impl Bench {
         let directory = tempfile::tempdir_in("/var/tmp").unwrap();
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let options = ClusterOptions { ephemeral: true, ..ClusterOptions::new(install, "secret") };
-        let cluster = LocalCluster::start_in(&directory.path().join("source"), options.setting("fsync", "off"));
-        let cluster = cluster.await.unwrap();
+        let root = directory.path().join("source");
+        let cluster = LocalCluster::start_in(&root, options.setting("fsync", "off")).await.unwrap();
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         Self { directory, cluster, port, served: None }
     }

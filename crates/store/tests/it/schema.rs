@@ -72,6 +72,7 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
     round_trip::<account::Entity>(
         &store,
         account::Model {
+            tenant_id: Some(3),
             id: 7,
             name: text(),
             role: "admin".into(),
@@ -192,6 +193,7 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
     round_trip::<api_token::Entity>(
         &store,
         api_token::Model {
+            tenant_id: Some(3),
             id: 7,
             name: text(),
             token_hash: "h".repeat(64),
