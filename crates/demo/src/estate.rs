@@ -249,11 +249,6 @@ async fn make(
         connection.execute(AssertSqlSafe(format!("{verb} ROLE {role} LOGIN {inherits} PASSWORD '{password}'"))).await?;
     }
     connection.execute(AssertSqlSafe(format!("GRANT pg_monitor, pg_signal_backend TO {MONITOR}"))).await?;
-    connection
-        .execute(AssertSqlSafe(format!(
-            "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint) TO {MONITOR}"
-        )))
-        .await?;
 
     let url = primary.url(DATABASE);
     let mut options = ConnectOptions::new(url.clone());
@@ -278,6 +273,12 @@ async fn make(
         .await?;
     // The application of the demo works for all tenants at once.
     platform.execute(AssertSqlSafe(format!("GRANT holdfast_platform TO {APPLICATION}"))).await?;
+    // Rights on functions are a database's own: here, where the monitoring role signs in.
+    platform
+        .execute(AssertSqlSafe(format!(
+            "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint) TO {MONITOR}"
+        )))
+        .await?;
     platform.execute(AssertSqlSafe(format!("GRANT holdfast_tenant, holdfast_platform TO {DATA_LAYER}"))).await?;
     platform.execute("ANALYZE").await?;
     // What the making of the data cost is no part of the demo.

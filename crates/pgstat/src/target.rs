@@ -40,6 +40,11 @@ impl Target {
         self.options.get_username()
     }
 
+    /// The database to sign in to; as the server does, the one named like the role when the URL names none.
+    pub fn database(&self) -> &str {
+        self.options.get_database().unwrap_or_else(|| self.role())
+    }
+
     pub(crate) fn options(&self) -> PgConnectOptions {
         self.options.clone()
     }

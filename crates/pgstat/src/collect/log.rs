@@ -84,9 +84,11 @@ impl Cluster {
                 reason: format!(
                     "{reason}, so percentiles are estimated; the right reaches every file of the data directory"
                 ),
+                // Rights on functions are a database's own.
                 cure: Some(format!(
-                    "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint) TO \"{}\";",
-                    self.target().role()
+                    "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint) TO \"{}\"; -- in the database {}",
+                    self.target().role(),
+                    self.target().database()
                 )),
             },
             other => other,
