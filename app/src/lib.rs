@@ -117,6 +117,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/backups/:id") view=pages::BackupPage ssr=SsrMode::Async />
                     <Route path=path!("/recovery") view=pages::Recovery ssr=SsrMode::Async />
                     <Route path=path!("/recovery/restore") view=pages::RestorePage ssr=SsrMode::Async />
+                    <Route path=path!("/recovery/plans") view=pages::Plans ssr=SsrMode::Async />
                     <Route path=path!("/jobs/:id") view=pages::JobPage ssr=SsrMode::Async />
                     <Route path=path!("/plugins") view=pages::PluginsPage ssr=SsrMode::Async />
                     <Route path=path!("/plugins/bulk") view=pages::BulkPreviewPage ssr=SsrMode::Async />

@@ -4,7 +4,9 @@
 use crate::AppError;
 #[cfg(feature = "ssr")]
 use crate::server_fns::{asking, form, told};
-use domain::view::{BackupRow, ExpirePlanView, JobView, RecoveryOverview, RestorePlanView};
+use domain::view::{
+    BackupRow, DrDryRun, DrOverview, DrPlanView, DrRunView, ExpirePlanView, JobView, RecoveryOverview, RestorePlanView,
+};
 use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +28,23 @@ pub struct May {
 pub struct RecoveryData {
     /// The picture.
     pub overview: RecoveryOverview,
+    /// Plans and drills; `None` when the cluster is not backed up.
+    pub dr: Option<DrOverview>,
+    /// What the reader may.
+    pub may: May,
+}
+
+/// Plans for disasters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DrData {
+    /// All plans and runs.
+    pub overview: DrOverview,
+    /// One plan, and what it would do now or why that cannot be said.
+    pub dry: Option<(DrPlanView, Result<DrDryRun, String>)>,
+    /// One run.
+    pub run: Option<DrRunView>,
+    /// A plan is to be written.
+    pub new: bool,
     /// What the reader may.
     pub may: May,
 }
@@ -48,6 +67,8 @@ pub struct JobData {
     pub job: JobView,
     /// Whether the reader may stop it.
     pub may_cancel: bool,
+    /// Whether the reader may approve its steps.
+    pub may_approve: bool,
     /// Now, by the server's clock.
     pub now: domain::Timestamp,
 }
@@ -87,7 +108,43 @@ fn may(actor: &control::Actor) -> May {
 #[server(endpoint = "recovery", input = GetUrl)]
 pub async fn load_recovery(cluster: Option<String>) -> Result<RecoveryData, AppError> {
     let (control, actor) = asking()?;
-    Ok(RecoveryData { overview: told(control.recovery_overview(&actor, cluster.as_deref()).await)?, may: may(&actor) })
+    let overview = told(control.recovery_overview(&actor, cluster.as_deref()).await)?;
+    let dr = match control.dr_overview(&actor, cluster.as_deref()).await {
+        Ok(dr) => Some(dr),
+        Err(error) if error.kind() == domain::ErrorKind::Conflict => None,
+        Err(error) => return told(Err(error)),
+    };
+    Ok(RecoveryData { overview, dr, may: may(&actor) })
+}
+
+/// Plans, and what the page's own address asks for: one plan with what it would do now, one run, or a new plan.
+#[server(endpoint = "dr", input = GetUrl)]
+pub async fn load_dr(cluster: Option<String>, search: String) -> Result<DrData, AppError> {
+    let (control, actor) = asking()?;
+    let pairs = form(&search);
+    let value =
+        |name: &str| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone()).filter(|it| !it.is_empty());
+    let cluster = cluster.as_deref();
+    let overview = told(control.dr_overview(&actor, cluster).await)?;
+    let dry = match value("plan") {
+        None => None,
+        Some(id) => {
+            let plan = told(control.dr_plan_get(&actor, cluster, &id).await)?;
+            let dry = match control.dr_dry_run(&actor, cluster, &id, &control::TargetAsk::default()).await {
+                Ok(dry) => Ok(dry),
+                Err(error) if matches!(error.kind(), domain::ErrorKind::Invalid | domain::ErrorKind::Conflict) => {
+                    Err(error.to_string())
+                }
+                Err(error) => return told(Err(error)),
+            };
+            Some((plan, dry))
+        }
+    };
+    let run = match value("run") {
+        None => None,
+        Some(id) => Some(told(control.dr_run_get(&actor, cluster, &id).await)?),
+    };
+    Ok(DrData { overview, dry, run, new: value("new").is_some(), may: may(&actor) })
 }
 
 /// One backup.
@@ -107,11 +164,12 @@ pub async fn load_job(id: String) -> Result<JobData, AppError> {
     let job = told(control.job_get(&actor, &id).await)?;
     let may_cancel = !job.state.is_over()
         && actor.may(match job.kind {
-            JobKind::Restore => P::RestoreExecute,
+            JobKind::Restore | JobKind::Execution => P::RestoreExecute,
             JobKind::Expire => P::BackupExpire,
             _ => P::BackupOperate,
         });
-    Ok(JobData { job, may_cancel, now: control::now() })
+    let may_approve = actor.may(P::RestoreExecute);
+    Ok(JobData { job, may_cancel, may_approve, now: control::now() })
 }
 
 /// What a restore would do, by the page's own address.

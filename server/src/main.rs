@@ -4,6 +4,7 @@
 mod api;
 mod cli;
 mod config;
+mod evidence;
 mod http;
 mod openapi;
 mod platform;

@@ -2,12 +2,12 @@
 
 use crate::{config::ConfigError, repository::RepositoryArgs};
 use backup::retention::Retention;
-use control::{OpenRepository, Protected, ScheduleConfig, ScheduleKind};
+use control::{Disaster, OpenRepository, Protected, ScheduleConfig, ScheduleKind};
 use domain::view::Objectives;
 use pgphysical::replication::ConnInfo;
 use recovery::Schedule;
 use serde::Deserialize;
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 /// Settings as written; what a cluster leaves out comes from `[backup]`, what that leaves out has a default.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -41,6 +41,12 @@ pub struct FileBackup {
     test_directory: Option<PathBuf>,
     probes: Option<Vec<String>>,
     refresh_seconds: Option<u64>,
+    grace_hours: Option<u32>,
+    recovery_kit: Option<PathBuf>,
+    hooks: Option<BTreeMap<String, String>>,
+    dr_listen: Option<String>,
+    dr_port: Option<u16>,
+    dr_host: Option<String>,
 }
 
 macro_rules! first_of {
@@ -82,6 +88,12 @@ impl FileBackup {
             test_directory,
             probes,
             refresh_seconds,
+            grace_hours,
+            recovery_kit,
+            hooks,
+            dr_listen,
+            dr_port,
+            dr_host,
         )
     }
 
@@ -123,9 +135,10 @@ impl FileBackup {
             keep_weekly: all.keep_weekly,
             keep_monthly: all.keep_monthly,
             minimum: all.minimum.unwrap_or(1),
-            grace_hours: None,
+            grace_hours: all.grace_hours,
         };
-        let keeps_all = retention == Retention { minimum: retention.minimum, ..Retention::default() };
+        let keeps_all = retention
+            == Retention { minimum: retention.minimum, grace_hours: retention.grace_hours, ..Retention::default() };
         let time_zone = all.time_zone.unwrap_or_else(|| "UTC".to_owned());
         let mut schedules = Vec::new();
         for (kind, written, default) in [
@@ -170,6 +183,23 @@ impl FileBackup {
                 Box::pin(async move { repository.open().await.map_err(|failure| failure.to_string()) })
             }))
         };
+        let hooks = all.hooks.unwrap_or_default();
+        if let Some((name, _)) =
+            hooks.iter().find(|(name, command)| name.trim().is_empty() || command.trim().is_empty())
+        {
+            return Err(wrong("hooks", format!("hook '{name}' needs a name and a command")));
+        }
+        let listen = all.dr_listen.unwrap_or_else(|| "127.0.0.1".to_owned());
+        let host = match all.dr_host {
+            Some(host) => host,
+            None if listen == "127.0.0.1" => listen.clone(),
+            None => nix::unistd::gethostname()
+                .ok()
+                .and_then(|name| name.into_string().ok())
+                .unwrap_or_else(|| listen.clone()),
+        };
+        let kit = recovery_kit(&repository, all.recovery_kit.map(absolute));
+        let disaster = Disaster { hooks, kit, listen, port: all.dr_port, host };
         Ok(Some(Protected {
             cluster: cluster.to_owned(),
             source,
@@ -191,8 +221,26 @@ impl FileBackup {
             test_directory,
             probes,
             refresh: Duration::from_secs(refresh),
+            disaster,
         }))
     }
+}
+
+/// Opens the repository by the code of the printed kit alone: what a drill from the kit must be able to do, and nothing
+/// else of this host's configuration.
+fn recovery_kit(repository: &RepositoryArgs, path: Option<PathBuf>) -> Result<OpenRepository, String> {
+    let Some(path) = path else { return Disaster::default().kit };
+    let repository = RepositoryArgs { key_file: None, ..repository.clone() };
+    Ok(OpenRepository(Arc::new(move || {
+        let (repository, path) = (repository.clone(), path.clone());
+        Box::pin(async move {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| format!("the recovery kit {} cannot be read: {error}", path.display()))?;
+            let code = crate::repository::recovery_code(&text)
+                .ok_or_else(|| format!("{} holds no recovery code: it begins with HFR1-", path.display()))?;
+            repository.open_by_code(code).await.map_err(|failure| failure.to_string())
+        })
+    })))
 }
 
 #[cfg(test)]
@@ -236,6 +284,27 @@ mod tests {
     }
 
     #[test]
+    fn what_the_host_does_for_disaster_recovery_is_its_configuration_alone() {
+        let bare = protect("", "repository = \"/backups\"").unwrap().unwrap();
+        assert_eq!((bare.disaster.listen.as_str(), bare.disaster.host.as_str()), ("127.0.0.1", "127.0.0.1"));
+        assert!(
+            bare.disaster.kit.as_ref().is_err_and(|reason| reason.contains("recovery_kit")),
+            "a full drill says what it lacks"
+        );
+        let settings = "repository = \"/backups\"\nkeep_days = 7\ngrace_hours = 48\nrecovery_kit = \"/etc/kit\"\ndr_listen = \"*\"\ndr_port = 5433\ndr_host = \"db2\"\n[hooks]\ndns = \"/usr/local/bin/switch\"";
+        let full = protect("", settings).unwrap().unwrap();
+        assert_eq!(full.retention.grace_hours, Some(48));
+        assert_eq!((full.disaster.host.as_str(), full.disaster.port), ("db2", Some(5433)));
+        assert!(full.disaster.kit.is_ok() && full.disaster.hooks["dns"] == "/usr/local/bin/switch");
+        // A time of grace alone is no rule by which anything would go.
+        let kinds = |one: &Protected| one.schedules.iter().any(|it| it.kind == ScheduleKind::Expire);
+        assert!(!kinds(&protect("", "repository = \"/backups\"\ngrace_hours = 48").unwrap().unwrap()) && kinds(&full));
+        assert_eq!(crate::repository::recovery_code("recovery code  HFR1-AAAA-BBBB\n"), Some("HFR1-AAAA-BBBB"));
+        assert_eq!(crate::repository::recovery_code("export HOLDFAST_RECOVERY_CODE='HFR1-AAAA'"), Some("HFR1-AAAA"));
+        assert_eq!(crate::repository::recovery_code("nothing"), None);
+    }
+
+    #[test]
     fn every_wrong_setting_is_named() {
         for (text, said) in [
             ("full = \"daily at two\"", "full"),
@@ -244,6 +313,7 @@ mod tests {
             ("probes = [\"SELECT 1\"]", "probes"),
             ("workers = 0", "workers"),
             ("url = \"mysql://x\"", "url"),
+            ("hooks = { dns = \"\" }", "hooks"),
         ] {
             let error = protect(text, "repository = \"/backups\"").unwrap_err();
             assert!(error.contains(said) && error.contains("'shop'") && !error.contains('\n'), "{text}: {error}");

@@ -149,6 +149,22 @@ impl RepositoryArgs {
         Ok(Repository::open(self.store(false).await?, self.key()?.as_ref()).await?)
     }
 
+    /// The repository, opened by a recovery code and nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::store`], a mistyped code (2), or what [`Repository::open`] says.
+    pub async fn open_by_code(&self, code: &str) -> Result<Repository, Failure> {
+        let key = KeySource::parse_recovery(code)?;
+        Ok(Repository::open(self.store(false).await?, Some(&key)).await?)
+    }
+
+    /// Whether the recovery code in the environment opens it, and no key file or passphrase.
+    pub fn is_by_recovery_code(&self) -> bool {
+        self.key_path().is_none()
+            && env("HOLDFAST_REPOSITORY_PASSPHRASE").is_none()
+            && env("HOLDFAST_RECOVERY_CODE").is_some()
+    }
+
     /// What finds the same repository on another machine: variables to set, and the value of `--repo`.
     ///
     /// # Errors
@@ -196,6 +212,11 @@ impl RepositoryArgs {
         }
         Ok(words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" "))
     }
+}
+
+/// The recovery code in the text of a kit.
+pub fn recovery_code(text: &str) -> Option<&str> {
+    text.split(|c: char| c.is_whitespace() || c == '\'' || c == '"').find(|word| word.starts_with("HFR1-"))
 }
 
 /// One word for `sh`, and for PostgreSQL, where `%` is special.

@@ -71,7 +71,7 @@ pub(super) fn StartButtons(cluster: String) -> impl IntoView {
 
 #[component]
 fn Loaded(data: RecoveryData) -> impl IntoView {
-    let RecoveryData { overview, may } = data;
+    let RecoveryData { overview, may, .. } = data;
     if let Some(missing) = unavailable(&overview) {
         return view! { <div class="title"><h1>"Backups"</h1></div>{missing} }.into_any();
     }

@@ -1,5 +1,6 @@
 //! `/jobs/{id}`: what long work is doing, step by step, and what came of it.
 
+use super::plans::{Decide, DrFacts};
 use crate::{
     components::{Failed, Icon, Panel, Skeleton},
     recovery_fns::{JobData, load_job},
@@ -7,7 +8,7 @@ use crate::{
 };
 use domain::{
     format,
-    view::{JobProgress, JobResult, JobState, ProofView},
+    view::{JobKind, JobProgress, JobResult, JobState, ProofView},
 };
 use leptos::prelude::*;
 use leptos_meta::{Meta, Title};
@@ -46,7 +47,7 @@ pub(super) const fn class(state: JobState) -> &'static str {
 
 #[component]
 fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
-    let JobData { job, may_cancel, now } = data;
+    let JobData { job, may_cancel, may_approve, now } = data;
     let since = job.started_at.map(|at| job.finished_at.unwrap_or(now).seconds_since(at).max(0.0));
     let state = match since {
         Some(seconds) if job.state == JobState::Running => format!("running, {}", format::age_s(seconds)),
@@ -62,7 +63,19 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
     let paused = job.progress.paused.clone();
     let (cluster, requested_by, requested_at, attempt) =
         (job.cluster.clone(), job.requested_by.clone(), job.requested_at, job.attempt);
+    let is_run = over && matches!(job.kind, JobKind::Drill | JobKind::Execution);
+    let run_path = format!("/recovery/plans?run={}", job.id);
     let (job_title, progress, job_state) = (job.title, job.progress, job.state);
+    let waiting = progress.waiting.clone().filter(|_| !over);
+    let decide = waiting.map(|waiting| {
+        let (job, cluster) = (id.clone(), cluster.clone());
+        if may_approve {
+            view! { <Decide job cluster step=waiting.step what=waiting.what /> }.into_any()
+        } else {
+            view! { <p class="banner attention c12"><Icon name="warn" /><span>{format!("Waits for an administrator's approval: {}", waiting.what)}</span></p> }.into_any()
+        }
+    });
+    let waits_for_others = decide.is_some() && !may_approve;
     view! {
         <div class="title">
             <a class="back" href=move || scope.link("/recovery")>"Recovery"</a>
@@ -71,10 +84,12 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
             {stopping}
             <span class="grow"></span>
             {may_cancel.then(|| view! { <form method="post" action="/jobs/cancel"><input type="hidden" name="id" value=id /><button class="btn"><Icon name="cross" />"Stop it"</button></form> })}
-            {(!over).then(|| view! { <Meta http_equiv="refresh" content="2" /> })}
+            // A form that somebody fills in is not taken away under their hands.
+            {(!over && (decide.is_none() || waits_for_others)).then(|| view! { <Meta http_equiv="refresh" content="2" /> })}
         </div>
         {error.map(|error| view! { <p class="banner critical c12" role="alert"><Icon name="warn" /><span>{error}</span></p> })}
         {paused.map(|reason| view! { <p class="banner attention c12"><Icon name="warn" /><span>{format!("Waits for the database: {reason}")}</span></p> })}
+        {decide}
         <Panel title=job_title span="c7"><Steps progress state=job_state /></Panel>
         <Panel title="Facts" span="c5">
             <dl class="facts">
@@ -84,6 +99,7 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
                 <dt>"Try"</dt><dd>{attempt.to_string()}</dd>
             </dl>
             <Report result=job.result />
+            {is_run.then(|| view! { <p class="actions"><a class="btn" href=move || scope.link(&run_path)>"Evidence"</a></p> })}
         </Panel>
         <Panel title="Log" flush=true><ul class="events log" aria-live="polite">{lines}</ul></Panel>
     }
@@ -171,6 +187,7 @@ fn Report(result: Option<JobResult>) -> impl IntoView {
             .into_any()
         }
         Some(JobResult::RestoreTest(proof)) => view! { <Proof proof /> }.into_any(),
+        Some(JobResult::DrRun(report)) => view! { <DrFacts report=*report /> }.into_any(),
         Some(JobResult::Restore { directory, port, backup, target, rto_seconds, last_commit_at, written_bytes, kept_bytes, next, checks, problems }) => view! {
             <dl class="facts report">
                 <dt>"Restored to"</dt><dd>{target}</dd>

@@ -14,6 +14,8 @@ mod not_found;
 mod overview;
 mod performance;
 #[cfg(feature = "ssr")]
+mod plans;
+#[cfg(feature = "ssr")]
 mod plugins;
 mod queries;
 mod query;
@@ -33,6 +35,8 @@ pub use not_found::NotFound;
 pub use overview::Overview;
 pub use performance::Performance;
 #[cfg(feature = "ssr")]
+pub use plans::Plans;
+#[cfg(feature = "ssr")]
 pub use plugins::{BulkPage, BulkPreviewPage, PluginPage, PluginsPage};
 pub use query::QueryPage;
 #[cfg(feature = "ssr")]
@@ -43,7 +47,7 @@ pub use recovery::{Recovery, RestorePage};
 mod elsewhere;
 #[cfg(not(feature = "ssr"))]
 pub use elsewhere::{
-    Elsewhere as BackupPage, Elsewhere as Backups, Elsewhere as JobPage, Elsewhere as Recovery,
-    Elsewhere as RestorePage, Elsewhere as RetentionPage, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage,
-    Elsewhere as PluginPage, Elsewhere as PluginsPage,
+    Elsewhere as BackupPage, Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage,
+    Elsewhere as JobPage, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as Recovery,
+    Elsewhere as RestorePage, Elsewhere as RetentionPage,
 };

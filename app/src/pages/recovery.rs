@@ -1,6 +1,9 @@
 //! `/recovery` and `/recovery/restore`: from a moment on the time bar to a restore.
 
-use super::backups::{Jobs, Problems, StartButtons, StreamBadge, unavailable};
+use super::{
+    backups::{Jobs, Problems, StartButtons, StreamBadge, unavailable},
+    plans::DrSummary,
+};
 use crate::{
     components::{Confirm, Failed, FormOutcome, Icon, Panel, Skeleton, TimeBar},
     recovery_fns::{PlanData, RecoveryData, load_recovery, load_restore_plan},
@@ -39,7 +42,7 @@ pub fn Recovery() -> impl IntoView {
 
 #[component]
 fn Loaded(data: RecoveryData, at: Option<Timestamp>) -> impl IntoView {
-    let RecoveryData { overview, may } = data;
+    let RecoveryData { overview, dr, may } = data;
     if let Some(missing) = unavailable(&overview) {
         return view! { <div class="title"><h1>"Recovery"</h1></div>{missing} }.into_any();
     }
@@ -67,6 +70,7 @@ fn Loaded(data: RecoveryData, at: Option<Timestamp>) -> impl IntoView {
             <TimeBar overview=for_bar chosen=at />
         </Panel>
         <Moment overview=for_moment at />
+        {dr.map(|overview| view! { <DrSummary overview /> })}
         <Panel title="Jobs" span="c7" flush=true><Jobs jobs /></Panel>
         {promised.map(|now| view! { <ObjectivesPanel now overview may_manage=may.manage cluster /> })}
     }

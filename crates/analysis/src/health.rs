@@ -168,7 +168,7 @@ impl HealthTracker {
 const CRITICAL_AT_MOST: u8 = 40;
 /// The same for what destroys data or leaves none to go back to.
 const DISASTER_AT_MOST: u8 = 30;
-const DISASTERS: [&str; 4] = ["xid_age", "checksum_failures", "backup_overdue", "backup_damaged"];
+const DISASTERS: [&str; 4] = ["xid_age", "checksum_failures", "backup_overdue", "verification_failed"];
 
 impl HealthTracker {
     /// A critical alert that is open caps the score, whether somebody has taken it on or not: being known does not make
@@ -363,7 +363,10 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
             ("restore_tests", "Restores are not proved as they should be", true, 6, 2),
         ] {
             let is_test = |problem: &&RecoveryProblem| {
-                (problem.rule.starts_with("restore_test") || problem.rule == "rto_forecast") == tests
+                (problem.rule.starts_with("restore_test")
+                    || problem.rule.starts_with("drill")
+                    || problem.rule == "rto_forecast")
+                    == tests
             };
             // The worst is the first.
             let worst = problems.iter().find(is_test);

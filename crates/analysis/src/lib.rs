@@ -4,6 +4,7 @@
 pub mod activity;
 pub mod alerts;
 pub mod attention;
+pub mod conditions;
 pub mod connections;
 pub mod csv;
 pub mod delta;

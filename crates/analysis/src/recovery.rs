@@ -191,12 +191,18 @@ pub struct ProtectionInput {
     pub repository_error: Option<String>,
     /// Room left in it.
     pub free_bytes: Option<u64>,
+    /// Used share of its file system.
+    pub used_percent: Option<f64>,
     /// Size of the newest full backup in it: the next needs as much.
     pub next_full_bytes: Option<u64>,
     /// Age of the newest backup.
     pub backup_age_seconds: Option<f64>,
+    /// Age of the oldest backup.
+    pub oldest_backup_age_seconds: Option<f64>,
     /// Longest time between two scheduled backups.
     pub backup_every_seconds: Option<f64>,
+    /// A backup job is over, well or not.
+    pub backup_tried: bool,
     /// Why the newest backup job failed, when it did.
     pub backup_error: Option<String>,
     /// WAL is streamed at all.
@@ -211,12 +217,26 @@ pub struct ProtectionInput {
     pub test_age_seconds: Option<f64>,
     /// Longest time between two restore tests; `None`: none are scheduled.
     pub test_every_seconds: Option<f64>,
+    /// A restore test is over, well or not.
+    pub test_tried: bool,
     /// What the newest restore test found wrong.
     pub test_problem: Option<String>,
     /// What the newest verification found wrong.
     pub verify_problem: Option<String>,
+    /// A verification is over, well or not.
+    pub verify_tried: bool,
+    /// Why the newest verification could not be done.
+    pub verify_error: Option<String>,
+    /// What the newest verification of each backup that is there found wrong.
+    pub verdicts: Vec<(String, Option<String>)>,
     /// The forecast.
     pub forecast_seconds: Option<f64>,
+    /// What the newest run of each plan's drill found wrong: name of the plan and kind, and the problem.
+    pub drills: Vec<(String, Option<String>)>,
+    /// Age of the newest sound drill of each calendar, or of the plan before the first, and what the calendar promises.
+    pub drills_due: Vec<(String, f64, f64)>,
+    /// What an execution of a plan waits for.
+    pub waiting: Option<String>,
 }
 
 /// What is wrong, the worst first.
@@ -339,6 +359,28 @@ pub fn problems(input: &ProtectionInput, objectives: Objectives) -> Vec<Recovery
                 );
             }
             _ => {}
+        }
+    }
+    for (name, problem) in &input.drills {
+        if let Some(problem) = problem {
+            add(
+                "drill_failed",
+                "critical",
+                format!("The last {name} failed: {problem}"),
+                "failed".into(),
+                "done".into(),
+            );
+        }
+    }
+    for (name, age, every) in &input.drills_due {
+        if *age > every * 1.5 {
+            add(
+                "drill_overdue",
+                "warning",
+                format!("No {name} went well when one was due"),
+                format::duration_s(*age),
+                format::duration_s(*every),
+            );
         }
     }
     if let Some(seconds) = input.forecast_seconds.filter(|seconds| *seconds > objectives.rto_seconds) {

@@ -30,5 +30,5 @@ pub use hold::Hold;
 pub use keys::{KeySlot, KeySource};
 pub use proof::{Proof, ProofOptions, test_restore};
 pub use repo::{Catalogue, Manifest, Repository, RepositoryFile};
-pub use space::free_bytes;
+pub use space::{free_bytes, used_percent};
 pub use verify::{Verified, verify};

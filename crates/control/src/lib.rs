@@ -33,9 +33,9 @@ pub use pages::OWN_CLUSTER;
 pub use platform::{Platform, PluginQuery};
 pub use queries::StatementCache;
 pub use recovery::{
-    BackupParams, BackupWanted, Catalogue, Confirmation, ExpireParams, JobParams, OpenRepository, Protected,
-    ProtectionStatus, Recovery, RestoreAsk, RestoreParams, RestoreTestParams, ScheduleConfig, ScheduleKind, Slot,
-    TargetAsk, VerifyParams,
+    BackupParams, BackupWanted, Catalogue, Confirmation, Disaster, DrSchedule, DrillParams, ExecutionParams,
+    ExpireParams, JobParams, OpenRepository, Protected, ProtectionStatus, RebuiltBackup, Recovery, RestoreAsk,
+    RestoreParams, RestoreTestParams, ScheduleConfig, ScheduleKind, Slot, TargetAsk, VerifyParams,
 };
 
 use arc_swap::ArcSwap;

@@ -282,6 +282,27 @@ impl LocalCluster {
         self.start().await
     }
 
+    /// Stops the server and starts it so that it outlives us: from then on nobody of ours guards or stops it. Its port,
+    /// and the directory of its socket.
+    ///
+    /// # Errors
+    /// As [`Self::stop`]; [`ClusterError::Program`] when `pg_ctl start` fails.
+    pub async fn release(mut self) -> Result<(u16, PathBuf), ClusterError> {
+        self.stop(ShutdownMode::Fast).await?;
+        // The server itself opens it from here on; until now it was ours.
+        self.user.own(&self.log_file())?;
+        let mut start = command(&self.options.install, &self.user, "pg_ctl", &self.root);
+        start
+            .args(["start", "--wait", "--silent", "--timeout", "300", "--log"])
+            .arg(self.log_file())
+            .arg("--pgdata")
+            .arg(self.data_dir())
+            // A Ctrl-C at our terminal is not meant for it.
+            .process_group(0);
+        run("pg_ctl start", start).await?;
+        Ok((self.port, self.socket_dir()))
+    }
+
     /// Makes a standby a primary; returns when it is no longer in recovery.
     ///
     /// # Errors

@@ -27,6 +27,8 @@ use tokio::sync::Mutex;
 /// Replay of much WAL takes long; a copy that does nothing at all is noticed by its log.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(6 * 3_600);
 const LOOK: Duration = Duration::from_millis(250);
+/// A copy that is held and has asked for all there is has come to the end when nothing moved for so long.
+const STILL: Duration = Duration::from_secs(1);
 /// Tables whose rows are counted, the largest first.
 const TABLES_COUNTED: usize = 20;
 
@@ -50,10 +52,54 @@ impl Copies {
     }
 }
 
+/// What a copy is started with and looked at by.
+#[derive(Clone, Debug)]
+pub(crate) struct CopyHost {
+    /// Parts fetched at once.
+    pub workers: usize,
+    /// A superuser of the cluster.
+    pub superuser: String,
+    /// `DATABASE: SELECT …`.
+    pub probes: Vec<String>,
+    /// `listen_addresses` and port; a free port of the loopback when `None`.
+    pub listen: Option<(String, Option<u16>)>,
+}
+
+impl CopyHost {
+    /// As the cluster is configured, on a free port of the loopback.
+    pub fn of(slot: &Slot) -> Self {
+        let config = &slot.config;
+        let (superuser, probes) = (config.superuser.clone(), config.probes.clone());
+        Self { workers: config.workers, superuser, probes, listen: None }
+    }
+}
+
+/// Where a copy is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Address {
+    pub port: u16,
+    pub socket: PathBuf,
+}
+
+impl From<&LocalCluster> for Address {
+    fn from(server: &LocalCluster) -> Self {
+        Self { port: server.port(), socket: server.socket_dir() }
+    }
+}
+
+/// A copy that runs, and what hands it its WAL.
+#[derive(Debug)]
+pub(crate) struct Started {
+    pub server: LocalCluster,
+    wal: WalServer,
+    /// It stands at its target.
+    paused: bool,
+}
+
 /// Where and how.
 #[derive(Debug)]
 pub(crate) struct CopyPlan<'a> {
-    pub slot: &'a Slot,
+    pub host: CopyHost,
     pub repository: &'a Repository,
     pub plan: &'a RestorePlan,
     pub manifest: &'a Manifest,
@@ -63,6 +109,8 @@ pub(crate) struct CopyPlan<'a> {
     pub exclusive: bool,
     /// Thrown away afterwards: what is written need not survive a power cut, and nobody signs in.
     pub throw_away: bool,
+    /// It stays in recovery, read-only, until it is promoted; what comes into the repository meanwhile is replayed too.
+    pub hold: bool,
 }
 
 impl CopyPlan<'_> {
@@ -96,11 +144,11 @@ impl CopyPlan<'_> {
                 .iter()
                 .map(|it| (it.oid.to_string(), self.root.join(format!("tablespace-{}", it.oid))))
                 .collect(),
-            workers: self.slot.config.workers,
+            workers: self.host.workers,
             owner: None,
             // Known only once the directory is there.
             restore_command: Some(command_in(&self.root)),
-            action: "promote".to_owned(),
+            action: if self.hold { "pause" } else { "promote" }.to_owned(),
             inclusive: !self.exclusive,
             tame: true,
         };
@@ -125,6 +173,11 @@ impl CopyPlan<'_> {
             .setting("max_locks_per_transaction", control.max_locks_per_transaction)
             .setting("shared_buffers", "64MB")
             .setting("log_checkpoints", "off");
+        let options = match &self.host.listen {
+            Some((listen, port)) => ClusterOptions { port: *port, ..options }.setting("listen_addresses", listen),
+            None => options,
+        };
+        let options = if self.hold { options.setting("wal_retrieve_retry_interval", "500ms") } else { options };
         Ok(if self.throw_away {
             options.setting("fsync", "off").setting("autovacuum", "off")
         } else {
@@ -133,12 +186,18 @@ impl CopyPlan<'_> {
         })
     }
 
-    /// Starts it, waits until its recovery has ended, tells how far it is meanwhile.
-    pub async fn start(&self, work: &Work) -> Result<LocalCluster, Ended> {
+    /// Starts it, waits until its recovery has ended (or has come to its end, when it is held), tells how far it is
+    /// meanwhile.
+    pub async fn start(&self, work: &Work) -> Result<Started, Ended> {
         let data = self.data();
         let bytes = fs::read(data.join("global/pg_control"))?;
         let control = ControlFile::parse(&bytes).map_err(|error| Ended::Failed(error.to_string()))?;
         self.configure()?;
+        let ending = data.join("recovery.signal");
+        if self.hold && ending.exists() {
+            // As a standby it goes on asking for WAL instead of ending its recovery by itself.
+            fs::rename(&ending, data.join("standby.signal"))?;
+        }
         let wal = WalServer::start(self.repository, &data, &wal_directory(&self.root))?;
         debug_assert_eq!(wal.command(), command_in(&self.root));
         let counters = work.counters();
@@ -153,9 +212,10 @@ impl CopyPlan<'_> {
             }
             Err(other) => return Err(other),
         };
-        let mut sql = self.connect(&server, "postgres").await?;
+        let mut sql = self.connect(&Address::from(&server), "postgres").await?;
+        let mut still = (None, Instant::now());
         loop {
-            let rows = match sql.query("SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn()").await {
+            let rows = match sql.query("SELECT pg_is_in_recovery(), pg_last_wal_replay_lsn(), CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END").await {
                 Ok(rows) => rows,
                 // It ended, or restarts its sessions at promotion.
                 Err(error) => {
@@ -166,14 +226,14 @@ impl CopyPlan<'_> {
                             self.replay_to_the_end()?;
                             drop(server);
                             server = self.launch(work, &control, &wal).await?;
-                            sql = self.connect(&server, "postgres").await?;
+                            sql = self.connect(&Address::from(&server), "postgres").await?;
                             continue;
                         }
                         return Err(Ended::Failed(format!("recovery stopped: {reason}")));
                     }
                     tracing::debug!(%error, "a copy was asked between");
                     work.sleep(LOOK).await?;
-                    sql = self.connect(&server, "postgres").await?;
+                    sql = self.connect(&Address::from(&server), "postgres").await?;
                     continue;
                 }
             };
@@ -185,13 +245,53 @@ impl CopyPlan<'_> {
                 );
             }
             if cell(0).as_deref() == Some("f") {
-                return Ok(server);
+                return Ok(Started { server, wal, paused: false });
+            }
+            if self.hold {
+                if cell(2).as_deref() == Some("t") {
+                    return Ok(Started { server, wal, paused: true });
+                }
+                if still.0 != cell(1) || !wal.is_at_end() {
+                    still = (cell(1), Instant::now());
+                } else if still.1.elapsed() > STILL {
+                    return Ok(Started { server, wal, paused: false });
+                }
             }
             if begun.elapsed() > RECOVERY_TIMEOUT {
                 return Err(Ended::Failed(format!("recovery did not end in time: {}", server.log_tail(4))));
             }
             work.sleep(LOOK).await?;
         }
+    }
+
+    /// Ends the recovery of a copy that was held; its WAL is no longer handed to it.
+    pub async fn promote(&self, work: &Work, started: Started) -> Result<LocalCluster, Ended> {
+        let Started { mut server, wal, paused } = started;
+        if !self.is_held(&server).await {
+            // A try before this one came so far.
+            return Ok(server);
+        }
+        if !paused && self.plan.target != Target::Latest {
+            if !matches!(self.plan.target, Target::Time(..)) {
+                return Err(Ended::Failed(
+                    "all WAL was replayed and the target is not in it; choose another target".to_owned(),
+                ));
+            }
+            work.log("no transaction ends after the wanted moment in the WAL: all of it is before, and is replayed to its end").await;
+            self.replay_to_the_end()?;
+            server.stop(ShutdownMode::Fast).await?;
+            let bytes = fs::read(self.data().join("global/pg_control"))?;
+            let control = ControlFile::parse(&bytes).map_err(|error| Ended::Failed(error.to_string()))?;
+            server = self.launch(work, &control, &wal).await?;
+        }
+        work.check()?;
+        server.promote().await?;
+        Ok(server)
+    }
+
+    async fn is_held(&self, server: &LocalCluster) -> bool {
+        let rows = self.rows(&Address::from(server), "postgres", "SELECT pg_is_in_recovery()").await;
+        rows.is_ok_and(|rows| rows.first().is_some_and(|cell| cell == "t"))
     }
 
     async fn launch(&self, work: &Work, control: &ControlFile, wal: &WalServer) -> Result<LocalCluster, Ended> {
@@ -263,34 +363,25 @@ impl CopyPlan<'_> {
     }
 
     /// A connection as the superuser.
-    pub async fn connect(&self, server: &LocalCluster, database: &str) -> Result<ReplicationConnection, Ended> {
-        let url = format!(
-            "postgres://{}@localhost:{}/?host={}",
-            self.slot.config.superuser,
-            server.port(),
-            server.socket_dir().display()
-        );
+    pub async fn connect(&self, at: &Address, database: &str) -> Result<ReplicationConnection, Ended> {
+        let url = format!("postgres://{}@localhost:{}/?host={}", self.host.superuser, at.port, at.socket.display());
         let failed = |error: pgphysical::replication::ReplicationError| Ended::Failed(error.to_string());
         ReplicationConnection::connect_sql(&ConnInfo::parse(&url).map_err(failed)?, database).await.map_err(failed)
     }
 
     /// When the newest transaction in the copy was committed.
-    pub async fn last_commit(&self, server: &LocalCluster) -> Option<Timestamp> {
-        let mut sql = self.connect(server, "postgres").await.ok()?;
+    pub async fn last_commit(&self, at: &Address) -> Option<Timestamp> {
+        let mut sql = self.connect(at, "postgres").await.ok()?;
         let rows =
             sql.query("SELECT (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000)::bigint").await.ok()?;
         rows.into_iter().next()?.into_iter().next()??.parse().ok().map(Timestamp)
     }
 
     /// Rows of the largest tables, and the chosen statements: what was found, and what is wrong.
-    pub async fn look_inside(&self, work: &Work, server: &LocalCluster) -> Result<(Vec<String>, Vec<String>), Ended> {
+    pub async fn look_inside(&self, work: &Work, at: &Address) -> Result<(Vec<String>, Vec<String>), Ended> {
         let (mut checks, mut problems) = (Vec::new(), Vec::new());
         let names = self
-            .rows(
-                server,
-                "postgres",
-                "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1",
-            )
+            .rows(at, "postgres", "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1")
             .await;
         for database in names.map_err(Ended::Failed)? {
             work.check()?;
@@ -299,7 +390,7 @@ impl CopyPlan<'_> {
                  WHERE c.relkind = 'r' AND c.relpersistence = 'p' AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
                  ORDER BY pg_relation_size(c.oid) DESC LIMIT {TABLES_COUNTED}"
             );
-            let tables = match self.rows(server, &database, &list).await {
+            let tables = match self.rows(at, &database, &list).await {
                 Ok(tables) => tables,
                 Err(error) => {
                     problems.push(format!("database {database}: {error}"));
@@ -309,7 +400,7 @@ impl CopyPlan<'_> {
             let mut rows = 0_i64;
             for table in &tables {
                 work.check()?;
-                match self.rows(server, &database, &format!("SELECT count(*) FROM {table}")).await {
+                match self.rows(at, &database, &format!("SELECT count(*) FROM {table}")).await {
                     Ok(counted) => rows += counted.first().and_then(|text| text.parse::<i64>().ok()).unwrap_or(0),
                     Err(error) => problems.push(format!("{database}.{table} cannot be read: {error}")),
                 }
@@ -320,9 +411,9 @@ impl CopyPlan<'_> {
                 tables.len()
             ));
         }
-        for probe in &self.slot.config.probes {
+        for probe in &self.host.probes {
             let Some((database, sql)) = probe.split_once(':') else { continue };
-            match self.probe(server, database.trim(), sql.trim()).await {
+            match self.probe(at, database.trim(), sql.trim()).await {
                 Ok(Some(value)) if value != "f" && value != "false" => checks.push(format!("{probe}: {value}")),
                 Ok(value) => problems.push(format!("{probe} gave {}", value.as_deref().unwrap_or("nothing"))),
                 Err(error) => problems.push(format!("{probe}: {error}")),
@@ -332,8 +423,8 @@ impl CopyPlan<'_> {
     }
 
     /// A person's statement, with the search path that a person has.
-    async fn probe(&self, server: &LocalCluster, database: &str, sql: &str) -> Result<Option<String>, String> {
-        let mut connection = match self.connect(server, database).await {
+    async fn probe(&self, at: &Address, database: &str, sql: &str) -> Result<Option<String>, String> {
+        let mut connection = match self.connect(at, database).await {
             Ok(connection) => connection,
             Err(Ended::Failed(error)) => return Err(error),
             Err(Ended::Cancelled) => return Err("stopped".to_owned()),
@@ -344,8 +435,8 @@ impl CopyPlan<'_> {
         Ok(rows.into_iter().next().and_then(|row| row.into_iter().next()?))
     }
 
-    async fn rows(&self, server: &LocalCluster, database: &str, sql: &str) -> Result<Vec<String>, String> {
-        let mut connection = match self.connect(server, database).await {
+    async fn rows(&self, at: &Address, database: &str, sql: &str) -> Result<Vec<String>, String> {
+        let mut connection = match self.connect(at, database).await {
             Ok(connection) => connection,
             Err(Ended::Failed(error)) => return Err(error),
             Err(Ended::Cancelled) => return Err("stopped".to_owned()),

@@ -1,11 +1,11 @@
 //! What each kind of job does.
 use crate::{
     copy::Copies,
-    pressure, restore,
+    dr, pressure, restore,
     work::{Ended, Work},
 };
 use backup::{BackupType, CreateOptions, Summary, retention};
-use control::{BackupWanted, ExpireParams, JobParams, Slot};
+use control::{BackupWanted, ControlPlane, ExpireParams, JobParams, Slot};
 use domain::{format, view::JobResult};
 use std::{
     sync::Arc,
@@ -16,23 +16,30 @@ use std::{
 const LONGEST_PAUSE: Duration = Duration::from_secs(1_800);
 const LOOK: Duration = Duration::from_secs(2);
 
-pub(crate) async fn execute(work: &Arc<Work>, copies: &Copies) -> Result<JobResult, Ended> {
+pub(crate) async fn execute(control: &ControlPlane, work: &Arc<Work>, copies: &Copies) -> Result<JobResult, Ended> {
     let cluster = &work.row.cluster;
-    let slot = work.control.recovery().slot(cluster).ok_or_else(|| {
+    let slot = control.recovery().slot(cluster).ok_or_else(|| {
         Ended::Failed(format!("cluster '{cluster}' is no longer backed up: it is not in the configuration"))
     })?;
     let params = serde_json::from_value::<JobParams>(work.row.params.clone())
         .map_err(|error| Ended::Failed(format!("the job cannot be read: {error}")))?;
     match params {
-        JobParams::Backup(params) => take_backup(work, slot, params.kind).await,
+        JobParams::Backup(params) => take_backup(control, work, slot, params.kind).await,
         JobParams::Verify(params) => verify(work, slot, params.backup.as_deref()).await,
         JobParams::RestoreTest(params) => restore::test(work, slot, &params).await,
         JobParams::Restore(params) => restore::restore(work, slot, &params, copies).await,
         JobParams::Expire(params) => expire(work, slot, &params).await,
+        JobParams::Drill(params) => dr::drill(control, work, slot, &params).await,
+        JobParams::Execution(params) => dr::execution(control, work, slot, &params).await,
     }
 }
 
-async fn take_backup(work: &Arc<Work>, slot: &Slot, kind: BackupWanted) -> Result<JobResult, Ended> {
+async fn take_backup(
+    control: &ControlPlane,
+    work: &Arc<Work>,
+    slot: &Slot,
+    kind: BackupWanted,
+) -> Result<JobResult, Ended> {
     work.steps(&["Open the repository", "Read the cluster, write what changed, wait for its WAL"]);
     let repository = slot.repository().await?;
     work.done(&slot.config.place).await;
@@ -54,7 +61,7 @@ async fn take_backup(work: &Arc<Work>, slot: &Slot, kind: BackupWanted) -> Resul
         tokio::select! {
             done = &mut backup => break done?,
             () = tokio::time::sleep(LOOK) => {
-                let reason = pressure::suffering(&work.control, &slot.config.cluster)
+                let reason = pressure::suffering(control, &slot.config.cluster)
                     .filter(|_| paused + waiting.map_or(Duration::ZERO, |since| since.elapsed()) < LONGEST_PAUSE);
                 match (&reason, waiting) {
                     (Some(reason), None) => {

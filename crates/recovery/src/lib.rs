@@ -3,7 +3,9 @@
 //! Each task is a reconciler: its input is what stands in the store and in the repository, its next round is its
 //! retry, and none stops another. Jobs belong to the store: a server holds one by a lease and may vanish at any moment.
 mod catalogue;
+mod conditions;
 mod copy;
+mod dr;
 mod execute;
 mod pressure;
 mod restore;
@@ -16,7 +18,8 @@ mod walserver;
 mod work;
 
 pub use catalogue::Held;
-pub use schedule::Schedule;
+pub use dr::{Drill, StandAlone};
+pub use schedule::{Schedule, upcoming};
 
 use control::ControlPlane;
 use copy::Copies;
@@ -59,6 +62,7 @@ impl Service {
                 tasks.spawn(wal::supervise(control.clone(), index, stop.clone()));
             }
             tasks.spawn(catalogue::keep(control.clone(), index, stop.clone()));
+            tasks.spawn(plan(control.clone(), slot.config.cluster.clone(), stop.clone()));
         }
         tasks.spawn(scheduler::run(control.clone(), pace, stop.clone()));
         tasks.spawn(runner::run(control.clone(), copies.clone(), pace, stop.clone()));
@@ -69,5 +73,16 @@ impl Service {
     pub async fn join(mut self) {
         while self.tasks.join_next().await.is_some() {}
         self.copies.stop_all().await;
+    }
+}
+
+/// A cluster of which nobody wrote a plan gets one: who needs it has no time to write it.
+async fn plan(control: ControlPlane, cluster: String, stop: CancellationToken) {
+    while let Err(error) = control.dr_plan_ensure(&cluster).await {
+        tracing::warn!(%error, cluster, "the standard recovery plan could not be written; it is tried again");
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(30)) => {}
+            () = stop.cancelled() => return,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Restores that stay, and restores that prove.
 use crate::{
-    copy::{Copies, CopyPlan},
+    copy::{Address, Copies, CopyHost, CopyPlan},
     execute::find,
     work::{Ended, Work},
 };
@@ -10,7 +10,7 @@ use domain::{
     format,
     view::{JobResult, ProofView},
 };
-use pgphysical::ShutdownMode;
+use pgphysical::{LocalCluster, ShutdownMode};
 use std::{
     ffi::OsStr,
     fs,
@@ -19,17 +19,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Holds the copy of a restore test; its job's number follows.
+pub(crate) const TEST_PREFIX: &str = "restore-test-";
 /// A copy that a killed predecessor started ends by its guardian; so long is waited for that.
 const PREDECESSOR: Duration = Duration::from_secs(60);
 
-async fn wait_for_predecessor(work: &Work, data: &Path) -> Result<(), Ended> {
-    let running = || {
-        let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-        let pid = text.lines().next()?.trim().parse::<u32>().ok()?;
-        Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
-    };
+/// The server that runs in a data directory.
+pub(crate) fn running_in(data: &Path) -> Option<u32> {
+    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
+    let pid = text.lines().next()?.trim().parse::<u32>().ok()?;
+    Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
+}
+
+pub(crate) async fn wait_for_predecessor(work: &Work, data: &Path) -> Result<(), Ended> {
     let begun = Instant::now();
-    while let Some(pid) = running() {
+    while let Some(pid) = running_in(data) {
         if begun.elapsed() > PREDECESSOR {
             return Err(Ended::Failed(format!("a server still runs in {} (process {pid}); stop it", data.display())));
         }
@@ -106,13 +110,14 @@ pub(crate) async fn restore(
         });
     }
     let copy = CopyPlan {
-        slot,
+        host: CopyHost::of(slot),
         repository: &repository,
         plan: &plan,
         manifest: &manifest,
         root: params.directory.clone(),
         exclusive: params.exclusive,
         throw_away: false,
+        hold: false,
     };
     wait_for_predecessor(work, &data).await?;
     let restored = copy.restore(work).await?;
@@ -127,8 +132,9 @@ pub(crate) async fn restore(
     })
     .await;
     work.check()?;
-    let server = copy.start(work).await?;
-    let last_commit_at = copy.last_commit(&server).await;
+    let server = copy.start(work).await?.server;
+    let at = Address::from(&server);
+    let last_commit_at = copy.last_commit(&at).await;
     let rto_seconds = begun.elapsed().as_secs_f64();
     work.done(format!(
         "port {}, the last transaction {}",
@@ -136,7 +142,7 @@ pub(crate) async fn restore(
         last_commit_at.map_or_else(|| "is unknown".to_owned(), |at| format!("is of {}", at.to_rfc3339()))
     ))
     .await;
-    let (checks, problems) = copy.look_inside(work, &server).await?;
+    let (checks, problems) = copy.look_inside(work, &at).await?;
     work.done(checks.join("; ")).await;
     let port = server.port();
     copies.keep(work.row.id, server).await;
@@ -158,7 +164,7 @@ pub(crate) async fn restore(
 
 pub(crate) async fn test(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams) -> Result<JobResult, Ended> {
     work.steps(&["Plan", "Write the files", "Start it and replay WAL", "Check", "Throw it away"]);
-    let root = slot.config.test_directory.join(format!("restore-test-{}", work.row.id));
+    let root = slot.config.test_directory.join(format!("{TEST_PREFIX}{}", work.row.id));
     let tested = proved(work, slot, params, &root).await;
     let removed = fs::remove_dir_all(&root);
     if let Err(error) = removed.as_ref().map_or_else(
@@ -185,13 +191,14 @@ async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root:
     let (plan, manifest) = restore::plan(&repository, &request).await?;
     work.done(format!("{} from {}", format::bytes(plan.bytes as f64), plan.backup.id)).await;
     let copy = CopyPlan {
-        slot,
+        host: CopyHost::of(slot),
         repository: &repository,
         plan: &plan,
         manifest: &manifest,
         root: root.to_owned(),
         exclusive: false,
         throw_away: true,
+        hold: false,
     };
     wait_for_predecessor(work, &root.join("data")).await?;
     // A test proves a restore from nothing.
@@ -202,37 +209,14 @@ async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root:
     let restored = copy.restore(work).await?.unwrap_or_default();
     let restore_seconds = work.done(format!("{} written", format::bytes(restored.written_bytes as f64))).await;
     work.check()?;
-    let mut server = copy.start(work).await?;
-    let last = copy.last_commit(&server).await;
+    let mut server = copy.start(work).await?.server;
+    let at = Address::from(&server);
+    let last = copy.last_commit(&at).await;
     let recovery_seconds =
         work.done(last.map_or_else(String::new, |at| format!("the last transaction is of {}", at.to_rfc3339()))).await;
-    let (mut checks, mut problems) = copy.look_inside(work, &server).await?;
+    let (mut checks, mut problems) = copy.look_inside(work, &at).await?;
     work.check()?;
-    let (port, socket) = (server.port().to_string(), server.socket_dir());
-    let arguments = [
-        OsStr::new("--all"),
-        OsStr::new("--install-missing"),
-        OsStr::new("--heapallindexed"),
-        OsStr::new("--host"),
-        socket.as_os_str(),
-        OsStr::new("--port"),
-        OsStr::new(&port),
-        OsStr::new("--username"),
-        OsStr::new(&slot.config.superuser),
-    ];
-    match server.run_program("pg_amcheck", &arguments).await {
-        Ok(()) => checks.push("pg_amcheck: all tables and indexes are sound".to_owned()),
-        Err(error) => problems.push(error.to_string()),
-    }
-    server.stop(ShutdownMode::Fast).await?;
-    work.check()?;
-    if plan.backup.cluster.checksums {
-        let data = root.join("data");
-        match server.run_program("pg_checksums", &[OsStr::new("--check"), OsStr::new("-D"), data.as_os_str()]).await {
-            Ok(()) => checks.push("pg_checksums: every page has its checksum".to_owned()),
-            Err(error) => problems.push(error.to_string()),
-        }
-    }
+    prove(work, &mut server, &copy.host.superuser, plan.backup.cluster.checksums, &mut checks, &mut problems).await?;
     for problem in &problems {
         work.log(problem).await;
     }
@@ -251,4 +235,41 @@ async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root:
         checks,
         problems,
     })
+}
+
+/// Every page and every index by PostgreSQL's own programs. The server is stopped by it.
+pub(crate) async fn prove(
+    work: &Work,
+    server: &mut LocalCluster,
+    superuser: &str,
+    checksums: bool,
+    checks: &mut Vec<String>,
+    problems: &mut Vec<String>,
+) -> Result<(), Ended> {
+    let (port, socket) = (server.port().to_string(), server.socket_dir());
+    let arguments = [
+        OsStr::new("--all"),
+        OsStr::new("--install-missing"),
+        OsStr::new("--heapallindexed"),
+        OsStr::new("--host"),
+        socket.as_os_str(),
+        OsStr::new("--port"),
+        OsStr::new(&port),
+        OsStr::new("--username"),
+        OsStr::new(superuser),
+    ];
+    match server.run_program("pg_amcheck", &arguments).await {
+        Ok(()) => checks.push("pg_amcheck: all tables and indexes are sound".to_owned()),
+        Err(error) => problems.push(error.to_string()),
+    }
+    server.stop(ShutdownMode::Fast).await?;
+    work.check()?;
+    if checksums {
+        let data = server.data_dir();
+        match server.run_program("pg_checksums", &[OsStr::new("--check"), OsStr::new("-D"), data.as_os_str()]).await {
+            Ok(()) => checks.push("pg_checksums: every page has its checksum".to_owned()),
+            Err(error) => problems.push(error.to_string()),
+        }
+    }
+    Ok(())
 }

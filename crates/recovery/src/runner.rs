@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 const AT_ONCE: usize = 3;
 /// A job whose server vanished so often has something to do with it.
 const TRIES: i64 = 5;
+/// Between two looks for what killed servers left.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Names this process: host, process id, and a number that no other process of that id has.
@@ -44,7 +46,16 @@ fn is_gone(other: &str, ours: &str) -> bool {
 pub(crate) async fn run(control: ControlPlane, copies: Arc<Copies>, pace: Pace, stop: CancellationToken) {
     let holder = holder();
     let mut running = JoinSet::new();
+    let mut swept = None::<Instant>;
     while !stop.is_cancelled() {
+        if swept.is_none_or(|at| at.elapsed() > SWEEP_EVERY) {
+            swept = Some(Instant::now());
+            for slot in control.recovery().slots() {
+                if let Err(error) = crate::dr::sweep(&control, slot).await {
+                    tracing::warn!(%error, "what killed servers left could not be looked for");
+                }
+            }
+        }
         if let Err(error) = take_back(&control, &holder).await {
             tracing::warn!(%error, "jobs of vanished servers could not be looked for");
         }
@@ -103,8 +114,8 @@ async fn one(control: ControlPlane, copies: Arc<Copies>, row: JobRow, pace: Pace
         work.log(&format!("try {}", row.attempt)).await;
     }
     let over = CancellationToken::new();
-    let beat = tokio::spawn(heartbeat(work.clone(), pace, stop.clone(), over.clone()));
-    let ended = execute::execute(&work, &copies).await;
+    let beat = tokio::spawn(heartbeat(control.clone(), work.clone(), pace, stop.clone(), over.clone()));
+    let ended = execute::execute(&control, &work, &copies).await;
     over.cancel();
     let kept = beat.await.unwrap_or(Kept::Ours);
     if kept == Kept::Lost {
@@ -162,6 +173,7 @@ fn problem(result: &JobResult) -> Option<String> {
     match result {
         JobResult::Verify { problems, .. } | JobResult::Restore { problems, .. } => problems.first().cloned(),
         JobResult::RestoreTest(proof) => proof.problems.first().cloned(),
+        JobResult::DrRun(report) => report.problems.first().cloned(),
         JobResult::Backup { .. } | JobResult::Expire { .. } => None,
     }
 }
@@ -173,11 +185,17 @@ enum Kept {
     Lost,
 }
 
-async fn heartbeat(work: Arc<Work>, pace: Pace, stop: CancellationToken, over: CancellationToken) -> Kept {
+async fn heartbeat(
+    control: ControlPlane,
+    work: Arc<Work>,
+    pace: Pace,
+    stop: CancellationToken,
+    over: CancellationToken,
+) -> Kept {
     let mut sign = Instant::now();
     let mut kept = Kept::Ours;
     loop {
-        let repo = JobRepo(work.control.store().db());
+        let repo = JobRepo(control.store().db());
         let row = &work.row;
         let holder = row.holder.as_deref().unwrap_or_default();
         match repo.heartbeat(row.id, holder, row.attempt, lease_ms(pace), &work.progress()).await {

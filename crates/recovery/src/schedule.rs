@@ -56,6 +56,14 @@ impl Schedule {
     }
 }
 
+/// The next moments of a calendar, for pages.
+///
+/// # Errors
+/// As [`Schedule::parse`].
+pub fn upcoming(cron: &str, zone: &str) -> Result<Vec<Timestamp>, String> {
+    Ok(Schedule::parse(cron, zone)?.next(control::now(), 3))
+}
+
 /// How late a start is, the same for one cluster and kind: all clusters of an estate at once would wait for each other.
 pub fn jitter_ms(cluster: &str, kind: &str, most_ms: i64) -> i64 {
     // FNV-1a: stable over versions, unlike the standard library's hasher.

@@ -4,12 +4,12 @@ use crate::{
     schedule::{Schedule, jitter_ms},
 };
 use control::{
-    BackupParams, BackupWanted, ControlError, ControlPlane, ExpireParams, JobParams, RestoreTestParams, ScheduleKind,
-    Slot, VerifyParams, now,
+    BackupParams, BackupWanted, ControlError, ControlPlane, DrillParams, ExpireParams, JobParams, RestoreTestParams,
+    ScheduleKind, Slot, VerifyParams, now,
 };
 use domain::{
     Timestamp,
-    view::{JobKind, JobState},
+    view::{DrKind, JobKind, JobState},
 };
 use store::{JobFilter, JobRepo};
 use tokio_util::sync::CancellationToken;
@@ -81,6 +81,7 @@ async fn look(control: &ControlPlane, slot: &Slot) -> Result<(), ControlError> {
             tracing::info!(cluster, kind = name, due = %due, "a schedule is due");
         }
     }
+    drills(control, slot, at).await?;
     // What is missing in the WAL cannot be mended; a backup ends the time that cannot be restored.
     if let Some(gap) = catalogue.gaps.last().filter(|gap| gap.to.is_none() && gap.declared) {
         let key = format!("{cluster} gap {}", gap.start_lsn);
@@ -97,6 +98,28 @@ async fn look(control: &ControlPlane, slot: &Slot) -> Result<(), ControlError> {
     {
         let key = format!("{cluster} forecast {}", last.id);
         control.job_schedule(cluster, backup(BackupWanted::Incremental), key, "forecast above the RTO").await?;
+    }
+    Ok(())
+}
+
+/// Plans are rehearsed by their calendars. What was due before a plan was written, or changed, is not made up for.
+async fn drills(control: &ControlPlane, slot: &Slot, at: Timestamp) -> Result<(), ControlError> {
+    let cluster = slot.config.cluster.as_str();
+    let (plans, _) = control.dr_state(cluster).await?;
+    for plan in plans {
+        for (kind, cron) in [(DrKind::Test, &plan.spec.test), (DrKind::FullTest, &plan.spec.full_test)] {
+            let Some(parsed) = cron.as_deref().and_then(|cron| Schedule::parse(cron, &slot.config.time_zone).ok())
+            else {
+                continue;
+            };
+            let late = jitter_ms(cluster, kind.as_str(), i64::try_from(slot.config.jitter.as_millis()).unwrap_or(0));
+            let Some(due) = parsed.last(at.plus_ms(-late)).filter(|due| *due > plan.changed_at) else { continue };
+            let key = format!("{cluster} plan {} {} {}", plan.id, kind.as_str(), due.to_rfc3339());
+            let params = DrillParams { plan_id: plan.id.to_string(), plan: plan.spec.clone(), kind };
+            if control.job_schedule(cluster, JobParams::Drill(Box::new(params)), key, "calendar").await? {
+                tracing::info!(cluster, plan = plan.spec.name, kind = kind.as_str(), due = %due, "a drill is due");
+            }
+        }
     }
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! What follows from the catalogue, the stream and the jobs: the dashboard's figures, the forecast, what is wrong.
-use crate::schedule::Schedule;
+use crate::{conditions, schedule::Schedule};
 use analysis::recovery::{ProtectionInput, forecast, problems};
 use backup::BackupType;
 use control::{ControlError, ControlPlane, ProtectionStatus, ScheduleKind, Slot, now};
-use domain::view::{BackupView, JobKind, JobResult, JobState, RestoreTestView, ScheduleView};
-use std::sync::Arc;
+use domain::{
+    Timestamp,
+    view::{BackupView, DrKind, DrRunRow, JobKind, JobResult, JobState, RestoreTestView, ScheduleView},
+};
+use std::{collections::BTreeMap, sync::Arc};
 use store::{JobFilter, JobRepo, JobRow};
 
 /// Next runs that a page shows.
@@ -14,7 +17,67 @@ const NEXT_SHOWN: usize = 3;
 async fn newest(control: &ControlPlane, cluster: &str, kind: JobKind) -> Result<Option<JobRow>, ControlError> {
     let filter = JobFilter { cluster: Some(cluster.to_owned()), kind: Some(kind), ..JobFilter::default() };
     let rows = JobRepo(control.store().db()).list(&filter, 20).await.map_err(ControlError::from)?;
-    Ok(rows.into_iter().find(|row| matches!(row.state, JobState::Succeeded | JobState::Failed)))
+    // What was made good from the repository is older than its number.
+    let over = rows.into_iter().filter(|row| matches!(row.state, JobState::Succeeded | JobState::Failed));
+    Ok(over.max_by_key(|row| (row.finished_at, row.id)))
+}
+
+/// What the newest verification of each backup found wrong.
+async fn verdicts(control: &ControlPlane, cluster: &str) -> Result<BTreeMap<String, Option<String>>, ControlError> {
+    let filter = JobFilter { cluster: Some(cluster.to_owned()), kind: Some(JobKind::Verify), ..JobFilter::default() };
+    let mut found = BTreeMap::new();
+    for row in JobRepo(control.store().db()).list(&filter, 200).await.map_err(ControlError::from)? {
+        if let Some(JobResult::Verify { id, problems, .. }) = row.result {
+            found.entry(id).or_insert_with(|| problems.first().cloned());
+        }
+    }
+    Ok(found)
+}
+
+#[derive(Default)]
+struct Drills {
+    newest: Vec<(String, Option<String>)>,
+    runs: Vec<DrRunRow>,
+    due: Vec<(String, f64, f64)>,
+}
+
+/// What the drills of each plan showed, and how old the last sound one is.
+async fn drills(control: &ControlPlane, slot: &Slot, at: Timestamp) -> Result<Drills, ControlError> {
+    let (plans, runs) = control.dr_state(&slot.config.cluster).await?;
+    let mut found = Drills::default();
+    for plan in plans {
+        let id = plan.id.to_string();
+        for (kind, cron) in [(DrKind::Test, &plan.spec.test), (DrKind::FullTest, &plan.spec.full_test)] {
+            let name = format!("{} of plan '{}'", kind.label().to_lowercase(), plan.spec.name);
+            let of = || runs.iter().filter(|run| run.plan_id.as_deref() == Some(&id) && run.kind == kind);
+            // One that was stopped says nothing of the plan.
+            if let Some(newest) = of().find(|run| run.ok || run.evidence_sha256.is_some()) {
+                let problem =
+                    (!newest.ok).then(|| newest.error.clone().unwrap_or_else(|| "see its evidence".to_owned()));
+                found.newest.push((name.clone(), problem));
+                found.runs.push(newest.clone());
+            }
+            let promised =
+                cron.as_deref().and_then(|cron| Schedule::parse(cron, &slot.config.time_zone).ok()?.longest_pause(at));
+            if let Some(every) = promised {
+                let since = of().find(|run| run.ok).map_or(plan.changed_at, |run| run.finished_at);
+                found.due.push((name, at.seconds_since(since).max(0.0), every));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// What an execution waits for.
+async fn waiting(control: &ControlPlane, cluster: &str) -> Result<Option<String>, ControlError> {
+    let filter = JobFilter {
+        cluster: Some(cluster.to_owned()),
+        kind: Some(JobKind::Execution),
+        state: Some(JobState::Running),
+        before_id: None,
+    };
+    let rows = JobRepo(control.store().db()).list(&filter, 1).await.map_err(ControlError::from)?;
+    Ok(rows.into_iter().find_map(|row| Some(format!("job {} waits: {}", row.id, row.progress.waiting?.what))))
 }
 
 pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), ControlError> {
@@ -42,6 +105,8 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
     let backup_job = newest(control, cluster, JobKind::Backup).await?;
     let test_job = newest(control, cluster, JobKind::RestoreTest).await?;
     let verify_job = newest(control, cluster, JobKind::Verify).await?;
+    let verdicts = verdicts(control, cluster).await?;
+    let drills = drills(control, slot, at).await?;
     // A verification or a test that could not be done is no damage, and no proof either.
     let found = |job: &Option<JobRow>| {
         job.as_ref().and_then(|row| match &row.result {
@@ -54,9 +119,12 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
     let input = ProtectionInput {
         repository_error: catalogue.error.clone(),
         free_bytes: catalogue.free_bytes,
+        used_percent: slot.config.repository_directory.as_deref().and_then(backup::used_percent),
         next_full_bytes: last_full.map(|one| one.stats.stored_bytes),
         backup_age_seconds: last.map(|one| at.seconds_since(one.stopped_at)),
+        oldest_backup_age_seconds: catalogue.backups.first().map(|one| at.seconds_since(one.stopped_at)),
         backup_every_seconds: pause(&[ScheduleKind::Full, ScheduleKind::Incremental]),
+        backup_tried: backup_job.is_some(),
         backup_error: backup_job.filter(|row| row.state == JobState::Failed).and_then(|row| row.error),
         streams: slot.config.stream && wal.state != "elsewhere" && wal.state != "starting",
         wal_lag_seconds: wal.lag_seconds,
@@ -64,10 +132,25 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
         open_gap: catalogue.gaps.last().filter(|gap| gap.to.is_none()).map(|gap| gap.reason.clone()),
         test_age_seconds: proof.map(|proof| at.seconds_since(proof.at)),
         test_every_seconds: pause(&[ScheduleKind::RestoreTest]),
+        test_tried: test_job.is_some(),
         test_problem: found(&test_job),
         verify_problem: found(&verify_job),
+        verify_tried: verify_job.is_some(),
+        // With a result it could be done, whatever it found.
+        verify_error: verify_job.as_ref().filter(|row| row.result.is_none()).and_then(|row| row.error.clone()),
+        // One that is gone cannot be damaged.
+        verdicts: catalogue
+            .backups
+            .iter()
+            .filter_map(|one| verdicts.get(&one.id).map(|problem| (one.id.clone(), problem.clone())))
+            .collect(),
         forecast_seconds: forecast.as_ref().map(|it| it.seconds),
+        drills: drills.newest,
+        drills_due: drills.due,
+        waiting: waiting(control, cluster).await?,
     };
+    let objectives = control.objectives(slot).await?;
+    conditions::tell(control, slot, &input, objectives, &catalogue, at);
     let interval = catalogue.intervals.last();
     let status = ProtectionStatus {
         backup: Some(BackupView {
@@ -83,7 +166,8 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
             recoverable_to: interval.map(|it| it.to),
             last_restore_test: proof.map(|it| RestoreTestView { at: it.at, ok: it.ok, rto_seconds: it.rto_seconds }),
         }),
-        problems: problems(&input, control.objectives(slot).await?),
+        problems: problems(&input, objectives),
+        drills: drills.runs,
         forecast,
         schedules: parsed
             .iter()

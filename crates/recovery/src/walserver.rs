@@ -6,7 +6,10 @@ use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::task::JoinHandle;
@@ -38,6 +41,7 @@ pub(crate) struct WalServer {
     stop: CancellationToken,
     task: JoinHandle<()>,
     error: Arc<Mutex<Option<String>>>,
+    at_end: Arc<AtomicBool>,
 }
 
 impl WalServer {
@@ -56,6 +60,7 @@ impl WalServer {
         }
         give(directory, ids)?;
         let (stop, error) = (CancellationToken::new(), Arc::new(Mutex::new(None)));
+        let at_end = Arc::new(AtomicBool::new(false));
         let server = Serving {
             repository: repository.clone(),
             data: data.to_owned(),
@@ -63,14 +68,20 @@ impl WalServer {
             ids,
             stop: stop.clone(),
             error: error.clone(),
+            at_end: at_end.clone(),
         };
-        Ok(Self { directory: directory.to_owned(), stop, task: tokio::spawn(server.run()), error })
+        Ok(Self { directory: directory.to_owned(), stop, task: tokio::spawn(server.run()), error, at_end })
     }
 
     /// `restore_command`.
     pub fn command(&self) -> String {
         let path = self.directory.join("fetch").display().to_string().replace('\'', r"'\''").replace('%', "%%");
         format!("/bin/sh '{path}' %f %p")
+    }
+
+    /// Everything that is there was asked for: the last segment was asked for again, or the next is not there.
+    pub fn is_at_end(&self) -> bool {
+        self.at_end.load(Ordering::Relaxed)
     }
 
     /// Why a file could not be handed over, when it could not.
@@ -99,15 +110,27 @@ struct Serving {
     ids: (u32, u32),
     stop: CancellationToken,
     error: Arc<Mutex<Option<String>>>,
+    at_end: Arc<AtomicBool>,
+}
+
+/// A segment, not a history or a backup label.
+fn is_segment(name: &str) -> bool {
+    name.len() == 24 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 impl Serving {
     async fn run(self) {
+        let mut last = String::new();
         while !self.stop.is_cancelled() {
             for name in self.wanted() {
                 // A note is taken once: the command leaves another when it asks again.
                 let _ = fs::remove_file(self.directory.join(format!("{name}.want")));
                 let done = self.hand_over(&name).await;
+                if is_segment(&name) {
+                    let nothing_new = matches!(done, Ok(Fetched::Absent)) || name == last;
+                    self.at_end.store(nothing_new, Ordering::Relaxed);
+                    last.clone_from(&name);
+                }
                 let ending = match done {
                     Ok(Fetched::Delivered) => continue,
                     Ok(Fetched::Absent) => "absent",

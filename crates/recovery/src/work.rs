@@ -1,7 +1,7 @@
 //! A job being done: its steps, its counters, its log.
 use backup::Progress;
 use control::{ControlPlane, now};
-use domain::view::{JobProgress, JobStep};
+use domain::view::{DrWaiting, JobKind, JobProgress, JobState, JobStep};
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
@@ -51,28 +51,63 @@ struct State {
     begun: Instant,
     counters: Option<Arc<Progress>>,
     paused: Option<String>,
+    waiting: Option<DrWaiting>,
     cancelled: bool,
 }
 
 /// The job, for whoever does it and for whoever tells of it.
 #[derive(Debug)]
 pub(crate) struct Work {
-    pub control: ControlPlane,
+    /// `None` for work of the command line, which needs no store.
+    pub control: Option<ControlPlane>,
     pub row: JobRow,
+    /// Hears the log's lines where there is no store.
+    sink: Option<fn(&str)>,
     state: Mutex<State>,
 }
 
 impl Work {
     pub fn new(control: ControlPlane, row: JobRow) -> Self {
+        Self::with(Some(control), row, None)
+    }
+
+    /// Work of the command line: it is in no store, and each line is told to `sink`.
+    pub fn alone(kind: JobKind, sink: fn(&str)) -> Self {
+        let at = now();
+        let row = JobRow {
+            id: at.0,
+            cluster: String::new(),
+            kind,
+            lane: String::new(),
+            state: JobState::Running,
+            title: String::new(),
+            params: serde_json::Value::Null,
+            schedule_key: None,
+            requested_by: "command line".to_owned(),
+            requested_at: at,
+            started_at: Some(at),
+            finished_at: None,
+            attempt: 1,
+            holder: None,
+            cancel_requested: false,
+            progress: JobProgress::default(),
+            result: None,
+            error: None,
+        };
+        Self::with(None, row, Some(sink))
+    }
+
+    fn with(control: Option<ControlPlane>, row: JobRow, sink: Option<fn(&str)>) -> Self {
         let state = State {
             steps: Vec::new(),
             present: 0,
             begun: Instant::now(),
             counters: None,
             paused: None,
+            waiting: None,
             cancelled: false,
         };
-        Self { control, row, state: Mutex::new(state) }
+        Self { control, row, sink, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -80,11 +115,11 @@ impl Work {
     }
 
     /// All steps; the first begins.
-    pub fn steps(&self, names: &[&str]) {
+    pub fn steps(&self, names: &[impl AsRef<str>]) {
         let mut state = self.state();
         state.steps = names
             .iter()
-            .map(|name| JobStep { name: (*name).to_owned(), seconds: None, detail: String::new() })
+            .map(|name| JobStep { name: name.as_ref().to_owned(), seconds: None, detail: String::new() })
             .collect();
         (state.present, state.begun, state.counters) = (0, Instant::now(), None);
     }
@@ -120,7 +155,11 @@ impl Work {
     /// A line of the log; a store that does not answer loses it, and nothing else.
     pub async fn log(&self, line: &str) {
         tracing::info!(job = self.row.id, kind = self.row.kind.as_str(), line, "job");
-        if let Err(error) = JobRepo(self.control.store().db()).log(self.row.id, now(), line).await {
+        if let Some(sink) = self.sink {
+            sink(line);
+        }
+        let Some(control) = &self.control else { return };
+        if let Err(error) = JobRepo(control.store().db()).log(self.row.id, now(), line).await {
             tracing::warn!(%error, job = self.row.id, "a line of a job's log was not written");
         }
     }
@@ -132,6 +171,11 @@ impl Work {
             counters.paused.store(reason.is_some(), Ordering::Relaxed);
         }
         state.paused = reason;
+    }
+
+    /// It waits for a person's approval; `None`: it goes on.
+    pub fn wait_for(&self, what: Option<DrWaiting>) {
+        self.state().waiting = what;
     }
 
     /// Stops it, as soon as it looks.
@@ -178,6 +222,7 @@ impl Work {
                 .zip(rate.filter(|rate| *rate > 0.0))
                 .map(|((done, total), rate)| total.saturating_sub(done) as f64 / rate),
             paused: state.paused.clone(),
+            waiting: state.waiting.clone(),
         }
     }
 }

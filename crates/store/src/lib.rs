@@ -17,6 +17,7 @@ pub use repo::{
     alert_channel::{ChannelRepo, ChannelRow, DeliveryCount, DeliveryRepo, DeliveryRow, DeliveryState, NewDelivery},
     alert_rule::{AlertRuleRepo, AlertRuleRow, BlackoutRepo, BlackoutRow},
     audit::{AuditFilter, AuditRepo, NewAudit, Outcome},
+    dr::{DrDecisionRow, DrPlanRow, DrRepo, DrRunRecord, dr_plan_hash},
     event::EventRepo,
     job::{JobFilter, JobRepo, JobRow, NewJob},
     lock::LockRepo,

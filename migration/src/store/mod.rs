@@ -11,6 +11,7 @@ mod m20261125_000201_lock_snapshot;
 mod m20261125_000202_session_history;
 mod m20261125_000203_tiers;
 mod m20261125_000301_jobs;
+mod m20261127_000501_disaster_recovery;
 mod m20261127_000701_tenant;
 
 /// Migrations of the control store, the oldest first.
@@ -29,6 +30,7 @@ impl MigratorTrait for StoreMigrator {
             Box::new(m20261125_000202_session_history::Migration),
             Box::new(m20261125_000203_tiers::Migration),
             Box::new(m20261125_000301_jobs::Migration),
+            Box::new(m20261127_000501_disaster_recovery::Migration),
             Box::new(m20261127_000701_tenant::Migration),
         ]
     }

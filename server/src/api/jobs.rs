@@ -29,7 +29,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 pub struct JobsQuery {
     /// Only of this cluster.
     cluster: Option<String>,
-    /// Only of this kind: backup, verify, restore_test, restore, expire.
+    /// Only of this kind: backup, verify, restore_test, restore, expire, drill, execution.
     kind: Option<String>,
     /// Rows, 1 to 200. Default: 50.
     limit: Option<u64>,

@@ -9,6 +9,7 @@ pub mod channels;
 pub mod clusters;
 mod csv;
 pub mod dashboard;
+pub mod dr;
 pub mod history;
 pub mod indexes;
 pub mod jobs;

@@ -230,11 +230,16 @@ pub struct RestorePlanBody {
     start: bool,
 }
 
+impl From<Target> for TargetAsk {
+    fn from(target: Target) -> Self {
+        Self { kind: target.kind, value: target.value }
+    }
+}
+
 impl From<RestorePlanBody> for RestoreAsk {
     fn from(body: RestorePlanBody) -> Self {
-        let target = body.target.unwrap_or_default();
         Self {
-            target: TargetAsk { kind: target.kind, value: target.value },
+            target: body.target.unwrap_or_default().into(),
             exclusive: body.exclusive,
             backup: body.backup,
             timeline: body.timeline,

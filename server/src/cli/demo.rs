@@ -4,11 +4,11 @@ use super::{Failure, print, serve};
 use crate::{config::Config, platform};
 use backup::{KeySource, Repository};
 use clap::Args;
-use control::{Actor, ControlError, ControlPlane, RestoreTestParams};
+use control::{Actor, Confirmation, ControlError, ControlPlane, RestoreTestParams};
 use demo::{DemoOptions, Estate, Workload};
 use domain::{
     Role,
-    view::{JobKind, JobState},
+    view::{DrKind, DrPlanSpec, JobKind, JobState},
 };
 use std::{
     collections::HashMap,
@@ -159,10 +159,11 @@ fn write_settings(dir: &Path) -> Result<PathBuf, Failure> {
     let path = dir.join("holdfast.toml");
     let quoted = |name: &str| toml::Value::String(dir.join(name).display().to_string()).to_string();
     let text = format!(
-        "# written by 'holdfast demo' at each start\n[backup]\nrepository = {}\nkey_file = {}\nrestore_directory = {}\nfull = \"0 2 * * *\"\nincremental = \"*/10 * * * *\"\nverify = \"5 * * * *\"\nrestore_test = \"35 * * * *\"\nexpire = \"30 3 * * *\"\njitter_seconds = 0\nkeep_days = 7\nkeep_weekly = 4\nrpo_seconds = 30\nrto_seconds = 900\nrefresh_seconds = 3\nprobes = [\"saas_idp: SELECT count(*) FROM plugins\"]\n",
+        "# written by 'holdfast demo' at each start\n[backup]\nrepository = {}\nkey_file = {}\nrestore_directory = {}\nfull = \"0 2 * * *\"\nincremental = \"*/10 * * * *\"\nverify = \"5 * * * *\"\nrestore_test = \"35 * * * *\"\nexpire = \"30 3 * * *\"\njitter_seconds = 0\nkeep_days = 7\nkeep_weekly = 4\nrpo_seconds = 30\nrto_seconds = 900\nrefresh_seconds = 3\nprobes = [\"saas_idp: SELECT count(*) FROM plugins\"]\nrecovery_kit = {}\n[backup.hooks]\ndns = \"echo would lead \\\"$HOLDFAST_CLUSTER\\\" to $HOLDFAST_HOST:$HOLDFAST_PORT\"\n",
         quoted(REPOSITORY),
         quoted(KEY),
         quoted("restores"),
+        quoted(KIT),
     );
     std::fs::write(&path, text)
         .map_err(|error| Failure::failed(format!("{} cannot be written: {error}", path.display())))?;
@@ -177,6 +178,7 @@ async fn tell_the_story(control: ControlPlane, superuser_url: String, stop: Canc
         let test = RestoreTestParams { backup: None, latest: true };
         control.backup_test_restore(&Actor::system(), None, test).await?;
         over(&control, JobKind::RestoreTest).await?;
+        rehearse(&control).await?;
         demo::lose_wal(&superuser_url, "holdfast").await.map_err(|error| ControlError::Conflict(error.to_string()))
     };
     tokio::select! {
@@ -185,6 +187,26 @@ async fn tell_the_story(control: ControlPlane, superuser_url: String, stop: Canc
         },
         () = stop.cancelled() => {}
     }
+}
+
+/// The standard plan gets a calendar, and is rehearsed both ways.
+async fn rehearse(control: &ControlPlane) -> Result<(), ControlError> {
+    let actor = Actor::cli();
+    let overview = control.dr_overview(&actor, None).await?;
+    let Some(standard) = overview.plans.first() else { return Ok(()) };
+    let (id, cluster) = (standard.id.clone(), Some(overview.cluster.as_str()));
+    let calendar = DrPlanSpec {
+        test: Some("20 * * * *".to_owned()),
+        full_test: Some("50 */6 * * *".to_owned()),
+        ..standard.plan.clone()
+    };
+    let confirmation = Confirmation { name: overview.cluster.clone(), password: String::new() };
+    control.dr_plan_set(&actor, cluster, &id, calendar, &confirmation).await?;
+    for kind in [DrKind::Test, DrKind::FullTest] {
+        control.dr_drill_start(&Actor::system(), cluster, &id, kind).await?;
+        over(control, JobKind::Drill).await?;
+    }
+    Ok(())
 }
 
 /// Waits until the newest job of a kind is over and its outcome is in the catalogue.

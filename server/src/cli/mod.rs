@@ -4,10 +4,12 @@ mod accounts;
 mod audit;
 mod backup;
 mod demo;
+mod dr;
 mod failure;
 mod health;
 mod init;
 mod long;
+mod rebuild;
 mod repo;
 mod restore;
 mod role;
@@ -66,6 +68,9 @@ enum Command {
     Backup(backup::BackupCommand),
     /// Restore a backup and replay WAL up to a moment.
     Restore(restore::RestoreArgs),
+    /// Show plans for disasters and rehearse them.
+    #[command(subcommand)]
+    Dr(dr::DrCommand),
     /// Bring write-ahead log into the repository and out of it.
     #[command(subcommand)]
     Wal(wal::WalCommand),
@@ -165,6 +170,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Repo(command) => repo::run(command, &repository, json).await,
         Command::Backup(command) => backup::run(command, &repository, json).await,
         Command::Restore(args) => restore::run(args, &repository, json).await,
+        Command::Dr(command) => dr::run(command, &repository, json).await,
         // Its exit codes are PostgreSQL's: see there.
         Command::Wal(command) => return wal::run(command, &repository, json).await,
         Command::Serve => serve::serve(None).await,

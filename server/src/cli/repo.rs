@@ -20,7 +20,12 @@ pub enum RepoCommand {
         no_encryption: bool,
     },
     /// Say what is in it.
-    Info,
+    Info {
+        /// Read every commit, manifest and piece of WAL anew from the repository alone, and make good in Holdfast's own
+        /// store what it does not know: after its loss the history of backups is there again.
+        #[arg(long)]
+        rebuild: bool,
+    },
     /// Manage its keys.
     #[command(subcommand)]
     Key(KeyCommand),
@@ -59,7 +64,8 @@ pub enum KeyCommand {
 pub async fn run(command: RepoCommand, repository: &RepositoryArgs, json: bool) -> Result<(), Failure> {
     match command {
         RepoCommand::Init { no_encryption } => init(repository, no_encryption, json).await,
-        RepoCommand::Info => info(repository, json).await,
+        RepoCommand::Info { rebuild: false } => info(repository, json).await,
+        RepoCommand::Info { rebuild: true } => super::rebuild::run(repository, json).await,
         RepoCommand::Key(command) => key(command, repository, json).await,
     }
 }

@@ -28,7 +28,7 @@ pub async fn control(config: &Config) -> Result<ControlPlane, Failure> {
         Clusters::new(config.clusters.iter().map(|cluster| cluster.watched.config.clone()).collect(), |config| {
             first_snapshot(config, interval)
         });
-    let recovery = Recovery::new(config.protected.clone());
+    let recovery = Recovery::new(config.protected.clone()).with_schedule(recovery::upcoming);
     let control = ControlPlane::with_recovery(store, clusters, config.slow_threshold_ms, recovery).await?;
     control.set_history_budget_bytes(config.history_budget_bytes);
     Ok(control)

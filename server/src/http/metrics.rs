@@ -191,6 +191,54 @@ fn text(control: &ControlPlane, actor: &control::Actor) -> Result<String, Proble
         |it| vec![(Vec::new(), status(it).and_then(|it| it.forecast.as_ref().map(|it| it.seconds)))],
     );
     pools::write(&mut out, control, actor)?;
+    let catalogue = |it: &Dashboard| control.recovery().slot(&it.cluster.id).map(|slot| slot.catalogue.load_full());
+    family(
+        &mut out,
+        "holdfast_repository_up",
+        "Whether the repository of backups was read last time.",
+        &dashboards,
+        |it| {
+            let up = catalogue(it).filter(|it| it.read_at.is_some() || it.error.is_some());
+            vec![(Vec::new(), up.map(|it| f64::from(u8::from(it.error.is_none()))))]
+        },
+    );
+    family(
+        &mut out,
+        "holdfast_repository_stored_bytes",
+        "Bytes of the cluster in the repository.",
+        &dashboards,
+        |it| vec![(Vec::new(), catalogue(it).and_then(|it| it.stored_bytes).map(|it| it as f64))],
+    );
+    family(
+        &mut out,
+        "holdfast_repository_free_bytes",
+        "Room left where the repository is a directory.",
+        &dashboards,
+        |it| {
+            vec![(
+                Vec::new(),
+                catalogue(it).filter(|it| it.error.is_none()).and_then(|it| it.free_bytes).map(|it| it as f64),
+            )]
+        },
+    );
+    let drills: [(&str, &str, fn(&domain::view::DrRunRow) -> Option<f64>); 4] = [
+        ("holdfast_drill_timestamp_seconds", "End of the newest drill of a plan.", |run| {
+            Some(seconds(run.finished_at))
+        }),
+        ("holdfast_drill_ok", "Whether the newest drill of a plan went well.", |run| Some(f64::from(u8::from(run.ok)))),
+        ("holdfast_drill_rto_seconds", "Recovery time that the newest drill of a plan measured.", |run| {
+            run.rto_seconds
+        }),
+        ("holdfast_drill_rpo_seconds", "Lost work that the newest drill of a plan measured.", |run| run.rpo_seconds),
+    ];
+    for (name, help, value) in drills {
+        family(&mut out, name, help, &dashboards, |it| {
+            let label = |run: &domain::view::DrRunRow| {
+                vec![("plan", run.plan_name.clone()), ("kind", run.kind.as_str().to_owned())]
+            };
+            status(it).iter().flat_map(|it| &it.drills).map(|run| (label(run), value(run))).collect()
+        });
+    }
     Ok(out)
 }
 

@@ -4,6 +4,7 @@ mod actor;
 mod alert_forms;
 mod assets;
 mod backends;
+mod dr_forms;
 mod events;
 mod forms;
 mod headers;
@@ -125,7 +126,12 @@ fn plain() -> Vec<Plain> {
         post("/plugins/bulk", routing::post(plugin_forms::bulk)),
         post("/recovery/restore", routing::post(recovery_forms::restore)),
         post("/recovery/objectives", routing::post(recovery_forms::objectives)),
+        post("/recovery/plans/drill", routing::post(dr_forms::drill)),
+        post("/recovery/plans/execute", routing::post(dr_forms::execute)),
+        post("/recovery/plans/save", routing::post(dr_forms::save)),
+        post("/recovery/plans/remove", routing::post(dr_forms::remove)),
         post("/jobs/cancel", routing::post(recovery_forms::cancel)),
+        post("/jobs/decide", routing::post(dr_forms::decide)),
         get("/api/docs", Place::Known, routing::get(crate::api::docs)),
         get("/api/openapi.json", Place::Known, routing::get(crate::api::openapi)),
         get("/metrics", Place::Known, routing::get(metrics::metrics)),

@@ -63,14 +63,14 @@ impl Fields {
 }
 
 /// To the job, or back with a sentence; a missing right is no sentence but a refusal.
-fn to_job(asked: Result<JobView, ControlError>, page: &str) -> Result<Response, Problem> {
+pub(super) fn to_job(asked: Result<JobView, ControlError>, page: &str) -> Result<Response, Problem> {
     match asked {
         Ok(job) => Ok(Redirect::to(&format!("/jobs/{}?cluster={}", job.id, encode(&job.cluster))).into_response()),
         Err(error) => back(error, page),
     }
 }
 
-fn back(error: ControlError, page: &str) -> Result<Response, Problem> {
+pub(super) fn back(error: ControlError, page: &str) -> Result<Response, Problem> {
     match error.kind() {
         ErrorKind::Internal | ErrorKind::Unavailable | ErrorKind::Forbidden | ErrorKind::Unauthenticated => {
             Err(error.into())
@@ -79,7 +79,7 @@ fn back(error: ControlError, page: &str) -> Result<Response, Problem> {
     }
 }
 
-fn with(page: &str, name: &str, text: &str) -> String {
+pub(super) fn with(page: &str, name: &str, text: &str) -> String {
     let separator = if page.contains('?') { '&' } else { '?' };
     format!("{page}{separator}{name}={}", encode(text))
 }

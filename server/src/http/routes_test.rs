@@ -137,6 +137,18 @@ const ROWS: &[Row] = &[
     ("POST", "/api/v1/clusters/{cluster}/repository-keys", WRONG_NAME, [401, 403, 403, 400, 403]),
     ("POST", "/api/v1/clusters/{cluster}/repository-keys/rotate", WRONG_NAME, [401, 403, 403, 400, 403]),
     ("POST", "/api/v1/clusters/{cluster}/repository-keys/{id}/remove", WRONG_NAME, [401, 403, 403, 400, 403]),
+    ("GET", "/api/v1/clusters/{cluster}/dr-plans", "", READ),
+    ("POST", "/api/v1/clusters/{cluster}/dr-plans", PLAN_WRONG_NAME, [401, 403, 403, 400, 403]),
+    // There is no plan yet and no run: the service makes the standard plan, and it does not run here.
+    ("GET", "/api/v1/clusters/{cluster}/dr-plans/{id}", "", [401, 404, 404, 404, 404]),
+    ("PUT", "/api/v1/clusters/{cluster}/dr-plans/{id}", PLAN_WRONG_NAME, [401, 403, 403, 400, 403]),
+    ("POST", "/api/v1/clusters/{cluster}/dr-plans/{id}/remove", WRONG_NAME, [401, 403, 403, 400, 403]),
+    ("GET", "/api/v1/clusters/{cluster}/dr-plans/{id}/dry-run", "", [401, 404, 404, 404, 404]),
+    ("POST", "/api/v1/clusters/{cluster}/dr-plans/{id}/drills", r#"{"kind":"test"}"#, [401, 403, 404, 404, 403]),
+    ("POST", "/api/v1/clusters/{cluster}/dr-plans/{id}/executions", WRONG_NAME, [401, 403, 403, 400, 403]),
+    ("GET", "/api/v1/clusters/{cluster}/drills/{id}", "", [401, 404, 404, 404, 404]),
+    ("GET", "/api/v1/clusters/{cluster}/drills/{id}/evidence", "", [401, 404, 404, 404, 404]),
+    ("POST", "/api/v1/jobs/{id}/decision", r#"{"step":3,"approve":false}"#, [401, 403, 403, 404, 403]),
     ("GET", "/api/v1/jobs", "", READ),
     ("GET", "/api/v1/jobs/{id}", "", [401, 404, 404, 404, 404]),
     ("GET", "/api/v1/jobs/{id}/stream", "", [401, 404, 404, 404, 404]),
@@ -207,6 +219,8 @@ const ROWS: &[Row] = &[
     ("GET", "/fn/recovery", "", READ),
     ("GET", "/fn/backup", "id=1.2.3", [401, 404, 404, 404, 404]),
     ("GET", "/fn/job", "id=1.2.3", [401, 404, 404, 404, 404]),
+    ("GET", "/recovery/plans", "", PAGE),
+    ("GET", "/fn/dr", "search=", READ),
     ("GET", "/fn/restore_plan", "search=", READ),
     ("GET", "/fn/expire_plan", "", [401, 409, 409, 409, 409]),
     ("GET", "/fn/frame", "", READ),
@@ -232,6 +246,11 @@ const ROWS: &[Row] = &[
     ("POST", "/recovery/restore", "kind=latest&confirm=another", [303, 403, 403, 303, 403]),
     ("POST", "/recovery/objectives", "rpo_seconds=1&rto_seconds=1&confirm=another", [303, 403, 403, 303, 403]),
     ("POST", "/jobs/cancel", "id=999", [303, 403, 303, 303, 403]),
+    ("POST", "/recovery/plans/drill", "plan=999", [303, 403, 303, 303, 403]),
+    ("POST", "/recovery/plans/execute", "plan=999&confirm=another", [303, 403, 403, 303, 403]),
+    ("POST", "/recovery/plans/save", "name=x&confirm=another", [303, 403, 403, 303, 403]),
+    ("POST", "/recovery/plans/remove", "plan=999&confirm=another", [303, 403, 403, 303, 403]),
+    ("POST", "/jobs/decide", "id=999&step=3&kind=approve&confirm=another", [303, 403, 403, 303, 403]),
     ("POST", "/account/password", "current=wrong&password=another+password", [303, 303, 303, 303, 403]),
     // Last: it ends the sessions.
     ("POST", "/logout", "", [303; 5]),
@@ -241,6 +260,9 @@ const ROWS: &[Row] = &[
 const WRONG_NAME: &str = r#"{"confirm":"another","password":"x"}"#;
 
 const PASSWORD: &str = "correct horse battery";
+
+/// A plan with nothing wrong but that name.
+const PLAN_WRONG_NAME: &str = r#"{"confirm":"another","password":"x","plan":{"name":"x","steps":[{"action":"choose_point"},{"action":"restore"},{"action":"start"},{"action":"promote"}]}}"#;
 
 struct Site {
     router: Router,
@@ -387,6 +409,8 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
         "repository_key_add",
         "repository_key_rotate",
         "repository_key_remove",
+        "dr_execute",
+        "dr_plan_remove",
     ] {
         assert_eq!(
             count(action),

@@ -392,15 +392,18 @@ pub const RULES: &[Rule] = &[
     Rule {
         key: "backup_overdue",
         title: "There is no recent backup",
-        about: "Age of the last good backup against the schedule's promise: 1 is exactly that old.",
+        about: "Age of the last good backup against half as long again as its schedule promises: 1 is exactly that old. \
+                No backup at all counts as 2.",
         page: "/backups",
         levels: &[(Critical, 1.0, 1.0)],
+        // The first is begun as soon as cluster and repository are reached.
+        for_seconds: 120,
         ..BASE
     },
     Rule {
-        key: "wal_archive_behind",
-        title: "The WAL archive is behind",
-        about: "Age of the newest WAL in the repository while the server writes more: what a disaster now would lose.",
+        key: "wal_behind",
+        title: "WAL reaches the repository late",
+        about: "Age of the oldest WAL that is not in the repository: what a disaster now would lose.",
         unit: "s",
         page: "/backups",
         levels: &[(Warning, 300.0, 120.0), (Critical, 1_800.0, 600.0)],
@@ -418,22 +421,132 @@ pub const RULES: &[Rule] = &[
         ..BASE
     },
     Rule {
-        key: "restore_test_failed",
-        title: "A restore test failed",
-        about: "The last test did not bring the backup up, or its checks found something; over when a later one does.",
+        key: "rpo_exceeded",
+        title: "More would be lost now than the RPO allows",
+        about: "The age of the oldest WAL that is not in the repository against the recovery point objective of this \
+                cluster: 1 is exactly the objective.",
+        page: "/recovery",
+        levels: &[(Critical, 1.0, 0.8)],
+        for_seconds: 5,
+        ..BASE
+    },
+    Rule {
+        key: "repository_unreachable",
+        title: "The repository of backups is not reached",
+        about: "It cannot be read, so nothing can be backed up or restored. All that is known of its content keeps its \
+                state meanwhile.",
         kind: Condition,
         page: "/backups",
         levels: &[(Critical, YES, YES)],
         ..BASE
     },
     Rule {
-        key: "backup_damaged",
+        key: "repository_full",
+        title: "The repository's file system is nearly full",
+        about: "Used share of the file system that holds the repository, as df counts it. A store that is no directory \
+                here tells no room.",
+        unit: "%",
+        page: "/backups",
+        levels: &[(Warning, 90.0, 88.0), (Critical, 97.0, 95.0)],
+        ..BASE
+    },
+    Rule {
+        key: "repository_room",
+        title: "The repository has little room for the next full backup",
+        about: "Size of the newest full backup in the repository over the room that is left: from 1 on the next does not \
+                fit.",
+        page: "/backups",
+        levels: &[(Warning, 0.5, 0.45), (Critical, 1.0, 0.9)],
+        ..BASE
+    },
+    Rule {
+        key: "verification_failed",
         title: "A backup is damaged",
-        about: "Verification found bytes that are not what was written.",
+        about: "Verification found bytes that are not what was written, or could not be done. Over when a later one finds \
+                the backup whole, or when it is gone.",
         kind: Condition,
         object: Some("backup"),
         page: "/backups",
         levels: &[(Critical, YES, YES)],
+        ..BASE
+    },
+    Rule {
+        key: "restore_test_failed",
+        title: "A restore test failed",
+        about: "The last test did not bring the backup up, or its checks found something; over when a later one does.",
+        kind: Condition,
+        page: "/recovery",
+        levels: &[(Critical, YES, YES)],
+        ..BASE
+    },
+    Rule {
+        key: "restore_test_overdue",
+        title: "No restore was proved lately",
+        about: "Age of the newest restore test against half as long again as its schedule promises: 1 is exactly that \
+                old. Before the first test the age of the oldest backup counts.",
+        page: "/recovery",
+        levels: &[(Warning, 1.0, 1.0)],
+        ..BASE
+    },
+    Rule {
+        key: "drill_failed",
+        title: "A drill failed",
+        about: "The last drill of a plan did not come to its end, found something, or took longer than the objectives \
+                allow; over when a later one goes well, or when the plan is gone.",
+        kind: Condition,
+        object: Some("drill"),
+        page: "/recovery/plans",
+        levels: &[(Critical, YES, YES)],
+        ..BASE
+    },
+    Rule {
+        key: "drill_overdue",
+        title: "No drill went well lately",
+        about: "Age of the newest sound drill of a plan against half as long again as its calendar promises: 1 is exactly \
+                that old. Before the first the age of the plan counts.",
+        object: Some("drill"),
+        page: "/recovery/plans",
+        levels: &[(Warning, 1.0, 1.0)],
+        ..BASE
+    },
+    Rule {
+        key: "drill_finished",
+        title: "A drill came to its notice",
+        about: "Told once for each drill whose plan has a step that tells.",
+        kind: Notice,
+        object: Some("drill"),
+        page: "/recovery/plans",
+        levels: &[(Info, YES, YES)],
+        lasts_seconds: 86_400,
+        ..BASE
+    },
+    Rule {
+        key: "plan_waits",
+        title: "The execution of a recovery plan waits for an approval",
+        about: "An administrator approves the next step, or aborts, on the page of the job.",
+        kind: Condition,
+        page: "/recovery/plans",
+        levels: &[(Critical, YES, YES)],
+        ..BASE
+    },
+    Rule {
+        key: "plan_executed",
+        title: "A recovery plan is carried out",
+        about: "Told once for each execution whose plan has a step that tells, with what applications connect to.",
+        kind: Notice,
+        object: Some("execution"),
+        page: "/recovery/plans",
+        levels: &[(Critical, YES, YES)],
+        lasts_seconds: 86_400,
+        ..BASE
+    },
+    Rule {
+        key: "rto_forecast",
+        title: "A restore now would take longer than the RTO allows",
+        about: "Forecast by the rates that restore tests and drills measured, against the recovery time objective of this \
+                cluster: 1 is exactly the objective.",
+        page: "/recovery",
+        levels: &[(Warning, 1.0, 0.95)],
         ..BASE
     },
 ];

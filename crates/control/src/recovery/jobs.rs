@@ -1,11 +1,12 @@
 //! Jobs: asking for one, seeing them, stopping them.
-use super::{RestoreParams, engine};
+use super::{RestoreParams, TargetAsk, engine};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use domain::{
     Permission,
-    view::{ExpirePlanView, ExpireVerdict, JobKind, JobState, JobView, JobsPage},
+    view::{DrKind, DrPlanSpec, ExpirePlanView, ExpireVerdict, JobKind, JobState, JobView, JobsPage},
 };
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use store::{JobFilter, JobRepo, JobRow, NewJob, Outcome};
 
 /// Full or incremental.
@@ -48,6 +49,30 @@ pub struct ExpireParams {
     pub only: Option<Vec<String>>,
 }
 
+/// A drill: a plan is rehearsed on a private copy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DrillParams {
+    /// The plan.
+    pub plan_id: String,
+    /// As it was when the drill was asked for.
+    pub plan: DrPlanSpec,
+    /// To the newest moment, or from the recovery kit.
+    pub kind: DrKind,
+}
+
+/// The execution of a plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExecutionParams {
+    /// The plan.
+    pub plan_id: String,
+    /// As it was when the execution was asked for.
+    pub plan: DrPlanSpec,
+    /// Until where.
+    pub target: TargetAsk,
+    /// The directory of the copy; its data in `data`.
+    pub directory: PathBuf,
+}
+
 /// What exactly a job does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -62,6 +87,10 @@ pub enum JobParams {
     Restore(Box<RestoreParams>),
     /// Retention.
     Expire(ExpireParams),
+    /// A plan is rehearsed.
+    Drill(Box<DrillParams>),
+    /// A plan is carried out.
+    Execution(Box<ExecutionParams>),
 }
 
 impl JobParams {
@@ -73,6 +102,8 @@ impl JobParams {
             Self::RestoreTest(_) => JobKind::RestoreTest,
             Self::Restore(_) => JobKind::Restore,
             Self::Expire(_) => JobKind::Expire,
+            Self::Drill(_) => JobKind::Drill,
+            Self::Execution(_) => JobKind::Execution,
         }
     }
 
@@ -85,6 +116,13 @@ impl JobParams {
             Self::RestoreTest(params) => format!("Restore test of {}", of(&params.backup)),
             Self::Restore(params) => format!("Restore to {}", params.target.label()),
             Self::Expire(_) => "Retention".to_owned(),
+            Self::Drill(params) => match params.kind {
+                DrKind::FullTest => format!("Full drill of plan '{}'", params.plan.name),
+                _ => format!("Drill of plan '{}'", params.plan.name),
+            },
+            Self::Execution(params) => {
+                format!("Execution of plan '{}' to {}", params.plan.name, params.target.label())
+            }
         }
     }
 
@@ -305,13 +343,13 @@ impl ControlPlane {
         self.job_view(self.job_row(id).await?.id).await
     }
 
-    async fn job_row(&self, id: &str) -> Result<JobRow, ControlError> {
+    pub(super) async fn job_row(&self, id: &str) -> Result<JobRow, ControlError> {
         let missing = || ControlError::not_found("job", id, "");
         let number = id.parse().map_err(|_| missing())?;
         JobRepo(self.inner.store.db()).get(number).await?.ok_or_else(missing)
     }
 
-    async fn job_view(&self, id: i64) -> Result<JobView, ControlError> {
+    pub(super) async fn job_view(&self, id: i64) -> Result<JobView, ControlError> {
         let repo = JobRepo(self.inner.store.db());
         let row = repo.get(id).await?.ok_or_else(|| ControlError::not_found("job", id, ""))?;
         Ok(JobView { log: repo.log_of(id).await?, ..view(row) })
@@ -326,9 +364,9 @@ impl ControlPlane {
         self.authorize_audited(actor, Permission::BackupOperate, "job_cancel", ("job", id)).await?;
         let row = self.job_row(id).await?;
         let permission = match row.kind {
-            JobKind::Restore => Permission::RestoreExecute,
+            JobKind::Restore | JobKind::Execution => Permission::RestoreExecute,
             JobKind::Expire => Permission::BackupExpire,
-            JobKind::Backup | JobKind::Verify | JobKind::RestoreTest => Permission::BackupOperate,
+            JobKind::Backup | JobKind::Verify | JobKind::RestoreTest | JobKind::Drill => Permission::BackupOperate,
         };
         self.authorize_audited(actor, permission, "job_cancel", ("job", id)).await?;
         let transaction = self.inner.store.begin().await?;
@@ -361,7 +399,14 @@ impl ControlPlane {
             return Ok(false);
         }
         let outcome = if state == JobState::Succeeded { Outcome::Ok } else { Outcome::Failed };
-        let after = serde_json::json!({ "state": state, "result": result, "error": error });
+        let after = match row.kind {
+            // The evidence is kept for itself; its hash stands here, and so in the chain.
+            JobKind::Drill | JobKind::Execution => {
+                let run = self.dr_run_in(&transaction, row, result, error).await?;
+                serde_json::json!({ "state": state, "run": run, "error": error })
+            }
+            _ => serde_json::json!({ "state": state, "result": result, "error": error }),
+        };
         self.audit_outcome_in(
             &transaction,
             &Actor::system(),

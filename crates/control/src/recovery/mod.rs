@@ -3,13 +3,18 @@
 //! As with monitoring, a page view reaches neither the cluster nor the repository: it reads a catalogue that the
 //! `recovery` room keeps fresh. Only plans and changes open the repository.
 mod confirm;
+mod dr;
 mod jobs;
 mod manage;
 mod overview;
 mod restores;
 
 pub use confirm::Confirmation;
-pub use jobs::{BackupParams, BackupWanted, ExpireParams, JobParams, RestoreTestParams, VerifyParams};
+pub use dr::DrSchedule;
+pub use jobs::{
+    BackupParams, BackupWanted, DrillParams, ExecutionParams, ExpireParams, JobParams, RestoreTestParams, VerifyParams,
+};
+pub use manage::RebuiltBackup;
 pub use restores::{RestoreAsk, RestoreParams, TargetAsk};
 
 use crate::{ControlError, ControlPlane};
@@ -18,13 +23,13 @@ use backup::{KeySlot, Repository, RepositoryFile, Summary, retention::Retention}
 use domain::{
     Timestamp,
     view::{
-        BackupView, Objectives, RecoveryGap, RecoveryInterval, RecoveryProblem, RestoreForecast, ScheduleView,
-        WalStreamView,
+        BackupView, DrRunRow, Objectives, RecoveryGap, RecoveryInterval, RecoveryProblem, RestoreForecast,
+        ScheduleView, WalStreamView,
     },
 };
 use futures::future::BoxFuture;
 use pgphysical::replication::ConnInfo;
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc, time::Duration};
 use tokio::sync::{Mutex, Notify};
 
 /// Opens a repository; the key is read then and not before.
@@ -131,6 +136,35 @@ pub struct Protected {
     pub probes: Vec<String>,
     /// The catalogue is read anew so often.
     pub refresh: Duration,
+    /// What the host does for disaster recovery.
+    pub disaster: Disaster,
+}
+
+/// What the host's configuration says of disaster recovery: an administrator of the page chooses among it.
+#[derive(Clone, Debug)]
+pub struct Disaster {
+    /// Commands that a plan may name, by name.
+    pub hooks: BTreeMap<String, String>,
+    /// Opens the repository by the recovery code of the kit alone, or why that cannot be done.
+    pub kit: Result<OpenRepository, String>,
+    /// `listen_addresses` of a copy that a plan brings up in earnest.
+    pub listen: String,
+    /// Its port; a free one when `None`.
+    pub port: Option<u16>,
+    /// The host's name in connection strings.
+    pub host: String,
+}
+
+impl Default for Disaster {
+    fn default() -> Self {
+        Self {
+            hooks: BTreeMap::new(),
+            kit: Err("give the file with the recovery code as recovery_kit in [backup] of holdfast.toml".to_owned()),
+            listen: "127.0.0.1".to_owned(),
+            port: None,
+            host: "127.0.0.1".to_owned(),
+        }
+    }
 }
 
 /// What the repository holds of a cluster, as it was last read.
@@ -169,6 +203,8 @@ pub struct ProtectionStatus {
     pub forecast: Option<RestoreForecast>,
     /// What is wrong.
     pub problems: Vec<RecoveryProblem>,
+    /// The newest drill of each plan and kind.
+    pub drills: Vec<DrRunRow>,
     /// Schedules with their next runs.
     pub schedules: Vec<ScheduleView>,
     /// Since when nothing was known; `None` before the first judgement.
@@ -216,6 +252,8 @@ impl Slot {
 #[derive(Debug, Default)]
 pub struct Recovery {
     slots: Vec<Slot>,
+    /// Reads the calendars of plans; `None` before it is set.
+    pub(crate) schedule: Option<DrSchedule>,
     /// Told when a job was asked for.
     pub wanted: Notify,
 }
@@ -237,7 +275,14 @@ impl Recovery {
                 repository: Mutex::new(None),
             })
             .collect();
-        Self { slots, wanted: Notify::new() }
+        Self { slots, schedule: None, wanted: Notify::new() }
+    }
+
+    /// Reads the calendars of plans by this.
+    #[must_use]
+    pub fn with_schedule(mut self, schedule: DrSchedule) -> Self {
+        self.schedule = Some(schedule);
+        self
     }
 
     /// All places.

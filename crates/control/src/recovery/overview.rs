@@ -136,13 +136,18 @@ impl ControlPlane {
         let of = |kind| JobFilter { cluster: Some(cluster.to_owned()), kind: Some(kind), ..JobFilter::default() };
         let tests = repo.list(&of(JobKind::RestoreTest), RESULTS_AT_MOST).await?;
         let verified = repo.list(&of(JobKind::Verify), RESULTS_AT_MOST).await?;
-        let proofs = tests
+        let drills = repo.list(&of(JobKind::Drill), RESULTS_AT_MOST).await?;
+        let mut proofs = tests
             .into_iter()
+            .chain(drills)
             .filter_map(|row| match row.result.clone() {
                 Some(JobResult::RestoreTest(proof)) => Some((row, proof)),
+                // A drill proves a restore as a test does, and more.
+                Some(JobResult::DrRun(report)) => Some((row, super::dr::proof(&report)?)),
                 _ => None,
             })
-            .collect();
+            .collect::<Vec<_>>();
+        proofs.sort_by_key(|(row, _)| std::cmp::Reverse(row.id));
         Ok((proofs, verified))
     }
 
@@ -163,8 +168,13 @@ fn window(slot: &Slot, proofs: &[(JobRow, ProofView)]) -> RecoveryWindow {
         .filter_map(|(row, proof)| {
             let backup = catalogue.backups.iter().find(|one| one.id == proof.backup)?;
             // Replayed to the end it stands for the moment of the test, else for the end of the backup.
-            let latest = row.params["latest"].as_bool() == Some(true);
-            let moment = if latest { row.started_at.unwrap_or(proof.at) } else { backup.stopped_at };
+            let latest = row.params["latest"].as_bool() == Some(true) || row.params["kind"] == "test";
+            let moment = match &row.result {
+                _ if latest => row.started_at.unwrap_or(proof.at),
+                // The newest transaction before the random moment.
+                Some(JobResult::DrRun(report)) => report.last_commit_at.unwrap_or(backup.stopped_at),
+                _ => backup.stopped_at,
+            };
             Some(ProvenRestore { moment, proof: proof.clone(), job: row.id.to_string() })
         })
         .collect::<Vec<_>>();

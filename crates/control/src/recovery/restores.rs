@@ -111,7 +111,7 @@ impl ControlPlane {
         Ok(self.planned(cluster, ask).await?.1)
     }
 
-    async fn planned(
+    pub(super) async fn planned(
         &self,
         cluster: Option<&str>,
         ask: &RestoreAsk,

@@ -1,5 +1,5 @@
 //! Long work: what it is, how far it is, what came of it.
-use super::ProofView;
+use super::{DrReport, DrWaiting, ProofView};
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -19,11 +19,16 @@ pub enum JobKind {
     Restore,
     /// What retention does not keep is removed.
     Expire,
+    /// A plan for disasters is rehearsed.
+    Drill,
+    /// A plan for disasters is carried out.
+    Execution,
 }
 
 impl JobKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Backup, Self::Verify, Self::RestoreTest, Self::Restore, Self::Expire];
+    pub const ALL: [Self; 7] =
+        [Self::Backup, Self::Verify, Self::RestoreTest, Self::Restore, Self::Expire, Self::Drill, Self::Execution];
 
     /// Name in the store, on the wire and in addresses.
     pub const fn as_str(self) -> &'static str {
@@ -33,6 +38,8 @@ impl JobKind {
             Self::RestoreTest => "restore_test",
             Self::Restore => "restore",
             Self::Expire => "expire",
+            Self::Drill => "drill",
+            Self::Execution => "execution",
         }
     }
 
@@ -44,6 +51,8 @@ impl JobKind {
             Self::RestoreTest => "Restore test",
             Self::Restore => "Restore",
             Self::Expire => "Retention",
+            Self::Drill => "Drill",
+            Self::Execution => "Execution of a plan",
         }
     }
 }
@@ -52,7 +61,9 @@ impl FromStr for JobKind {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| {
-            format!("'{text}' is not a kind of job; use backup, verify, restore_test, restore or expire")
+            format!(
+                "'{text}' is not a kind of job; use backup, verify, restore_test, restore, expire, drill or execution"
+            )
         })
     }
 }
@@ -132,6 +143,9 @@ pub struct JobProgress {
     pub remaining_seconds: Option<f64>,
     /// It waits, and for what.
     pub paused: Option<String>,
+    /// It waits for a person's approval.
+    #[serde(default)]
+    pub waiting: Option<DrWaiting>,
 }
 
 /// What came of a job.
@@ -197,6 +211,8 @@ pub enum JobResult {
         /// Their bytes.
         bytes: u64,
     },
+    /// A drill, or the execution of a plan.
+    DrRun(Box<DrReport>),
 }
 
 /// One line of a job's log.

@@ -9,6 +9,7 @@ mod analytics;
 mod cluster;
 mod cost;
 mod dashboard;
+mod dr;
 mod health;
 mod history;
 mod index;
@@ -40,6 +41,10 @@ pub use cost::{ClusterCost, CostPage, ProcessCost, StoreCost, StoreTier};
 pub use dashboard::{
     BackupView, CacheView, ConnectionsView, Dashboard, IndexTotals, LatencySource, LatencyView, PoolView, PoolsView,
     ReplicaState, ReplicaView, RestoreTestView, SlowQuery, ThroughputView, WaitLoad,
+};
+pub use dr::{
+    DrAction, DrDryRun, DrDryStep, DrHashes, DrKind, DrOverview, DrPlanSpec, DrPlanView, DrReport, DrRunRow, DrRunView,
+    DrStep, DrStepReport, DrWaiting,
 };
 pub use health::{Attention, Band, Health, HealthComponent, HealthLine};
 pub use history::{Event, EventKind, Metric, Range, TimeSeries, TimeSeriesLine};

@@ -150,6 +150,47 @@ impl<C: ConnectionTrait> JobRepo<'_, C> {
         Ok(row.map_err(StoreError::query("add a job"))?.map(|row| row.id))
     }
 
+    /// Adds one that was done long ago, by whatever did it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn add_past(
+        &self,
+        cluster: &str,
+        kind: JobKind,
+        title: &str,
+        by: &str,
+        (begun, ended): (Timestamp, Timestamp),
+        result: &JobResult,
+    ) -> Result<(), StoreError> {
+        let row = job::ActiveModel {
+            cluster_id: Set(cluster.to_owned()),
+            kind: Set(kind.as_str().to_owned()),
+            lane: Set(String::new()),
+            state: Set(JobState::Succeeded.as_str().to_owned()),
+            title: Set(title.to_owned()),
+            params: Set("null".to_owned()),
+            schedule_key: Set(None),
+            requested_by: Set(by.to_owned()),
+            requested_at: Set(begun.0),
+            started_at: Set(Some(begun.0)),
+            finished_at: Set(Some(ended.0)),
+            attempt: Set(1),
+            holder: Set(None),
+            lease_until: Set(None),
+            cancel_requested: Set(false),
+            progress: Set(None),
+            result: Set(serde_json::to_string(result).ok()),
+            error: Set(None),
+            ..Default::default()
+        };
+        job::Entity::insert(row)
+            .exec_without_returning(self.0)
+            .await
+            .map(drop)
+            .map_err(StoreError::query("add a past job"))
+    }
+
     /// By id.
     ///
     /// # Errors

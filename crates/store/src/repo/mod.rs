@@ -5,6 +5,7 @@ pub mod alert;
 pub mod alert_channel;
 pub mod alert_rule;
 pub mod audit;
+pub mod dr;
 pub mod event;
 pub mod job;
 pub mod lock;

@@ -24,6 +24,7 @@ macro_rules! on_both_databases {
 mod alerts;
 mod audit;
 mod connect;
+mod dr;
 mod history;
 mod identity;
 mod jobs;

@@ -32,6 +32,9 @@ async fn entities_have_the_columns_of_their_tables(store: Store) {
     compare::<entity::alert_rule::Entity>(&store).await;
     compare::<entity::api_token::Entity>(&store).await;
     compare::<entity::audit_log::Entity>(&store).await;
+    compare::<entity::dr_decision::Entity>(&store).await;
+    compare::<entity::dr_plan::Entity>(&store).await;
+    compare::<entity::dr_run::Entity>(&store).await;
     compare::<entity::event::Entity>(&store).await;
     compare::<entity::lock_snapshot::Entity>(&store).await;
     compare::<entity::job::Entity>(&store).await;
@@ -284,6 +287,54 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
             rto_seconds: 1e300,
             changed_by: text(),
             changed_at: BIG,
+        },
+    )
+    .await;
+    round_trip::<dr_plan::Entity>(
+        &store,
+        dr_plan::Model {
+            id: 7,
+            cluster_id: "main".into(),
+            name: text(),
+            spec: long(),
+            hash: "h".repeat(64),
+            changed_by: text(),
+            changed_at: BIG,
+            removed_at: Some(BIG),
+        },
+    )
+    .await;
+    round_trip::<dr_decision::Entity>(
+        &store,
+        dr_decision::Model {
+            id: 7,
+            job_id: BIG,
+            step: 3,
+            decision: "approve".into(),
+            actor: text(),
+            at: BIG,
+            note: long(),
+        },
+    )
+    .await;
+    round_trip::<dr_run::Entity>(
+        &store,
+        dr_run::Model {
+            id: text(),
+            plan_id: Some(BIG),
+            plan_name: text(),
+            cluster_id: "main".into(),
+            kind: "full_test".into(),
+            started_at: 1,
+            finished_at: BIG,
+            ok: true,
+            rto_seconds: Some(0.1 + 0.2),
+            rpo_seconds: None,
+            rto_objective: Some(1e300),
+            rpo_objective: None,
+            error: Some(long()),
+            report: Some(long()),
+            report_sha256: Some("h".repeat(64)),
         },
     )
     .await;

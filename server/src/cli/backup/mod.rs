@@ -1,5 +1,6 @@
 //! `holdfast backup`.
 
+mod daily;
 mod export;
 mod keep;
 
@@ -54,6 +55,11 @@ pub enum BackupCommand {
         /// All backups.
         #[arg(long, conflicts_with = "id")]
         all: bool,
+        /// For every day: of each cluster the newest backup and one of the older ones in turn, every byte, so that each
+        /// backup is read again once in as many days as there are older ones; and the WAL of the whole recovery window
+        /// without an undeclared hole.
+        #[arg(long, conflicts_with_all = ["id", "all"])]
+        daily: bool,
     },
     /// Restore a backup to a private copy, start it, check it with PostgreSQL's own programs, throw it away.
     TestRestore {
@@ -185,7 +191,8 @@ pub async fn run(command: BackupCommand, args: &RepositoryArgs, json: bool) -> R
         BackupCommand::Hold(hold_args) => keep::hold(&args.open().await?, &hold_args, json).await,
         BackupCommand::Release { id } => keep::release(&args.open().await?, &id, json).await,
         BackupCommand::Recall { id } => keep::recall(&args.open().await?, &id, json).await,
-        BackupCommand::Verify { id, all } => verify(&args.open().await?, id.as_deref(), all, json).await,
+        BackupCommand::Verify { daily: true, .. } => daily::run(&args.open().await?, json).await,
+        BackupCommand::Verify { id, all, .. } => verify(&args.open().await?, id.as_deref(), all, json).await,
         BackupCommand::TestRestore { id, latest, directory, superuser } => {
             test_restore(args, id, latest, directory, superuser, json).await
         }

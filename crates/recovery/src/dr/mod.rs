@@ -1,0 +1,104 @@
+//! Plans for disasters: rehearsed on a private copy, or carried out.
+//!
+//! A drill does the steps of the plan by the code that carries them out; it does not wait for approvals, runs no hook,
+//! and throws its copy away. So what it measures is what the plan takes.
+mod hook;
+mod point;
+mod report;
+mod run;
+mod sweep;
+
+pub use run::{Drill, StandAlone};
+pub(crate) use sweep::sweep;
+
+use crate::{
+    copy::CopyHost,
+    work::{Ended, Work},
+};
+use control::{ControlPlane, DrillParams, ExecutionParams, Slot};
+use domain::view::{DrKind, JobResult};
+use point::Goal;
+use run::{Run, run};
+use std::sync::Arc;
+
+/// Holds the copy of a drill; its job's number follows.
+pub(crate) const DRILL_PREFIX: &str = "drill-";
+
+pub(crate) async fn drill(
+    control: &ControlPlane,
+    work: &Arc<Work>,
+    slot: &Slot,
+    params: &DrillParams,
+) -> Result<JobResult, Ended> {
+    let full = params.kind == DrKind::FullTest;
+    let repository = if full {
+        let open = slot.config.disaster.kit.as_ref().map_err(|reason| {
+            Ended::Failed(format!("a full drill opens the repository by the recovery kit: {reason}"))
+        })?;
+        (open.0)()
+            .await
+            .map_err(|error| Ended::Failed(format!("the recovery kit does not open the repository: {error}")))?
+    } else {
+        slot.repository().await?
+    };
+    let report = run(
+        work,
+        Run {
+            kind: params.kind,
+            plan_id: Some(params.plan_id.clone()),
+            plan: params.plan.clone(),
+            cluster: slot.config.cluster.clone(),
+            place: slot.config.place.clone(),
+            repository,
+            from_kit: full,
+            // From the kit alone: which cluster it is has to be found too.
+            system: slot.catalogue.load().system.filter(|_| !full),
+            host: CopyHost::of(slot),
+            root: slot.config.test_directory.join(format!("{DRILL_PREFIX}{}", work.row.id)),
+            goal: if full { Goal::Random } else { Goal::Latest },
+            objectives: Some(control.objectives(slot).await?),
+            lag_seconds: (!full).then(|| lag(slot)).flatten(),
+            hooks: slot.config.disaster.hooks.clone(),
+            connect_host: slot.config.disaster.host.clone(),
+        },
+    )
+    .await?;
+    Ok(JobResult::DrRun(Box::new(report)))
+}
+
+pub(crate) async fn execution(
+    control: &ControlPlane,
+    work: &Arc<Work>,
+    slot: &Slot,
+    params: &ExecutionParams,
+) -> Result<JobResult, Ended> {
+    let disaster = &slot.config.disaster;
+    let report = run(
+        work,
+        Run {
+            kind: DrKind::Execution,
+            plan_id: Some(params.plan_id.clone()),
+            plan: params.plan.clone(),
+            cluster: slot.config.cluster.clone(),
+            place: slot.config.place.clone(),
+            repository: slot.repository().await?,
+            from_kit: false,
+            system: slot.catalogue.load().system,
+            host: CopyHost { listen: Some((disaster.listen.clone(), disaster.port)), ..CopyHost::of(slot) },
+            root: params.directory.clone(),
+            goal: Goal::Chosen(params.target.target()?, params.target.label()),
+            objectives: Some(control.objectives(slot).await?),
+            lag_seconds: lag(slot),
+            hooks: disaster.hooks.clone(),
+            connect_host: disaster.host.clone(),
+        },
+    )
+    .await?;
+    Ok(JobResult::DrRun(Box::new(report)))
+}
+
+/// How late WAL was in the repository, when the stream knew.
+fn lag(slot: &Slot) -> Option<f64> {
+    let wal = slot.wal.load();
+    wal.lag_seconds.filter(|_| wal.state == "streaming")
+}

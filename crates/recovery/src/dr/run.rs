@@ -1,0 +1,581 @@
+//! The steps of a plan, done.
+use super::{
+    hook::{self, HookFacts},
+    point::{self, Goal},
+    report::Book,
+};
+use crate::{
+    copy::{Address, CopyHost, CopyPlan, Started},
+    restore::{prove, running_in, wait_for_predecessor},
+    work::{Ended, Work},
+};
+use backup::{
+    Repository,
+    restore::{self, RestoreRequest, Target},
+};
+use control::{alerts::Notice, now};
+use domain::{
+    format,
+    view::{DrAction, DrKind, DrPlanSpec, DrReport, DrStep, DrWaiting, JobKind, JobProgress, Objectives},
+};
+use pgphysical::LocalCluster;
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::{DrDecisionRow, DrRepo};
+
+const LOOK: Duration = Duration::from_secs(1);
+/// A server that was told to end at once takes no longer.
+const SETTLED: Duration = Duration::from_secs(30);
+/// In the directory of a copy that took over: it runs without us, on the port that is written there.
+const PROMOTED: &str = "holdfast-promoted";
+
+/// What a run is made of.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub kind: DrKind,
+    pub plan_id: Option<String>,
+    pub plan: DrPlanSpec,
+    pub cluster: String,
+    /// The repository, for people.
+    pub place: String,
+    pub repository: Repository,
+    /// Opened by the recovery code alone.
+    pub from_kit: bool,
+    /// Which cluster of it; the only one when `None`.
+    pub system: Option<u64>,
+    pub host: CopyHost,
+    /// Holds the copy.
+    pub root: PathBuf,
+    pub goal: Goal,
+    pub objectives: Option<Objectives>,
+    /// All WAL that was older than that was in the repository at the begin.
+    pub lag_seconds: Option<f64>,
+    pub hooks: BTreeMap<String, String>,
+    pub connect_host: String,
+}
+
+impl Run {
+    fn is_drill(&self) -> bool {
+        self.kind != DrKind::Execution
+    }
+}
+
+/// Does it all, and tells what it showed, also when a step failed.
+pub(crate) async fn run(work: &Work, of: Run) -> Result<DrReport, Ended> {
+    let began_at = now();
+    let mut names = of.plan.steps.iter().map(|step| step.action.label()).collect::<Vec<_>>();
+    if of.is_drill() {
+        names.extend(["Prove every page and index", "Throw the copy away"]);
+        // It proves a restore from nothing: what a killed predecessor left is of no use.
+        clear(work, &of.root).await?;
+    }
+    work.steps(&names);
+    let mut book = Book::new(work, &of);
+    let ended = steps(work, &of, &mut book).await;
+    work.wait_for(None);
+    if of.is_drill() {
+        if let Err(error) = remove(&of.root) {
+            work.log(&format!("{} was not removed whole: {error}", of.root.display())).await;
+        } else if ended.is_ok() {
+            work.done("").await;
+        }
+    }
+    match ended {
+        Ok(()) => {}
+        Err(Ended::Cancelled) => {
+            for note in book.rollback().into_iter().filter(|_| !of.is_drill()) {
+                work.log(&format!("to be taken back by a person: {note}")).await;
+            }
+            return Err(Ended::Cancelled);
+        }
+        Err(Ended::Failed(reason)) => {
+            work.log(&reason).await;
+            book.failed(&reason);
+            if !of.is_drill() {
+                settle(&of.root).await;
+                book.report.next = book.rollback();
+                let shown = of.root.display();
+                book.report.next.push(match running_in(&of.root.join("data")) {
+                    Some(pid) => format!("The copy runs in {shown} (process {pid}), also without Holdfast."),
+                    None => format!("The copy does not run; its directory is {shown}."),
+                });
+            }
+        }
+    }
+    Ok(book.close(work, &of, began_at).await)
+}
+
+/// A copy that did not take over ends when nobody holds it any more: the report tells of it as it is then.
+async fn settle(root: &Path) {
+    let begun = Instant::now();
+    while taken_over(root).is_none() && running_in(&root.join("data")).is_some() && begun.elapsed() < SETTLED {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn remove(root: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(root) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+async fn clear(work: &Work, root: &Path) -> Result<(), Ended> {
+    wait_for_predecessor(work, &root.join("data")).await?;
+    Ok(remove(root)?)
+}
+
+/// Waits for a person where the plan says so, and before applications are led away from an original that lives.
+async fn approval(work: &Work, of: &Run, book: &mut Book, index: usize, step: &DrStep) -> Result<(), Ended> {
+    let Some(control) = work.control.as_ref().filter(|_| !of.is_drill()) else { return Ok(()) };
+    let lives = (step.action == DrAction::Switch).then(|| control.original_lives(&of.cluster)).flatten();
+    if !step.approval && lives.is_none() {
+        return Ok(());
+    }
+    let what = lives.map_or_else(
+        || format!("step {}, {}", index + 1, step.action.label().to_lowercase()),
+        |reason| format!("step {}, {}: {reason}", index + 1, step.action.label().to_lowercase()),
+    );
+    let (begun, mut told) = (Instant::now(), false);
+    loop {
+        match DrRepo(control.store().db()).decisions(work.row.id).await {
+            Ok(decisions) => {
+                let found = decisions
+                    .iter()
+                    .find(|it| it.step == index && ["approve", "abort"].contains(&it.decision.as_str()));
+                if let Some(decision) = found {
+                    work.wait_for(None);
+                    let waited = begun.elapsed().as_secs_f64();
+                    book.decided(index, &decision.actor, &decision.note, waited);
+                    let note = if decision.note.is_empty() { String::new() } else { format!(": {}", decision.note) };
+                    if decision.decision == "abort" {
+                        book.aborted(index);
+                        return Err(Ended::Failed(format!("aborted by {} before {what}{note}", decision.actor)));
+                    }
+                    work.log(&format!("{} approved {what}{note}", decision.actor)).await;
+                    return Ok(());
+                }
+            }
+            Err(error) => tracing::warn!(%error, job = work.row.id, "decisions could not be read; it is tried again"),
+        }
+        if !told {
+            work.log(&format!("waits for an approval of {what}")).await;
+            told = true;
+        }
+        work.wait_for(Some(DrWaiting { step: index, action: step.action, what: what.clone() }));
+        work.sleep(LOOK).await?;
+    }
+}
+
+/// The copy as far as it is.
+enum Stage {
+    /// Replays, read-only.
+    Held(Box<Started>),
+    /// Takes writes, guarded by us: a drill's.
+    Guarded(Box<LocalCluster>),
+    /// Takes writes, and outlives us.
+    Free(Address),
+}
+
+impl Stage {
+    fn address(&self) -> Address {
+        match self {
+            Self::Held(started) => Address::from(&started.server),
+            Self::Guarded(server) => Address::from(server.as_ref()),
+            Self::Free(address) => address.clone(),
+        }
+    }
+}
+
+/// A copy that took over during a try before this one, and still runs.
+fn taken_over(root: &Path) -> Option<Address> {
+    running_in(&root.join("data"))?;
+    let text = fs::read_to_string(root.join(PROMOTED)).ok()?;
+    let (port, socket) = text.trim_end().split_once(' ')?;
+    Some(Address { port: port.parse().ok()?, socket: PathBuf::from(socket) })
+}
+
+async fn steps(work: &Work, of: &Run, book: &mut Book) -> Result<(), Ended> {
+    let began_at = book.report.started_at;
+    // `check` of the plan: these three are the first.
+    let [choose, write, start] = of.plan.steps.get(..3).unwrap_or_default() else {
+        return Err(Ended::Failed("the plan does not begin with choose_point, restore and start".to_owned()));
+    };
+    approval(work, of, book, 0, choose).await?;
+    book.begin(0);
+    let system = match of.system {
+        Some(system) => system,
+        None => match of.repository.clusters().await?.as_slice() {
+            [one] => *one,
+            [] => return Err(Ended::Failed("the repository holds no cluster".to_owned())),
+            _ => {
+                return Err(Ended::Failed(
+                    "the repository holds several clusters; say which by its system identifier".to_owned(),
+                ));
+            }
+        },
+    };
+    book.report.system_identifier = Some(system.to_string());
+    let (target, label) = point::choose(&of.goal, &of.repository, system).await?;
+    book.report.target = label;
+    let request = RestoreRequest { system: Some(system), backup: None, target: target.clone(), timeline: None };
+    let (plan, manifest) = restore::plan(&of.repository, &request).await?;
+    book.report.backup = Some(plan.backup.id.clone());
+    book.report.timeline = Some(plan.timeline);
+    (book.report.bytes, book.report.wal_bytes) = (plan.bytes, plan.wal_bytes);
+    for note in &plan.notes {
+        work.log(note).await;
+    }
+    let detail = format!(
+        "{}: {} from {}, then up to {} of WAL on timeline {}",
+        book.report.target,
+        format::bytes(plan.bytes as f64),
+        plan.backup.id,
+        format::bytes(plan.wal_bytes as f64),
+        plan.timeline
+    );
+    book.done(work, detail).await;
+    work.check()?;
+
+    let copy = CopyPlan {
+        host: of.host.clone(),
+        repository: &of.repository,
+        plan: &plan,
+        manifest: &manifest,
+        root: of.root.clone(),
+        exclusive: false,
+        throw_away: of.is_drill(),
+        hold: true,
+    };
+    let there = taken_over(&of.root).filter(|_| !of.is_drill());
+    approval(work, of, book, 1, write).await?;
+    book.begin(1);
+    let detail = match &there {
+        Some(_) => "the try before did that".to_owned(),
+        None => {
+            wait_for_predecessor(work, &of.root.join("data")).await?;
+            match copy.restore(work).await? {
+                Some(it) => format!(
+                    "{} written, {} read",
+                    format::bytes(it.written_bytes as f64),
+                    format::bytes(it.fetched_bytes as f64)
+                ),
+                None => "they are whole already, from the try before".to_owned(),
+            }
+        }
+    };
+    book.report.restore_seconds = book.done(work, detail).await;
+    book.report.directory = (!of.is_drill()).then(|| copy.root.join("data").display().to_string());
+    work.check()?;
+
+    approval(work, of, book, 2, start).await?;
+    book.begin(2);
+    let (mut state, detail) = match there {
+        Some(address) => (Stage::Free(address), "the try before did that".to_owned()),
+        None => {
+            let started = copy.start(work).await?;
+            let last = copy.last_commit(&Address::from(&started.server)).await;
+            let detail = format!(
+                "read-only on port {}, the newest transaction {}",
+                started.server.port(),
+                last.map_or_else(|| "is unknown".to_owned(), |at| format!("is of {}", at.to_rfc3339()))
+            );
+            (Stage::Held(Box::new(started)), detail)
+        }
+    };
+    book.report.recovery_seconds = book.done(work, detail).await;
+
+    for (index, step) in of.plan.steps.iter().enumerate().skip(3) {
+        work.check()?;
+        approval(work, of, book, index, step).await?;
+        book.begin(index);
+        match step.action {
+            DrAction::Promote => {
+                let detail;
+                (state, detail) = promote(work, of, book, &copy, state).await?;
+                let rto = now().seconds_since(began_at).max(0.0);
+                book.report.rto_seconds = Some(rto);
+                book.report.recovery_seconds += book.done(work, detail).await;
+                verdict(of, book, &target);
+            }
+            DrAction::Check => {
+                let (checks, problems) = copy.look_inside(work, &state.address()).await?;
+                let found = if problems.is_empty() { checks.join("; ") } else { problems.join("; ") };
+                let failed = problems.first().cloned();
+                book.report.checks.extend(checks);
+                if let Some(failed) = failed.filter(|_| !of.is_drill()) {
+                    // In earnest nobody is led to a copy that is not sound.
+                    book.report.problems.extend(problems.into_iter().skip(1));
+                    return Err(Ended::Failed(failed));
+                }
+                book.report.problems.extend(problems);
+                book.report.check_seconds += book.done(work, found).await;
+            }
+            DrAction::Switch => {
+                let detail = switch(work, of, book, index, step, &state.address()).await?;
+                book.done(work, detail).await;
+            }
+            DrAction::Notify => {
+                let detail = notify(work, of, book, step);
+                book.done(work, detail).await;
+            }
+            DrAction::ChoosePoint | DrAction::Restore | DrAction::Start => {
+                return Err(Ended::Failed(format!("{} stands twice in the plan", step.action.as_str())));
+            }
+        }
+    }
+    match state {
+        Stage::Guarded(mut server) => {
+            let begun = Instant::now();
+            let (mut checks, mut problems) = (Vec::new(), Vec::new());
+            let sums = plan.backup.cluster.checksums;
+            prove(work, &mut server, &of.host.superuser, sums, &mut checks, &mut problems).await?;
+            for problem in &problems {
+                work.log(problem).await;
+            }
+            work.done(if problems.is_empty() { checks.join("; ") } else { problems.join("; ") }).await;
+            book.report.check_seconds += begun.elapsed().as_secs_f64();
+            book.report.checks.extend(checks);
+            book.report.problems.extend(problems);
+        }
+        Stage::Free(address) => {
+            let connection = format!("host={} port={}", of.connect_host, address.port);
+            book.report.next = vec![
+                format!("The new primary runs in {} and goes on without Holdfast: {connection}.", copy.root.join("data").display()),
+                "It archives nothing, preloads nothing and speaks no TLS: go through postgresql.conf.restored, take over what is needed, restart it.".to_owned(),
+                "Give Holdfast its address (DATABASE_URL or the cluster's url) and take a full backup: from here on the timeline is a new one.".to_owned(),
+            ];
+            book.report.connection.get_or_insert(connection);
+        }
+        Stage::Held(_) => return Err(Ended::Failed("the plan has no step that promotes the copy".to_owned())),
+    }
+    Ok(())
+}
+
+/// Ends recovery. In earnest the copy then runs without us: whoever depends on it must not depend on this process.
+async fn promote(
+    work: &Work,
+    of: &Run,
+    book: &mut Book,
+    copy: &CopyPlan<'_>,
+    state: Stage,
+) -> Result<(Stage, String), Ended> {
+    let Stage::Held(started) = state else { return Ok((state, "the try before did that".to_owned())) };
+    let server = copy.promote(work, *started).await?;
+    book.report.last_commit_at = copy.last_commit(&Address::from(&server)).await;
+    if of.is_drill() {
+        return Ok((Stage::Guarded(Box::new(server)), "takes writes".to_owned()));
+    }
+    let (port, socket) = server.release().await?;
+    fs::write(of.root.join(PROMOTED), format!("{port} {}\n", socket.display()))?;
+    Ok((Stage::Free(Address { port, socket }), format!("takes writes on port {port}, and goes on without Holdfast")))
+}
+
+/// What was lost, and whether the copy is of the moment that was wanted.
+fn verdict(of: &Run, book: &mut Book, target: &Target) {
+    let report = &mut book.report;
+    match (target, report.last_commit_at) {
+        (Target::Latest, Some(last)) => {
+            let age = report.started_at.seconds_since(last).max(0.0);
+            // On an idle server the newest transaction is old without anything being lost: what the stream says counts.
+            report.rpo_seconds = Some(of.lag_seconds.map_or(age, |lag| age.min(lag)));
+        }
+        (Target::Latest, None) => report.rpo_seconds = of.lag_seconds,
+        (Target::Time(text, at), Some(last)) if last > *at => {
+            report.problems.push(format!("the copy holds a transaction of {}, later than {text}", last.to_rfc3339()));
+        }
+        _ => {}
+    }
+    for (name, measured, limit) in [
+        ("RTO", report.rto_seconds, report.objectives.map(|it| it.rto_seconds)),
+        ("RPO", report.rpo_seconds, report.objectives.map(|it| it.rpo_seconds)),
+    ] {
+        let Some((measured, limit)) = measured.zip(limit) else { continue };
+        let (measured_text, limit_text) = (format::duration_s(measured), format::duration_s(limit));
+        if measured <= limit {
+            report.checks.push(format!("{name} {measured_text}, limit {limit_text}"));
+        } else if of.is_drill() {
+            report.problems.push(format!("{name} {measured_text} is over the objective of {limit_text}"));
+        }
+    }
+}
+
+async fn switch(
+    work: &Work,
+    of: &Run,
+    book: &mut Book,
+    index: usize,
+    step: &DrStep,
+    at: &Address,
+) -> Result<String, Ended> {
+    if let Some(text) = step.connection.as_ref().filter(|_| step.hook.is_none()) {
+        let shown = text.replace("{host}", &of.connect_host).replace("{port}", &at.port.to_string());
+        if of.is_drill() {
+            return Ok(format!("would show: {text}"));
+        }
+        work.log(&format!("applications connect to: {shown}")).await;
+        book.report.connection = Some(shown.clone());
+        return Ok(shown);
+    }
+    let name = step.hook.as_deref().unwrap_or_default();
+    if of.is_drill() {
+        return match of.hooks.contains_key(name) {
+            true => Ok(format!("would run the host's hook '{name}'")),
+            // A command line of a bare host knows no configuration.
+            false if work.control.is_none() => Ok(format!("would run the hook '{name}' of the configured host")),
+            false => Err(Ended::Failed(format!(
+                "the host has no hook '{name}': write it in [backup.hooks] of holdfast.toml"
+            ))),
+        };
+    }
+    let command = of.hooks.get(name).ok_or_else(|| {
+        Ended::Failed(format!("the host has no hook '{name}': write it in [backup.hooks] of holdfast.toml"))
+    })?;
+    let control =
+        work.control.as_ref().ok_or_else(|| Ended::Failed("a plan is carried out by the service".to_owned()))?;
+    let mark = async |what: &str| {
+        let row = DrDecisionRow {
+            step: index,
+            decision: what.to_owned(),
+            actor: "holdfast".to_owned(),
+            at: now(),
+            note: name.to_owned(),
+        };
+        let written = DrRepo(control.store().db()).decide(work.row.id, &row).await;
+        written.map_err(|error| Ended::Failed(format!("hook '{name}' cannot be noted in the store: {error}")))
+    };
+    if !mark("begun").await? {
+        let decisions = DrRepo(control.store().db()).decisions(work.row.id).await;
+        let decisions = decisions.map_err(|error| Ended::Failed(error.to_string()))?;
+        if decisions.iter().any(|it| it.step == index && it.decision == "done") {
+            return Ok(format!("hook '{name}' was run by the try before"));
+        }
+        return Err(Ended::Failed(format!(
+            "this server vanished while hook '{name}' ran, and whether it switched is not known: look, and run it by hand if needed; it is not run twice"
+        )));
+    }
+    let directory = of.root.join("data").display().to_string();
+    let facts = HookFacts {
+        cluster: &of.cluster,
+        host: &of.connect_host,
+        port: at.port,
+        directory: &directory,
+        job: work.row.id,
+    };
+    let done = hook::run(work, name, command, &facts).await?;
+    mark("done").await?;
+    Ok(done)
+}
+
+fn notify(work: &Work, of: &Run, book: &Book, step: &DrStep) -> String {
+    let Some(control) = &work.control else { return "nobody is told by the command line".to_owned() };
+    let rule = if of.is_drill() { "drill_finished" } else { "plan_executed" };
+    let report = &book.report;
+    let rto = report
+        .rto_seconds
+        .map_or_else(|| "not promoted yet".to_owned(), |it| format!("RTO {}", format::duration_s(it)));
+    let measured = format!("{} of plan '{}' to {}: {rto}", of.kind.label(), of.plan.name, report.target);
+    let mut notice = Notice::new(rule, format!("job {}", work.row.id), measured.clone());
+    let more = step.message.iter().cloned().chain(report.connection.iter().map(|it| format!("connect to: {it}")));
+    let more = more.collect::<Vec<_>>().join("\n");
+    if !more.is_empty() {
+        notice = notice.with_detail(more);
+    }
+    control.alerts().notice(&of.cluster, notice);
+    format!("told: {measured}")
+}
+
+/// A drill of the command line: without service, configuration or store.
+#[derive(Debug)]
+pub struct StandAlone {
+    /// Newest moment or random moment.
+    pub kind: DrKind,
+    /// The plan.
+    pub plan: DrPlanSpec,
+    /// Its id, when it comes from a store.
+    pub plan_id: Option<String>,
+    /// Id of the configured cluster, when there is one.
+    pub cluster: Option<String>,
+    /// The repository.
+    pub repository: Repository,
+    /// Where it is, for people.
+    pub place: String,
+    /// Opened by the recovery code alone.
+    pub from_kit: bool,
+    /// System identifier; the only cluster when `None`.
+    pub system: Option<u64>,
+    /// A superuser of the cluster.
+    pub superuser: String,
+    /// `DATABASE: SELECT …`.
+    pub probes: Vec<String>,
+    /// Parts fetched at once.
+    pub workers: usize,
+    /// Where the copy goes meanwhile; must not hold anything.
+    pub directory: PathBuf,
+    /// What it is measured against.
+    pub objectives: Option<Objectives>,
+}
+
+/// A drill of the command line, and how far it is.
+#[derive(Clone, Debug)]
+pub struct Drill(Arc<Work>);
+
+impl Drill {
+    /// `sink` hears each line of its log.
+    pub fn new(sink: fn(&str)) -> Self {
+        Self(Arc::new(Work::alone(JobKind::Drill, sink)))
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> JobProgress {
+        self.0.progress()
+    }
+
+    /// Stops it, as soon as it looks.
+    pub fn cancel(&self) {
+        self.0.cancel();
+    }
+
+    /// Does it; the copy is gone afterwards.
+    ///
+    /// # Errors
+    /// Why there is no report; a step that failed is told in the report.
+    pub async fn run(&self, of: StandAlone) -> Result<DrReport, String> {
+        let occupied = fs::read_dir(&of.directory).is_ok_and(|mut entries| entries.next().is_some());
+        if occupied {
+            return Err(format!("{} is not empty; a drill needs an empty directory", of.directory.display()));
+        }
+        let run = Run {
+            kind: of.kind,
+            plan_id: of.plan_id,
+            plan: of.plan,
+            cluster: of.cluster.unwrap_or_default(),
+            place: of.place,
+            repository: of.repository,
+            from_kit: of.from_kit,
+            system: of.system,
+            host: CopyHost { workers: of.workers, superuser: of.superuser, probes: of.probes, listen: None },
+            root: of.directory,
+            goal: if of.kind == DrKind::FullTest { Goal::Random } else { Goal::Latest },
+            objectives: of.objectives,
+            lag_seconds: None,
+            hooks: BTreeMap::new(),
+            connect_host: "127.0.0.1".to_owned(),
+        };
+        match self::run(&self.0, run).await {
+            Ok(mut report) => {
+                if report.cluster.is_empty() {
+                    report.cluster = report.system_identifier.clone().unwrap_or_default();
+                }
+                Ok(report)
+            }
+            Err(Ended::Failed(reason)) => Err(reason),
+            Err(Ended::Cancelled) => Err("stopped".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Faults of backup and recovery on the way to a person: seen by the service, told to the book, raised and ended by the
+//! engine of the monitor.
+use crate::support::{Bench, PACE, over, sql, succeeded, until};
+use control::{Actor, BackupWanted, ClusterConfig, ControlPlane, now};
+use domain::{
+    alert::{AlertState, Severity},
+    view::{AlertView, JobKind},
+};
+use monitor::{Monitor, Watched};
+use pgstat::Target;
+use recovery::Service;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+fn alert(control: &ControlPlane, rule: &str) -> Option<AlertView> {
+    let open = control.alerts().open(Some("main"), now());
+    open.into_iter().find(|alert| alert.rule == rule && alert.state != AlertState::Pending)
+}
+
+async fn raised(control: &ControlPlane, rule: &str) -> AlertView {
+    until(&format!("the alert {rule}"), async || alert(control, rule)).await
+}
+
+async fn ended(control: &ControlPlane, rule: &str) {
+    until(&format!("the end of the alert {rule}"), async || alert(control, rule).is_none().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
+    let bench = Bench::new().await;
+    let (url, _directory) = test_support::sqlite_url();
+    let control = bench.control(&url).await;
+    let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+    let watched = Watched { config, target: Target::parse(&bench.url()).unwrap() };
+    let stop = CancellationToken::new();
+    let monitor = Monitor::start(&control, vec![watched], Duration::from_secs(1), &stop);
+    let service = Service::start(&control, PACE, &stop);
+    let actor = Actor::cli();
+
+    // The first backup is told of once, as what it is.
+    let finished = raised(&control, "backup_finished").await;
+    assert_eq!((finished.severity, finished.object.is_empty()), (Severity::Info, false), "{finished:#?}");
+    assert!(finished.measured.starts_with("full backup of "), "{finished:#?}");
+    until("the stream", async || (control.recovery().slots()[0].wal.load().state == "streaming").then_some(())).await;
+    for rule in ["repository_unreachable", "backup_failed", "wal_gap", "verification_failed", "restore_test_failed"] {
+        assert!(alert(&control, rule).is_none(), "{rule} on a sound cluster");
+    }
+
+    // The directory of the repository is cut off under the running service.
+    let (there, away) = (bench.path("repository"), bench.path("repository-away"));
+    std::fs::rename(&there, &away).unwrap();
+    sql(&bench.url(), "INSERT INTO orders SELECT n, 'not in the repository' FROM generate_series(6000, 9000) n").await;
+    let unreachable = raised(&control, "repository_unreachable").await;
+    assert_eq!(unreachable.severity, Severity::Critical);
+    let failed = over(&control, &control.backup_start(&actor, None, BackupWanted::Incremental).await.unwrap().id).await;
+    assert!(failed.error.is_some(), "{failed:#?}");
+    let told = raised(&control, "backup_failed").await;
+    assert!(told.detail.is_some(), "it says why: {told:#?}");
+    // Objectives of the test are a minute; a second's is exceeded at once.
+    std::fs::rename(&away, &there).unwrap();
+    ended(&control, "repository_unreachable").await;
+    // Being reached again makes no failed backup good: a later one does.
+    assert!(alert(&control, "backup_failed").is_some());
+    succeeded(&control, &control.backup_start(&actor, None, BackupWanted::Incremental).await.unwrap()).await;
+    ended(&control, "backup_failed").await;
+
+    // A byte of the repository is changed: verification says so, and the alert names the backup.
+    let newest = until("two backups", async || {
+        let backups = control.backups_list(&actor, None).await.unwrap();
+        (backups.len() == 2).then(|| backups[0].id.clone())
+    })
+    .await;
+    let manifest = manifest_of(&there, &newest);
+    let sound = std::fs::read(&manifest).unwrap();
+    let mut bad = sound.clone();
+    let middle = bad.len() / 2;
+    bad[middle] ^= 1;
+    std::fs::write(&manifest, bad).unwrap();
+    let verified = control.backup_verify(&actor, None, Some(newest.clone())).await.unwrap();
+    over(&control, &verified.id).await;
+    let damaged = raised(&control, "verification_failed").await;
+    assert!(damaged.object == newest || damaged.object.is_empty(), "{damaged:#?}");
+    assert_eq!(damaged.severity, Severity::Critical);
+    std::fs::write(&manifest, sound).unwrap();
+    succeeded(&control, &control.backup_verify(&actor, None, Some(newest)).await.unwrap()).await;
+    ended(&control, "verification_failed").await;
+
+    // Whoever stops watching ends nothing: with the service gone the feed dries up, and what is open stays open.
+    let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, 10).await.unwrap();
+    assert!(jobs.rows.len() >= 3);
+    stop.cancel();
+    service.join().await;
+    monitor.join().await;
+}
+
+fn manifest_of(repository: &std::path::Path, backup: &str) -> std::path::PathBuf {
+    let clusters = std::fs::read_dir(repository.join("clusters")).unwrap().flatten();
+    clusters
+        .map(|cluster| cluster.path().join("backups").join(backup).join("manifest"))
+        .find(|path| path.exists())
+        .unwrap()
+}

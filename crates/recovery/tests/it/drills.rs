@@ -1,0 +1,199 @@
+//! Plans rehearsed and carried out.
+use crate::support::{Bench, PACE, over, sql, succeeded, until};
+use control::{Actor, Confirmation, ControlPlane, TargetAsk};
+use domain::view::{DrAction, DrKind, DrPlanSpec, DrReport, JobResult, JobState, JobView};
+use recovery::Service;
+use sqlx::{Connection as _, PgConnection};
+use std::{path::Path, time::Duration};
+use tokio_util::sync::CancellationToken;
+
+fn confirmed() -> Confirmation {
+    Confirmation { name: "main".into(), password: String::new() }
+}
+
+async fn ready(bench: &Bench, control: &ControlPlane) -> String {
+    let actor = Actor::cli();
+    until("a backup and the stream", async || {
+        let overview = control.recovery_overview(&actor, None).await.unwrap();
+        (overview.window.wal.state == "streaming" && overview.backups.len() == 1).then_some(())
+    })
+    .await;
+    // Commits over some seconds, so that there are moments to choose among.
+    for n in 0..4 {
+        sql(&bench.url(), &format!("INSERT INTO orders VALUES ({}, 'later')", 6000 + n)).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+    }
+    until("the standard plan", async || {
+        let plans = control.dr_overview(&actor, None).await.unwrap().plans;
+        plans.first().map(|plan| plan.id.clone())
+    })
+    .await
+}
+
+fn report(job: &JobView) -> &DrReport {
+    match &job.result {
+        Some(JobResult::DrRun(report)) => report,
+        _ => panic!("{job:#?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn drills_measure_rto_and_rpo_and_leave_evidence_and_nothing_else() {
+    let bench = Bench::new().await;
+    let (url, _directory) = test_support::sqlite_url();
+    let control = bench.control(&url).await;
+    let stop = CancellationToken::new();
+    let service = Service::start(&control, PACE, &stop);
+    let actor = Actor::cli();
+    let plan = ready(&bench, &control).await;
+
+    let dry = control.dr_dry_run(&actor, None, &plan, &TargetAsk::default()).await.unwrap();
+    assert_eq!((dry.steps.len(), dry.refusals.len(), dry.expected_seconds), (7, 0, None), "{dry:#?}");
+    let job = succeeded(&control, &control.dr_drill_start(&actor, None, &plan, DrKind::Test).await.unwrap()).await;
+    let one = report(&job);
+    assert!(one.ok && one.problems.is_empty() && !one.from_recovery_kit, "{one:#?}");
+    assert!(one.rto_seconds.is_some_and(|it| it > 0.0) && one.rto_kept() == Some(true), "{one:#?}");
+    // Everything was in the repository a moment before.
+    assert!(one.rpo_seconds.is_some_and(|it| it < 10.0) && one.rpo_kept() == Some(true), "{one:#?}");
+    assert!(one.steps.iter().all(|step| step.state == "done" && step.seconds.is_some()), "{one:#?}");
+    assert!(
+        one.checks.iter().any(|it| it.contains("pg_amcheck"))
+            && one.checks.iter().any(|it| it.contains("pg_checksums"))
+    );
+    assert_eq!(std::fs::read_dir(bench.path("tests")).unwrap().count(), 0, "the copy is thrown away");
+    // The evidence is what its hash says, rests on the backup's objects, and stands in the chain.
+    let (text, sha256) = control.dr_evidence(&actor, None, &job.id).await.unwrap();
+    assert_eq!(serde_json::from_str::<DrReport>(&text).unwrap(), *one);
+    assert_eq!(one.hashes.plan, dry.plan.hash);
+    assert!(
+        one.hashes.backup_commit.is_some() && one.hashes.backup_manifest.is_some() && one.hashes.audit_head.is_some()
+    );
+    let filter = store::AuditFilter { action: Some("drill_finish".into()), ..Default::default() };
+    let rows = control.audit_list(&actor, filter, None, 10).await.unwrap().rows;
+    assert!(rows[0].after.as_ref().unwrap().to_string().contains(&sha256), "{rows:#?}");
+    // What it measured is what the next forecast is made of.
+    let dry = control.dr_dry_run(&actor, None, &plan, &TargetAsk::default()).await.unwrap();
+    assert!(dry.expected_seconds.is_some_and(|it| it > 0.0), "{dry:#?}");
+
+    let job = control.dr_drill_start(&actor, None, &plan, DrKind::FullTest).await.unwrap();
+    let full = succeeded(&control, &job).await;
+    let full = report(&full);
+    assert!(full.ok && full.from_recovery_kit && full.target.contains("chosen at random"), "{full:#?}");
+    assert!(full.last_commit_at.is_some() && full.rpo_seconds.is_none(), "{full:#?}");
+
+    // What a chosen statement finds wrong fails the drill, and the next sound one ends it.
+    sql(&bench.url(), "ALTER TABLE orders RENAME TO lost").await;
+    let failed = over(&control, &control.dr_drill_start(&actor, None, &plan, DrKind::Test).await.unwrap().id).await;
+    assert_eq!(failed.state, JobState::Failed, "{failed:#?}");
+    assert!(report(&failed).problems[0].contains("orders"), "{failed:#?}");
+    let problem = |rule: &'static str| {
+        let slot = &control.recovery().slots()[0];
+        slot.status.load().problems.iter().any(|it| it.rule == rule)
+    };
+    until("the judgement", async || problem("drill_failed").then_some(())).await;
+    sql(&bench.url(), "ALTER TABLE lost RENAME TO orders").await;
+    let job = control.dr_drill_start(&actor, None, &plan, DrKind::Test).await.unwrap();
+    succeeded(&control, &job).await;
+    until("the end of the problem", async || (!problem("drill_failed")).then_some(())).await;
+    let overview = control.dr_overview(&actor, None).await.unwrap();
+    assert_eq!(overview.runs.iter().map(|run| run.ok).collect::<Vec<_>>(), [true, false, true, true]);
+    assert_eq!(control.audit_verify(&actor).await.unwrap().broken, None);
+    stop.cancel();
+    service.join().await;
+}
+
+/// The server that a plan left running is ours to end: by the process id in its directory.
+fn end(data: &Path) {
+    let text = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
+    let pid = text.lines().next().unwrap().trim().parse().unwrap();
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT).unwrap();
+    for _ in 0..200 {
+        if !data.join("postmaster.pid").exists() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("the copy in {} did not end", data.display());
+}
+
+async fn waits(control: &ControlPlane, job: &str, action: DrAction) -> (usize, String) {
+    until(&format!("the approval of {}", action.as_str()), async || {
+        let job = control.job_get(&Actor::cli(), job).await.unwrap();
+        assert!(!job.state.is_over(), "{job:#?}");
+        job.progress.waiting.filter(|waiting| waiting.action == action).map(|waiting| (waiting.step, waiting.what))
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_is_carried_out_step_by_step_with_approvals_and_outlives_the_server() {
+    let mut bench = Bench::new().await;
+    let told = bench.path("switched");
+    let command = format!("echo \"$HOLDFAST_CLUSTER $HOLDFAST_HOST $HOLDFAST_PORT\" >> {}", told.display());
+    bench.hooks.insert("dns".to_owned(), command);
+    let (url, _directory) = test_support::sqlite_url();
+    let control = bench.control(&url).await;
+    let stop = CancellationToken::new();
+    let service = Service::start(&control, PACE, &stop);
+    let actor = Actor::cli();
+    let standard = ready(&bench, &control).await;
+
+    // A plan of one's own: with a hook that the host has, never with a command.
+    let mut spec = DrPlanSpec { name: "move".to_owned(), ..DrPlanSpec::standard() };
+    spec.steps[5].connection = None;
+    spec.steps[5].hook = Some("rm -rf /".to_owned());
+    let refused = control.dr_plan_create(&actor, None, spec.clone(), &confirmed()).await.unwrap_err();
+    assert!(refused.to_string().contains("the host has no hook"), "{refused}");
+    spec.steps[5].hook = Some("dns".to_owned());
+    assert!(
+        control.dr_plan_create(&actor, None, spec.clone(), &Confirmation::default()).await.is_err(),
+        "no name was typed"
+    );
+    let plan = control.dr_plan_create(&actor, None, spec.clone(), &confirmed()).await.unwrap();
+    assert!(control.dr_plan_create(&actor, None, spec, &confirmed()).await.is_err(), "the name is taken");
+
+    // Aborted at its first approval: nothing is switched, nothing runs, and what is to be taken back is named.
+    let job = control.dr_execute(&actor, None, &standard, &TargetAsk::default(), &confirmed()).await.unwrap();
+    let (step, _) = waits(&control, &job.id, DrAction::Promote).await;
+    assert!(control.dr_decide(&actor, &job.id, step + 1, false, "", &confirmed()).await.is_err(), "another step");
+    control.dr_decide(&actor, &job.id, step, false, "wrong cluster", &Confirmation::default()).await.unwrap();
+    let aborted = over(&control, &job.id).await;
+    assert_eq!(aborted.state, JobState::Failed, "{aborted:#?}");
+    let shown = report(&aborted);
+    assert!(shown.problems[0].contains("aborted by") && shown.problems[0].contains("wrong cluster"), "{shown:#?}");
+    assert_eq!(shown.steps[step].state, "aborted");
+    assert!(shown.next.iter().any(|it| it.contains("Restore the files: Remove the directory")), "{shown:#?}");
+    assert!(!Path::new(shown.directory.as_ref().unwrap()).join("postmaster.pid").exists(), "the copy does not run");
+
+    let job = control.dr_execute(&actor, None, &plan.id, &TargetAsk::default(), &confirmed()).await.unwrap();
+    let (step, _) = waits(&control, &job.id, DrAction::Promote).await;
+    // While a person thinks, the copy follows.
+    sql(&bench.url(), "INSERT INTO orders VALUES (7777, 'while a person thought')").await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(
+        control.dr_decide(&actor, &job.id, step, true, "", &Confirmation::default()).await.is_err(),
+        "no name was typed"
+    );
+    control.dr_decide(&actor, &job.id, step, true, "go", &confirmed()).await.unwrap();
+    let (step, _) = waits(&control, &job.id, DrAction::Switch).await;
+    assert!(!told.exists(), "nothing is switched before its approval");
+    control.dr_decide(&actor, &job.id, step, true, "", &confirmed()).await.unwrap();
+    let done = succeeded(&control, &job).await;
+    let shown = report(&done);
+    let data = shown.directory.clone().unwrap();
+    let line = std::fs::read_to_string(&told).unwrap();
+    let port = line.trim().rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(line, format!("main 127.0.0.1 {port}\n"), "the hook ran once, with the copy's address");
+    assert!(shown.waited_seconds > 0.0 && shown.rto_seconds.is_some_and(|it| it > shown.waited_seconds / 2.0));
+    assert_eq!(shown.steps[3].note.as_deref(), Some("go"));
+
+    stop.cancel();
+    service.join().await;
+    // Whoever was led there does not depend on us.
+    let beside = format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", bench.cluster.server.password());
+    let found = sql(&beside, "SELECT count(*)::text FROM orders WHERE id = 7777").await;
+    let wrote = sql(&beside, "INSERT INTO orders VALUES (8888, 'after the switch') RETURNING id::text").await;
+    end(Path::new(&data));
+    assert_eq!((found.as_deref(), wrote.as_deref()), (Some("1"), Some("8888")));
+    assert!(PgConnection::connect(&beside).await.is_err());
+}

@@ -1,0 +1,154 @@
+//! A real cluster, a repository with faults to order, and a control plane over both.
+use backup::{KeySource, Repository, retention::Retention};
+use blobs::{BlobStore, DirStore, faulty::FaultyStore};
+use control::{
+    Actor, ClusterConfig, Clusters, ControlPlane, Disaster, OpenRepository, Protected, Recovery, ScheduleConfig,
+    ScheduleKind,
+};
+use domain::view::{JobState, JobView, Objectives};
+use pgphysical::replication::ConnInfo;
+use recovery::Pace;
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use store::Store;
+use test_support::TestCluster;
+
+pub const PACE: Pace = Pace { look: Duration::from_millis(200), lease: Duration::from_secs(20) };
+
+pub struct Bench {
+    pub cluster: TestCluster,
+    pub directory: tempfile::TempDir,
+    /// The recovery code of the kit.
+    pub code: String,
+    /// Commands that plans may name.
+    pub hooks: BTreeMap<String, String>,
+    /// In front of the repository.
+    pub faulty: FaultyStore,
+}
+
+pub async fn sql(url: &str, text: &str) -> Option<String> {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let rows = connection.fetch_all(sqlx::AssertSqlSafe(text.to_owned())).await;
+    let rows = rows.unwrap_or_else(|error| panic!("{text}: {error}"));
+    connection.close().await.unwrap();
+    rows.first().and_then(|row| row.try_get::<Option<String>, _>(0).ok().flatten())
+}
+
+impl Bench {
+    pub async fn new() -> Self {
+        let cluster =
+            test_support::private_cluster(&[("max_wal_size", "200MB"), ("max_slot_wal_keep_size", "400MB")]).await;
+        let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let store: Arc<dyn BlobStore> = Arc::new(DirStore::create(&directory.path().join("repository")).unwrap());
+        let (key, text) = KeySource::new_file().unwrap();
+        std::fs::write(directory.path().join("key"), text).unwrap();
+        let repository = Repository::init(store.clone(), Some(&key)).await.unwrap();
+        let (recovery, code) = KeySource::new_recovery().unwrap();
+        repository.add_key(&recovery, "kit").await.unwrap();
+        let faulty = FaultyStore::new(store);
+        sql(
+            &cluster.server.url("postgres"),
+            "CREATE TABLE orders AS SELECT n AS id, md5(n::text) AS item FROM generate_series(1, 5000) n",
+        )
+        .await;
+        Self { cluster, directory, faulty, code, hooks: BTreeMap::new() }
+    }
+
+    pub fn url(&self) -> String {
+        self.cluster.server.url("postgres")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Opens the repository by the printed code alone.
+    fn kit(&self) -> OpenRepository {
+        let (faulty, code) = (self.faulty.clone(), self.code.clone());
+        OpenRepository(Arc::new(move || {
+            let (faulty, code) = (faulty.clone(), code.clone());
+            Box::pin(async move {
+                let store: Arc<dyn BlobStore> = Arc::new(faulty);
+                let key = KeySource::parse_recovery(&code).map_err(|it| it.to_string())?;
+                Repository::open(store, Some(&key)).await.map_err(|it| it.to_string())
+            })
+        }))
+    }
+
+    pub fn protected(&self) -> Protected {
+        let (faulty, key) = (self.faulty.clone(), self.path("key"));
+        let open = OpenRepository(Arc::new(move || {
+            let (faulty, key) = (faulty.clone(), key.clone());
+            Box::pin(async move {
+                let store: Arc<dyn BlobStore> = Arc::new(faulty);
+                let key = KeySource::read_file(&key).map_err(|it| it.to_string())?;
+                Repository::open(store, Some(&key)).await.map_err(|it| it.to_string())
+            })
+        }));
+        Protected {
+            cluster: "main".to_owned(),
+            source: ConnInfo::parse(&self.url()).unwrap(),
+            place: self.path("repository").display().to_string(),
+            open,
+            restore_command: Some("/bin/false".to_owned()),
+            repository_directory: Some(self.path("repository")),
+            superuser: "postgres".to_owned(),
+            // Far away: what is tested is what is asked for.
+            schedules: vec![ScheduleConfig { kind: ScheduleKind::Full, cron: "0 0 1 1 *".to_owned() }],
+            time_zone: "UTC".to_owned(),
+            jitter: Duration::ZERO,
+            retention: Retention { keep_full: Some(1), minimum: 1, ..Retention::default() },
+            objectives: Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 },
+            stream: true,
+            slot: "holdfast".to_owned(),
+            workers: 2,
+            restore_directory: self.path("restores"),
+            restore_over: Vec::new(),
+            test_directory: self.path("tests"),
+            probes: vec!["postgres: SELECT count(*) >= 5000 FROM orders".to_owned()],
+            refresh: Duration::from_secs(1),
+            disaster: Disaster { hooks: self.hooks.clone(), kit: Ok(self.kit()), ..Disaster::default() },
+        }
+    }
+
+    pub async fn control(&self, store: &str) -> ControlPlane {
+        let store = Store::connect(store).await.unwrap();
+        store.migrate().await.unwrap();
+        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+        let clusters = Clusters::new(vec![config], |config| monitor::first_snapshot(config, Duration::from_secs(30)));
+        let recovery = Recovery::new(vec![self.protected()]).with_schedule(recovery::upcoming);
+        ControlPlane::with_recovery(store, clusters, 1_000.0, recovery).await.unwrap()
+    }
+}
+
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+pub async fn over(control: &ControlPlane, id: &str) -> JobView {
+    until(&format!("the end of job {id}"), async || {
+        let job = control.job_get(&Actor::cli(), id).await.unwrap();
+        job.state.is_over().then_some(job)
+    })
+    .await
+}
+
+pub async fn succeeded(control: &ControlPlane, job: &JobView) -> JobView {
+    let job = over(control, &job.id).await;
+    assert_eq!(job.state, JobState::Succeeded, "{job:#?}");
+    job
+}

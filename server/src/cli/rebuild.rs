@@ -1,0 +1,126 @@
+//! `holdfast repo info --rebuild`: what Holdfast knows of backups, from the repository alone.
+//!
+//! The service reads its catalogue from the repository at each start, so a lost store takes no backup with it. What the
+//! store alone had is the history; of each backup it is made good here from the backup's own commit.
+
+use super::{Failure, print, serve};
+use crate::{config::Config, repository::RepositoryArgs};
+use control::{Actor, RebuiltBackup};
+use domain::format;
+use recovery::Held;
+use serde_json::json;
+use std::io::{IsTerminal as _, Write as _};
+
+/// Runs it.
+pub async fn run(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
+    let repository = args.open().await?;
+    let config = Config::load()?;
+    let place = args.describe()?;
+    // The cluster whose backups these are, when this host's configuration says so.
+    let configured = config.protected.iter().find(|one| one.place == place).map(|one| one.cluster.clone());
+    let terminal = std::io::stderr().is_terminal() && !json;
+    let (mut clusters, mut rebuilt, mut bad) = (Vec::new(), Vec::new(), 0);
+    for system in repository.clusters().await? {
+        let catalogue = repository.catalogue(system).await?;
+        let held = Held::read(&repository, system, None, None).await?;
+        let mut rows = Vec::new();
+        let all = catalogue.backups.len();
+        for (index, one) in catalogue.backups.iter().enumerate() {
+            // Progress is a courtesy: a closed standard error is no failure.
+            if json {
+                let line = json!({"progress": "rebuild", "done": index, "total": all, "backup": one.id});
+                let _ = writeln!(std::io::stderr(), "{line}");
+            } else if terminal {
+                let _ = write!(std::io::stderr(), "\r\x1b[Krebuild: {} of {all} backups", index + 1);
+            }
+            // A commit without its manifest is no backup.
+            let manifest = repository.manifest(one).await;
+            bad += usize::from(manifest.is_err());
+            rows.push(json!({
+                "id": one.id,
+                "kind": one.kind,
+                "started_at": one.started_at,
+                "stopped_at": one.stopped_at,
+                "bytes": one.stats.bytes,
+                "stored_bytes": one.stats.stored_bytes,
+                "lineage": one.lineage.to_string(),
+                "parent": one.parent,
+                "problem": manifest.err().map(|error| error.to_string()),
+            }));
+            rebuilt.push(RebuiltBackup {
+                id: one.id.clone(),
+                kind: one.kind.to_string(),
+                started_at: one.started_at,
+                stopped_at: one.stopped_at,
+                stored_bytes: one.stats.stored_bytes,
+                damaged_pages: one.damaged.len() as u64,
+            });
+        }
+        if terminal {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+        bad += catalogue.damaged.len();
+        clusters.push(json!({
+            "system_identifier": system.to_string(),
+            "backups": rows,
+            "damaged": catalogue.damaged.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "window": held.intervals,
+            "gaps": held.gaps,
+            "stored_bytes": held.stored_bytes,
+            "last_commit": repository.last_commit(system).await?.map(|(at, _)| at),
+        }));
+    }
+    let added = match &configured {
+        Some(cluster) => Some(serve::control(&config).await?.backups_rebuild(&Actor::cli(), cluster, &rebuilt).await?),
+        None => None,
+    };
+    let document = json!({
+        "repository": repository.store().describe(),
+        "id": repository.file().id,
+        "clusters": clusters,
+        "cluster": configured,
+        "added_to_store": added,
+    });
+    print(&if json { document.to_string() } else { described(&document, configured.as_deref(), added) });
+    if bad == 0 {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!("{bad} objects are damaged; the backups that need them cannot be restored whole")))
+    }
+}
+
+fn described(document: &serde_json::Value, configured: Option<&str>, added: Option<usize>) -> String {
+    let text_of = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let mut text = format!("{}\n", text_of(&document["repository"]));
+    for cluster in document["clusters"].as_array().into_iter().flatten() {
+        let backups = cluster["backups"].as_array().map_or(0, Vec::len);
+        let stored = cluster["stored_bytes"].as_f64().unwrap_or(0.0);
+        text += &format!(
+            "cluster {}: {backups} backups, {} stored\n",
+            text_of(&cluster["system_identifier"]),
+            format::bytes(stored)
+        );
+        for one in cluster["backups"].as_array().into_iter().flatten() {
+            let problem = one["problem"].as_str().map_or_else(String::new, |problem| format!("  DAMAGED: {problem}"));
+            text += &format!(
+                "  {}  {:<12} ended {}{problem}\n",
+                text_of(&one["id"]),
+                text_of(&one["kind"]),
+                text_of(&one["stopped_at"])
+            );
+        }
+        for interval in cluster["window"].as_array().into_iter().flatten() {
+            text += &format!("  restorable from {} to {}\n", text_of(&interval["from"]), text_of(&interval["to"]));
+        }
+        for gap in cluster["gaps"].as_array().into_iter().flatten() {
+            text += &format!("  hole after {}: {}\n", text_of(&gap["from"]), text_of(&gap["reason"]));
+        }
+    }
+    text += &match (configured, added) {
+        (Some(cluster), Some(added)) => {
+            format!("{added} backups that the store did not know were added to the history of '{cluster}'\n")
+        }
+        _ => "no configured cluster has this repository: nothing was written into a store\n".to_owned(),
+    };
+    text
+}
