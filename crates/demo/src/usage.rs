@@ -92,15 +92,15 @@ pub fn event(
     };
     let (ago, day) = moment(rng, now_seconds);
     // Users are numbered as they joined: who joined later than this day does not exist yet. Those that joined last come
-    // most often; a fifth of them stays for good.
+    // most often, and every fifth stays for good.
     let users: u32 = if tenant == 1 { 420 } else { 30 + mixed(tenant, 7) % 50 };
     let joined = ((u64::from(users) * u64::from(DAYS + 30 - day)) / u64::from(DAYS + 30)).max(6) as u32;
-    let user = if rng.random_bool(0.45) {
+    let user = if rng.random_bool(0.3) {
         let core = rng.random_range(0..joined.div_ceil(5)) * 5;
         core.min(joined - 1)
     } else {
         let x: f64 = rng.random();
-        joined - 1 - ((x * x * x * f64::from(joined)) as u32).min(joined - 1)
+        joined - 1 - ((x.powi(6) * f64::from(joined)) as u32).min(joined - 1)
     };
     // Their own few plugins, and now and then another.
     let of_tenant = (plugins / tenants).max(1);

@@ -48,14 +48,6 @@ pub fn event_types(top: &AnalyticsTop) -> impl IntoView + use<> {
     view! { <ul class="bars">{lines}</ul> }
 }
 
-/// The flag of a country, from the letters of its code; nothing for what is none.
-fn flag(code: &str) -> String {
-    code.chars()
-        .filter(char::is_ascii_uppercase)
-        .filter_map(|letter| char::from_u32(0x1F1E6 + u32::from(letter) - u32::from('A')))
-        .collect()
-}
-
 /// English names of the countries that come often; others keep their code.
 fn country(code: &str) -> String {
     let name = match code {
@@ -95,16 +87,17 @@ pub fn countries(geography: &AnalyticsGeography) -> impl IntoView + use<> {
         .iter()
         .take(COUNTRIES)
         .map(|it| {
-            let (flag, name, code) = (flag(&it.country), country(&it.country), it.country.clone());
-            let label = view! { <span class="flag" aria-hidden="true">{flag}</span>{name}<span class="muted code">{code}</span> };
-            let users = if it.users == 1 { "1 user".to_owned() } else { format!("{} users", format::count(it.users as f64)) };
+            let (name, code) = (country(&it.country), it.country.clone());
+            let label = view! { {name}<span class="muted code">{code}</span> };
+            let users =
+                if it.users == 1 { "1 user".to_owned() } else { format!("{} users", format::count(it.users as f64)) };
             line(label.into_any(), it.events, users, it.share_percent, largest)
         })
         .collect_view();
     let rest = geography.countries.get(COUNTRIES..).unwrap_or_default();
     let more = (!rest.is_empty()).then(|| {
         let events = rest.iter().map(|it| it.events).sum::<i64>();
-        view! { <p class="fine muted">{format!("and {} more with {} events", rest.len(), format::count(events as f64))}</p> }
+        view! { <p class="rest">{format!("and {} more with {} events", rest.len(), format::count(events as f64))}</p> }
     });
     view! { <ul class="bars">{lines}</ul>{more} }
 }
