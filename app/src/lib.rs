@@ -1,6 +1,8 @@
 //! The pages, rendered on the server and hydrated in the browser. They hold no rules: every figure comes from a
 //! server function, every decision from `control`.
 
+#[cfg(feature = "ssr")]
+mod analytics_fns;
 mod chart;
 mod components;
 mod error;
@@ -66,7 +68,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 #[cfg(feature = "ssr")]
 fn is_server_only() -> bool {
     let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
-    ["/backups", "/recovery", "/jobs/", "/plugins"].iter().any(|prefix| path.starts_with(prefix))
+    ["/backups", "/recovery", "/jobs/", "/plugins", "/analytics"].iter().any(|prefix| path.starts_with(prefix))
 }
 
 /// The tenant that the reader belongs to: the frame leads them to their own pages only.
@@ -123,6 +125,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/plugins/bulk") view=pages::BulkPreviewPage ssr=SsrMode::Async />
                     <Route path=path!("/plugins/bulk/:key") view=pages::BulkPage ssr=SsrMode::Async />
                     <Route path=path!("/plugins/:id") view=pages::PluginPage ssr=SsrMode::Async />
+                    <Route path=path!("/analytics") view=pages::AnalyticsPage ssr=SsrMode::Async />
                     <Route path=path!("/account") view=pages::Account ssr=SsrMode::Async />
                 </ParentRoute>
             </Routes>

@@ -124,7 +124,7 @@ fn value(pairs: &[(String, String)], name: &str) -> String {
     pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.trim().to_owned()).unwrap_or_default()
 }
 
-async fn whose(control: &ControlPlane, actor: &Actor, tenant: Option<&str>) -> Result<Whose, AppError> {
+pub(crate) async fn whose(control: &ControlPlane, actor: &Actor, tenant: Option<&str>) -> Result<Whose, AppError> {
     Ok(Whose {
         tenant: told(control.tenant_get(actor, tenant).await)?,
         chosen: actor.may(Permission::TenantChoose),

@@ -51,6 +51,8 @@ pub struct Config {
     pub clusters: Vec<ClusterSource>,
     /// Those that are backed up.
     pub protected: Vec<Protected>,
+    /// Days that rows of analytics stay in the live tables (`HOLDFAST_ANALYTICS_RETENTION_DAYS`).
+    pub analytics_retention_days: u32,
     /// The platform's data layer, when a database is named.
     pub platform: Option<PlatformConfig>,
 }
@@ -75,6 +77,7 @@ struct File {
     monitoring_interval_ms: Option<i64>,
     slow_query_threshold_ms: Option<f64>,
     history_budget_mb: Option<f64>,
+    analytics_retention_days: Option<f64>,
     key_path: Option<String>,
     #[serde(default)]
     alerts: FileAlerts,
@@ -169,6 +172,14 @@ impl Config {
         )?;
         let history_budget_mb =
             number(&env, "HOLDFAST_HISTORY_BUDGET_MB", file.history_budget_mb, 2_048.0, 16.0..=16_777_216.0, "MiB")?;
+        let analytics_retention_days = number(
+            &env,
+            "HOLDFAST_ANALYTICS_RETENTION_DAYS",
+            file.analytics_retention_days,
+            90.0,
+            1.0..=36_500.0,
+            "days",
+        )?;
         let own = file.cluster.iter().map(|one| (one.id.clone(), one.backup.clone())).collect::<Vec<_>>();
         let clusters = clusters(&env, file.cluster)?;
         let key_path =
@@ -194,6 +205,7 @@ impl Config {
             alert_scope,
             clusters,
             protected,
+            analytics_retention_days: analytics_retention_days as u32,
             platform,
         })
     }
@@ -230,6 +242,7 @@ impl fmt::Display for Config {
         }
         if let Some(platform) = &self.platform {
             writeln!(f, "platform                {platform}")?;
+            writeln!(f, "analytics retention     {} days", self.analytics_retention_days)?;
         }
         for one in &self.protected {
             let schedules =

@@ -1,6 +1,7 @@
 //! `holdfast`: the one binary. It reads the command line and the configuration, puts the parts together and serves
 //! them; what the product does stands in the libraries.
 
+mod analytics;
 mod api;
 mod cli;
 mod config;

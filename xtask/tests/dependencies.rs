@@ -19,7 +19,10 @@ const ALLOWED: [(&str, &[&str]); 22] = [
     ("store", &["domain", "migration"]),
     ("auth", &["domain", "store"]),
     ("notify", &["domain"]),
-    ("control", &["analysis", "auth", "backup", "catalog", "domain", "notify", "pgphysical", "pool", "store"]),
+    (
+        "control",
+        &["analytics", "analysis", "auth", "backup", "catalog", "domain", "notify", "pgphysical", "pool", "store"],
+    ),
     ("monitor", &["analysis", "auth", "control", "domain", "notify", "pgstat", "store"]),
     ("recovery", &["analysis", "backup", "blobs", "control", "domain", "pgphysical", "store"]),
     ("demo", &["domain", "migration", "pgphysical"]),
@@ -29,6 +32,7 @@ const ALLOWED: [(&str, &[&str]); 22] = [
         "server",
         &[
             "analysis",
+            "analytics",
             "app",
             "auth",
             "backup",

@@ -28,7 +28,8 @@ const NAV: [(&str, &str, &str); 12] = [
 ];
 
 /// The platform's data.
-const PLATFORM: [(&str, &str, &str); 1] = [("plugins", "Plugins", "/plugins")];
+const PLATFORM: [(&str, &str, &str); 2] =
+    [("plugins", "Plugins", "/plugins"), ("analytics", "Analytics", "/analytics")];
 
 /// Pages that protect.
 const PROTECT: [(&str, &str, &str); 2] = [("backups", "Backups", "/backups"), ("recovery", "Recovery", "/recovery")];

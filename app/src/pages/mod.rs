@@ -4,6 +4,8 @@ mod account;
 mod activity;
 mod alerts;
 #[cfg(feature = "ssr")]
+mod analytics;
+#[cfg(feature = "ssr")]
 mod backups;
 mod indexes;
 #[cfg(feature = "ssr")]
@@ -26,6 +28,8 @@ pub use account::Account;
 pub use activity::Activity;
 pub use alerts::Alerts;
 #[cfg(feature = "ssr")]
+pub use analytics::AnalyticsPage;
+#[cfg(feature = "ssr")]
 pub use backups::{BackupPage, Backups, RetentionPage};
 #[cfg(feature = "ssr")]
 pub use job::JobPage;
@@ -47,7 +51,5 @@ pub use recovery::{Recovery, RestorePage};
 mod elsewhere;
 #[cfg(not(feature = "ssr"))]
 pub use elsewhere::{
-    Elsewhere as BackupPage, Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage,
-    Elsewhere as JobPage, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as Recovery,
-    Elsewhere as RestorePage, Elsewhere as RetentionPage,
+    Elsewhere as AnalyticsPage, Elsewhere as BackupPage, Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as JobPage, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage,
 };

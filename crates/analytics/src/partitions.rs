@@ -2,7 +2,7 @@
 use crate::{Analytics, AnalyticsError, error::said};
 use catalog::platform_scope;
 use domain::Timestamp;
-use pool::{Session, Work, Writer};
+use pool::{Reader, Session, Work, Writer};
 use std::collections::BTreeSet;
 
 /// Months made ahead of the current one.
@@ -48,14 +48,37 @@ impl std::fmt::Display for Month {
 }
 
 impl Analytics {
-    /// Makes the current month's partitions and those of the next three, where they are missing. Gives how many it made.
+    /// Makes the current month's partitions and those of the next three, where they are missing, and those of rows that
+    /// had none when they came. Gives how many it made.
     ///
     /// # Errors
     /// [`AnalyticsError`].
     pub async fn partitions_ahead(&self) -> Result<u32, AnalyticsError> {
         let this = Month::of(crate::now());
-        let months = (0..=AHEAD).map(|n| Month(this.0 + n)).collect();
-        Ok(self.ensure("plugin_analytics", &months).await? + self.ensure("plugin_metrics", &months).await?)
+        let mut made = 0;
+        for parent in ["plugin_analytics", "plugin_metrics"] {
+            let mut months = (0..=AHEAD).map(|n| Month(this.0 + n)).collect::<BTreeSet<_>>();
+            months.extend(self.strays(parent).await?);
+            made += self.ensure(parent, &months).await?;
+        }
+        Ok(made)
+    }
+
+    async fn strays(&self, parent: &'static str) -> Result<Vec<Month>, AnalyticsError> {
+        let dates: Vec<String> = self
+            .pools
+            .read_primary(&platform_scope(), |reader: &mut Reader, _: Work<'_, '_>| {
+                Box::pin(async move {
+                    let dates = sqlx::query_scalar("SELECT to_char(m, 'YYYY-MM') FROM analytics_strays($1) m")
+                        .bind(parent)
+                        .fetch_all(reader.connection()?)
+                        .await?;
+                    Ok::<_, AnalyticsError>(dates)
+                })
+            })
+            .await
+            .map_err(said)?;
+        Ok(dates.iter().filter_map(|date| Month::parse(date)).collect())
     }
 
     /// Makes the partitions of these months where they are missing, each in a transaction of its own: a lock is held

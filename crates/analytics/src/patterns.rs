@@ -63,10 +63,12 @@ async fn patterns(
     let raw = |begin: i64| dirty_pieces(&known, begin, to);
 
     let begin = from - LOOK_BACK_DAYS * DAY_MS;
-    // Each day's users are spread over the 30 days that count them, with how long ago it was; a set of users and days,
-    // so that nobody is counted twice.
+    // A user counts from a day on for 1, 7 or 30 days, or until the day on which they come again: so nobody is counted
+    // twice, and one pass over users and days is enough.
+    let first = "(to_timestamp($6::int8 / 1000.0) AT TIME ZONE 'UTC')::date";
+    let end = "(to_timestamp($3::int8 / 1000.0) AT TIME ZONE 'UTC')::date";
     let sql = format!(
-        "WITH u AS MATERIALIZED (SELECT DISTINCT day, user_id FROM ({USERS}) AS u), s AS (SELECT u.user_id, u.day + back AS day, min(back) AS back FROM u CROSS JOIN generate_series(0, 29) AS back GROUP BY 1, 2) SELECT (extract(epoch FROM d.d) * 1000)::int8, count(*) FILTER (WHERE s.back = 0), count(*) FILTER (WHERE s.back < 7), count(s.user_id) FROM generate_series(to_timestamp($6::int8 / 1000.0) AT TIME ZONE 'UTC', to_timestamp($3::int8 / 1000.0) AT TIME ZONE 'UTC' - interval '1 day', interval '1 day') AS g CROSS JOIN LATERAL (SELECT g AT TIME ZONE 'UTC' AS d) AS d LEFT JOIN s ON s.day = g::date GROUP BY 1 ORDER BY 1"
+        "WITH u AS MATERIALIZED (SELECT DISTINCT day, user_id FROM ({USERS}) AS u), n AS MATERIALIZED (SELECT day, lead(day) OVER (PARTITION BY user_id ORDER BY day) AS again FROM u), d AS (SELECT day, 1 AS daily, 1 AS weekly, 1 AS monthly FROM n UNION ALL SELECT day + 1, -1, 0, 0 FROM n UNION ALL SELECT least(again, day + 7), 0, -1, 0 FROM n UNION ALL SELECT least(again, day + 30), 0, 0, -1 FROM n UNION ALL SELECT g::date, 0, 0, 0 FROM generate_series({first}::timestamp, {end}::timestamp, interval '1 day') AS g), s AS (SELECT day, sum(sum(daily)) OVER (ORDER BY day) AS daily, sum(sum(weekly)) OVER (ORDER BY day) AS weekly, sum(sum(monthly)) OVER (ORDER BY day) AS monthly FROM d GROUP BY day) SELECT (extract(epoch FROM day::timestamp AT TIME ZONE 'UTC') * 1000)::int8, daily::int8, weekly::int8, monthly::int8 FROM s WHERE day >= {first} AND day < {end} ORDER BY 1"
     );
     let pieces = raw(begin);
     let rows = sqlx::query(AssertSqlSafe(sql))

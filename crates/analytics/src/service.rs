@@ -50,7 +50,10 @@ impl Service {
         tasks.spawn(async move {
             let mut told = Told::default();
             loop {
-                let rolled = rolling.roll_up().await;
+                let rolled = tokio::select! {
+                    rolled = rolling.roll_up() => rolled,
+                    () = stopped.cancelled() => return,
+                };
                 // Days are left: go on at once, so that an old heap is worked off.
                 let more = rolled.as_ref().is_ok_and(|it| it.days >= 32);
                 told.tell("roll-ups", rolled.err());
@@ -69,9 +72,11 @@ impl Service {
                     done = upkeep(&keeping, archive.as_ref()) => done,
                     () = stopped.cancelled() => return,
                 };
+                // A month that waits for its roll-up need not wait for an hour.
+                let rest = if matches!(done, Ok(true)) { pace.upkeep / 60 } else { pace.upkeep };
                 told.tell("partitions, retention and archive", done.err());
                 tokio::select! {
-                    () = tokio::time::sleep(pace.upkeep) => {}
+                    () = tokio::time::sleep(rest) => {}
                     () = stopped.cancelled() => return,
                 }
             }
@@ -85,17 +90,18 @@ impl Service {
     }
 }
 
-async fn upkeep(analytics: &Analytics, archive: Option<&OpenArchive>) -> Result<(), AnalyticsError> {
+/// Whether something waits for what will be done soon.
+async fn upkeep(analytics: &Analytics, archive: Option<&OpenArchive>) -> Result<bool, AnalyticsError> {
     analytics.partitions_ahead().await?;
     analytics.clear_out().await?;
-    let Some(OpenArchive(open)) = archive else { return Ok(()) };
+    let Some(OpenArchive(open)) = archive else { return Ok(false) };
     let repository = open().await.map_err(AnalyticsError::Conflict)?;
     let outcome = analytics.archive(&repository, false, &|_| {}).await?;
     for month in &outcome.months {
         tracing::info!(kind = month.kind, month = month.month, rows = month.rows, "a month of analytics was archived");
     }
     analytics.erasures_finish(&repository).await?;
-    Ok(())
+    Ok(outcome.busy || !outcome.waiting.is_empty())
 }
 
 /// Tells a trouble once, not each round.

@@ -250,7 +250,12 @@ impl Analytics {
     }
 
     async fn note_pending(&self, id: i64, reason: &str) -> Result<(), AnalyticsError> {
-        self.update("UPDATE analytics_erasures SET error = $2 WHERE id = $1", id, reason.to_owned()).await
+        self.update(
+            "UPDATE analytics_erasures SET error = $2 WHERE id = $1 AND state = 'pending'",
+            id,
+            reason.to_owned(),
+        )
+        .await
     }
 
     async fn update(&self, sql: &'static str, id: i64, text: String) -> Result<(), AnalyticsError> {
@@ -281,6 +286,15 @@ impl Analytics {
             return Err(AnalyticsError::Conflict(
                 "another process works on the archive; the erasure goes on when that is done".to_owned(),
             ));
+        }
+        // Another process may have done it while we waited for our turn; its figures stand.
+        let open: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM analytics_erasures WHERE id = $1 AND state = 'pending')")
+                .bind(id)
+                .fetch_one(&mut connection)
+                .await?;
+        if !open {
+            return Ok(());
         }
         let sets = listed(repository, &home).await?;
         let mut done = ErasureArchives::default();
@@ -326,7 +340,7 @@ impl Analytics {
         // Objects that held the subject, also those that a run before left.
         listed(repository, &home).await?.sweep(repository, &home).await?;
         let text = serde_json::to_string(&done).unwrap_or_default();
-        self.update("UPDATE analytics_erasures SET state = 'done', finished_at = now(), archives = $2::jsonb, error = NULL, subject = NULL WHERE id = $1", id, text).await
+        self.update("UPDATE analytics_erasures SET state = 'done', finished_at = now(), archives = $2::jsonb, error = NULL, subject = NULL WHERE id = $1 AND state = 'pending'", id, text).await
     }
 }
 

@@ -4,6 +4,7 @@
 mod accounts;
 mod actor;
 pub mod alerts;
+pub mod analytics;
 mod audit;
 mod backends;
 mod clock;
@@ -62,6 +63,7 @@ struct Inner {
     alerts: alerts::AlertBook,
     recovery: Recovery,
     platform: Platform,
+    analytics: analytics::AnalyticsPlace,
     bulks: platform::BulkRuns,
     slow_threshold_ms: f64,
 }
@@ -99,6 +101,7 @@ impl ControlPlane {
                 alerts: alerts::AlertBook::default(),
                 recovery,
                 platform: Platform::default(),
+                analytics: analytics::AnalyticsPlace::default(),
                 bulks: platform::BulkRuns::default(),
                 slow_threshold_ms,
             }),

@@ -1,6 +1,6 @@
 //! Data that looks real: seeded, so that two demos of one scale are alike, and written by COPY.
 
-use crate::DemoError;
+use crate::{DemoError, usage};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use std::fmt::Write as _;
@@ -89,8 +89,6 @@ const KEYWORDS: [&str; 20] = [
     "graphql",
     "webhook",
 ];
-const COUNTRIES: [&str; 12] = ["US", "DE", "GB", "FR", "IN", "BR", "JP", "PL", "ES", "NL", "CA", "AU"];
-const METRICS: [&str; 6] = ["cpu_usage", "memory_usage", "request_rate", "error_rate", "latency_ms", "queue_depth"];
 const EVENTS: [&str; 5] = ["view", "install", "configure", "invoke", "uninstall"];
 
 /// The slug of the first tenant.
@@ -186,9 +184,7 @@ pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
         connection.execute("SET synchronous_commit = off").await?;
         copy(&mut connection, "COPY plugin_operations (tenant_id, plugin_id, environment, operation_type, status, started_by, started_at, finished_at, error) FROM STDIN", sizes.operations, move |i, rng, row| operation(i, plugins, tenants, rng, row)).await?;
         copy(&mut connection, "COPY plugin_analytics (plugin_id, tenant_id, event_type, user_id, country, properties, \"timestamp\") FROM STDIN", sizes.analytics, move |_, rng, row| {
-            let plugin = skewed(rng, plugins);
-            let at = rng.random_range(0..60 * 86_400);
-            let _ = writeln!(row, "{plugin}\t{}\t{}\tuser-{}\t{}\t{{\"source\": \"portal\"}}\t{}", tenant_of(plugin, tenants), EVENTS[rng.random_range(0..EVENTS.len())], rng.random_range(0..20_000), COUNTRIES[skewed(rng, 12) as usize - 1], seconds_ago(at));
+            usage::event(rng, (plugins, tenants), seconds_now(), seconds_ago, row);
         })
         .await?;
         copy(
@@ -211,24 +207,12 @@ pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
         Ok::<_, DemoError>(())
     };
     // Thirty days, each plugin at its own phase: what a collector that runs round robin leaves.
-    let span = 30 * 86_400;
     let total = sizes.metrics;
     let metrics = copy(
         &mut connection,
         "COPY plugin_metrics (tenant_id, plugin_id, metric_name, value, \"timestamp\") FROM STDIN",
         total,
-        move |i, rng, row| {
-            let plugin = skewed(rng, plugins);
-            let metric = METRICS[i as usize % METRICS.len()];
-            let at = span - (u64::from(i) * u64::from(span) / u64::from(total)) as u32;
-            let _ = writeln!(
-                row,
-                "{}\t{plugin}\t{metric}\t{:.2}\t{}",
-                tenant_of(plugin, tenants),
-                rng.random_range(0.0..100.0),
-                seconds_ago(at)
-            );
-        },
+        move |i, rng, row| usage::metric(rng, (i, total), (plugins, tenants), seconds_now(), seconds_ago, row),
     );
     let (metrics, rest) = futures::future::join(metrics, rest).await;
     metrics?;
@@ -267,18 +251,15 @@ fn version(plugin: u32, minor: u32) -> String {
     format!("{}.{minor}.{}", 1 + plugin % 4, (plugin * 7 + minor * 3) % 9)
 }
 
-/// 1 to `n`, small ones far more often: some plugins are popular.
-fn skewed(rng: &mut StdRng, n: u32) -> u32 {
-    let x: f64 = rng.random();
-    ((x * x * x * f64::from(n)) as u32).min(n - 1) + 1
-}
-
 /// A moment relative to now, in a form that COPY reads.
 fn seconds_ago(seconds: u32) -> String {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(0));
+    let now = i64::try_from(seconds_now()).unwrap_or(0) * 1_000;
     domain::Timestamp(now - i64::from(seconds) * 1_000).to_rfc3339()
+}
+
+/// Since 1970.
+fn seconds_now() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn days_ago(days: u32) -> String {

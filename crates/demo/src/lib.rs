@@ -7,6 +7,7 @@ mod estate;
 mod faults;
 mod fill;
 mod incident;
+mod usage;
 mod workload;
 
 pub use data::FIRST_TENANT;

@@ -87,11 +87,13 @@ pub enum Permission {
     PlatformManage,
     /// Say which tenant is meant; whoever belongs to one has no choice.
     TenantChoose,
+    /// See all that is held on a person, and erase it.
+    SubjectManage,
 }
 
 impl Permission {
     /// Every permission, for the matrix on the page and in the tests.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::MonitoringRead,
         Self::BackendSignal,
         Self::BackupRead,
@@ -108,6 +110,7 @@ impl Permission {
         Self::PlatformRead,
         Self::PlatformManage,
         Self::TenantChoose,
+        Self::SubjectManage,
     ];
 
     /// The weakest role that holds it.
@@ -124,6 +127,7 @@ impl Permission {
             | Self::BackupManage
             | Self::AlertManage
             | Self::AuditRead
+            | Self::SubjectManage
             | Self::UserManage
             | Self::TokenManage => Role::Admin,
         }
@@ -131,7 +135,7 @@ impl Permission {
 
     /// Whether somebody who belongs to one tenant of the platform may hold it: everything else is about all tenants.
     pub const fn is_within_tenant(self) -> bool {
-        matches!(self, Self::PlatformRead | Self::PlatformManage | Self::AccountSelf)
+        matches!(self, Self::PlatformRead | Self::PlatformManage | Self::SubjectManage | Self::AccountSelf)
     }
 
     /// The name used in audit rows and refusals.
@@ -153,6 +157,7 @@ impl Permission {
             Self::PlatformRead => "platform_read",
             Self::PlatformManage => "platform_manage",
             Self::TenantChoose => "tenant_choose",
+            Self::SubjectManage => "subject_manage",
         }
     }
 }

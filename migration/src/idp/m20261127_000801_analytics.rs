@@ -185,6 +185,16 @@ BEGIN
     RETURN true;
 END $$;
 
+-- Months of rows that lie in the default partition, for want of one of their own.
+CREATE FUNCTION analytics_strays(parent text) RETURNS SETOF date
+    LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = SCHEMA, pg_temp AS $$
+BEGIN
+    IF parent NOT IN ('plugin_metrics', 'plugin_analytics') THEN
+        RAISE EXCEPTION 'not a table of analytics: %', parent;
+    END IF;
+    RETURN QUERY EXECUTE format('SELECT DISTINCT date_trunc(''month'', "timestamp" AT TIME ZONE ''UTC'')::date FROM %I LIMIT 100', parent || '_default');
+END $$;
+
 -- Whether two looks at a month saw the same rows: their number, and a sum over them that knows no order.
 CREATE FUNCTION analytics_fingerprint(parent text, month date) RETURNS TABLE (row_count bigint, checksum text)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = SCHEMA, pg_temp
@@ -230,9 +240,9 @@ BEGIN
     EXECUTE format('DROP TABLE %I', name);
 END $$;
 
-REVOKE EXECUTE ON FUNCTION analytics_ensure_partition(text, date), analytics_fingerprint(text, date),
+REVOKE EXECUTE ON FUNCTION analytics_ensure_partition(text, date), analytics_strays(text), analytics_fingerprint(text, date),
     analytics_drop_archived(text, date, text, bigint, text, bigint, text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION analytics_ensure_partition(text, date), analytics_fingerprint(text, date),
+GRANT EXECUTE ON FUNCTION analytics_ensure_partition(text, date), analytics_strays(text), analytics_fingerprint(text, date),
     analytics_drop_archived(text, date, text, bigint, text, bigint, text) TO holdfast_platform;
 "#;
 
@@ -314,6 +324,7 @@ DROP TRIGGER analytics_was ON plugin_metrics;
 DROP TRIGGER analytics_removed ON plugin_metrics;
 DROP FUNCTION analytics_drop_archived(text, date, text, bigint, text, bigint, text);
 DROP FUNCTION analytics_fingerprint(text, date);
+DROP FUNCTION analytics_strays(text);
 DROP FUNCTION analytics_ensure_partition(text, date);
 DROP FUNCTION analytics_mark();
 DROP FUNCTION analytics_bin(double precision);

@@ -1,6 +1,7 @@
 //! The command line. Exit codes: 0 all is well, 1 it failed, 2 wrong use or configuration.
 
 mod accounts;
+mod analytics;
 mod audit;
 mod backup;
 mod demo;
@@ -74,6 +75,12 @@ enum Command {
     /// Bring write-ahead log into the repository and out of it.
     #[command(subcommand)]
     Wal(wal::WalCommand),
+    /// Archive months of analytics, bring them back, list them.
+    #[command(subcommand)]
+    Analytics(analytics::AnalyticsCommand),
+    /// Export or erase what is held on a person.
+    #[command(subcommand)]
+    Gdpr(analytics::GdprCommand),
     /// Print the OpenAPI document of the JSON API.
     Openapi,
 }
@@ -181,6 +188,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::User(command) => accounts::user(command, json).await,
         Command::Token(command) => accounts::token(command, json).await,
         Command::Audit(command) => audit::run(command, json).await,
+        Command::Analytics(command) => analytics::analytics(command, &repository, json).await,
+        Command::Gdpr(command) => analytics::gdpr(command, &repository, json).await,
         Command::Openapi => {
             print(&crate::openapi::document_json());
             Ok(())

@@ -86,6 +86,7 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let https = config.is_https();
     let address = config.address();
+    control.analytics().configure(config.analytics_retention_days, crate::analytics::archive_of(&config));
     let key = auth::SealingKey::in_file(&config.key_path).map_err(Failure::failed)?;
     control.alerts().configure(control::alerts::Alerting {
         scope: config.alert_scope,
@@ -95,6 +96,7 @@ pub async fn run(
     let watched = config.clusters.into_iter().map(|cluster| cluster.watched).collect();
     let monitor = Monitor::start(&control, watched, config.interval, &stop);
     let platform = config.platform.map(|platform| crate::platform::start(&control, platform, &stop));
+    let analytics = crate::analytics::start(&control, &stop);
     let service = recovery::Service::start(&control, recovery::Pace::default(), &stop);
     let app =
         App::new(control, https, listener.local_addr().is_ok_and(|address| address.ip().is_loopback()), stop.clone());
@@ -121,6 +123,8 @@ pub async fn run(
     stop.cancel();
     monitor.join().await;
     service.join().await;
+    // It ends with the token; a panic in it was logged.
+    let _ = analytics.await;
     if let Some(platform) = platform {
         // It ends with the token; a panic in it was logged.
         let _ = platform.await;

@@ -165,6 +165,16 @@ const ROWS: &[Row] = &[
     ("GET", "/api/v1/plugins/{id}/operations", "", TENANT),
     ("POST", "/api/v1/plugins/bulk", r#"{"operation":"enable","plugins":["1"]}"#, TENANT),
     ("GET", "/api/v1/plugins/bulk/{key}", "", TENANT),
+    ("GET", "/api/v1/analytics/timeseries", "", TENANT),
+    ("GET", "/api/v1/analytics/top", "", TENANT),
+    ("GET", "/api/v1/analytics/geography", "", TENANT),
+    ("GET", "/api/v1/analytics/usage-patterns", "", TENANT),
+    ("POST", "/api/v1/analytics/events", r#"{"events":[]}"#, TENANT),
+    // About all tenants, for whoever belongs to none.
+    ("GET", "/api/v1/subjects/{subject}", "", [401, 403, 403, 503, 403]),
+    ("GET", "/api/v1/subjects/{subject}/export", "", [401, 403, 403, 503, 403]),
+    ("POST", "/api/v1/subjects/{subject}/erase", r#"{"confirm":"somebody"}"#, [401, 403, 403, 503, 403]),
+    ("GET", "/api/v1/erasures", "", [401, 403, 403, 503, 403]),
     ("GET", "/api/v1/me", "", READ),
     ("GET", "/api/v1/users", "", ADMIN),
     // The name is taken: an admin gets as far as that.
@@ -206,6 +216,7 @@ const ROWS: &[Row] = &[
     ("GET", "/account", "", PAGE),
     // What cannot be done here is told on the page.
     ("GET", "/plugins", "", PAGE),
+    ("GET", "/analytics", "", PAGE),
     ("GET", "/plugins/{id}", "", [303, 403, 503, 503, 403]),
     ("GET", "/plugins/bulk", "operation=enable&plugin=1", [303, 403, 503, 503, 403]),
     ("GET", "/plugins/bulk/{key}", "", [303, 403, 503, 503, 403]),
@@ -321,6 +332,7 @@ fn address(method: &str, route: &str, sent: &str) -> String {
         .replace("{id}", if route.contains("/queries/") { "1.2.3" } else { "999" })
         .replace("{rule}", "deadlocks")
         .replace("{key}", "a-key")
+        .replace("{subject}", "somebody")
         .replace("{name}", "nobody")
         .replace("{pid}", "7")
         .replace("{table}", "shop.public.nothing")

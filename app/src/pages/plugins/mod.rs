@@ -14,7 +14,7 @@ use domain::view::{Plugin, TenantView};
 use leptos::prelude::*;
 
 /// An address with the tenant in it, where the reader chose one.
-fn link(whose: &Whose, path: &str) -> String {
+pub(super) fn link(whose: &Whose, path: &str) -> String {
     if !whose.chosen {
         return path.to_owned();
     }

@@ -76,9 +76,13 @@ async fn partitions_are_made_ahead_and_for_what_comes_late() {
     let analytics = world.analytics();
     // As if the months had passed since the migration: the default partition takes what has none of its own.
     world.sql("DO $$ DECLARE p text; BEGIN FOR p IN SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent IN ('plugin_analytics'::regclass, 'plugin_metrics'::regclass) AND inhrelid::regclass::text NOT LIKE '%default' LOOP EXECUTE 'DROP TABLE ' || p; END LOOP; END $$").await;
-    world.sql("INSERT INTO plugin_analytics (plugin_id, tenant_id, event_type, event_id, \"timestamp\") SELECT 1, 1, 'view', 'old-' || n, now() FROM generate_series(1, 10) n").await;
+    world.sql("INSERT INTO plugin_analytics (plugin_id, tenant_id, event_type, event_id, \"timestamp\") SELECT 1, 1, 'view', 'old-' || n, now() FROM generate_series(1, 9) n UNION ALL SELECT 1, 1, 'view', 'old-10', now() - interval '250 days'").await;
     assert_eq!(world.number("SELECT count(*) FROM plugin_analytics_default").await, 10);
-    assert_eq!(analytics.partitions_ahead().await.unwrap(), 8);
+    assert_eq!(
+        analytics.partitions_ahead().await.unwrap(),
+        9,
+        "four months of each, and that of the row from long ago"
+    );
     assert_eq!(analytics.partitions_ahead().await.unwrap(), 0);
     assert_eq!(world.number("SELECT count(*) FROM plugin_analytics_default").await, 0);
     assert_eq!(world.number("SELECT count(*) FROM plugin_analytics").await, 10);

@@ -1,0 +1,166 @@
+//! How plugins are used: events with the shape that use has, and metrics with a day's rhythm.
+//!
+//! Use grows, rests at night and on weekends. A tenant's users join over time, use a few plugins that are theirs, come
+//! from one country, and most of them come less often as time goes by; so there are cohorts, co-use and favourites to see.
+
+use rand::{Rng as _, rngs::StdRng};
+use std::fmt::Write as _;
+
+/// Days of events. Some are past their time from the start, so that there is a month to archive.
+const DAYS: u32 = 145;
+/// Days of metrics.
+const METRIC_DAYS: u64 = 30;
+/// Plugins that measure themselves.
+const MEASURED: u32 = 100;
+const METRICS: [&str; 6] = ["cpu_usage", "memory_usage", "request_rate", "error_rate", "latency_ms", "queue_depth"];
+/// Of a hundred users.
+const COUNTRIES: [(&str, u32); 16] = [
+    ("US", 27),
+    ("DE", 16),
+    ("GB", 11),
+    ("FR", 8),
+    ("IN", 8),
+    ("NL", 5),
+    ("PL", 4),
+    ("BR", 4),
+    ("JP", 4),
+    ("ES", 3),
+    ("CA", 3),
+    ("AU", 2),
+    ("SE", 2),
+    ("CH", 1),
+    ("SG", 1),
+    ("MX", 1),
+];
+/// Of a hundred events.
+const EVENTS: [(&str, u32); 5] = [("view", 44), ("invoke", 36), ("configure", 10), ("install", 7), ("uninstall", 3)];
+/// Of each hour (UTC), how busy it is.
+const HOURS: [u32; 24] = [2, 2, 2, 2, 3, 5, 9, 16, 26, 33, 35, 33, 30, 34, 37, 36, 32, 27, 20, 14, 10, 7, 4, 3];
+/// Monday first.
+const WEEKDAYS: [u32; 7] = [94, 100, 99, 95, 84, 30, 26];
+
+fn chosen<'a>(weights: &[(&'a str, u32)], at: u32) -> &'a str {
+    let mut left = at % weights.iter().map(|it| it.1).sum::<u32>().max(1);
+    for (value, weight) in weights {
+        if left < *weight {
+            return value;
+        }
+        left -= weight;
+    }
+    weights.first().map_or("", |it| it.0)
+}
+
+/// The same for the same numbers, and looks like none.
+const fn mixed(a: u32, b: u32) -> u32 {
+    let mut x = a.wrapping_mul(0x9E37_79B9) ^ b.wrapping_mul(0x85EB_CA6B);
+    x ^= x >> 15;
+    x = x.wrapping_mul(0x2C1B_3C6D);
+    x ^= x >> 12;
+    x = x.wrapping_mul(0x297A_2D39);
+    x ^ (x >> 15)
+}
+
+/// Seconds before `now_seconds` (since 1970) at which an event happened, and its day back.
+fn moment(rng: &mut StdRng, now_seconds: u64) -> (u32, u32) {
+    loop {
+        // Twice as much at the end as at the beginning.
+        let share: f64 = rng.random();
+        let day = (f64::from(DAYS) * (1.0 - (1.0 + 3.0 * share).sqrt() / 2.0) * 2.0) as u32;
+        let ago = day.min(DAYS - 1) * 86_400 + rng.random_range(0..86_400);
+        let at = now_seconds - u64::from(ago);
+        let (hour, weekday) = ((at / 3_600 % 24) as usize, ((at / 86_400 + 3) % 7) as usize);
+        if rng.random_range(0..3_700) < HOURS[hour] * WEEKDAYS[weekday] {
+            return (ago, ago / 86_400);
+        }
+    }
+}
+
+/// Writes one event as a line of COPY: plugin, tenant, type, user, country, properties, moment.
+pub fn event(
+    rng: &mut StdRng,
+    (plugins, tenants): (u32, u32),
+    now_seconds: u64,
+    at: impl Fn(u32) -> String,
+    row: &mut String,
+) {
+    // Two fifths are the first tenant's; the others have the less the later they come.
+    let tenant = if rng.random_bool(0.4) {
+        1
+    } else {
+        let x: f64 = rng.random();
+        ((x * x * f64::from(tenants)) as u32).min(tenants - 1) + 1
+    };
+    let (ago, day) = moment(rng, now_seconds);
+    // Users are numbered as they joined: who joined later than this day does not exist yet. Those that joined last come
+    // most often, and every fifth stays for good.
+    let users: u32 = if tenant == 1 { 420 } else { 30 + mixed(tenant, 7) % 50 };
+    let joined = ((u64::from(users) * u64::from(DAYS + 30 - day)) / u64::from(DAYS + 30)).max(6) as u32;
+    let user = if rng.random_bool(0.3) {
+        let core = rng.random_range(0..joined.div_ceil(5)) * 5;
+        core.min(joined - 1)
+    } else {
+        let x: f64 = rng.random();
+        joined - 1 - ((x.powi(6) * f64::from(joined)) as u32).min(joined - 1)
+    };
+    // Their own few plugins, and now and then another.
+    let of_tenant = (plugins / tenants).max(1);
+    let k = if rng.random_bool(0.75) {
+        mixed(user + tenant * 1_000, rng.random_range(0..3)) % 14
+    } else {
+        let x: f64 = rng.random();
+        (x * x * 60.0) as u32
+    } % of_tenant;
+    let country = chosen(&COUNTRIES, mixed(user, tenant));
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        row,
+        "{}\t{tenant}\t{}\tuser-{}\t{country}\t{{\"source\": \"{}\"}}\t{}",
+        (tenant + tenants * k).min(plugins),
+        chosen(&EVENTS, rng.random()),
+        tenant * 1_000 + user,
+        ["portal", "portal", "cli", "api"][rng.random_range(0..4)],
+        at(ago)
+    );
+}
+
+/// Writes sample `i` of `total` as a line of COPY: tenant, plugin, metric, value, moment. In the order of time, each plugin
+/// at its turn, as a collector that runs round robin leaves them.
+pub fn metric(
+    rng: &mut StdRng,
+    (i, total): (u32, u32),
+    (plugins, tenants): (u32, u32),
+    now_seconds: u64,
+    at: impl Fn(u32) -> String,
+    row: &mut String,
+) {
+    let span = METRIC_DAYS * 86_400;
+    let ago = (span - u64::from(i) * span / u64::from(total)) as u32;
+    let name = METRICS[i as usize % METRICS.len()];
+    let turn = i / METRICS.len() as u32 % MEASURED;
+    // Three fifths are the first tenant's.
+    let plugin = if turn % 5 < 3 { 1 + tenants * (turn / 5 * 3 + turn % 5) } else { 2 + turn };
+    let plugin = if plugin > plugins { plugin % plugins + 1 } else { plugin };
+    let hour = (now_seconds - u64::from(ago)) / 3_600 % 24;
+    let busy = f64::from(HOURS[hour as usize]) / 37.0;
+    let own = f64::from(mixed(plugin, i % 6) % 1_000) / 1_000.0;
+    let noise: f64 = rng.random();
+    let value = match name {
+        "cpu_usage" => 4.0 + own * 30.0 + busy * 45.0 + noise * 12.0,
+        "memory_usage" => 80.0 + own * 700.0 + busy * 60.0 + noise * 20.0,
+        "request_rate" => busy * (20.0 + own * 400.0) * (0.8 + noise * 0.4),
+        "error_rate" => {
+            if noise > 0.97 {
+                own * 8.0 * noise
+            } else {
+                noise * 0.4
+            }
+        }
+        // Most are quick, a few are not.
+        "latency_ms" => {
+            (6.0 + own * 40.0) * (1.0 + busy * 0.6) * (0.6 + noise + if noise > 0.98 { 14.0 * own } else { 0.0 })
+        }
+        _ => (busy * own * 60.0 * noise).floor(),
+    };
+    let tenant = (plugin - 1) % tenants + 1;
+    let _ = writeln!(row, "{tenant}\t{plugin}\t{name}\t{value:.2}\t{}", at(ago));
+}

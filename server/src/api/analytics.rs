@@ -1,0 +1,333 @@
+//! How the plugins of a tenant are used, and what is held on a person. The tenant comes from the identity; whoever
+//! belongs to none names one by `tenant`.
+
+use crate::http::{
+    App, Asking,
+    problem::{JsonBody, Params, Problem},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::HeaderMap,
+};
+use control::analytics::{Batch, Measure, SeriesFilter, SeriesQuestion, TopBy};
+use domain::{
+    Timestamp,
+    view::{
+        AnalyticsGeography, AnalyticsMeasure, AnalyticsSeries, AnalyticsTop, Bucket, ErasureReport, IngestReport,
+        SubjectPlan, UsagePatterns,
+    },
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 86_400_000;
+
+/// A question about a span of time.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct SpanQuery {
+    /// Name or id of the tenant; only for whoever belongs to none.
+    tenant: Option<String>,
+    /// First moment, included, RFC 3339. 30 days before `to` without it.
+    from: Option<String>,
+    /// Last moment, excluded, RFC 3339. Now without it.
+    to: Option<String>,
+}
+
+fn span(from: Option<&str>, to: Option<&str>) -> Result<(Timestamp, Timestamp), Problem> {
+    let read = |name: &'static str, text: &str| {
+        Timestamp::parse_rfc3339(text)
+            .ok_or_else(|| Problem::field(name, format!("'{text}' is not a moment like 2026-11-24T02:00:00Z")))
+    };
+    let to = to.map(|text| read("to", text)).transpose()?.unwrap_or_else(control::now);
+    let from = from.map(|text| read("from", text)).transpose()?.unwrap_or(Timestamp(to.0 - 30 * DAY_MS));
+    Ok((from, to))
+}
+
+/// Which time series.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct SeriesQuery {
+    /// Name or id of the tenant; only for whoever belongs to none.
+    tenant: Option<String>,
+    /// First moment, included, RFC 3339. 30 days before `to` without it.
+    from: Option<String>,
+    /// Last moment, excluded, RFC 3339. Now without it.
+    to: Option<String>,
+    /// events, users or metric. Default: events.
+    #[serde(default = "events")]
+    measure: AnalyticsMeasure,
+    /// Name of the metric, for that measure.
+    metric: Option<String>,
+    /// minute, hour, day, week or month, in UTC. Chosen by the range without it; users go by day and longer.
+    bucket: Option<Bucket>,
+    /// Only of this plugin, by its id.
+    plugin: Option<String>,
+    /// Only events of this type.
+    event_type: Option<String>,
+    /// Only events from this country.
+    country: Option<String>,
+}
+
+const fn events() -> AnalyticsMeasure {
+    AnalyticsMeasure::Events
+}
+
+/// A time series, exact up to now: read from the coarsest roll-up that is, and from the rows where none is.
+#[utoipa::path(get, path = "/api/v1/analytics/timeseries", tag = "analytics", params(SeriesQuery), responses(
+    (status = 200, description = "The series", body = AnalyticsSeries),
+    (status = 400, description = "A wrong parameter, or no tenant was chosen", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "Another tenant's, or no right to choose", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The platform's schema is not installed or its database does not answer", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn timeseries(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Params(query): Params<SeriesQuery>,
+) -> Result<Json<AnalyticsSeries>, Problem> {
+    let (from, to) = span(query.from.as_deref(), query.to.as_deref())?;
+    let measure = match (query.measure, query.metric) {
+        (AnalyticsMeasure::Events, None) => Measure::Events,
+        (AnalyticsMeasure::Users, None) => Measure::Users,
+        (AnalyticsMeasure::Metric, Some(name)) => Measure::Metric(name),
+        (AnalyticsMeasure::Metric, None) => return Err(Problem::field("metric", "name the metric, like cpu_usage")),
+        (_, Some(_)) => return Err(Problem::field("metric", "only with measure=metric")),
+    };
+    let plugin = query
+        .plugin
+        .map(|text| text.parse().map_err(|_| Problem::field("plugin", format!("'{text}' is not the id of a plugin"))))
+        .transpose()?;
+    let filter = SeriesFilter { plugin, event_type: query.event_type, country: query.country };
+    let question = SeriesQuestion { measure, filter, from, to, bucket: query.bucket };
+    Ok(Json(app.control.analytics_series(&actor, query.tenant.as_deref(), &question).await?))
+}
+
+/// Which top list.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct TopQuery {
+    /// Name or id of the tenant; only for whoever belongs to none.
+    tenant: Option<String>,
+    /// First moment, included, RFC 3339. 30 days before `to` without it.
+    from: Option<String>,
+    /// Last moment, excluded, RFC 3339. Now without it.
+    to: Option<String>,
+    /// plugins, event_types or countries. Default: plugins.
+    by: Option<String>,
+    /// Rows, 1 to 100. Default: 10.
+    limit: Option<usize>,
+}
+
+/// What is used most, beside the equally long range before.
+#[utoipa::path(get, path = "/api/v1/analytics/top", tag = "analytics", params(TopQuery), responses(
+    (status = 200, description = "The list", body = AnalyticsTop),
+    (status = 400, description = "A wrong parameter, or no tenant was chosen", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "Another tenant's, or no right to choose", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn top(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Params(query): Params<TopQuery>,
+) -> Result<Json<AnalyticsTop>, Problem> {
+    let span = span(query.from.as_deref(), query.to.as_deref())?;
+    let by = query.by.as_deref().unwrap_or("plugins").parse::<TopBy>();
+    let by = by.map_err(|message| Problem::field("by", message))?;
+    let limit = query.limit.unwrap_or(10);
+    if !(1..=100).contains(&limit) {
+        return Err(Problem::field("limit", "limit is 1 to 100"));
+    }
+    Ok(Json(app.control.analytics_top(&actor, query.tenant.as_deref(), by, span, limit).await?))
+}
+
+/// Events and users by country.
+#[utoipa::path(get, path = "/api/v1/analytics/geography", tag = "analytics", params(SpanQuery), responses(
+    (status = 200, description = "Every country", body = AnalyticsGeography),
+    (status = 400, description = "A wrong parameter, or no tenant was chosen", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "Another tenant's, or no right to choose", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn geography(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Params(query): Params<SpanQuery>,
+) -> Result<Json<AnalyticsGeography>, Problem> {
+    let span = span(query.from.as_deref(), query.to.as_deref())?;
+    Ok(Json(app.control.analytics_geography(&actor, query.tenant.as_deref(), span).await?))
+}
+
+/// Hours of the week, active users, cohorts that come again, plugins used together; by whole days (UTC).
+#[utoipa::path(get, path = "/api/v1/analytics/usage-patterns", tag = "analytics", params(SpanQuery), responses(
+    (status = 200, description = "The patterns", body = UsagePatterns),
+    (status = 400, description = "A wrong parameter, or no tenant was chosen", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "Another tenant's, or no right to choose", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn usage_patterns(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Params(query): Params<SpanQuery>,
+) -> Result<Json<UsagePatterns>, Problem> {
+    let span = span(query.from.as_deref(), query.to.as_deref())?;
+    Ok(Json(app.control.analytics_usage_patterns(&actor, query.tenant.as_deref(), span).await?))
+}
+
+/// Which tenant.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct OfTenant {
+    /// Name or id of the tenant; only for whoever belongs to none.
+    tenant: Option<String>,
+}
+
+/// An event: somebody did something with a plugin.
+#[derive(Debug, utoipa::ToSchema)]
+#[expect(dead_code, reason = "items are read one by one, so that a wrong one is named; this describes them")]
+pub struct EventItem {
+    /// Names the event: sent again, it counts once. Known within the calendar month (UTC) of `at`.
+    id: Option<String>,
+    /// Id of the plugin.
+    plugin_id: String,
+    /// What happened: 1 to 64 of a-z, 0-9, _ . : -
+    r#type: String,
+    /// When, RFC 3339; not older than what is kept and at most ten minutes ahead.
+    #[schema(format = DateTime)]
+    at: String,
+    /// Who.
+    user: Option<String>,
+    /// Where: two capital letters of ISO 3166.
+    country: Option<String>,
+    /// Whatever else; at most 8 KiB.
+    properties: Option<Value>,
+}
+
+/// A sample of a plugin's metric.
+#[derive(Debug, utoipa::ToSchema)]
+#[expect(dead_code, reason = "items are read one by one, so that a wrong one is named; this describes them")]
+pub struct MetricItem {
+    /// Id of the plugin.
+    plugin_id: String,
+    /// Name of the metric: 1 to 64 of a-z, 0-9, _ . : -
+    name: String,
+    /// Its value.
+    value: f64,
+    /// When, RFC 3339.
+    #[schema(format = DateTime)]
+    at: String,
+}
+
+/// What is sent at once: 1 to 10,000 items together, and at most 1 MiB.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchBody {
+    /// Events.
+    #[serde(default)]
+    #[schema(value_type = Vec<EventItem>)]
+    events: Vec<Value>,
+    /// Samples of metrics.
+    #[serde(default)]
+    #[schema(value_type = Vec<MetricItem>)]
+    metrics: Vec<Value>,
+}
+
+/// Stores events and metrics. Items that are wrong are named in the answer and the others are stored. With
+/// `Idempotency-Key` the batch is taken once, however often it is sent; events with an id count once in any case.
+#[utoipa::path(post, path = "/api/v1/analytics/events", tag = "analytics",
+    params(OfTenant, ("Idempotency-Key" = Option<String>, Header, description = "Names the batch")),
+    request_body = BatchBody, responses(
+    (status = 200, description = "What became of it", body = IngestReport),
+    (status = 400, description = "An empty or too large batch, or no tenant was chosen", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "Not allowed", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The key named another batch before", body = Problem, content_type = "application/problem+json"),
+    (status = 413, description = "More than 1 MiB", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn ingest(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Params(of): Params<OfTenant>,
+    headers: HeaderMap,
+    JsonBody(body): JsonBody<BatchBody>,
+) -> Result<Json<IngestReport>, Problem> {
+    let key = match headers.get("idempotency-key").map(|value| value.to_str()) {
+        None => None,
+        Some(Ok(text)) => Some(text.to_owned()),
+        Some(Err(_)) => {
+            return Err(Problem::field("Idempotency-Key", "Idempotency-Key has only visible ASCII characters"));
+        }
+    };
+    let batch = Batch { key, events: body.events, metrics: body.metrics };
+    Ok(Json(app.control.analytics_ingest(&actor, of.tenant.as_deref(), &batch).await?))
+}
+
+/// How many rows hold a subject. Whoever belongs to no tenant asks about all of them, unless `tenant` names one.
+#[utoipa::path(get, path = "/api/v1/subjects/{subject}", tag = "subjects",
+    params(("subject" = String, Path, description = "Id of the user, as in the events"), OfTenant), responses(
+    (status = 200, description = "Counts; nothing was changed", body = SubjectPlan),
+    (status = 403, description = "Not allowed", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The platform's schema is not installed or its database does not answer", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn subject(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(subject): Path<String>,
+    Params(of): Params<OfTenant>,
+) -> Result<Json<SubjectPlan>, Problem> {
+    Ok(Json(app.control.subject_plan(&actor, of.tenant.as_deref(), &subject).await?))
+}
+
+/// Everything that is held on a subject: live tables, roll-ups, the platform's audit log, the archive.
+#[utoipa::path(get, path = "/api/v1/subjects/{subject}/export", tag = "subjects",
+    params(("subject" = String, Path, description = "Id of the user, as in the events"), OfTenant), responses(
+    (status = 200, description = "One document", body = Value),
+    (status = 403, description = "Not allowed", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn subject_export(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(subject): Path<String>,
+    Params(of): Params<OfTenant>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(app.control.subject_export(&actor, of.tenant.as_deref(), &subject).await?))
+}
+
+/// Confirms an erasure.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EraseBody {
+    /// The subject's id once more.
+    confirm: String,
+}
+
+/// Erases a subject. The answer is the certificate; `pending` while the archive still holds the subject.
+#[utoipa::path(post, path = "/api/v1/subjects/{subject}/erase", tag = "subjects",
+    params(("subject" = String, Path, description = "Id of the user, as in the events"), OfTenant),
+    request_body = EraseBody, responses(
+    (status = 200, description = "What was done", body = ErasureReport),
+    (status = 400, description = "Not confirmed", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "Not allowed", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn subject_erase(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(subject): Path<String>,
+    Params(of): Params<OfTenant>,
+    JsonBody(body): JsonBody<EraseBody>,
+) -> Result<Json<ErasureReport>, Problem> {
+    Ok(Json(app.control.subject_erase(&actor, of.tenant.as_deref(), &subject, &body.confirm).await?))
+}
+
+/// The hundred newest erasures with their certificates.
+#[utoipa::path(get, path = "/api/v1/erasures", tag = "subjects", params(OfTenant), responses(
+    (status = 200, description = "The newest first", body = Vec<ErasureReport>),
+    (status = 403, description = "Not allowed", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn erasures(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Params(of): Params<OfTenant>,
+) -> Result<Json<Vec<ErasureReport>>, Problem> {
+    Ok(Json(app.control.erasures_list(&actor, of.tenant.as_deref()).await?))
+}
