@@ -1,6 +1,8 @@
 //! The pages, rendered on the server and hydrated in the browser. They hold no rules: every figure comes from a
 //! server function, every decision from `control`.
 
+#[cfg(feature = "ssr")]
+mod advice_fns;
 mod chart;
 mod components;
 mod error;
@@ -62,7 +64,8 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 #[cfg(feature = "ssr")]
 fn is_server_only() -> bool {
     let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
-    ["/backups", "/recovery", "/jobs/"].iter().any(|prefix| path.starts_with(prefix))
+    ["/backups", "/recovery", "/jobs/", "/database/advice"].iter().any(|prefix| path.starts_with(prefix))
+        || path.starts_with("/database/queries/") && path.ends_with("/plan")
 }
 
 /// The shell is the server's.
@@ -85,6 +88,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/database") view=pages::Overview ssr=SsrMode::Async />
                     <Route path=path!("/database/performance") view=pages::Performance ssr=SsrMode::Async />
                     <Route path=path!("/database/queries/:id") view=pages::QueryPage ssr=SsrMode::Async />
+                    <Route path=path!("/database/queries/:id/plan") view=pages::QueryPlan ssr=SsrMode::Async />
+                    <Route path=path!("/database/advice") view=pages::Advice ssr=SsrMode::Async />
                     <Route path=path!("/database/activity") view=pages::Activity ssr=SsrMode::Async />
                     <Route path=path!("/database/connections") view=|| view! { <PanelsPage name="connections" title="Connections" /> } ssr=SsrMode::Async />
                     <Route path=path!("/database/tables") view=|| view! { <PanelsPage name="tables" title="Tables" /> } ssr=SsrMode::Async />

@@ -2,6 +2,8 @@
 
 mod account;
 mod activity;
+#[cfg(feature = "ssr")]
+mod advice;
 mod alerts;
 #[cfg(feature = "ssr")]
 mod backups;
@@ -13,6 +15,8 @@ mod login;
 mod not_found;
 mod overview;
 mod performance;
+#[cfg(feature = "ssr")]
+mod plan;
 mod queries;
 mod query;
 #[cfg(feature = "ssr")]
@@ -20,6 +24,8 @@ mod recovery;
 
 pub use account::Account;
 pub use activity::Activity;
+#[cfg(feature = "ssr")]
+pub use advice::Advice;
 pub use alerts::Alerts;
 #[cfg(feature = "ssr")]
 pub use backups::{BackupPage, Backups, RetentionPage};
@@ -30,6 +36,8 @@ pub use login::{Login, Setup};
 pub use not_found::NotFound;
 pub use overview::Overview;
 pub use performance::Performance;
+#[cfg(feature = "ssr")]
+pub use plan::QueryPlan;
 pub use query::QueryPage;
 #[cfg(feature = "ssr")]
 pub use recovery::{Recovery, RestorePage};
@@ -39,6 +47,6 @@ pub use recovery::{Recovery, RestorePage};
 mod elsewhere;
 #[cfg(not(feature = "ssr"))]
 pub use elsewhere::{
-    Elsewhere as BackupPage, Elsewhere as Backups, Elsewhere as JobPage, Elsewhere as Recovery,
-    Elsewhere as RestorePage, Elsewhere as RetentionPage,
+    Elsewhere as Advice, Elsewhere as BackupPage, Elsewhere as Backups, Elsewhere as JobPage, Elsewhere as QueryPlan,
+    Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage,
 };

@@ -2,8 +2,10 @@
 //! is passed in. It compiles for the browser too.
 
 pub mod activity;
+pub mod advise;
 pub mod alerts;
 pub mod attention;
+pub mod configuration;
 pub mod connections;
 pub mod csv;
 pub mod delta;
@@ -14,6 +16,8 @@ pub mod indexes;
 pub mod latency;
 pub mod locks;
 pub mod maintenance;
+pub mod parse;
+pub mod plan;
 pub mod queries;
 pub mod rates;
 pub mod recovery;

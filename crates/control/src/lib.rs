@@ -3,6 +3,7 @@
 
 mod accounts;
 mod actor;
+mod advice;
 pub mod alerts;
 mod audit;
 mod backends;
@@ -14,13 +15,14 @@ mod load;
 mod locks;
 mod monitoring;
 mod pages;
+mod plans;
 mod queries;
 mod recovery;
 mod sessions;
 mod tokens;
 
 pub use actor::{Actor, Source};
-pub use backends::{BackendAgent, SignalFailure, Signalled};
+pub use backends::{AgentFailure, BackendAgent, Signalled};
 pub use clock::now;
 pub use clusters::{ClusterConfig, ClusterSnapshot, Clusters, connecting};
 pub use error::{ControlError, FieldError};

@@ -11,6 +11,8 @@ mod m20261125_000201_lock_snapshot;
 mod m20261125_000202_session_history;
 mod m20261125_000203_tiers;
 mod m20261125_000301_jobs;
+mod m20261127_000601_plans;
+mod m20261127_000602_dismissals;
 
 /// Migrations of the control store, the oldest first.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ impl MigratorTrait for StoreMigrator {
             Box::new(m20261125_000202_session_history::Migration),
             Box::new(m20261125_000203_tiers::Migration),
             Box::new(m20261125_000301_jobs::Migration),
+            Box::new(m20261127_000601_plans::Migration),
+            Box::new(m20261127_000602_dismissals::Migration),
         ]
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod activity;
+pub mod advice;
 pub mod alerts;
 pub mod audit;
 pub mod backends;
@@ -14,6 +15,7 @@ pub mod indexes;
 pub mod jobs;
 pub mod load;
 pub mod locks;
+pub mod plans;
 pub mod queries;
 pub mod recovery;
 pub mod server_pages;

@@ -4,6 +4,7 @@
 //! and is `null` on the wire, never zero. 64-bit identifiers are strings.
 mod account;
 mod activity;
+mod advice;
 mod alert;
 mod analytics;
 mod cluster;
@@ -16,6 +17,7 @@ mod job;
 mod load;
 mod locks;
 mod page;
+mod plan;
 mod plugin;
 mod query;
 mod recovery;
@@ -25,6 +27,10 @@ mod table;
 
 pub use account::{AccountView, AuditEntry, AuditPage, AuditVerdict, TokenView, Whoami};
 pub use activity::{ActivityPage, BackendRow};
+pub use advice::{
+    AdviceBasis, AdviceFinding, AdvicePage, Dismissal, HelpedStatement, IndexAdvice, IndexSuggestion, SettingFinding,
+    SettingSeverity,
+};
 pub use alert::{
     Acknowledgement, AlertCounts, AlertDetail, AlertEventView, AlertLive, AlertView, AlertsPage, BlackoutView,
     ChannelSpec, ChannelTest, ChannelView, DeliveryView, PreviewAlert, RulePreview, RuleSource, RuleView, Silence,
@@ -47,6 +53,10 @@ pub use job::{JobKind, JobLogLine, JobProgress, JobResult, JobState, JobStep, Jo
 pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use page::{Availability, LiveEvent};
+pub use plan::{
+    ExplainMethod, ExplainRequest, Explained, HypotheticalIndex, PlanComparison, PlanFinding, PlanNode, PlanSeverity,
+    PlanSummary, PlanView, QueryPlanPage, QuerySample, TouchedTable,
+};
 pub use plugin::{
     BulkReport, ChangePlan, ChangeStep, Dependency, DependencyGraph, FacetValue, Facets, GraphNode, MetricSummary,
     OperationRow, Plugin, PluginDetails, PluginsPage, RefusedItem, SearchMode, VersionRow,
