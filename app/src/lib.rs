@@ -2,6 +2,8 @@
 //! server function, every decision from `control`.
 
 #[cfg(feature = "ssr")]
+mod advice_fns;
+#[cfg(feature = "ssr")]
 mod analytics_fns;
 mod chart;
 mod components;
@@ -68,7 +70,10 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 #[cfg(feature = "ssr")]
 fn is_server_only() -> bool {
     let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
-    ["/backups", "/recovery", "/jobs/", "/plugins", "/analytics"].iter().any(|prefix| path.starts_with(prefix))
+    ["/backups", "/recovery", "/jobs/", "/plugins", "/analytics", "/database/advice"]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
+        || path.starts_with("/database/queries/") && path.ends_with("/plan")
 }
 
 /// The tenant that the reader belongs to: the frame leads them to their own pages only.
@@ -105,6 +110,8 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/database") view=pages::Overview ssr=SsrMode::Async />
                     <Route path=path!("/database/performance") view=pages::Performance ssr=SsrMode::Async />
                     <Route path=path!("/database/queries/:id") view=pages::QueryPage ssr=SsrMode::Async />
+                    <Route path=path!("/database/queries/:id/plan") view=pages::QueryPlan ssr=SsrMode::Async />
+                    <Route path=path!("/database/advice") view=pages::Advice ssr=SsrMode::Async />
                     <Route path=path!("/database/activity") view=pages::Activity ssr=SsrMode::Async />
                     <Route path=path!("/database/connections") view=|| view! { <PanelsPage name="connections" title="Connections" /> } ssr=SsrMode::Async />
                     <Route path=path!("/database/tables") view=|| view! { <PanelsPage name="tables" title="Tables" /> } ssr=SsrMode::Async />

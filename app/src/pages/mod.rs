@@ -2,6 +2,8 @@
 
 mod account;
 mod activity;
+#[cfg(feature = "ssr")]
+mod advice;
 mod alerts;
 #[cfg(feature = "ssr")]
 mod analytics;
@@ -15,6 +17,7 @@ mod login;
 mod not_found;
 mod overview;
 mod performance;
+mod plan;
 #[cfg(feature = "ssr")]
 mod plans;
 #[cfg(feature = "ssr")]
@@ -26,6 +29,8 @@ mod recovery;
 
 pub use account::Account;
 pub use activity::Activity;
+#[cfg(feature = "ssr")]
+pub use advice::Advice;
 pub use alerts::Alerts;
 #[cfg(feature = "ssr")]
 pub use analytics::AnalyticsPage;
@@ -38,6 +43,7 @@ pub use login::{Login, Setup};
 pub use not_found::NotFound;
 pub use overview::Overview;
 pub use performance::Performance;
+pub use plan::QueryPlan;
 #[cfg(feature = "ssr")]
 pub use plans::Plans;
 #[cfg(feature = "ssr")]
@@ -51,5 +57,8 @@ pub use recovery::{Recovery, RestorePage};
 mod elsewhere;
 #[cfg(not(feature = "ssr"))]
 pub use elsewhere::{
-    Elsewhere as AnalyticsPage, Elsewhere as BackupPage, Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as JobPage, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage,
+    Elsewhere as Advice, Elsewhere as AnalyticsPage, Elsewhere as BackupPage, Elsewhere as Backups,
+    Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as JobPage, Elsewhere as Plans,
+    Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as QueryPlan, Elsewhere as Recovery,
+    Elsewhere as RestorePage, Elsewhere as RetentionPage,
 };

@@ -29,6 +29,8 @@ pub fn QueryPage() -> impl IntoView {
             <a class="back" href=move || scope.link("/database/performance#queries")>"Queries"</a>
             <h1>"Statement"</h1>
             <span class="muted">{move || scope.range.get().phrase()}</span>
+            <span class="grow"></span>
+            <a class="btn" rel="external" href=move || scope.link(&format!("/database/queries/{}/plan", id.get()))>"Plan"</a>
         </div>
         <Transition fallback=|| view! { <Skeleton /> }>
             {move || Suspend::new(async move {

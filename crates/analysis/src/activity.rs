@@ -26,6 +26,7 @@ pub fn page(reading: &ActivityReading, at: Timestamp) -> ActivityPage {
             transaction_seconds: backend.transaction_seconds,
             query_seconds: backend.query_seconds,
             state_seconds: backend.state_seconds,
+            query_id: backend.query_id.clone(),
             query: backend
                 .query
                 .as_deref()

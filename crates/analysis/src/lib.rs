@@ -2,9 +2,11 @@
 //! is passed in. It compiles for the browser too.
 
 pub mod activity;
+pub mod advise;
 pub mod alerts;
 pub mod attention;
 pub mod conditions;
+pub mod configuration;
 pub mod connections;
 pub mod csv;
 pub mod delta;
@@ -15,6 +17,8 @@ pub mod indexes;
 pub mod latency;
 pub mod locks;
 pub mod maintenance;
+pub mod parse;
+pub mod plan;
 pub mod queries;
 pub mod rates;
 pub mod recovery;

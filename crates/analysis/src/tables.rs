@@ -151,6 +151,7 @@ pub fn page(
                 hot_percent: (table.updated > 0).then(|| 100.0 * table.hot_updated as f64 / table.updated as f64),
                 last_vacuum: table.last_vacuum,
                 last_analyze: table.last_analyze,
+                changed_since_analyze: table.changed_since_analyze,
                 xid_age: table.xid_age,
                 vacuum: autovacuum.trigger(table),
             }

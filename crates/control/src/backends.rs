@@ -1,8 +1,8 @@
-//! Cancelling statements and ending sessions: the only thing a person can make us do to a monitored server.
+//! Cancelling statements and ending sessions, and whoever does it: what a person can make us do to a monitored server.
 use crate::{Actor, ControlError, ControlPlane};
 use domain::{
     ErrorKind, Permission,
-    view::{SignalAction, SignalRequest, SignalResult},
+    view::{ExplainRequest, Explained, SignalAction, SignalRequest, SignalResult},
 };
 use futures::future::BoxFuture;
 use serde_json::json;
@@ -22,9 +22,9 @@ pub struct Signalled {
     pub query: Option<String>,
 }
 
-/// Why no signal was sent.
+/// Why the monitored server did not do it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignalFailure {
+pub struct AgentFailure {
     /// What kind of failure.
     pub kind: ErrorKind,
     /// For the person who asked.
@@ -36,7 +36,11 @@ pub struct SignalFailure {
 /// Whoever reaches the monitored server; `monitor` is it, where one runs.
 pub trait BackendAgent: fmt::Debug + Send + Sync {
     /// Cancels or terminates.
-    fn signal(&self, request: SignalRequest) -> BoxFuture<'_, Result<Signalled, SignalFailure>>;
+    fn signal(&self, request: SignalRequest) -> BoxFuture<'_, Result<Signalled, AgentFailure>>;
+    /// Has a statement planned, without running it.
+    fn explain(&self, request: ExplainRequest) -> BoxFuture<'_, Result<Explained, AgentFailure>>;
+    /// Has the indexes reviewed soon.
+    fn review(&self);
 }
 
 impl ControlPlane {

@@ -1,11 +1,11 @@
 //! The monitored clusters and their newest snapshots.
 use crate::{BackendAgent, ControlError};
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::{
     Timestamp,
     view::{
-        ActivityPage, ClusterCost, ClusterState, ClusterSummary, ConnectionsPage, Dashboard, IndexesPage, LiveEvent,
-        LockSnapshot, LocksPage, MaintenancePage, ReplicationPage, SettingsPage, TablesPage,
+        ActivityPage, ClusterCost, ClusterState, ClusterSummary, ConnectionsPage, Dashboard, IndexAdvice, IndexesPage,
+        LiveEvent, LockSnapshot, LocksPage, MaintenancePage, ReplicationPage, SettingsPage, TablesPage,
     },
 };
 use std::sync::{Arc, OnceLock};
@@ -60,6 +60,10 @@ pub(crate) struct ClusterSlot {
     pub(crate) config: ClusterConfig,
     pub(crate) snapshot: ArcSwap<ClusterSnapshot>,
     pub(crate) agent: OnceLock<Arc<dyn BackendAgent>>,
+    /// The last review of the indexes; it comes seldom and on its own.
+    pub(crate) advice: ArcSwapOption<IndexAdvice>,
+    /// Memory of its machine, where that is this one.
+    pub(crate) memory: OnceLock<i64>,
 }
 
 /// All clusters, the first being the default.
@@ -80,6 +84,8 @@ impl Clusters {
             .map(|config| ClusterSlot {
                 snapshot: ArcSwap::from_pointee(first(&config)),
                 agent: OnceLock::new(),
+                advice: ArcSwapOption::empty(),
+                memory: OnceLock::new(),
                 config,
             })
             .collect();
@@ -100,6 +106,33 @@ impl Clusters {
         if let Some(slot) = self.slots.iter().find(|slot| slot.config.id == id) {
             let _ = slot.agent.set(agent);
         }
+    }
+
+    /// Puts in a review of the indexes. One that failed does not put away the last that did not.
+    pub fn advice_publish(&self, id: &str, advice: IndexAdvice) {
+        let Some(slot) = self.slots.iter().find(|slot| slot.config.id == id) else { return };
+        let failed = advice.availability != domain::view::Availability::Ready;
+        if failed && slot.advice.load().as_ref().is_some_and(|last| last.reviewed_at.is_some()) {
+            return;
+        }
+        slot.advice.store(Some(Arc::new(advice)));
+    }
+
+    /// Says how much memory the machine of a cluster has, in bytes.
+    pub fn set_memory(&self, id: &str, bytes: i64) {
+        if let Some(slot) = self.slots.iter().find(|slot| slot.config.id == id) {
+            let _ = slot.memory.set(bytes);
+        }
+    }
+
+    /// Memory of the machine of a cluster, where it is known.
+    pub(crate) fn memory(&self, id: &str) -> Option<i64> {
+        self.slots.iter().find(|slot| slot.config.id == id)?.memory.get().copied()
+    }
+
+    /// The last review of the indexes of a cluster.
+    pub(crate) fn advice(&self, id: &str) -> Option<Arc<IndexAdvice>> {
+        self.slots.iter().find(|slot| slot.config.id == id)?.advice.load_full()
     }
 
     /// Who acts on the cluster; nobody where no monitor runs, as in a command.

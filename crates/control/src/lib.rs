@@ -3,6 +3,7 @@
 
 mod accounts;
 mod actor;
+mod advice;
 pub mod alerts;
 pub mod analytics;
 mod audit;
@@ -15,6 +16,7 @@ mod load;
 mod locks;
 mod monitoring;
 mod pages;
+mod plans;
 mod platform;
 mod queries;
 mod recovery;
@@ -22,7 +24,7 @@ mod sessions;
 mod tokens;
 
 pub use actor::{Actor, Source};
-pub use backends::{BackendAgent, SignalFailure, Signalled};
+pub use backends::{AgentFailure, BackendAgent, Signalled};
 pub use catalog::{
     BulkMode, BulkOperation, BulkRequest, NewDependency, NewPlugin, NewVersion, PluginChange, PluginFilter, Sort,
 };

@@ -173,6 +173,13 @@ impl ControlPlane {
         })
     }
 
+    /// Temporary files that statements wrote in a day, in bytes, and how much of the day is known, in seconds.
+    pub(crate) async fn temp_of_a_day(&self, cluster: &str, sequence: u64) -> Result<(f64, f64), ControlError> {
+        let loaded = self.load(cluster, Range::Hours24, sequence).await?;
+        let blocks = loaded.sums.iter().map(|sum| sum.temp_blks_written).sum::<i64>();
+        Ok((blocks as f64 * 8_192.0, loaded.window_seconds))
+    }
+
     async fn load(&self, cluster: &str, range: Range, sequence: u64) -> Result<Arc<Loaded>, ControlError> {
         let slot = {
             let mut slots = self.inner.statements.slots.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,7 +23,8 @@ pub struct DemoOptions {
 
 /// Name of the platform's database, as in the guide.
 const DATABASE: &str = "saas_idp";
-/// The role that Holdfast watches as: `pg_monitor` to read, `pg_signal_backend` to cancel and terminate, and no more.
+/// The role that Holdfast watches as: `pg_monitor` to read, `pg_signal_backend` to cancel and terminate, and membership in
+/// the application's role to plan its statements.
 const MONITOR: &str = "holdfast_monitor";
 /// The role that backs up: it replicates, starts backups and reads configuration files; no superuser.
 pub(crate) const BACKUP: &str = "holdfast_backup";
@@ -271,6 +272,8 @@ async fn make(
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {APPLICATION}"
         )))
         .await?;
+    // Statements are planned with the rights and row policies of the role that runs them; the session is read-only.
+    platform.execute(AssertSqlSafe(format!("GRANT {APPLICATION} TO {MONITOR}"))).await?;
     // The application of the demo works for all tenants at once.
     platform.execute(AssertSqlSafe(format!("GRANT holdfast_platform TO {APPLICATION}"))).await?;
     // Rights on functions are a database's own: here, where the monitoring role signs in.

@@ -59,6 +59,10 @@ pub enum Permission {
     MonitoringRead,
     /// Cancel or terminate a backend.
     BackendSignal,
+    /// Have a statement explained by the server, without running it.
+    QueryExplain,
+    /// Put findings and suggestions aside, and take them back.
+    AdviceDismiss,
     /// See backups, what can be restored, jobs.
     BackupRead,
     /// Start and verify backups, test restores, stop jobs of that kind.
@@ -93,9 +97,11 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission, for the matrix on the page and in the tests.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::MonitoringRead,
         Self::BackendSignal,
+        Self::QueryExplain,
+        Self::AdviceDismiss,
         Self::BackupRead,
         Self::BackupOperate,
         Self::RestoreExecute,
@@ -118,6 +124,8 @@ impl Permission {
         match self {
             Self::MonitoringRead | Self::BackupRead | Self::AccountSelf | Self::PlatformRead => Role::Viewer,
             Self::BackendSignal
+            | Self::QueryExplain
+            | Self::AdviceDismiss
             | Self::BackupOperate
             | Self::AlertAcknowledge
             | Self::PlatformManage
@@ -143,6 +151,8 @@ impl Permission {
         match self {
             Self::MonitoringRead => "monitoring_read",
             Self::BackendSignal => "backend_signal",
+            Self::QueryExplain => "query_explain",
+            Self::AdviceDismiss => "advice_dismiss",
             Self::BackupRead => "backup_read",
             Self::BackupOperate => "backup_operate",
             Self::RestoreExecute => "restore_execute",

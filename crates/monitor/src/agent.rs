@@ -1,17 +1,21 @@
 //! What a person can make us do to a monitored server, passed on to it.
-use control::{BackendAgent, SignalFailure, Signalled};
-use domain::view::SignalRequest;
+use control::{AgentFailure, BackendAgent, Signalled};
+use domain::view::{ExplainRequest, Explained, SignalRequest};
 use futures::future::{BoxFuture, FutureExt as _};
 use pgstat::Cluster;
 use std::sync::Arc;
 
 /// The cluster, as `control` reaches it.
 #[derive(Debug)]
-pub(crate) struct Agent(pub(crate) Arc<Cluster>);
+pub(crate) struct Agent {
+    pub(crate) cluster: Arc<Cluster>,
+    /// Wakes the advisor.
+    pub(crate) review: Arc<tokio::sync::Notify>,
+}
 
 impl BackendAgent for Agent {
-    fn signal(&self, request: SignalRequest) -> BoxFuture<'_, Result<Signalled, SignalFailure>> {
-        let cluster = self.0.clone();
+    fn signal(&self, request: SignalRequest) -> BoxFuture<'_, Result<Signalled, AgentFailure>> {
+        let cluster = self.cluster.clone();
         async move {
             match cluster.signal(&request).await {
                 Ok(done) => {
@@ -29,9 +33,25 @@ impl BackendAgent for Agent {
                         query: done.query,
                     })
                 }
-                Err(error) => Err(SignalFailure { kind: error.kind, message: error.message, sqlstate: error.sqlstate }),
+                Err(error) => Err(AgentFailure { kind: error.kind, message: error.message, sqlstate: error.sqlstate }),
             }
         }
         .boxed()
+    }
+
+    fn explain(&self, request: ExplainRequest) -> BoxFuture<'_, Result<Explained, AgentFailure>> {
+        let cluster = self.cluster.clone();
+        async move {
+            cluster.explain(&request).await.map_err(|error| AgentFailure {
+                kind: error.kind,
+                message: error.message,
+                sqlstate: error.sqlstate,
+            })
+        }
+        .boxed()
+    }
+
+    fn review(&self) {
+        self.review.notify_one();
     }
 }

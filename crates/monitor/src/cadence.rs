@@ -47,6 +47,11 @@ impl Cadence {
         self.tick * 120
     }
 
+    /// How often indexes are reviewed: an hour with the ordinary tick.
+    pub fn advice(self) -> Duration {
+        self.tick * 120
+    }
+
     /// How often bloat is estimated: six hours with the ordinary tick.
     pub fn bloat(self) -> Duration {
         self.tick * 720

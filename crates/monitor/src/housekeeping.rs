@@ -3,7 +3,7 @@ use crate::history;
 use auth::Throttle;
 use control::{ControlPlane, now};
 use std::time::{Duration, Instant};
-use store::{AlertRepo, BlackoutRepo, DeliveryRepo, EventRepo, LockRepo, SessionRepo};
+use store::{AlertRepo, BlackoutRepo, DeliveryRepo, DismissalRepo, EventRepo, LockRepo, PlanRepo, SessionRepo};
 use tokio_util::sync::CancellationToken;
 
 /// How often history is rolled up: the shortest stretch is five minutes.
@@ -40,6 +40,8 @@ async fn clean(control: &ControlPlane) -> Result<(), Box<dyn std::error::Error +
     history::prune(control).await?;
     let events = EventRepo(store.db()).prune(at.plus_ms(-KEEP_EVENTS_MS)).await?;
     let locks = LockRepo(store.db()).prune(at.plus_ms(-KEEP_LOCKS_MS)).await?;
+    DismissalRepo(store.db()).prune(at.plus_ms(-KEEP_EVENTS_MS)).await?;
+    PlanRepo(store.db()).prune(at.plus_ms(-KEEP_EVENTS_MS)).await?;
     let sessions = SessionRepo(store.db()).delete_expired(at).await?;
     Throttle::new(store.clone()).prune(at).await?;
     AlertRepo(store.db()).prune(at.plus_ms(-KEEP_EVENTS_MS)).await?;

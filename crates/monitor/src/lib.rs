@@ -1,6 +1,7 @@
 //! Background tasks. Each is a reconciler: it needs no input, its next period is its retry, and one that fails stops
 //! no other. All end by one cancellation token.
 
+mod advisor;
 mod agent;
 mod alerts;
 mod backoff;
@@ -8,6 +9,7 @@ mod cadence;
 mod collector;
 mod events;
 mod history;
+mod host;
 mod housekeeping;
 mod own_cost;
 mod pages;
@@ -17,6 +19,7 @@ mod snapshot;
 mod state;
 mod watch;
 
+pub use advisor::{Review, WorkStatement, review};
 pub use cadence::Cadence;
 
 use control::{ClusterConfig, ClusterSnapshot, ControlPlane};
@@ -52,8 +55,22 @@ impl Monitor {
         for one in watched {
             let recorder =
                 recorder::start(&mut tasks, control.store().clone(), one.config.id.clone(), &counters, stop.clone());
+            if let Some(bytes) = one.target.is_local().then(host::memory_bytes).flatten() {
+                control.clusters().set_memory(&one.config.id, bytes);
+            }
             let cluster = Arc::new(Cluster::new(one.target, limits(cadence)));
-            control.clusters().set_agent(&one.config.id, Arc::new(agent::Agent(cluster.clone())));
+            let review = Arc::<tokio::sync::Notify>::default();
+            control
+                .clusters()
+                .set_agent(&one.config.id, Arc::new(agent::Agent { cluster: cluster.clone(), review: review.clone() }));
+            tasks.spawn(advisor::run(
+                control.clone(),
+                cluster.clone(),
+                one.config.id.clone(),
+                cadence,
+                review,
+                stop.clone(),
+            ));
             let sampler = sampler::Sampler::default();
             tasks.spawn(sampler::run(sampler.clone(), cluster.clone(), stop.clone()));
             let sinks = watch::Sinks { recorder, alerts: alerts.clone() };

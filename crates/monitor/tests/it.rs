@@ -1,6 +1,8 @@
 //! The monitoring loop on real clusters, through faults: what is shown during each, and that it comes back by itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "it/advice.rs"]
+mod advice;
 #[path = "it/faults.rs"]
 mod faults;
 #[path = "it/locks.rs"]

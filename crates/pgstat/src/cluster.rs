@@ -77,6 +77,14 @@ impl Cluster {
         self.link.connection().await
     }
 
+    /// A connection into one database with an application's settings, and the permit that bounds how many there are.
+    pub(crate) async fn plain_connection(
+        &self,
+        database: &str,
+    ) -> Result<(tokio::sync::SemaphorePermit<'_>, sqlx::PgConnection), PgstatError> {
+        self.link.plain_connection(database).await
+    }
+
     pub(crate) async fn fetch(&self, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {
         self.link.fetch(name, sql).await
     }

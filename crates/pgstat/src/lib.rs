@@ -3,17 +3,21 @@
 //! At most five connections are held for each cluster, with limits that the server itself enforces, in read-only
 //! sessions. What a server offers is found by looking at its columns, not at its version alone.
 
+mod analyze;
 mod cluster;
 mod collect;
 mod error;
+mod explain;
 mod link;
 mod probe;
 mod signal;
 mod sql;
 mod target;
 
+pub use analyze::Analyzed;
 pub use cluster::{Cluster, Limits};
 pub use error::PgstatError;
+pub use explain::{ExplainError, Explainer};
 pub use probe::Probe;
 pub use signal::{SignalError, Signalled};
 pub use sql::monitoring_role_sql;

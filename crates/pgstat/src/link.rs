@@ -120,6 +120,26 @@ impl Link {
         }
     }
 
+    /// A connection of its own into another database, for planning statements: read-only and bounded as all are, but with
+    /// the search path and the planner's settings that an application has.
+    pub(crate) async fn plain_connection(
+        &self,
+        database: &str,
+    ) -> Result<(tokio::sync::SemaphorePermit<'_>, sqlx::PgConnection), PgstatError> {
+        let stopped =
+            || PgstatError::Unreachable { host: self.target.host(), reason: "Holdfast is being stopped".to_owned() };
+        let permit = match timeout(self.limits.deadline, self.ephemeral.acquire()).await {
+            Ok(permit) => permit.map_err(|_| stopped())?,
+            Err(_) => return Err(self.sort("connect", sqlx::Error::PoolTimedOut)),
+        };
+        let options = bounded(&self.target, &self.limits).database(database);
+        match timeout(self.limits.connect, options.connect()).await {
+            Ok(Ok(connection)) => Ok((permit, connection)),
+            Ok(Err(error)) => Err(self.sort("connect", error)),
+            Err(_) => Err(self.sort("connect", sqlx::Error::PoolTimedOut)),
+        }
+    }
+
     fn sort(&self, name: &'static str, error: sqlx::Error) -> PgstatError {
         PgstatError::sort(name, &self.target.host(), self.target.role(), error)
     }
@@ -141,23 +161,29 @@ pub(crate) fn tagged(sql: &str) -> String {
     format!("{} {}*/{}", &rest[..word], comment, &rest[word..])
 }
 
-fn limited(target: &Target, limits: &Limits) -> PgConnectOptions {
+/// What every connection has: a name, read-only transactions, the server's time-outs.
+fn bounded(target: &Target, limits: &Limits) -> PgConnectOptions {
     let ms = |duration: std::time::Duration| duration.as_millis().to_string();
     target
         .options()
         .application_name("holdfast")
         .options([
             ("default_transaction_read_only", "on".to_owned()),
-            // Whoever may create in a schema on the path could put a function of theirs in the place of a system's, and
-            // have the monitoring role call it (CVE-2018-1058).
-            ("search_path", "pg_catalog".to_owned()),
             ("statement_timeout", ms(limits.statement)),
             ("lock_timeout", ms(limits.lock)),
             ("idle_in_transaction_session_timeout", "30000".to_owned()),
-            // Plans of catalogue queries are cheap; compiling them is not.
-            ("jit", "off".to_owned()),
         ])
         .disable_statement_logging()
+}
+
+fn limited(target: &Target, limits: &Limits) -> PgConnectOptions {
+    bounded(target, limits).options([
+        // Whoever may create in a schema on the path could put a function of theirs in the place of a system's, and
+        // have the monitoring role call it (CVE-2018-1058).
+        ("search_path", "pg_catalog"),
+        // Plans of catalogue queries are cheap; compiling them is not.
+        ("jit", "off"),
+    ])
 }
 
 fn new_pool(target: &Target, limits: &Limits) -> PgPool {

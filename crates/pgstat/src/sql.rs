@@ -342,7 +342,8 @@ pub fn monitoring_role_sql(role: &str, database: &str) -> String {
     format!(
         "CREATE ROLE \"{role}\" LOGIN CONNECTION LIMIT 5 PASSWORD 'choose one';\nGRANT pg_monitor TO \"{role}\";\n\
          GRANT CONNECT ON DATABASE \"{database}\" TO \"{role}\";\nCREATE EXTENSION IF NOT EXISTS pg_stat_statements;\n\
-         -- Only to cancel statements and end sessions from the pages:\nGRANT pg_signal_backend TO \"{role}\";"
+         -- Only to cancel statements and end sessions from the pages:\nGRANT pg_signal_backend TO \"{role}\";\n\
+         -- Only to plan statements: membership in the roles that run them (16 and later: WITH INHERIT FALSE), or, for SELECT alone:\nGRANT pg_read_all_data TO \"{role}\";"
     )
 }
 
@@ -358,4 +359,93 @@ pub(crate) const LOG: &str = "/* holdfast:log */ SELECT f.file, CASE WHEN f.file
 pub(crate) fn log_read(file: &str, from: i64, length: i64) -> String {
     let file = file.replace('\'', "''");
     format!("/* holdfast:log */ SELECT pg_read_binary_file('{file}', {from}, {length}) AS content")
+}
+
+/// What an explaining session wants to know of itself.
+pub(crate) const EXPLAIN_FACTS: &str = "/* holdfast:explain facts */ SELECT current_setting('server_version_num')::int AS version_num, \
+ current_user::text AS role_name, current_setting('search_path') AS path, \
+ (SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'hypopg') AS hypopg";
+
+pub(crate) const EXPLAIN_BEGIN: &str = "BEGIN READ ONLY";
+
+/// Settings of a role and this database that change plans, the more particular later.
+pub(crate) const EXPLAIN_SETTINGS: &str = "/* holdfast:explain settings */ SELECT split_part(c, '=', 1) AS name, \
+ substr(c, strpos(c, '=') + 1) AS value FROM pg_db_role_setting s CROSS JOIN LATERAL unnest(s.setconfig) c \
+ WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) \
+ AND s.setrole IN (0, coalesce((SELECT oid FROM pg_roles WHERE rolname = $1), 0)) \
+ AND split_part(c, '=', 1) ~ '^(search_path|work_mem|hash_mem_multiplier|effective_cache_size|jit|(seq|random)_page_cost|cpu_\\w+_cost|enable_\\w+|geqo\\w*|(from|join)_collapse_limit|max_parallel_workers_per_gather|row_security)$' \
+ ORDER BY s.setrole <> 0, s.setdatabase <> 0";
+
+pub(crate) const EXPLAIN_SET: &str = "/* holdfast:explain set */ SELECT set_config($1, $2, true)";
+
+/// The text stands at the end: nothing can follow it.
+pub(crate) fn explain_prepare(typed: &[bool], statement: &str) -> String {
+    let types = typed.iter().map(|typed| if *typed { "text" } else { "unknown" }).collect::<Vec<_>>().join(", ");
+    let types = if types.is_empty() { String::new() } else { format!(" ({types})") };
+    format!("PREPARE holdfast_explain{types} AS {statement}")
+}
+
+pub(crate) const EXPLAIN_PARAMETERS: &str = "/* holdfast:explain parameters */ SELECT cardinality(parameter_types) AS count \
+ FROM pg_prepared_statements WHERE name = 'holdfast_explain'";
+
+pub(crate) const EXPLAIN_GENERIC: &str =
+    "/* holdfast:explain */ EXPLAIN (GENERIC_PLAN, VERBOSE, SETTINGS, FORMAT JSON) ";
+
+pub(crate) fn explain_prepared(parameters: usize) -> String {
+    let nulls = vec!["NULL"; parameters].join(", ");
+    let nulls = if nulls.is_empty() { nulls } else { format!("({nulls})") };
+    format!("/* holdfast:explain */ EXPLAIN (VERBOSE, SETTINGS, FORMAT JSON) EXECUTE holdfast_explain{nulls}")
+}
+
+pub(crate) const EXPLAIN_FORGET: &str = "DEALLOCATE holdfast_explain";
+
+/// HypoPG's indexes live in the memory of one backend.
+pub(crate) fn hypopg_create(schema: &str) -> String {
+    format!(
+        "/* holdfast:hypothetical index */ SELECT indexname::text AS name, {schema}.hypopg_relation_size(indexrelid)::int8 AS bytes \
+         FROM {schema}.hypopg_create_index($1)"
+    )
+}
+
+pub(crate) fn hypopg_reset(schema: &str) -> String {
+    format!("/* holdfast:hypothetical reset */ SELECT {schema}.hypopg_reset()")
+}
+
+/// Tables by name, partitioned ones as a whole.
+pub(crate) const ADVICE_TABLES: &str = "/* holdfast:advice tables */ SELECT c.oid::int8 AS oid, n.nspname::text AS schema, c.relname::text AS name, \
+ c.relkind = 'p' AS partitioned, \
+ coalesce(CASE WHEN c.relkind = 'p' THEN (SELECT sum(greatest(l.reltuples, 0)) FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid WHERE t.isleaf) \
+  ELSE greatest(c.reltuples, 0) END, 0)::float8 AS rows, \
+ coalesce(CASE WHEN c.relkind = 'p' THEN (SELECT sum(greatest(l.relpages, 0)) FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid WHERE t.isleaf) \
+  ELSE greatest(c.relpages, 0) END, 0)::float8 AS pages, \
+ ARRAY(SELECT ln.nspname::text FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid JOIN pg_namespace ln ON ln.oid = l.relnamespace \
+  WHERE c.relkind = 'p' AND t.isleaf AND l.relkind = 'r' ORDER BY t.relid::oid) AS partition_schemas, \
+ ARRAY(SELECT l.relname::text FROM pg_partition_tree(c.oid) t JOIN pg_class l ON l.oid = t.relid \
+  WHERE c.relkind = 'p' AND t.isleaf AND l.relkind = 'r' ORDER BY t.relid::oid) AS partition_names \
+ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+ WHERE c.relname = ANY($1) AND c.relkind IN ('r', 'p', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%' \
+ ORDER BY c.relpages DESC LIMIT 500";
+
+/// Their columns, with statistics where our role may see them. What has a btree class and is still no key to search by,
+/// such as documents, is left out.
+pub(crate) const ADVICE_COLUMNS: &str = "/* holdfast:advice columns */ SELECT a.attrelid::int8 AS oid, a.attnum AS number, a.attname::text AS name, \
+ (y.typtype = 'e' OR y.typname = 'varchar' OR EXISTS (SELECT 1 FROM pg_opclass o JOIN pg_am m ON m.oid = o.opcmethod \
+  WHERE m.amname = 'btree' AND o.opcdefault AND o.opcintype IN (y.oid, y.typbasetype))) \
+ AND y.typname NOT IN ('json', 'jsonb', 'xml', 'tsvector', 'tsquery', 'bytea') AS sortable, \
+ s.n_distinct::float8 AS n_distinct, s.null_frac::float8 AS null_fraction, s.avg_width AS width, s.correlation::float8 AS correlation \
+ FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_type y ON y.oid = a.atttypid \
+ LEFT JOIN pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname AND s.inherited = (c.relkind = 'p') \
+ WHERE a.attrelid IN (SELECT x::oid FROM unnest($1::int8[]) x) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum";
+
+/// How often a table was analyzed by hand, and whether we may.
+pub(crate) const ANALYZE_STATE: &str = "/* holdfast:analyze state */ SELECT coalesce(pg_stat_get_analyze_count(c.oid), 0)::int8 AS times, \
+ (pg_has_role(current_user, c.relowner, 'USAGE') OR pg_has_role(current_user, d.datdba, 'USAGE') \
+  OR EXISTS (SELECT 1 FROM pg_roles r WHERE r.rolname = 'pg_maintain' AND pg_has_role(current_user, r.oid, 'USAGE'))) AS ours \
+ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_database d ON d.datname = current_database() \
+ WHERE n.nspname = $1 AND c.relname = $2";
+
+/// Waits for no lock: a table that somebody holds is left out.
+pub(crate) fn analyze(schema: &str, table: &str) -> String {
+    let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    format!("/* holdfast:analyze */ ANALYZE (SKIP_LOCKED) {}.{}", quote(schema), quote(table))
 }

@@ -45,6 +45,11 @@ impl Target {
         self.options.get_database().unwrap_or_else(|| self.role())
     }
 
+    /// Whether the server is reached over the loopback or a socket: its machine is most likely this one.
+    pub fn is_local(&self) -> bool {
+        self.options.get_socket().is_some() || is_loopback(self.options.get_host())
+    }
+
     pub(crate) fn options(&self) -> PgConnectOptions {
         self.options.clone()
     }

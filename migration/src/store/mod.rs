@@ -12,6 +12,8 @@ mod m20261125_000202_session_history;
 mod m20261125_000203_tiers;
 mod m20261125_000301_jobs;
 mod m20261127_000501_disaster_recovery;
+mod m20261127_000601_plans;
+mod m20261127_000602_dismissals;
 mod m20261127_000701_tenant;
 
 /// Migrations of the control store, the oldest first.
@@ -32,6 +34,8 @@ impl MigratorTrait for StoreMigrator {
             Box::new(m20261125_000301_jobs::Migration),
             Box::new(m20261127_000501_disaster_recovery::Migration),
             Box::new(m20261127_000701_tenant::Migration),
+            Box::new(m20261127_000601_plans::Migration),
+            Box::new(m20261127_000602_dismissals::Migration),
         ]
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod activity;
+pub mod advice;
 pub mod alerts;
 pub mod analytics;
 pub mod audit;
@@ -16,6 +17,7 @@ pub mod indexes;
 pub mod jobs;
 pub mod load;
 pub mod locks;
+pub mod plans;
 pub mod plugins;
 pub mod queries;
 pub mod recovery;

@@ -8,14 +8,18 @@ mod demo;
 mod dr;
 mod failure;
 mod health;
+mod indexes;
 mod init;
 mod long;
+mod queries;
 mod rebuild;
 mod repo;
 mod restore;
 mod role;
 mod serve;
+mod stats;
 mod wal;
+mod work;
 
 pub use failure::{Failure, complain};
 
@@ -50,6 +54,15 @@ enum Command {
     Init,
     /// Look at each cluster now: score, components, open alerts; exits 1 when something is critical.
     Health(health::HealthArgs),
+    /// List and review the statements that cost most.
+    #[command(subcommand)]
+    Queries(queries::QueriesCommand),
+    /// Review the indexes.
+    #[command(subcommand)]
+    Indexes(indexes::IndexesCommand),
+    /// Renew the planner's statistics.
+    #[command(subcommand)]
+    Stats(stats::StatsCommand),
     /// Show the settings in force, secrets left out.
     Config,
     /// Manage accounts.
@@ -184,6 +197,9 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(args).await,
         Command::Init => init::run(json).await,
         Command::Health(args) => health::run(args, json).await,
+        Command::Queries(command) => queries::run(command, json).await,
+        Command::Indexes(command) => indexes::run(command, json).await,
+        Command::Stats(command) => stats::run(command, json).await,
         Command::Config => Config::load().map_err(Failure::from).map(|config| print(&config.to_string())),
         Command::User(command) => accounts::user(command, json).await,
         Command::Token(command) => accounts::token(command, json).await,

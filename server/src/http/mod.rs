@@ -1,6 +1,7 @@
 //! The web server: what every request passes through, and where it ends.
 
 mod actor;
+mod advice_forms;
 mod alert_forms;
 mod assets;
 mod backends;
@@ -104,6 +105,10 @@ fn plain() -> Vec<Plain> {
         post("/theme", routing::post(forms::theme)),
         post("/database/backends/cancel", routing::post(backends::cancel)),
         post("/database/backends/terminate", routing::post(backends::terminate)),
+        post("/database/queries/explain", routing::post(advice_forms::explain)),
+        post("/database/advice/dismiss", routing::post(advice_forms::dismiss)),
+        post("/database/advice/restore", routing::post(advice_forms::restore)),
+        post("/database/advice/review", routing::post(advice_forms::review)),
         post("/alerts/acknowledge", routing::post(alert_forms::acknowledge)),
         post("/alerts/unacknowledge", routing::post(alert_forms::unacknowledge)),
         post("/alerts/silence", routing::post(alert_forms::silence)),

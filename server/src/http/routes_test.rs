@@ -36,6 +36,18 @@ const ROWS: &[Row] = &[
     // There is no statement yet.
     ("GET", "/api/v1/clusters/{cluster}/queries/{id}", "", [401, 404, 404, 404, 404]),
     ("GET", "/api/v1/clusters/{cluster}/queries/{id}/history", "", [401, 404, 404, 404, 404]),
+    ("GET", "/api/v1/clusters/{cluster}/queries/{id}/plan", "", [401, 404, 404, 404, 404]),
+    ("POST", "/api/v1/clusters/{cluster}/queries/{id}/explain", "", [401, 403, 404, 404, 403]),
+    ("GET", "/api/v1/clusters/{cluster}/index-advice", "", READ),
+    // Nobody watches here, and there is nothing to put aside.
+    ("POST", "/api/v1/clusters/{cluster}/index-advice/review", "", [401, 403, 503, 503, 403]),
+    (
+        "POST",
+        "/api/v1/clusters/{cluster}/advice-dismissals",
+        r#"{"key":"index:a.b.c(d)","reason":"mine"}"#,
+        [401, 403, 404, 404, 403],
+    ),
+    ("DELETE", "/api/v1/clusters/{cluster}/advice-dismissals", "", [401, 403, 404, 404, 403]),
     ("GET", "/api/v1/clusters/{cluster}/indexes", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/activity", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/waits", "", READ),
@@ -205,6 +217,8 @@ const ROWS: &[Row] = &[
     ("GET", "/database", "", PAGE),
     ("GET", "/database/performance", "", PAGE),
     ("GET", "/database/queries/{id}", "", [303, 404, 404, 404, 404]),
+    ("GET", "/database/queries/{id}/plan", "", [303, 404, 404, 404, 404]),
+    ("GET", "/database/advice", "", PAGE),
     ("GET", "/database/activity", "", PAGE),
     ("GET", "/database/locks", "", PAGE),
     ("GET", "/database/connections", "", PAGE),
@@ -238,6 +252,8 @@ const ROWS: &[Row] = &[
     ("GET", "/fn/overview", "range=1h&by=", READ),
     ("GET", "/fn/queries", "search=", READ),
     ("GET", "/fn/query", "id=1.2.3&range=1h", [401, 404, 404, 404, 404]),
+    ("GET", "/fn/query_plan", "id=1.2.3", [401, 404, 404, 404, 404]),
+    ("GET", "/fn/index_advice", "", READ),
     ("GET", "/fn/indexes", "", READ),
     ("GET", "/fn/activity", "range=1h", READ),
     ("GET", "/fn/locks", "", READ),
@@ -247,6 +263,10 @@ const ROWS: &[Row] = &[
     ("POST", "/theme", "theme=dark", [303; 5]),
     ("POST", "/database/backends/cancel", "pid=7&started_at=2026-01-01T00:00:00Z", [303, 403, 303, 303, 403]),
     ("POST", "/database/backends/terminate", "pid=7&started_at=2026-01-01T00:00:00Z", [303, 403, 303, 303, 403]),
+    ("POST", "/database/queries/explain", "id=1.2.3", [303, 403, 303, 303, 403]),
+    ("POST", "/database/advice/dismiss", "key=index:a.b.c(d)&reason=mine", [303, 403, 303, 303, 403]),
+    ("POST", "/database/advice/restore", "key=index:a.b.c(d)", [303, 403, 303, 303, 403]),
+    ("POST", "/database/advice/review", "", [303, 403, 303, 303, 403]),
     ("POST", "/backups/start", "kind=full", [303, 403, 303, 303, 403]),
     ("POST", "/backups/verify", "id=nothing", [303, 403, 303, 303, 403]),
     ("POST", "/backups/test", "", [303, 403, 303, 303, 403]),
@@ -430,7 +450,9 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
             "{action} was refused to viewer, operator and token, and to the admin who typed another name, by the form and by the API"
         );
     }
-    for action in ["backend_cancel", "backend_terminate"] {
+    for action in
+        ["backend_cancel", "backend_terminate", "query_explain", "index_review", "advice_dismiss", "advice_restore"]
+    {
         assert_eq!(count(action), 4, "{action} was refused to viewer and token, by the form and by the API");
     }
     assert!(count("session_sign_in") >= 1 && count("setup_complete") == 5);

@@ -1,8 +1,8 @@
 //! `/database/settings`
 use super::layout::{Ask, available, heads, panel, text};
-use crate::panels::{Cell, Content, PanelPage, TableData};
+use crate::panels::{Cell, Content, PanelData, PanelPage, TableData};
 use control::ControlError;
-use domain::view::SettingRow;
+use domain::view::{SettingRow, SettingSeverity, SettingsPage};
 
 pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
     let page = ask.control.settings_get(&ask.actor, ask.id()).await?;
@@ -57,12 +57,66 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         subtitle: format!("{changed} of {} differ from what is built in", page.rows.len()),
         banners: banner.into_iter().collect(),
         panels: vec![
+            advice(&page),
             panel("Settings", "pg_settings", 8, available(&page.availability, content))
                 .at(page.collected_at)
                 .chips(chips),
             panel("Changes", "seen by Holdfast between two readings", 4, history),
         ],
     })
+}
+
+/// What should be another, and why; the statement is there to be copied, nothing is changed from here.
+fn advice(page: &SettingsPage) -> PanelData {
+    let rows = page.findings.iter().map(|it| {
+        let level = match it.severity {
+            SettingSeverity::Critical => "critical",
+            SettingSeverity::Warning => "warning",
+            SettingSeverity::Info => "",
+        };
+        let (level, word) = match &it.dismissal {
+            Some(_) => ("", "put aside"),
+            None => (level, it.severity.as_str()),
+        };
+        let reason = match &it.dismissal {
+            Some(dismissal) => format!("{} Put aside by {}: {}", it.reason, dismissal.by, dismissal.reason),
+            None => it.reason.clone(),
+        };
+        vec![
+            Cell::Badge(level.to_owned(), word.to_owned()),
+            text(it.name.clone()),
+            Cell::Sql(it.current.clone()),
+            Cell::Sql(it.suggested.clone()),
+            Cell::Long(reason),
+            Cell::Muted(if it.restart { "restart" } else { "reload" }.to_owned()),
+            Cell::Long(it.sql.replace('\n', " ")),
+        ]
+    });
+    let rows = rows.collect::<Vec<_>>();
+    let content = if rows.is_empty() {
+        Content::Fine("Nothing stands out against this machine, the workload and the guide.".to_owned())
+    } else {
+        super::layout::table(
+            heads(&[
+                ("", false),
+                ("Setting", false),
+                ("Now", false),
+                ("Think of", false),
+                ("Why", false),
+                ("Needs", false),
+                ("To run", false),
+            ]),
+            rows,
+        )
+    };
+    let memory = page.memory_bytes.map_or_else(
+        || "the memory of its machine cannot be seen from here".to_owned(),
+        |bytes| format!("its machine has {}", domain::format::bytes(bytes as f64)),
+    );
+    PanelData {
+        note: memory,
+        ..panel("Advice", "pg_settings against machine and workload", 12, available(&page.availability, content))
+    }
 }
 
 fn row(row: &SettingRow) -> Vec<Cell> {

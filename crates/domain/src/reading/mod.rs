@@ -3,6 +3,7 @@
 //! Counters are cumulative, as in the views they come from; turning them into rates is the work of `analysis`.
 //! A field that this server, version or role cannot give is `None`, never zero.
 mod activity;
+mod advice;
 mod collector;
 mod database;
 mod index;
@@ -16,6 +17,7 @@ mod table;
 mod wal;
 
 pub use activity::{ActivityReading, Backend, LockReading, LockWait};
+pub use advice::{AdviceColumn, AdviceTable};
 pub use collector::{CollectorKind, CollectorState, CollectorStatus};
 pub use database::{DatabaseCounters, DatabaseReading};
 pub use index::{ForeignKey, IndexCounters, IndexReading};

@@ -34,6 +34,8 @@ pub struct BackendRow {
     pub state_seconds: Option<f64>,
     /// Statement with literals masked.
     pub query: Option<String>,
+    /// Its `query_id` as text (14+, with `compute_query_id`).
+    pub query_id: Option<String>,
     /// Who blocks it.
     pub blocked_by: Vec<i32>,
     /// How many it blocks, directly or not.

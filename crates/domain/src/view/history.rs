@@ -369,6 +369,8 @@ pub enum EventKind {
     HistoryLost,
     /// An alert was raised or is over.
     Alert,
+    /// A statement got another plan.
+    PlanChange,
 }
 
 impl EventKind {
@@ -384,10 +386,11 @@ impl EventKind {
             Self::MonitorStart => "monitor_start",
             Self::HistoryLost => "history_lost",
             Self::Alert => "alert",
+            Self::PlanChange => "plan_change",
         }
     }
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Restart,
         Self::RoleChange,
         Self::StatsReset,
@@ -397,6 +400,7 @@ impl EventKind {
         Self::MonitorStart,
         Self::HistoryLost,
         Self::Alert,
+        Self::PlanChange,
     ];
 }
 

@@ -4,6 +4,7 @@
 //! and is `null` on the wire, never zero. 64-bit identifiers are strings.
 mod account;
 mod activity;
+mod advice;
 mod alert;
 mod analytics;
 mod cluster;
@@ -17,6 +18,7 @@ mod job;
 mod load;
 mod locks;
 mod page;
+mod plan;
 mod plugin;
 mod pools;
 mod query;
@@ -27,6 +29,10 @@ mod table;
 
 pub use account::{AccountView, AuditEntry, AuditPage, AuditVerdict, TokenView, Whoami};
 pub use activity::{ActivityPage, BackendRow};
+pub use advice::{
+    AdviceBasis, AdviceFinding, AdvicePage, Dismissal, HelpedStatement, IndexAdvice, IndexSuggestion, SettingFinding,
+    SettingSeverity,
+};
 pub use alert::{
     Acknowledgement, AlertCounts, AlertDetail, AlertEventView, AlertLive, AlertView, AlertsPage, BlackoutView,
     ChannelSpec, ChannelTest, ChannelView, DeliveryView, PreviewAlert, RulePreview, RuleSource, RuleView, Silence,
@@ -53,6 +59,10 @@ pub use job::{JobKind, JobLogLine, JobProgress, JobResult, JobState, JobStep, Jo
 pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use page::{Availability, LiveEvent};
+pub use plan::{
+    ExplainMethod, ExplainRequest, Explained, HypotheticalIndex, PlanComparison, PlanFinding, PlanNode, PlanSeverity,
+    PlanSummary, PlanView, QueryPlanPage, QuerySample, TouchedTable,
+};
 pub use plugin::{
     BulkReport, BulkStatus, ChangePlan, ChangeStep, Dependency, DependencyGraph, FacetValue, Facets, GraphNode,
     MetricSummary, OperationRow, PlannedChange, Plugin, PluginDependencies, PluginDetails, PluginsPage, RefusedItem,

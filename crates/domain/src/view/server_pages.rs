@@ -1,5 +1,5 @@
 //! Connections, replication, settings, maintenance: what one cluster's further pages show.
-use super::{Availability, Event};
+use super::{Availability, Event, SettingFinding};
 use crate::{
     Lsn, Timestamp,
     reading::{Conflicts, HorizonHolder, Progress, ServerRole, TempFiles},
@@ -191,6 +191,10 @@ pub struct SettingsPage {
     pub rows: Vec<SettingRow>,
     /// Changes that we saw, the newest first.
     pub changes: Vec<Event>,
+    /// Settings that should be others, the worst first.
+    pub findings: Vec<SettingFinding>,
+    /// Memory of the server's machine, where it is this one.
+    pub memory_bytes: Option<i64>,
 }
 
 /// Age of transaction ids of one database.

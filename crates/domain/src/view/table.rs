@@ -70,6 +70,8 @@ pub struct TableRow {
     pub last_vacuum: Option<Timestamp>,
     /// Last analyze, by hand or by itself.
     pub last_analyze: Option<Timestamp>,
+    /// Rows changed since.
+    pub changed_since_analyze: i64,
     /// Age of its oldest transaction id.
     pub xid_age: Option<i64>,
     /// How near it is to being vacuumed.

@@ -1,5 +1,6 @@
 //! One collector a file: a statement of the catalogue in, a reading out.
 mod activity;
+mod advice;
 mod database;
 mod log;
 mod maintenance;

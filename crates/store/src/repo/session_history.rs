@@ -7,7 +7,7 @@ use crate::{
 use domain::{
     Timestamp,
     reading::{SessionBucket, SessionKey},
-    view::LoadBy,
+    view::{LoadBy, QuerySample},
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _,
@@ -222,6 +222,52 @@ impl<C: ConnectionTrait> SessionHistoryRepo<'_, C> {
             .all(self.0)
             .await
             .map_err(StoreError::query("read active sessions"))
+    }
+
+    /// Who ran one statement and what they waited for, the most first, at most thirty.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn of_query(
+        &self,
+        cluster: &str,
+        query_id: i64,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<QuerySample>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            class: String,
+            event: String,
+            user: String,
+            application: String,
+            host: String,
+            samples: i64,
+        }
+        let sql = "SELECT w.name AS class, e.name AS event, u.name AS \"user\", a.name AS application, h.name AS host, \
+                   CAST(SUM(c.samples) AS BIGINT) AS samples \
+                   FROM session_bucket b JOIN session_count c ON c.bucket_id = b.id \
+                   JOIN session_name w ON w.id = c.wait_class_id JOIN session_name e ON e.id = c.wait_event_id \
+                   JOIN session_name u ON u.id = c.user_id JOIN session_name a ON a.id = c.application_id \
+                   JOIN session_name h ON h.id = c.host_id \
+                   WHERE b.cluster_id = $1 AND c.query_id = $2 AND b.at > $3 AND b.at <= $4 \
+                   GROUP BY 1, 2, 3, 4, 5 ORDER BY 6 DESC, 1, 2, 3, 4, 5 LIMIT 30";
+        let values: [Value; 4] = [cluster.into(), query_id.into(), from.0.into(), to.0.into()];
+        let rows = Row::find_by_statement(Statement::from_sql_and_values(self.0.get_database_backend(), sql, values))
+            .all(self.0)
+            .await
+            .map_err(StoreError::query("read active sessions"))?;
+        Ok(rows
+            .into_iter()
+            .map(|row| QuerySample {
+                wait_class: row.class,
+                wait_event: row.event,
+                user: row.user,
+                application: row.application,
+                host: row.host,
+                samples: row.samples,
+            })
+            .collect())
     }
 
     /// Puts the buckets of whole hours that ended before `before` together, one bucket an hour, the rarest rows added up

@@ -29,6 +29,7 @@ mod history;
 mod identity;
 mod jobs;
 mod migrations;
+mod plans;
 mod schema;
 mod statements;
 mod tiers;

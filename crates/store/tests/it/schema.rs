@@ -24,6 +24,7 @@ async fn compare<E: EntityTrait>(store: &Store) {
 
 async fn entities_have_the_columns_of_their_tables(store: Store) {
     compare::<entity::account::Entity>(&store).await;
+    compare::<entity::advice_dismissal::Entity>(&store).await;
     compare::<entity::alert::Entity>(&store).await;
     compare::<entity::alert_blackout::Entity>(&store).await;
     compare::<entity::alert_channel::Entity>(&store).await;
@@ -44,6 +45,7 @@ async fn entities_have_the_columns_of_their_tables(store: Store) {
     compare::<entity::metric_rollup::Entity>(&store).await;
     compare::<entity::metric_sample::Entity>(&store).await;
     compare::<entity::metric_series::Entity>(&store).await;
+    compare::<entity::query_plan::Entity>(&store).await;
     compare::<entity::session::Entity>(&store).await;
     compare::<entity::session_bucket::Entity>(&store).await;
     compare::<entity::session_count::Entity>(&store).await;
@@ -350,6 +352,38 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
     .await;
     round_trip::<metric_sample::Entity>(&store, metric_sample::Model { series_id: BIG, at: BIG, value: 0.1 + 0.2 })
         .await;
+    round_trip::<advice_dismissal::Entity>(
+        &store,
+        advice_dismissal::Model {
+            id: BIG,
+            cluster_id: text(),
+            advice_key: text(),
+            reason: long(),
+            actor: text(),
+            at: BIG,
+            until: Some(BIG),
+        },
+    )
+    .await;
+    round_trip::<query_plan::Entity>(
+        &store,
+        query_plan::Model {
+            id: BIG,
+            statement_id: 7,
+            plan_hash: text(),
+            method: text(),
+            version_num: 150_018,
+            role_name: text(),
+            shape: long(),
+            first_at: BIG,
+            last_at: BIG,
+            times: BIG,
+            taken_by: text(),
+            total_cost: 0.1 + 0.2,
+            plan: long(),
+        },
+    )
+    .await;
     round_trip::<session::Entity>(
         &store,
         session::Model {
