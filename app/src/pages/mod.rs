@@ -19,6 +19,8 @@ mod overview;
 mod performance;
 mod plan;
 #[cfg(feature = "ssr")]
+mod plan;
+#[cfg(feature = "ssr")]
 mod plans;
 #[cfg(feature = "ssr")]
 mod plugins;
@@ -43,6 +45,7 @@ pub use login::{Login, Setup};
 pub use not_found::NotFound;
 pub use overview::Overview;
 pub use performance::Performance;
+#[cfg(feature = "ssr")]
 pub use plan::QueryPlan;
 #[cfg(feature = "ssr")]
 pub use plans::Plans;
