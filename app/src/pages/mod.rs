@@ -17,7 +17,6 @@ mod login;
 mod not_found;
 mod overview;
 mod performance;
-mod plan;
 #[cfg(feature = "ssr")]
 mod plan;
 #[cfg(feature = "ssr")]

@@ -60,6 +60,8 @@ struct Row {
     total_percent: f64,
     rows_per_call: f64,
     temp_bytes: i64,
+    /// When Holdfast first saw it; none from the server's own counters.
+    first_seen_at: Option<domain::Timestamp>,
 }
 
 #[derive(Debug, Serialize)]
@@ -113,6 +115,7 @@ fn row(it: &Statement, all_ms: f64) -> Row {
         total_percent: if all_ms > 0.0 { 100.0 * it.work.total_ms / all_ms } else { 0.0 },
         rows_per_call: it.rows as f64 / calls,
         temp_bytes: it.temp_bytes,
+        first_seen_at: it.first_seen_at,
     }
 }
 
