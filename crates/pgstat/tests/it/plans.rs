@@ -27,7 +27,7 @@ async fn prepared(install: test_support::Install) -> TestCluster {
              CREATE ROLE watcher LOGIN PASSWORD 'w'; GRANT pg_monitor TO watcher; \
              CREATE SCHEMA shop AUTHORIZATION app; ALTER ROLE app SET search_path = shop; ALTER ROLE app SET work_mem = '64MB'; \
              CREATE TABLE shop.orders AS SELECT i AS id, i % 1000 AS customer, now() - i * interval '1 minute' AS at FROM generate_series(1, 20000) i; \
-             ALTER TABLE shop.orders OWNER TO app; CREATE SEQUENCE shop.numbers OWNED BY shop.orders.id; \
+             ALTER TABLE shop.orders OWNER TO app; CREATE SEQUENCE shop.numbers; ALTER SEQUENCE shop.numbers OWNER TO app; \
              ALTER TABLE shop.orders ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.orders FORCE ROW LEVEL SECURITY; \
              CREATE POLICY mine ON shop.orders TO app USING (customer < 500); ANALYZE shop.orders",
         )
