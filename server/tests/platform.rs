@@ -88,6 +88,8 @@ impl Bench {
     async fn sql(&self, text: &str) -> Option<String> {
         let info = ConnInfo::parse(&self.cluster.url("postgres")).unwrap();
         let mut sql = ReplicationConnection::connect_sql(&info, "postgres").await.unwrap();
+        // These connections look nothing up in schemas that a person may have filled.
+        sql.query("SET search_path = public").await.unwrap();
         sql.query(text).await.unwrap().into_iter().next()?.into_iter().next()?
     }
 

@@ -25,6 +25,7 @@ async fn tables(store: &Store) -> Vec<String> {
 
 const ALL: &[&str] = &[
     "account",
+    "advice_dismissal",
     "alert",
     "alert_blackout",
     "alert_channel",
@@ -44,6 +45,7 @@ const ALL: &[&str] = &[
     "metric_rollup",
     "metric_sample",
     "metric_series",
+    "query_plan",
     "recovery_objective",
     "session",
     "session_bucket",
