@@ -296,12 +296,14 @@ impl Explainer<'_> {
         let said = error.as_database_error().map(|error| error.message().to_owned()).unwrap_or_default();
         let code = code_of(&error);
         let (role, database) = (&self.role, &self.database);
+        // From 16 on it need not read the rows because of that.
+        let without = if self.version_num >= 160_000 { " WITH INHERIT FALSE" } else { "" };
         let owner = if request.user.is_empty() { "the statement's role".to_owned() } else { quote(&request.user) };
         let (kind, message) = match code.as_deref() {
             Some("42501") => (
                 ErrorKind::Forbidden,
                 format!(
-                    "the role \"{role}\" may not plan this statement: {said}. GRANT {owner} TO \"{role}\"; lets it plan as that role does, GRANT pg_read_all_data TO \"{role}\"; is enough for a SELECT"
+                    "the role \"{role}\" may not plan this statement: {said}. GRANT {owner} TO \"{role}\"{without}; lets it plan as that role does, GRANT pg_read_all_data TO \"{role}\"; is enough for a SELECT"
                 ),
             ),
             Some("42P01" | "3F000") => (
