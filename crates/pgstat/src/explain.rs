@@ -299,11 +299,18 @@ impl Explainer<'_> {
         // From 16 on it need not read the rows because of that.
         let without = if self.version_num >= 160_000 { " WITH INHERIT FALSE" } else { "" };
         let owner = if request.user.is_empty() { "the statement's role".to_owned() } else { quote(&request.user) };
+        let cure = format!(
+            "GRANT {owner} TO \"{role}\"{without}; lets it plan as that role does, GRANT pg_read_all_data TO \"{role}\"; is enough for a SELECT"
+        );
         let (kind, message) = match code.as_deref() {
-            Some("42501") => (
-                ErrorKind::Forbidden,
+            Some("42501") => {
+                (ErrorKind::Forbidden, format!("the role \"{role}\" may not plan this statement: {said}. {cure}"))
+            }
+            // A schema that a role may not look into is passed over in its search path.
+            Some("42P01" | "3F000") if *role != request.user && !request.user.is_empty() => (
+                ErrorKind::Conflict,
                 format!(
-                    "the role \"{role}\" may not plan this statement: {said}. GRANT {owner} TO \"{role}\"{without}; lets it plan as that role does, GRANT pg_read_all_data TO \"{role}\"; is enough for a SELECT"
+                    "{said} in the database {database} by the search path of {owner}, or the role \"{role}\" may not look into its schema: {cure}. It may also be gone, or be a temporary table"
                 ),
             ),
             Some("42P01" | "3F000") => (

@@ -106,7 +106,8 @@ async fn nothing_but_one_statement_that_has_a_plan_is_let_through() {
         server.execute("postgres", "CREATE FUNCTION shop.sly() RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN DELETE FROM shop.orders; RETURN 1; END $$").await;
         let error = root.explain(&request("app", "SELECT * FROM shop.orders WHERE id = shop.sly()")).await;
         if let Err(error) = error {
-            assert!(error.message.contains("read-only"), "{error}");
+            // By the read-only transaction, or already because of what the function says of itself.
+            assert!(matches!(error.sqlstate.as_deref(), Some("25006" | "0A000")), "{error}");
         }
         assert_eq!(count(&server).await, before);
     }
@@ -119,13 +120,14 @@ async fn a_refusal_says_what_is_missing_and_the_session_goes_on() {
         let watcher = cluster(&server.server.url_as("watcher", "w", "postgres"));
         let select = request("app", "SELECT * FROM orders WHERE id = $1");
         let mut session = watcher.explainer("postgres").await.unwrap();
+        // Named with its schema the right is missing; without, the schema is passed over and the table not found.
+        let named = request("app", "SELECT * FROM shop.orders WHERE id = $1");
+        for (asked, kind) in [(&named, ErrorKind::Forbidden), (&select, ErrorKind::Conflict)] {
+            let error = session.explain(asked).await.unwrap_err();
+            assert_eq!(error.kind, kind, "{error}");
+            assert!(error.message.contains("GRANT \"app\" TO \"watcher\""), "{error}");
+        }
         let error = session.explain(&select).await.unwrap_err();
-        assert_eq!(error.kind, ErrorKind::Forbidden, "{error}");
-        assert!(
-            error.message.contains("GRANT \"app\" TO \"watcher\"")
-                || error.message.contains("permission denied for schema"),
-            "{error}"
-        );
         assert!(error.message.contains("GRANT pg_read_all_data TO \"watcher\""), "{error}");
         server.execute("postgres", "GRANT pg_read_all_data TO watcher").await;
         let plan = session.explain(&select).await.unwrap();
