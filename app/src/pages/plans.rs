@@ -118,7 +118,7 @@ fn List(overview: DrOverview, may: May) -> impl IntoView {
     let shown = runs.clone();
     view! {
         {full_test_missing.map(|reason| view! { <p class="banner c12"><Icon name="warn" /><span>{format!("No full drill can be done: {reason}.")}</span></p> })}
-        <Panel title="Plans" note=cluster flush=true aside=may.manage.then(|| view! { <a class="btn" href=move || scope.link("/recovery/plans?new=1")>"New plan"</a> }.into_any()).unwrap_or_else(|| ().into_any())>
+        <Panel title="Plans" note=cluster flush=true aside=if may.manage { view! { <a class="btn" href=move || scope.link("/recovery/plans?new=1")>"New plan"</a> }.into_any() } else { ().into_any() }>
             <div class="scroll" tabindex="0" role="region" aria-label="Plans table">
                 <table><thead><tr><th scope="col">"Plan"</th><th scope="col">"Steps"</th><th scope="col">"Last run"</th><th scope="col" class="n">"Next drill"</th><th scope="col" class="n">"Rehearse"</th></tr></thead><tbody>{lines}</tbody></table>
             </div>

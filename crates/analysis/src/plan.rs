@@ -183,7 +183,8 @@ fn node(map: &Map<String, Value>) -> PlanNode {
     let details = DETAILS.iter().filter_map(|key| {
         let value = map.get(*key)?;
         let shown = text_of(value);
-        (!shown.is_empty() && !(*key == "Subplans Removed" && shown == "0")).then(|| ((*key).to_owned(), shown))
+        let says_nothing = shown.is_empty() || *key == "Subplans Removed" && shown == "0";
+        (!says_nothing).then(|| ((*key).to_owned(), shown))
     });
     let mut out = PlanNode {
         title: title(map, &node_type),

@@ -170,11 +170,14 @@ impl Analytics {
 }
 
 fn choose(length: i64) -> Bucket {
-    match length {
-        ..=10_800_000 => Bucket::Minute,
-        ..=604_800_000 => Bucket::Hour,
-        ..=10_368_000_000 => Bucket::Day,
-        _ => Bucket::Week,
+    if length <= 10_800_000 {
+        Bucket::Minute
+    } else if length <= 604_800_000 {
+        Bucket::Hour
+    } else if length <= 10_368_000_000 {
+        Bucket::Day
+    } else {
+        Bucket::Week
     }
 }
 

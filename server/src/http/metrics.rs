@@ -221,7 +221,8 @@ fn text(control: &ControlPlane, actor: &control::Actor) -> Result<String, Proble
             )]
         },
     );
-    let drills: [(&str, &str, fn(&domain::view::DrRunRow) -> Option<f64>); 4] = [
+    type OfDrill = fn(&domain::view::DrRunRow) -> Option<f64>;
+    let drills: [(&str, &str, OfDrill); 4] = [
         ("holdfast_drill_timestamp_seconds", "End of the newest drill of a plan.", |run| {
             Some(seconds(run.finished_at))
         }),

@@ -14,8 +14,11 @@ const MOST: usize = 60;
 /// Characters of a name that fit.
 const NAME: usize = 22;
 
+/// Nodes in their order, the place of each, width and height.
+type Places<'a> = (Vec<usize>, HashMap<&'a str, (i32, i32)>, i32, i32);
+
 /// Where each node stands: column by distance, rows so that few lines cross.
-fn places(graph: &DependencyGraph, reverse: bool) -> (Vec<usize>, HashMap<&str, (i32, i32)>, i32, i32) {
+fn places(graph: &DependencyGraph, reverse: bool) -> Places<'_> {
     let shown = (0..graph.nodes.len().min(MOST)).collect::<Vec<_>>();
     let mut columns = BTreeMap::<u32, Vec<usize>>::new();
     for i in &shown {
