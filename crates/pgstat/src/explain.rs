@@ -160,7 +160,7 @@ impl Explainer<'_> {
     async fn explain_now(&mut self, request: &ExplainRequest) -> Result<Explained, ExplainError> {
         let hypothetical = self.make_hypothetical(&request.hypothetical).await?;
         let role = self.become_role(request).await?;
-        let (parameters, typed) = self.prepare(&request.sql).await?;
+        let (parameters, typed) = self.prepare(request).await?;
         let generic = self.version_num >= 160_000 && !typed;
         let (method, statement) = if generic {
             (ExplainMethod::GenericPlan, format!("{}{}", sql::EXPLAIN_GENERIC, request.sql))
@@ -228,11 +228,11 @@ impl Explainer<'_> {
     }
 
     /// Prepares; tells the number of parameters, and whether some had to be given a type by us.
-    async fn prepare(&mut self, statement: &str) -> Result<(usize, bool), ExplainError> {
+    async fn prepare(&mut self, request: &ExplainRequest) -> Result<(usize, bool), ExplainError> {
         let mut types = Vec::<Option<()>>::new();
         for _ in 0..=TYPED {
             self.run("SAVEPOINT holdfast").await?;
-            let text = sql::explain_prepare(&types.iter().map(Option::is_some).collect::<Vec<_>>(), statement);
+            let text = sql::explain_prepare(&types.iter().map(Option::is_some).collect::<Vec<_>>(), &request.sql);
             // By the extended protocol: a text of several commands is refused as a whole.
             let outcome = sqlx::query(AssertSqlSafe(text)).persistent(false).execute(&mut self.connection).await;
             let error = match outcome {
@@ -249,15 +249,7 @@ impl Explainer<'_> {
             // could not determine data type of parameter $n
             let number = (code_of(&error).as_deref() == Some("42P18")).then(|| parameter_of(&error)).flatten();
             let Some(number) = number.filter(|number| types.get(number - 1).is_none_or(Option::is_none)) else {
-                return Err(self.explained(
-                    error,
-                    &ExplainRequest {
-                        database: self.database.clone(),
-                        user: String::new(),
-                        sql: String::new(),
-                        hypothetical: Vec::new(),
-                    },
-                ));
+                return Err(self.explained(error, request));
             };
             self.run("ROLLBACK TO SAVEPOINT holdfast").await?;
             types.resize(types.len().max(number), None);
