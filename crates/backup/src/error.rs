@@ -125,6 +125,11 @@ impl BackupError {
         self.is_damage() || matches!(self, Self::Blob(BlobError::NotFound { .. } | BlobError::Truncated { .. }))
     }
 
+    /// The object is not there (any more).
+    pub const fn is_gone(&self) -> bool {
+        matches!(self, Self::Blob(BlobError::NotFound { .. }))
+    }
+
     /// The damaged object.
     pub fn object_key(&self) -> Option<&str> {
         match self {

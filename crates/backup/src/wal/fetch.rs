@@ -12,6 +12,9 @@ const AHEAD: u64 = 4;
 /// Where they wait, in the data directory's `pg_wal`; the server removes unknown files there never, so we do.
 const AHEAD_DIRECTORY: &str = "holdfast-ahead";
 
+/// So often a segment whose pieces vanish is looked at again.
+const LOOKS: usize = 4;
+
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fetched {
@@ -125,7 +128,28 @@ fn first_at(pieces: &[WalPieceName], segment: WalSegment, size: u32) -> usize {
 }
 
 /// The segment's bytes from its beginning as far as the pieces go without a hole; `None` when its first byte is missing.
+///
+/// A stream puts the pieces of a segment together when the segment is over and removes them: who listed them before looks
+/// again.
 pub(crate) async fn assemble(
+    repository: &Repository,
+    system: u64,
+    pieces: &[WalPieceName],
+    segment: WalSegment,
+    size: u32,
+) -> Result<Option<Vec<u8>>, BackupError> {
+    let mut outcome = join(repository, system, pieces, segment, size).await;
+    for _ in 0..LOOKS {
+        if !outcome.as_ref().is_err_and(BackupError::is_gone) {
+            break;
+        }
+        let pieces = repository.wal_pieces(system, segment.timeline).await?;
+        outcome = join(repository, system, &pieces, segment, size).await;
+    }
+    outcome
+}
+
+async fn join(
     repository: &Repository,
     system: u64,
     pieces: &[WalPieceName],
@@ -156,4 +180,44 @@ fn deliver(to: &Path, content: &[u8]) -> Result<(), BackupError> {
     file.write_all(content).map_err(BackupError::io("write", &temporary))?;
     file.sync_all().map_err(BackupError::io("flush", &temporary))?;
     std::fs::rename(&temporary, to).map_err(BackupError::io("rename to", to))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn pieces_that_are_put_together_while_they_are_read_are_found_again() {
+        const SIZE: u32 = 1 << 20;
+        let directory = tempfile::tempdir().unwrap();
+        let store: Arc<dyn blobs::BlobStore> =
+            Arc::new(blobs::DirStore::create(&directory.path().join("repository")).unwrap());
+        let repository = Repository::init(store.clone(), None).await.unwrap();
+        let segment = WalSegment { timeline: 1, number: 3 };
+        let start = segment.start(SIZE);
+        // Pages that say where they are, as WAL does.
+        let mut wal = vec![0; SIZE as usize];
+        for (number, page) in wal.chunks_mut(8_192).enumerate() {
+            page[..2].copy_from_slice(&0xD110_u16.to_le_bytes());
+            page[8..16].copy_from_slice(&(start.0 + number as u64 * 8_192).to_le_bytes());
+        }
+        let half = wal.len() / 2;
+        repository.write_piece(7, 1, start, &wal[..half]).await.unwrap();
+        repository.write_piece(7, 1, Lsn(start.0 + half as u64), &wal[half..]).await.unwrap();
+        let listed = repository.wal_pieces(7, 1).await.unwrap();
+        assert_eq!(listed.len(), 2);
+        repository.write_piece(7, 1, start, &wal).await.unwrap();
+        for piece in &listed {
+            store.delete(&crate::format::layout::wal_piece(7, 1, piece.start, piece.end, piece.id)).await.unwrap();
+        }
+        let found = assemble(&repository, 7, &listed, segment, SIZE).await.unwrap().unwrap();
+        assert!(found == wal);
+        // In no list any more: not there, and `fetch` asks whether anything later is.
+        for piece in repository.wal_pieces(7, 1).await.unwrap() {
+            store.delete(&crate::format::layout::wal_piece(7, 1, piece.start, piece.end, piece.id)).await.unwrap();
+        }
+        assert_eq!(assemble(&repository, 7, &listed, segment, SIZE).await.unwrap(), None);
+    }
 }
