@@ -29,7 +29,7 @@ pub struct ChartData {
 pub struct ChartPath {
     /// Its name in the legend.
     pub name: String,
-    /// Colour slot: `cpu`, `io`, `lock`, … or `s1` to `s6`.
+    /// Colour slot: `cpu`, `io`, `lock`, … or `s1` to `s6`; ` earlier` behind it for the time compared with.
     pub slot: String,
     /// SVG path.
     pub path: String,
@@ -50,7 +50,7 @@ pub mod build {
         Chart,
         component::{Axis, Grid},
         datatype::{CompositeValue, DataPoint},
-        element::{AreaStyle, AxisType, LineStyle, MarkLine, MarkLineData, MarkLineVariant, Symbol},
+        element::{AreaStyle, AxisType, LineStyle, LineStyleType, MarkLine, MarkLineData, MarkLineVariant, Symbol},
         series::Line,
     };
     use domain::{
@@ -88,8 +88,30 @@ pub mod build {
 
     fn highest(series: &TimeSeries, stacked: bool) -> f64 {
         let points = series.times.len();
-        let at = |i: usize| series.series.iter().filter_map(move |line| line.values.get(i).copied().flatten());
-        (0..points).map(|i| if stacked { at(i).sum() } else { at(i).fold(0.0, f64::max) }).fold(0.0, f64::max)
+        let highest = |lines: &[TimeSeriesLine]| {
+            let at = |i: usize| lines.iter().filter_map(move |line| line.values.get(i).copied().flatten());
+            (0..points).map(|i| if stacked { at(i).sum() } else { at(i).fold(0.0, f64::max) }).fold(0.0, f64::max)
+        };
+        highest(&series.series).max(highest(&series.earlier))
+    }
+
+    /// The lines of the time compared with, each with its colour slot. Of stacked areas it is their sum: a second stack
+    /// would hide the first.
+    fn earlier(series: &TimeSeries, stacked: bool) -> Vec<(String, TimeSeriesLine)> {
+        let named = |name: &str| format!("{name}, earlier");
+        if stacked && !series.earlier.is_empty() {
+            let sum = |i: usize| {
+                let values = series.earlier.iter().filter_map(|line| line.values.get(i).copied().flatten());
+                values.fold(None, |sum: Option<f64>, value| Some(sum.unwrap_or(0.0) + value))
+            };
+            let values = (0..series.times.len()).map(sum).collect();
+            return vec![("client".to_owned(), TimeSeriesLine { name: named("All"), values })];
+        }
+        let slotted = |line: &TimeSeriesLine| {
+            let i = series.series.iter().position(|own| own.name == line.name)?;
+            Some((slot(&line.name, i), TimeSeriesLine { name: named(&line.name), values: line.values.clone() }))
+        };
+        series.earlier.iter().filter_map(slotted).collect()
     }
 
     fn clock(series: &TimeSeries, part: f64) -> String {
@@ -145,7 +167,14 @@ pub mod build {
             };
             ChartPath { name: line.name.clone(), slot: slot(&line.name, i), path, area: stacked }
         };
-        series.series.iter().enumerate().map(path).collect()
+        let mut paths = series.series.iter().enumerate().map(path).collect::<Vec<_>>();
+        paths.extend(earlier(series, stacked).into_iter().map(|(slot, line)| ChartPath {
+            path: analysis::svg::line(&line.values, top, WIDTH, HEIGHT),
+            name: line.name,
+            slot: format!("{slot} earlier"),
+            area: false,
+        }));
+        paths
     }
 
     fn option(series: &TimeSeries, stacked: bool) -> String {
@@ -154,20 +183,23 @@ pub mod build {
             .grid(Grid::new().left(8).right(12).top(14).bottom(4).contain_label(true))
             .x_axis(Axis::new().type_(AxisType::Time).min(series.from.0).max(series.to.0))
             .y_axis(Axis::new().type_(AxisType::Value).min(0));
-        for (i, line) in series.series.iter().enumerate() {
-            let points = series.times.iter().zip(&line.values).map(|(at, value)| {
+        let points = |line: &TimeSeriesLine| {
+            let point = |(at, value): (&domain::Timestamp, &Option<f64>)| {
                 // ECharts' own word for "no value": the line has a gap.
                 let value = value.map_or_else(
                     || CompositeValue::from("-"),
                     |value| CompositeValue::from((value * 1_000.0).round() / 1_000.0),
                 );
                 DataPoint::from(CompositeValue::Array(vec![CompositeValue::from(at.0), value]))
-            });
+            };
+            series.times.iter().zip(&line.values).map(point).collect::<Vec<_>>()
+        };
+        for (i, line) in series.series.iter().enumerate() {
             let mut drawn = Line::new()
                 .id(format!("{}-{i}", slot(&line.name, i)))
                 .name(line.name.as_str())
                 .show_symbol(false)
-                .data(points.collect());
+                .data(points(line));
             if stacked {
                 drawn = drawn.stack("all").area_style(AreaStyle::new()).line_style(LineStyle::new().width(0));
             }
@@ -181,17 +213,24 @@ pub mod build {
             }
             chart = chart.series(drawn);
         }
+        for (i, (slot, line)) in earlier(series, stacked).into_iter().enumerate() {
+            let dashed = LineStyle::new().type_(LineStyleType::Dashed).width(1).opacity(0.75);
+            let drawn = Line::new().id(format!("{slot}-earlier{i}")).name(line.name.as_str()).show_symbol(false);
+            chart = chart.series(drawn.line_style(dashed).data(points(&line)));
+        }
         serde_json::to_string(&chart).unwrap_or_default()
     }
 
     fn table(series: &TimeSeries) -> (Vec<String>, Vec<Vec<String>>) {
         const ROWS: usize = 12;
         let mut head = vec!["Time (UTC)".to_owned()];
-        head.extend(series.series.iter().map(|line| line.name.clone()));
+        let lines = series.series.iter().cloned().chain(earlier(series, false).into_iter().map(|it| it.1));
+        let lines = lines.collect::<Vec<_>>();
+        head.extend(lines.iter().map(|line| line.name.clone()));
         let step = series.times.len().div_ceil(ROWS).max(1);
         let rows = series.times.iter().enumerate().rev().step_by(step).map(|(i, at)| {
             let mut row = vec![at.to_clock()];
-            row.extend(series.series.iter().map(|line| {
+            row.extend(lines.iter().map(|line| {
                 line.values
                     .get(i)
                     .copied()

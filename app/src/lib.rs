@@ -43,6 +43,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let base = use_context::<AssetBase>().map(|AssetBase(base)| base).unwrap_or_default();
     let theme = scope::theme();
     let charts = format!("{base}/charts.js");
+    let palette = format!("{base}/palette.js");
     let icon = format!("{base}/favicon.svg");
     let style = format!("{base}/main.css");
     view! {
@@ -55,6 +56,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <link rel="icon" href=icon type="image/svg+xml" />
                 <link rel="stylesheet" href=style />
                 <script type="module" src=charts></script>
+                <script type="module" src=palette></script>
                 {(!is_server_only()).then(|| view! { <HydrationScripts options /> })}
                 <MetaTags />
             </head>

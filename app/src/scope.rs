@@ -1,6 +1,7 @@
-//! What a page is about: cluster and range. Both stand in the address, so that a pasted link shows the same page.
+//! What a page is about: cluster, range and what it is compared with. All stand in the address, so that a pasted link
+//! shows the same page.
 
-use domain::view::Range;
+use domain::view::{Compare, Range};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_query_map};
 
@@ -11,6 +12,8 @@ pub struct Scope {
     pub cluster: Memo<Option<String>>,
     /// How far back.
     pub range: Memo<Range>,
+    /// Which earlier time is set beside it.
+    pub compare: Memo<Compare>,
 }
 
 impl Scope {
@@ -21,7 +24,10 @@ impl Scope {
         let range = Memo::new(move |_| {
             query.with(|query| query.get("range")).and_then(|text| text.parse().ok()).unwrap_or_default()
         });
-        Self { cluster, range }
+        let compare = Memo::new(move |_| {
+            query.with(|query| query.get("compare")).and_then(|text| text.parse().ok()).unwrap_or_default()
+        });
+        Self { cluster, range, compare }
     }
 
     /// The one of this page.
@@ -44,6 +50,10 @@ impl Scope {
         let range = self.range.get();
         if range != Range::default() {
             pairs.push(("range", range.to_string()));
+        }
+        let compare = self.compare.get();
+        if compare != Compare::Off {
+            pairs.push(("compare", compare.to_string()));
         }
         address(path, &pairs, hash)
     }

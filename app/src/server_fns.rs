@@ -44,8 +44,8 @@ pub struct OverviewData {
     pub latency: ChartData,
     /// Transactions.
     pub throughput: ChartData,
-    /// Small histories of the tiles, by metric.
-    pub sparks: Vec<(String, Vec<Option<f64>>)>,
+    /// Small histories of the tiles, by metric, and how their mean stands to that of the time compared with.
+    pub sparks: Vec<(String, Vec<Option<f64>>, String)>,
     /// What happened in the range, the newest first.
     pub events: Vec<domain::view::Event>,
 }
@@ -103,39 +103,59 @@ pub async fn load_frame() -> Result<FrameData, AppError> {
 
 /// The overview of a cluster.
 #[server(endpoint = "overview", input = GetUrl)]
-pub async fn load_overview(cluster: Option<String>, range: String, by: String) -> Result<OverviewData, AppError> {
+pub async fn load_overview(
+    cluster: Option<String>,
+    range: String,
+    compare: String,
+    by: String,
+) -> Result<OverviewData, AppError> {
     use crate::chart::build;
-    use domain::view::Metric;
+    use domain::{
+        format,
+        view::{Metric, TimeSeries, TimeSeriesLine},
+    };
     let (control, actor) = asking()?;
     let range = told(range_of(&range))?;
+    let compare = told(compare_of(&compare))?;
     let id = cluster.as_deref();
     let dashboard = told(control.dashboard_get(&actor, id))?;
+    let history = async |metric| told(control.history_compared(&actor, id, metric, range, compare).await);
     let by = if by.is_empty() {
         LoadBy::default()
     } else {
         told(by.parse().map_err(|message: String| control::ControlError::field("by", message)))?
     };
-    let load = told(control.load_get(&actor, id, by, range).await)?;
-    let mut latency = told(control.history_get(&actor, id, Metric::LatencyP95Ms, range).await)?;
+    let mut load = told(control.load_get(&actor, id, by, range).await)?;
+    if by == LoadBy::Wait {
+        load.series.earlier = history(Metric::ActiveSessions).await?.earlier;
+    }
+    let mut latency = history(Metric::LatencyP95Ms).await?;
     name(&mut latency, "P95");
     for (metric, label) in [(Metric::LatencyP50Ms, "P50"), (Metric::LatencyP99Ms, "P99")] {
-        let mut other = told(control.history_get(&actor, id, metric, range).await)?;
+        let mut other = history(metric).await?;
         name(&mut other, label);
         latency.series.extend(other.series);
+        latency.earlier.extend(other.earlier);
     }
     latency.series.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut throughput = told(control.history_get(&actor, id, Metric::TransactionsPerSecond, range).await)?;
+    let mut throughput = history(Metric::TransactionsPerSecond).await?;
     name(&mut throughput, "Transactions");
-    let mut rollbacks = told(control.history_get(&actor, id, Metric::RollbacksPerSecond, range).await)?;
+    let mut rollbacks = history(Metric::RollbacksPerSecond).await?;
     name(&mut rollbacks, "Rollbacks");
-    let mut sparks = vec![
-        (Metric::TransactionsPerSecond.as_str().to_owned(), first(&throughput)),
-        (
-            Metric::LatencyP95Ms.as_str().to_owned(),
-            latency.series.iter().find(|line| line.name == "P95").map(|line| line.values.clone()).unwrap_or_default(),
-        ),
-    ];
+    let spark = |metric: Metric, series: &TimeSeries, line: &str| {
+        let pick = |lines: &[TimeSeriesLine]| {
+            let found = lines.iter().find(|it| line.is_empty() || it.name == line);
+            found.map(|line| line.values.clone()).unwrap_or_default()
+        };
+        let values = pick(&series.series);
+        let change = analysis::change::between(&values, &pick(&series.earlier));
+        let change = change.map(|percent| format!("{} % on the {}", format::signed_percent(percent), compare.label()));
+        (metric.as_str().to_owned(), values, change.unwrap_or_default())
+    };
+    let mut sparks =
+        vec![spark(Metric::TransactionsPerSecond, &throughput, ""), spark(Metric::LatencyP95Ms, &latency, "P95")];
     throughput.series.extend(rollbacks.series);
+    throughput.earlier.extend(rollbacks.earlier);
     for metric in [
         Metric::ConnectionsUsed,
         Metric::CacheHitPercent,
@@ -143,7 +163,7 @@ pub async fn load_overview(cluster: Option<String>, range: String, by: String) -
         Metric::WalBytesPerSecond,
         Metric::HealthScore,
     ] {
-        sparks.push((metric.as_str().to_owned(), first(&told(control.history_get(&actor, id, metric, range).await)?)));
+        sparks.push(spark(metric, &history(metric).await?, ""));
     }
     let mut events = load.series.events.clone();
     events.reverse();
@@ -171,24 +191,30 @@ pub async fn load_queries(search: String) -> Result<QueriesData, AppError> {
         .map_err(|(field, message)| control::ControlError::field(&field, message));
     let params = told(params)?;
     let page = told(control.queries_top(&actor, &params).await)?;
-    let mut latency =
-        told(control.history_get(&actor, params.cluster.as_deref(), Metric::MeanLatencyMs, params.range).await)?;
+    let id = params.cluster.as_deref();
+    let history = async |metric| told(control.history_compared(&actor, id, metric, params.range, params.compare).await);
+    let mut latency = history(Metric::MeanLatencyMs).await?;
     name(&mut latency, "Mean");
-    let mut p95 =
-        told(control.history_get(&actor, params.cluster.as_deref(), Metric::LatencyP95Ms, params.range).await)?;
+    let mut p95 = history(Metric::LatencyP95Ms).await?;
     name(&mut p95, "P95");
     latency.series.extend(p95.series);
+    latency.earlier.extend(p95.earlier);
     Ok(QueriesData { page, latency: build::lines(&latency) })
 }
 
 /// One statement.
 #[server(endpoint = "query", input = GetUrl)]
-pub async fn load_query(cluster: Option<String>, id: String, range: String) -> Result<QueryData, AppError> {
+pub async fn load_query(
+    cluster: Option<String>,
+    id: String,
+    range: String,
+    compare: String,
+) -> Result<QueryData, AppError> {
     use crate::chart::build;
     use domain::view::TimeSeries;
     let (control, actor) = asking()?;
-    let range = told(range_of(&range))?;
-    let mut detail = told(control.query_get(&actor, cluster.as_deref(), &id, range).await)?;
+    let (range, compare) = (told(range_of(&range))?, told(compare_of(&compare))?);
+    let mut detail = told(control.query_get(&actor, cluster.as_deref(), &id, range, compare).await)?;
     let mut take = |pick: fn(&mut QueryDetail) -> &mut TimeSeries| build::lines(&std::mem::take(pick(&mut detail)));
     let calls = take(|detail| &mut detail.calls);
     let mean = take(|detail| &mut detail.mean);
@@ -200,19 +226,19 @@ pub async fn load_query(cluster: Option<String>, id: String, range: String) -> R
 #[server(endpoint = "indexes", input = GetUrl)]
 pub async fn load_indexes(cluster: Option<String>) -> Result<IndexesPage, AppError> {
     let (control, actor) = asking()?;
-    Ok(told(control.indexes_list(&actor, cluster.as_deref()))?.as_ref().clone())
+    told(control.indexes_list(&actor, cluster.as_deref()).await)
 }
 
 /// Backends.
 #[server(endpoint = "activity", input = GetUrl)]
-pub async fn load_activity(cluster: Option<String>, range: String) -> Result<ActivityData, AppError> {
+pub async fn load_activity(cluster: Option<String>, range: String, compare: String) -> Result<ActivityData, AppError> {
     use crate::chart::build;
     use domain::view::Metric;
     let (control, actor) = asking()?;
-    let range = told(range_of(&range))?;
+    let (range, compare) = (told(range_of(&range))?, told(compare_of(&compare))?);
     let id = cluster.as_deref();
     let page = told(control.activity_list(&actor, id))?.as_ref().clone();
-    let states = told(control.history_get(&actor, id, Metric::ConnectionsByState, range).await)?;
+    let states = told(control.history_compared(&actor, id, Metric::ConnectionsByState, range, compare).await)?;
     let usable = told(control.dashboard_get(&actor, id))?.connections.map(|connections| connections.usable);
     let may_signal = actor.may(domain::Permission::BackendSignal);
     Ok(ActivityData { page, states: build::stacked(&states), usable, may_signal })
@@ -248,20 +274,20 @@ fn range_of(text: &str) -> Result<domain::view::Range, control::ControlError> {
 }
 
 #[cfg(feature = "ssr")]
+fn compare_of(text: &str) -> Result<domain::view::Compare, control::ControlError> {
+    text.parse().map_err(|message: String| control::ControlError::field("compare", message))
+}
+
+#[cfg(feature = "ssr")]
 fn name(series: &mut domain::view::TimeSeries, name: &str) {
     if series.series.is_empty() {
         series
             .series
             .push(domain::view::TimeSeriesLine { name: name.to_owned(), values: vec![None; series.times.len()] });
     }
-    for line in &mut series.series {
+    for line in series.series.iter_mut().chain(&mut series.earlier) {
         line.name = name.to_owned();
     }
-}
-
-#[cfg(feature = "ssr")]
-fn first(series: &domain::view::TimeSeries) -> Vec<Option<f64>> {
-    series.series.first().map(|line| line.values.clone()).unwrap_or_default()
 }
 
 /// The pairs of a query string.

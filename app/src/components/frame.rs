@@ -7,7 +7,7 @@ use crate::{
     scope::{self, Scope},
     server_fns::{FrameData, load_frame},
 };
-use domain::view::{ClusterState, ClusterSummary, Range};
+use domain::view::{ClusterState, ClusterSummary, Compare, Range};
 use leptos::prelude::*;
 use leptos_router::{components::Outlet, hooks::use_location};
 
@@ -60,6 +60,7 @@ pub fn Frame() -> impl IntoView {
                 </Transition>
                 <span class="grow"></span>
                 <LiveBadge />
+                <button type="button" class="chip js-only palette-button" data-palette="" title="Go to"><Icon name="search" /><span class="sr">"Go to a page, server, statement or plugin"</span><kbd>"Ctrl K"</kbd></button>
                 <RangePicker />
                 <ThemePicker />
                 <Transition fallback=|| ()>
@@ -206,7 +207,20 @@ fn RangePicker() -> impl IntoView {
         let current = move || (scope.range.get() == range).then_some("true");
         view! { <a href=move || format!("{}{}", address.get(), hash.get()) aria-current=current title=range.phrase()>{range.label()}</a> }
     });
-    view! { <nav class="seg range" aria-label="Time range">{ranges.collect_view()}</nav> }
+    let open = RwSignal::new(false);
+    let earlier = Compare::ALL.into_iter().map(|compare| {
+        let value = (compare != Compare::Off).then(|| compare.to_string());
+        let address = scope::with_param("compare", value);
+        let current = move || (scope.compare.get() == compare).then_some("true");
+        view! { <li><a href=move || format!("{}{}", address.get(), hash.get()) aria-current=current on:click=move |_| open.set(false)>{compare.label()}</a></li> }
+    });
+    view! {
+        <nav class="seg range" aria-label="Time range">{ranges.collect_view()}</nav>
+        <details class="menu right compare" prop:open=move || open.get()>
+            <summary class="chip" class:on=move || scope.compare.get() != Compare::Off title="Compare with" on:click=move |event| { event.prevent_default(); open.update(|open| *open = !*open); }><span class="sr">"Compare with: "</span>"vs "{move || scope.compare.get().label()}</summary>
+            <ul>{earlier.collect_view()}</ul>
+        </details>
+    }
 }
 
 #[component]
@@ -254,7 +268,13 @@ fn AccountMenu(data: FrameData) -> impl IntoView {
 
 #[component]
 fn Help(shown: RwSignal<bool>) -> impl IntoView {
-    let keys = [("/", "search"), ("j k", "walk through rows"), ("Enter", "open the row"), ("?", "this list")];
+    let keys = [
+        ("Ctrl K", "go to a page, server, statement or plugin"),
+        ("/", "search"),
+        ("j k", "walk through rows"),
+        ("Enter", "open the row"),
+        ("?", "this list"),
+    ];
     view! {
         <Show when=move || shown.get()>
             <div class="help" role="dialog" aria-modal="true" aria-label="Keys">

@@ -17,8 +17,11 @@ pub fn Activity() -> impl IntoView {
     let scope = Scope::get();
     let live = Live::get();
     let data = Resource::new(
-        move || (scope.cluster.get(), scope.range.get().to_string(), live.sequence.get()),
-        |(cluster, range, _)| load_activity(cluster, range),
+        move || {
+            let (range, compare) = (scope.range.get().to_string(), scope.compare.get().to_string());
+            (scope.cluster.get(), range, compare, live.sequence.get())
+        },
+        |(cluster, range, compare, _)| load_activity(cluster, range, compare),
     );
     let show_idle = RwSignal::new(false);
     view! {

@@ -67,6 +67,7 @@ fn Loaded(page: IndexesPage) -> impl IntoView {
         &[("format", "csv".to_owned())],
         None,
     );
+    let put_aside = page.put_aside;
     let page = StoredValue::new(page);
     view! {
         <section class="panel c12" aria-label="Indexes">
@@ -78,7 +79,7 @@ fn Loaded(page: IndexesPage) -> impl IntoView {
                     <input type="search" name="index" placeholder="Index or table" aria-label="Search indexes" prop:value=move || filter.get() on:input=move |event| filter.set(event_target_value(&event)) />
                 </form>
                 <span class="grow"></span>
-                <a class="btn" rel="external" href=move || scope.link("/database/advice")>"Advice"</a>
+                <a class="btn" rel="external" href=move || scope.link("/database/advice")>{if put_aside > 0 { format!("Advice, {put_aside} put aside") } else { "Advice".to_owned() }}</a>
                 <a class="btn" href=csv rel="external" download="indexes.csv"><Icon name="download" />"CSV"</a>
             </div>
             {(!skipped.is_empty()).then(|| view! { <p class="banner attention">{format!("Not read: {}", skipped.join("; "))}</p> })}

@@ -25,8 +25,11 @@ pub fn Overview() -> impl IntoView {
     let query = use_query_map();
     let by = Memo::new(move |_| query.with(|query| query.get("by")).unwrap_or_default());
     let data = Resource::new(
-        move || (scope.cluster.get(), scope.range.get().to_string(), by.get(), live.sequence.get() + live.alerts.get()),
-        |(cluster, range, by, _)| load_overview(cluster, range, by),
+        move || {
+            let (range, compare) = (scope.range.get().to_string(), scope.compare.get().to_string());
+            (scope.cluster.get(), range, compare, by.get(), live.sequence.get() + live.alerts.get())
+        },
+        |(cluster, range, compare, by, _)| load_overview(cluster, range, compare, by),
     );
     view! {
         <Title text="Overview" />
@@ -154,7 +157,7 @@ fn Tile(
     #[prop(into)] value: String,
     #[prop(into)] detail: String,
     href: &'static str,
-    spark: Vec<Option<f64>>,
+    spark: (Vec<Option<f64>>, String),
     #[prop(optional_no_strip)] breach: Option<&'static str>,
 ) -> impl IntoView {
     let scope = Scope::get();
@@ -162,6 +165,8 @@ fn Tile(
         .split_once(' ')
         .map_or((value.clone(), String::new()), |(number, unit)| (number.to_owned(), unit.to_owned()));
     let breach = breach.unwrap_or_default();
+    let (spark, change) = spark;
+    let detail = if change.is_empty() { detail } else { change };
     view! {
         <a class=format!("panel tile c2 {breach}") href=move || scope.link(href)>
             <span class="k">{name}{(!badge.is_empty()).then(|| view! { <span class="badge">{badge}</span> })}{(!breach.is_empty()).then(|| view! { <Icon name="warn" /><span class="sr">{breach}</span> })}</span>
@@ -172,9 +177,11 @@ fn Tile(
 }
 
 #[component]
-fn Tiles(dashboard: Dashboard, sparks: Vec<(String, Vec<Option<f64>>)>) -> impl IntoView {
-    let spark =
-        |metric: &str| sparks.iter().find(|spark| spark.0 == metric).map(|spark| spark.1.clone()).unwrap_or_default();
+fn Tiles(dashboard: Dashboard, sparks: Vec<(String, Vec<Option<f64>>, String)>) -> impl IntoView {
+    let spark = |metric: &str| {
+        let found = sparks.iter().find(|spark| spark.0 == metric);
+        found.map(|spark| (spark.1.clone(), spark.2.clone())).unwrap_or_default()
+    };
     let none = || "—".to_owned();
     let connections = dashboard.connections.as_ref();
     let utilization = connections.map_or(0.0, |it| it.utilization_percent);

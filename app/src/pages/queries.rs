@@ -10,7 +10,7 @@ use crate::{
 };
 use domain::{
     format,
-    view::{Availability, QueriesPage, QueriesParams, QueryFlag, QueryKind, QueryRow, QuerySort},
+    view::{Availability, Compare, QueriesPage, QueriesParams, QueryFlag, QueryKind, QueryRow, QuerySort},
 };
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_navigate, use_query_map};
@@ -194,10 +194,14 @@ fn Table(page: QueriesPage, params: QueriesParams) -> impl IntoView {
     };
     let heads = COLUMNS.into_iter().map(|(sort, label, hint)| head(sort, label, hint, "n")).collect_view();
     let widest = page.rows.iter().map(|row| row.total_percent).fold(0.0, f64::max);
-    let detail =
-        params.pairs().into_iter().filter(|(name, _)| matches!(*name, "cluster" | "range")).collect::<Vec<_>>();
+    let detail = params
+        .pairs()
+        .into_iter()
+        .filter(|(name, _)| matches!(*name, "cluster" | "range" | "compare"))
+        .collect::<Vec<_>>();
     let spark_head = params.range.phrase();
-    let rows = page.rows.iter().map(|row| query_row(row, widest, &detail)).collect_view();
+    let compared = params.compare != Compare::Off;
+    let rows = page.rows.iter().map(|row| query_row(row, widest, &detail, compared)).collect_view();
     let other = page.other.clone();
     let shown = page.rows.len();
     let next = page.next_cursor.clone().map(|cursor| link(&QueriesParams { cursor: Some(cursor), ..params.clone() }));
@@ -209,14 +213,14 @@ fn Table(page: QueriesPage, params: QueriesParams) -> impl IntoView {
     view! {
         <div class="scroll" tabindex="0" role="region" aria-label="Statements table">
             <table class="queries">
-                <thead><tr>{head(QuerySort::Query, "Statement", "Normalised text", "")}{heads}<th scope="col">{spark_head}</th><th scope="col"><span class="sr">"Flags"</span></th></tr></thead>
+                <thead><tr>{head(QuerySort::Query, "Statement", "Normalised text", "")}{heads}{compared.then(|| view! { <th scope="col" class="n" title=format!("Mean time against that of the {}", params.compare.label())>"Mean Δ %"</th> })}<th scope="col">{spark_head}</th><th scope="col"><span class="sr">"Flags"</span></th></tr></thead>
                 <tbody>{rows}</tbody>
                 <tfoot><tr>
                     <td>{format!("other ({} statements)", format::thousands(other.statements))}</td>
                     <td class="n">{percent(other.total_percent)}</td>
                     <td class="n">{format::rate(other.calls as f64 / page.window_seconds.max(1.0))}</td>
                     <td class="n">{if other.calls > 0 { format::duration_ms(other.total_ms / other.calls as f64) } else { "—".to_owned() }}</td>
-                    <td colspan="6"></td>
+                    <td colspan=if compared { "7" } else { "6" }></td>
                 </tr></tfoot>
             </table>
         </div>
@@ -238,7 +242,7 @@ fn dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "—".to_owned(), show)
 }
 
-fn query_row(row: &QueryRow, widest: f64, detail: &[(&'static str, String)]) -> impl IntoView + use<> {
+fn query_row(row: &QueryRow, widest: f64, detail: &[(&'static str, String)], compared: bool) -> impl IntoView + use<> {
     let href = address(&format!("/database/queries/{}", row.id), detail, None);
     // Temporary files and cold reads have columns of their own.
     let flags = row.flags.iter().filter(|flag| matches!(flag, QueryFlag::Slow | QueryFlag::New)).map(|flag| {
@@ -263,6 +267,7 @@ fn query_row(row: &QueryRow, widest: f64, detail: &[(&'static str, String)]) -> 
             <td class="n">{format::count(row.rows_per_call)}</td>
             <td class="n">{dash(row.hit_percent, percent)}</td>
             <td class="n">{if row.temp_bytes > 0 { format::bytes(row.temp_bytes as f64) } else { "—".to_owned() }}</td>
+            {compared.then(|| view! { <td class="n">{dash(row.mean_change_percent, format::signed_percent)}</td> })}
             <td><Spark values=row.spark.clone() /></td>
             <td class="flags">{flags.collect_view()}</td>
         </tr>

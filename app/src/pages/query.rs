@@ -20,8 +20,11 @@ pub fn QueryPage() -> impl IntoView {
     let params = use_params_map();
     let id = Memo::new(move |_| params.with(|params| params.get("id")).unwrap_or_default());
     let data = Resource::new(
-        move || (scope.cluster.get(), id.get(), scope.range.get().to_string(), live.sequence.get()),
-        |(cluster, id, range, _)| load_query(cluster, id, range),
+        move || {
+            let (range, compare) = (scope.range.get().to_string(), scope.compare.get().to_string());
+            (scope.cluster.get(), id.get(), range, compare, live.sequence.get())
+        },
+        |(cluster, id, range, compare, _)| load_query(cluster, id, range, compare),
     );
     view! {
         <Title text="Statement" />

@@ -113,26 +113,65 @@ pub fn page(nodes: &[Node<'_>], previous: Option<(&Previous, f64)>, rules: Rules
         b.bytes.cmp(&a.bytes).then_with(|| (&a.database, &a.schema, &a.name).cmp(&(&b.database, &b.schema, &b.name)))
     });
     let missing_foreign_keys = missing_foreign_keys(&main.reading.foreign_keys, rules);
-    let counts = IndexTab::ALL
-        .map(|tab| match tab {
-            IndexTab::MissingForeignKey => missing_foreign_keys.len(),
-            tab => rows.iter().filter(|row| is_on(row, tab)).count(),
-        })
-        .map(|count| i64::try_from(count).unwrap_or(i64::MAX))
-        .into();
-    IndexesPage {
+    let mut page = IndexesPage {
         cluster: String::new(),
         sequence: 0,
         collected_at: Some(at),
         nodes: nodes.iter().map(|node| node.name.to_owned()).collect(),
         counting_since,
-        wasted_bytes: rows.iter().filter(|row| !row.findings.is_empty()).map(|row| row.bytes).sum(),
+        wasted_bytes: 0,
+        put_aside: 0,
         rows,
         missing_foreign_keys,
-        counts,
+        counts: Vec::new(),
         skipped: main.reading.skipped.clone(),
         availability: Availability::Ready,
+    };
+    count(&mut page);
+    page
+}
+
+/// Adds up what is found, anew.
+fn count(page: &mut IndexesPage) {
+    page.counts = IndexTab::ALL
+        .map(|tab| match tab {
+            IndexTab::MissingForeignKey => page.missing_foreign_keys.len(),
+            tab => page.rows.iter().filter(|row| is_on(row, tab)).count(),
+        })
+        .map(|count| i64::try_from(count).unwrap_or(i64::MAX))
+        .into();
+    page.wasted_bytes = page.rows.iter().filter(|row| !row.findings.is_empty()).map(|row| row.bytes).sum();
+}
+
+/// The stable name of a finding about an index, by which it is put aside.
+pub fn finding_key(row: &IndexRow, finding: &IndexFinding) -> String {
+    let kind = match finding {
+        IndexFinding::Unused { .. } => "unused",
+        IndexFinding::Duplicate { .. } => "duplicate",
+        IndexFinding::Invalid { .. } => "invalid",
+    };
+    format!("{kind}:{}.{}.{}", row.database, row.schema, row.name)
+}
+
+/// The stable name of a foreign key without an index.
+pub fn foreign_key_key(key: &MissingForeignKey) -> String {
+    format!("missing_foreign_key:{}.{}.{}.{}", key.database, key.schema, key.table, key.constraint)
+}
+
+/// Takes out what was put aside and counts again.
+pub fn without(page: &mut IndexesPage, put_aside: impl Fn(&str) -> bool) {
+    let mut gone = 0;
+    for row in &mut page.rows {
+        let findings = std::mem::take(&mut row.findings);
+        let before = findings.len();
+        row.findings = findings.into_iter().filter(|finding| !put_aside(&finding_key(row, finding))).collect();
+        gone += before - row.findings.len();
     }
+    let before = page.missing_foreign_keys.len();
+    page.missing_foreign_keys.retain(|key| !put_aside(&foreign_key_key(key)));
+    gone += before - page.missing_foreign_keys.len();
+    page.put_aside = i64::try_from(gone).unwrap_or(i64::MAX);
+    count(page);
 }
 
 /// Whether an index is shown on a tab.
@@ -403,6 +442,17 @@ mod tests {
         let used = look(vec![index(10, "i", &[1])], Some(vec![IndexCounters { scans: 1, ..index(10, "i", &[1]) }]));
         assert_eq!(finding(&used, "i"), None);
         assert_eq!(used.rows[0].scans, 1);
+    }
+
+    #[test]
+    fn what_was_put_aside_is_counted_apart() {
+        let mut page = look(vec![index(1, "i", &[1]), index(2, "j", &[2])], None);
+        let (before, wasted) = (totals(&page).unused, page.wasted_bytes);
+        without(&mut page, |key| key == "unused:d.public.i");
+        assert_eq!((before, totals(&page).unused, page.put_aside), (2, 1, 1));
+        assert!(page.wasted_bytes < wasted && page.rows.len() == 2, "the index itself stays in the list");
+        without(&mut page, |key| key == "no such key");
+        assert_eq!((totals(&page).unused, page.put_aside), (1, 0));
     }
 
     #[test]

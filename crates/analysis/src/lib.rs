@@ -5,6 +5,7 @@ pub mod activity;
 pub mod advise;
 pub mod alerts;
 pub mod attention;
+pub mod change;
 pub mod conditions;
 pub mod configuration;
 pub mod connections;

@@ -147,6 +147,7 @@ pub fn row(sum: &StatementSum, total_ms: f64, window_seconds: f64, slow_ms: f64,
         read_bytes: sum.shared_blks_read * BLOCK_BYTES,
         temp_bytes: sum.temp_blks_written * BLOCK_BYTES,
         wal_bytes: sum.wal_bytes,
+        mean_change_percent: None,
         spark: Vec::new(),
         flags: flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).collect(),
     }

@@ -1,6 +1,7 @@
 //! Advice: what the last review of the indexes found, what is found about indexes that are there, and what people put
 //! aside.
 use crate::{Actor, ControlError, ControlPlane, now};
+use analysis::indexes;
 use domain::{
     ErrorKind, Permission, Timestamp,
     view::{
@@ -16,6 +17,23 @@ const REASON_AT_MOST: usize = 500;
 const KEY_AT_MOST: usize = 1_000;
 
 impl ControlPlane {
+    /// Indexes and what was found about them, without what somebody put aside.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn indexes_list(&self, actor: &Actor, cluster: Option<&str>) -> Result<IndexesPage, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let (config, snapshot) = self.inner.clusters.find(cluster)?;
+        let mut page = snapshot.indexes.as_ref().clone();
+        match DismissalRepo(self.inner.store.db()).list(&config.id, now()).await {
+            Ok(dismissals) if dismissals.is_empty() => {}
+            Ok(dismissals) => indexes::without(&mut page, |key| dismissals.iter().any(|it| it.key == key)),
+            // Without the store the page shows too much rather than nothing.
+            Err(error) => tracing::warn!(%error, cluster = config.id, "what was put aside cannot be read"),
+        }
+        Ok(page)
+    }
+
     /// All advice on the indexes of a cluster. The review is made in the background; this reads what it left.
     ///
     /// # Errors
@@ -198,7 +216,7 @@ fn index_findings(page: &IndexesPage) -> Vec<AdviceFinding> {
                 IndexFinding::Invalid { evidence, rebuild_sql } => ("invalid", evidence, rebuild_sql, None),
             };
             findings.push(AdviceFinding {
-                key: format!("{kind}:{}.{}.{}", row.database, row.schema, row.name),
+                key: indexes::finding_key(row, finding),
                 kind: kind.to_owned(),
                 name: row.name.clone(),
                 place: format!("{}.{}.{}", row.database, row.schema, row.table),
@@ -211,7 +229,7 @@ fn index_findings(page: &IndexesPage) -> Vec<AdviceFinding> {
         }
     }
     findings.extend(page.missing_foreign_keys.iter().map(|key| AdviceFinding {
-        key: format!("missing_foreign_key:{}.{}.{}.{}", key.database, key.schema, key.table, key.constraint),
+        key: indexes::foreign_key_key(key),
         kind: "missing_foreign_key".to_owned(),
         name: key.constraint.clone(),
         place: format!("{}.{}.{}", key.database, key.schema, key.table),

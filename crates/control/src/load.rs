@@ -103,6 +103,7 @@ impl ControlPlane {
                 times: monitoring::times(from, step),
                 series,
                 events: self.events(&id, from, to).await?,
+                earlier: Vec::new(),
             },
             top,
             average_active_sessions: if taken > 0 { all / taken as f64 } else { 0.0 },

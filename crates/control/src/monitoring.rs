@@ -3,8 +3,7 @@ use crate::{Actor, ControlError, ControlPlane, clusters::live_event, now};
 use domain::{
     Permission, Timestamp,
     view::{
-        ActivityPage, ClusterSummary, Dashboard, Event, IndexesPage, LiveEvent, Metric, Range, TimeSeries,
-        TimeSeriesLine,
+        ActivityPage, ClusterSummary, Compare, Dashboard, Event, LiveEvent, Metric, Range, TimeSeries, TimeSeriesLine,
     },
 };
 use std::{collections::BTreeMap, sync::Arc};
@@ -54,15 +53,6 @@ impl ControlPlane {
         Ok(dashboard)
     }
 
-    /// Indexes and what was found about them.
-    ///
-    /// # Errors
-    /// [`ControlError::NotFound`].
-    pub fn indexes_list(&self, actor: &Actor, cluster: Option<&str>) -> Result<Arc<IndexesPage>, ControlError> {
-        self.authorize(actor, Permission::MonitoringRead)?;
-        Ok(self.inner.clusters.find(cluster)?.1.indexes.clone())
-    }
-
     /// Backends at the last look.
     ///
     /// # Errors
@@ -89,6 +79,28 @@ impl ControlPlane {
         self.series(&id, metric, range, gap).await
     }
 
+    /// As [`Self::history_get`], with the lines of an earlier time beside it.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn history_compared(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        metric: Metric,
+        range: Range,
+        compare: Compare,
+    ) -> Result<TimeSeries, ControlError> {
+        let mut series = self.history_get(actor, cluster, metric, range).await?;
+        if let Some(shift) = compare.shift_ms(range) {
+            let id = self.inner.clusters.find(cluster)?.0.id.clone();
+            let (from, to, step) = grid(range, now());
+            let gap = self.gap_seconds(&id);
+            series.earlier = self.lines(&id, metric, from.plus_ms(-shift), to.plus_ms(-shift), step, gap).await?;
+        }
+        Ok(series)
+    }
+
     /// A figure that is kept under an id; longer than `gap` seconds without a point is a gap.
     pub(crate) async fn series(
         &self,
@@ -98,6 +110,31 @@ impl ControlPlane {
         gap: f64,
     ) -> Result<TimeSeries, ControlError> {
         let (from, to, step) = grid(range, now());
+        let series = self.lines(id, metric, from, to, step, gap).await?;
+        let events = self.events(id, from, to).await?;
+        Ok(TimeSeries {
+            metric: metric.as_str().to_owned(),
+            unit: metric.unit().to_owned(),
+            from,
+            to,
+            step_seconds: step as f64 / 1_000.0,
+            times: times(from, step),
+            series,
+            events,
+            earlier: Vec::new(),
+        })
+    }
+
+    /// The lines of a metric from one moment to another.
+    async fn lines(
+        &self,
+        id: &str,
+        metric: Metric,
+        from: Timestamp,
+        to: Timestamp,
+        step: i64,
+        gap: f64,
+    ) -> Result<Vec<TimeSeriesLine>, ControlError> {
         let points = MetricRepo(self.inner.store.db()).history(id, metric, from, to, step).await?;
         let mut lines = BTreeMap::<String, Vec<Option<f64>>>::new();
         for point in points {
@@ -118,17 +155,7 @@ impl ControlPlane {
             let rank = |line: &TimeSeriesLine| analysis::waits::CLASSES.iter().position(|class| *class == line.name);
             series.sort_by_key(rank);
         }
-        let events = self.events(id, from, to).await?;
-        Ok(TimeSeries {
-            metric: metric.as_str().to_owned(),
-            unit: metric.unit().to_owned(),
-            from,
-            to,
-            step_seconds: step as f64 / 1_000.0,
-            times: times(from, step),
-            series,
-            events,
-        })
+        Ok(series)
     }
 
     /// What happened over a range.

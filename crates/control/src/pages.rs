@@ -80,6 +80,7 @@ impl ControlPlane {
             times: monitoring::times(from, step),
             series: vec![TimeSeriesLine { name: "Size".to_owned(), values: monitoring::bridge(values, step, gap) }],
             events: self.events(&config.id, from, to).await?,
+            earlier: Vec::new(),
         };
         let at = now();
         let since = at.plus_ms(-FORECAST_DAYS * DAY_MS);

@@ -4,7 +4,7 @@ use analysis::{latency, queries as rules, queries::StatementSum, sqltext};
 use domain::{
     Permission, Timestamp,
     reading::StatementKey,
-    view::{QueriesPage, QueriesParams, QueryDetail, Range, TimeSeries, TimeSeriesLine},
+    view::{Compare, QueriesPage, QueriesParams, QueryDetail, Range, TimeSeries, TimeSeriesLine},
 };
 use std::{
     collections::{HashMap, HashSet},
@@ -18,10 +18,10 @@ const SPARK_POINTS: i64 = 24;
 
 type Slot = Arc<OnceCell<Arc<Loaded>>>;
 
-/// The sums of each (cluster, range) for one snapshot: many readers, one query of the store.
+/// The sums of each (cluster, range, how much earlier) for one snapshot: many readers, one query of the store.
 #[derive(Debug, Default)]
 pub struct StatementCache {
-    slots: Mutex<HashMap<(String, Range), (u64, Slot)>>,
+    slots: Mutex<HashMap<(String, Range, Compare), (u64, Slot)>>,
 }
 
 #[derive(Debug)]
@@ -33,7 +33,13 @@ struct Loaded {
 }
 
 /// A line of a chart: its name, and its value in a bucket.
-type NamedValue<'a> = (&'a str, &'a dyn Fn(&StatementBucket) -> f64);
+type NamedValue<'a> = (&'a str, &'a dyn Fn(&Buckets, &StatementBucket) -> f64);
+
+/// One statement in steps of time, and the time that all took in each.
+struct Buckets {
+    own: Vec<StatementBucket>,
+    all: HashMap<i64, f64>,
+}
 
 impl ControlPlane {
     /// The statements that cost most, or by another order.
@@ -49,11 +55,18 @@ impl ControlPlane {
             return Err(ControlError::field("cursor", "take the cursor from 'next_cursor' of the page before"));
         }
         let (config, snapshot) = self.inner.clusters.find(params.cluster.as_deref())?;
-        let loaded = self.load(&config.id, params.range, snapshot.dashboard.sequence).await?;
+        let sequence = snapshot.dashboard.sequence;
+        let loaded = self.load(&config.id, params.range, Compare::Off, sequence).await?;
+        let earlier = match params.compare {
+            Compare::Off => None,
+            compare => Some(self.load(&config.id, params.range, compare, sequence).await?),
+        };
         // Everything is new in the first minutes of a history; say so only of what came later.
         let new_since =
             loaded.from.max(Timestamp(loaded.to.0 - (loaded.window_seconds * 1_000.0) as i64)).plus_ms(120_000);
         let list = rules::list(&loaded.sums, params, loaded.window_seconds, self.inner.slow_threshold_ms, new_since);
+        let means = earlier.iter().flat_map(|earlier| &earlier.sums).filter(|sum| sum.calls > 0);
+        let means = means.map(|sum| (sum.statement_id, sum.total_ms / sum.calls as f64)).collect::<HashMap<_, _>>();
         let sparks = self.sparks(&list.rows.iter().map(|row| row.0).collect::<Vec<_>>(), &loaded).await?;
         let distinct = |pick: fn(&StatementSum) -> &String| {
             let mut names =
@@ -72,6 +85,8 @@ impl ControlPlane {
                 .into_iter()
                 .map(|(id, mut row)| {
                     row.spark = sparks.get(&id).cloned().unwrap_or_default();
+                    row.mean_change_percent =
+                        means.get(&id).filter(|mean| **mean > 0.0).map(|mean| 100.0 * (row.mean_ms - mean) / mean);
                     row
                 })
                 .collect(),
@@ -99,6 +114,7 @@ impl ControlPlane {
         cluster: Option<&str>,
         id: &str,
         range: Range,
+        compare: Compare,
     ) -> Result<QueryDetail, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
         let (config, snapshot) = self.inner.clusters.find(cluster)?;
@@ -106,37 +122,43 @@ impl ControlPlane {
         let missing =
             || ControlError::not_found("statement", id, "it may not have run in this range: choose a longer one");
         let record = StatementRepo(self.inner.store.db()).find(&config.id, key).await?.ok_or_else(missing)?;
-        let loaded = self.load(&config.id, range, snapshot.dashboard.sequence).await?;
+        let loaded = self.load(&config.id, range, Compare::Off, snapshot.dashboard.sequence).await?;
         let sum = loaded.sums.iter().find(|sum| sum.key == key).ok_or_else(missing)?;
         let total_ms = loaded.sums.iter().map(|sum| sum.total_ms).sum::<f64>();
         let mut row = rules::row(sum, total_ms, loaded.window_seconds, self.inner.slow_threshold_ms, loaded.to);
         row.spark = self.sparks(&[sum.statement_id], &loaded).await?.remove(&sum.statement_id).unwrap_or_default();
         let (from, to, step) = monitoring::grid(range, now());
-        let repo = StatementRepo(self.inner.store.db());
-        let own = repo.buckets(&[record.id], from, to, step).await?;
-        let all = repo
-            .buckets_of_all(&config.id, from, to, step)
-            .await?
-            .into_iter()
-            .map(|it| (it.bucket, it.total_ms))
-            .collect::<HashMap<_, _>>();
+        let here = self.buckets(&config.id, record.id, from, to, step).await?;
+        let earlier = match compare.shift_ms(range) {
+            Some(shift) => {
+                let (from, to) = (from.plus_ms(-shift), to.plus_ms(-shift));
+                Some(self.buckets(&config.id, record.id, from, to, step).await?)
+            }
+            None => None,
+        };
         let events = self.events(&config.id, from, to).await?;
         let gap = self.gap_seconds(&config.id) * 2.0;
-        let series = |metric: &str, unit: &str, lines: Vec<NamedValue<'_>>| TimeSeries {
+        let drawn = |buckets: &Buckets, lines: &[NamedValue<'_>]| {
+            let line = |(name, value): &NamedValue<'_>| TimeSeriesLine {
+                name: (*name).to_owned(),
+                values: monitoring::bridge(
+                    spread(&buckets.own, monitoring::POINTS, &|it| value(buckets, it)),
+                    step,
+                    gap,
+                ),
+            };
+            lines.iter().map(line).collect::<Vec<_>>()
+        };
+        let series = |metric: &str, unit: &str, lines: &[NamedValue<'_>]| TimeSeries {
             metric: metric.to_owned(),
             unit: unit.to_owned(),
             from,
             to,
             step_seconds: step as f64 / 1_000.0,
             times: monitoring::times(from, step),
-            series: lines
-                .into_iter()
-                .map(|(name, value)| TimeSeriesLine {
-                    name: name.to_owned(),
-                    values: monitoring::bridge(spread(&own, monitoring::POINTS, value), step, gap),
-                })
-                .collect(),
+            series: drawn(&here, lines),
             events: events.clone(),
+            earlier: earlier.as_ref().map(|earlier| drawn(earlier, lines)).unwrap_or_default(),
         };
         let deviation = row.stddev_ms;
         Ok(QueryDetail {
@@ -150,14 +172,14 @@ impl ControlPlane {
             calls: series(
                 "calls_per_second",
                 "/s",
-                vec![("calls", &|it| it.calls as f64 / (it.interval_ms.max(step) as f64 / 1_000.0))],
+                &[("calls", &|_, it| it.calls as f64 / (it.interval_ms.max(step) as f64 / 1_000.0))],
             ),
             mean: series(
                 "mean_latency_ms",
                 "ms",
-                vec![
-                    ("mean", &|it| it.total_ms / it.calls.max(1) as f64),
-                    ("mean + deviation", &|it| {
+                &[
+                    ("mean", &|_, it| it.total_ms / it.calls.max(1) as f64),
+                    ("mean + deviation", &|_, it| {
                         it.total_ms / it.calls.max(1) as f64 + (it.m2.max(0.0) / it.calls.max(1) as f64).sqrt()
                     }),
                 ],
@@ -165,8 +187,8 @@ impl ControlPlane {
             share: series(
                 "total_percent",
                 "%",
-                vec![("share", &|it| {
-                    100.0 * it.total_ms / all.get(&it.bucket).copied().unwrap_or(it.total_ms).max(1e-9)
+                &[("share", &|buckets, it| {
+                    100.0 * it.total_ms / buckets.all.get(&it.bucket).copied().unwrap_or(it.total_ms).max(1e-9)
                 })],
             ),
             row,
@@ -175,26 +197,34 @@ impl ControlPlane {
 
     /// Temporary files that statements wrote in a day, in bytes, and how much of the day is known, in seconds.
     pub(crate) async fn temp_of_a_day(&self, cluster: &str, sequence: u64) -> Result<(f64, f64), ControlError> {
-        let loaded = self.load(cluster, Range::Hours24, sequence).await?;
+        let loaded = self.load(cluster, Range::Hours24, Compare::Off, sequence).await?;
         let blocks = loaded.sums.iter().map(|sum| sum.temp_blks_written).sum::<i64>();
         Ok((blocks as f64 * 8_192.0, loaded.window_seconds))
     }
 
-    async fn load(&self, cluster: &str, range: Range, sequence: u64) -> Result<Arc<Loaded>, ControlError> {
+    async fn load(
+        &self,
+        cluster: &str,
+        range: Range,
+        compare: Compare,
+        sequence: u64,
+    ) -> Result<Arc<Loaded>, ControlError> {
         let slot = {
             let mut slots = self.inner.statements.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            let entry = slots.entry((cluster.to_owned(), range)).or_insert_with(|| (sequence, Slot::default()));
+            let entry =
+                slots.entry((cluster.to_owned(), range, compare)).or_insert_with(|| (sequence, Slot::default()));
             if entry.0 != sequence {
                 *entry = (sequence, Slot::default());
             }
             entry.1.clone()
         };
-        let loaded = slot.get_or_try_init(|| async { self.load_now(cluster, range).await.map(Arc::new) }).await?;
+        let loaded =
+            slot.get_or_try_init(|| async { self.load_now(cluster, range, compare).await.map(Arc::new) }).await?;
         Ok(loaded.clone())
     }
 
-    async fn load_now(&self, cluster: &str, range: Range) -> Result<Loaded, ControlError> {
-        let to = now();
+    async fn load_now(&self, cluster: &str, range: Range, compare: Compare) -> Result<Loaded, ControlError> {
+        let to = now().plus_ms(-compare.shift_ms(range).unwrap_or(0));
         let from = to.plus_ms(-range.ms());
         let repo = StatementRepo(self.inner.store.db());
         let texts =
@@ -228,6 +258,20 @@ impl ControlPlane {
             to,
             window_seconds: covered.map_or(0.0, |since| to.seconds_since(since)),
         })
+    }
+
+    async fn buckets(
+        &self,
+        cluster: &str,
+        statement: i64,
+        from: Timestamp,
+        to: Timestamp,
+        step: i64,
+    ) -> Result<Buckets, ControlError> {
+        let repo = StatementRepo(self.inner.store.db());
+        let own = repo.buckets(&[statement], from, to, step).await?;
+        let all = repo.buckets_of_all(cluster, from, to, step).await?;
+        Ok(Buckets { own, all: all.into_iter().map(|it| (it.bucket, it.total_ms)).collect() })
     }
 
     async fn sparks(

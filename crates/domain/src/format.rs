@@ -94,6 +94,11 @@ pub fn percent(value: f64) -> String {
     if value.is_finite() { format!("{value:.1}") } else { "-".to_owned() }
 }
 
+/// A change in percent with its sign: `+12.5`, `−3.0`.
+pub fn signed_percent(value: f64) -> String {
+    if value < 0.0 { format!("−{}", percent(-value)) } else { format!("+{}", percent(value)) }
+}
+
 /// A value or threshold with its unit, as short as it can be said: `90 %`, `30 s`, `5 min`, `1.0 GiB`, `1,000`.
 pub fn with_unit(value: f64, unit: &str) -> String {
     match unit {

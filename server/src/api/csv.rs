@@ -318,13 +318,21 @@ pub fn settings(page: &SettingsPage) -> String {
 
 /// A figure over time: one column a line.
 pub fn history(series: &TimeSeries) -> String {
+    let earlier = series.earlier.iter().map(|line| format!("{}, earlier", line.name)).collect::<Vec<_>>();
     let mut header = vec!["time"];
     header.extend(series.series.iter().map(|line| line.name.as_str()));
+    header.extend(earlier.iter().map(String::as_str));
     write(
         &header,
         series.times.iter().enumerate().map(|(i, time)| {
             let mut row = vec![Cell::Text(time.to_rfc3339())];
-            row.extend(series.series.iter().map(|line| Cell::Number(line.values.get(i).copied().flatten())));
+            row.extend(
+                series
+                    .series
+                    .iter()
+                    .chain(&series.earlier)
+                    .map(|line| Cell::Number(line.values.get(i).copied().flatten())),
+            );
             row
         }),
     )

@@ -11,7 +11,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
-use domain::view::{Metric, Range, TimeSeries};
+use domain::view::{Compare, Metric, Range, TimeSeries};
 use serde::Deserialize;
 
 /// How far back, in which form.
@@ -21,6 +21,8 @@ use serde::Deserialize;
 pub struct HistoryQuery {
     /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d.
     range: Option<String>,
+    /// An earlier time beside it: off (default), previous, 7d.
+    compare: Option<String>,
     /// json or csv.
     format: Option<String>,
 }
@@ -45,6 +47,9 @@ pub async fn history(
     let range = query.range.as_deref().map_or(Ok(Range::default()), |text| {
         text.parse().map_err(|message: String| Problem::field("range", message))
     })?;
-    let series = app.control.history_get(&actor, Some(&cluster), metric, range).await?;
+    let compare = query.compare.as_deref().map_or(Ok(Compare::default()), |text| {
+        text.parse().map_err(|message: String| Problem::field("compare", message))
+    })?;
+    let series = app.control.history_compared(&actor, Some(&cluster), metric, range, compare).await?;
     Ok(if as_csv { csv::answer(metric.as_str(), csv::history(&series)) } else { Json(series).into_response() })
 }

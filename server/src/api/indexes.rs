@@ -38,6 +38,6 @@ pub async fn indexes(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
-    let page = app.control.indexes_list(&actor, Some(&cluster))?;
-    Ok(if as_csv { csv::answer("indexes", csv::indexes(&page)) } else { Json(page.as_ref()).into_response() })
+    let page = app.control.indexes_list(&actor, Some(&cluster)).await?;
+    Ok(if as_csv { csv::answer("indexes", csv::indexes(&page)) } else { Json(page).into_response() })
 }

@@ -11,7 +11,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
-use domain::view::{QueriesPage, QueriesParams, QueryDetail, Range, TimeSeries};
+use domain::view::{Compare, QueriesPage, QueriesParams, QueryDetail, Range, TimeSeries};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -86,13 +86,19 @@ pub async fn queries(
 pub struct RangeQuery {
     /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d.
     range: Option<String>,
+    /// An earlier time beside it: off (default), previous, 7d.
+    compare: Option<String>,
 }
 
 impl RangeQuery {
-    fn read(&self) -> Result<Range, Problem> {
-        self.range.as_deref().map_or(Ok(Range::default()), |text| {
+    fn read(&self) -> Result<(Range, Compare), Problem> {
+        let range = self.range.as_deref().map_or(Ok(Range::default()), |text| {
             text.parse().map_err(|message: String| Problem::field("range", message))
-        })
+        })?;
+        let compare = self.compare.as_deref().map_or(Ok(Compare::default()), |text| {
+            text.parse().map_err(|message: String| Problem::field("compare", message))
+        })?;
+        Ok((range, compare))
     }
 }
 
@@ -109,7 +115,8 @@ pub async fn query(
     Path((cluster, id)): Path<(String, String)>,
     Params(query): Params<RangeQuery>,
 ) -> Result<Json<QueryDetail>, Problem> {
-    Ok(Json(app.control.query_get(&actor, Some(&cluster), &id, query.read()?).await?))
+    let (range, compare) = query.read()?;
+    Ok(Json(app.control.query_get(&actor, Some(&cluster), &id, range, compare).await?))
 }
 
 /// The three charts of a statement.
@@ -136,6 +143,7 @@ pub async fn query_history(
     Path((cluster, id)): Path<(String, String)>,
     Params(query): Params<RangeQuery>,
 ) -> Result<Json<QueryHistory>, Problem> {
-    let detail = app.control.query_get(&actor, Some(&cluster), &id, query.read()?).await?;
+    let (range, compare) = query.read()?;
+    let detail = app.control.query_get(&actor, Some(&cluster), &id, range, compare).await?;
     Ok(Json(QueryHistory { calls: detail.calls, mean: detail.mean, share: detail.share }))
 }

@@ -8,7 +8,7 @@ use crate::{
 use control::{Actor, ControlError, ControlPlane};
 use domain::{
     Timestamp, format,
-    view::{Availability, Metric, Range, TimeSeries},
+    view::{Availability, Compare, Metric, Range, TimeSeries},
 };
 
 /// Who asks, about which cluster and range, with which other parameters.
@@ -17,6 +17,7 @@ pub struct Ask {
     pub actor: Actor,
     pub cluster: Option<String>,
     pub range: Range,
+    pub compare: Compare,
     path: String,
     pairs: Vec<(String, String)>,
 }
@@ -28,8 +29,11 @@ impl Ask {
         let range = get("range").filter(|text| !text.is_empty()).map_or(Ok(Range::default()), |text| {
             text.parse().map_err(|message: String| ControlError::field("range", message))
         })?;
+        let compare = get("compare").filter(|text| !text.is_empty()).map_or(Ok(Compare::default()), |text| {
+            text.parse().map_err(|message: String| ControlError::field("compare", message))
+        })?;
         let cluster = get("cluster").filter(|id| !id.is_empty());
-        Ok(Self { control, actor, cluster, range, path: format!("/database/{page}"), pairs })
+        Ok(Self { control, actor, cluster, range, compare, path: format!("/database/{page}"), pairs })
     }
 
     pub fn id(&self) -> Option<&str> {
@@ -59,7 +63,7 @@ impl Ask {
     }
 
     pub async fn history(&self, metric: Metric) -> Result<TimeSeries, ControlError> {
-        self.control.history_get(&self.actor, self.id(), metric, self.range).await
+        self.control.history_compared(&self.actor, self.id(), metric, self.range, self.compare).await
     }
 
     /// A panel with a metric over the range.
@@ -72,7 +76,7 @@ impl Ask {
         columns: u8,
     ) -> Result<PanelData, ControlError> {
         let mut series = self.history(metric).await?;
-        for line in &mut series.series {
+        for line in series.series.iter_mut().chain(&mut series.earlier) {
             if line.name == metric.as_str() {
                 line.name = title.to_owned();
             }

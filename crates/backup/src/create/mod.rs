@@ -26,7 +26,7 @@ use crate::{
     wal,
 };
 use domain::Lsn;
-use packer::{Content, FileJob, Job, Packed, Packer, PackerOptions, window_length};
+use packer::{Content, FileJob, Job, Judged, Packed, Packer, PackerOptions, window_length};
 use pgphysical::{
     control::{ControlFile, ControlFileError},
     replication::{ConnInfo, ReplicationConnection},
@@ -314,6 +314,12 @@ impl Run<'_> {
                 workers: self.options.workers,
                 cpu: self.options.cpu,
                 check_before: check_before.filter(|_| self.server.facts.checksums),
+                judged: self.parent.as_ref().map(|parent| &parent.summary).filter(|it| it.cluster.checksums).map(
+                    |parent| Judged {
+                        before: parent.start_lsn,
+                        damaged: parent.damaged.iter().map(|it| (it.path.clone(), it.page)).collect(),
+                    },
+                ),
                 progress: self.progress.clone(),
             },
         )

@@ -18,8 +18,9 @@ use crate::{
     repo::Repository,
 };
 use domain::Lsn;
-use pgphysical::page::{PAGE_SIZE, PageState, check_page};
+use pgphysical::page::{PAGE_SIZE, PageState, check_page, page_lsn};
 use std::{
+    collections::HashSet,
     fs::File,
     os::unix::fs::FileExt as _,
     path::PathBuf,
@@ -166,6 +167,7 @@ struct Shared {
     fingerprinter: Fingerprinter,
     /// Judge checksums of pages older than this.
     check_before: Option<Lsn>,
+    judged: Option<Judged>,
     progress: Arc<Progress>,
     pacer: Option<Pacer>,
     maps: Mutex<MapWriter>,
@@ -175,6 +177,16 @@ struct Shared {
     /// Jobs handed over whose content was not read yet.
     unread: Mutex<usize>,
     all_read: Condvar,
+}
+
+/// What the parent's backup judged: a page that is byte for byte as it was then need not be judged again, and a page
+/// that rotted since is no longer as it was.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    /// Pages changed after this were left to replay.
+    pub before: Lsn,
+    /// Pages that did not fit, by file.
+    pub damaged: HashSet<(String, u64)>,
 }
 
 impl Shared {
@@ -236,6 +248,7 @@ pub(crate) struct PackerOptions {
     pub workers: usize,
     pub cpu: Option<f64>,
     pub check_before: Option<Lsn>,
+    pub judged: Option<Judged>,
     pub progress: Arc<Progress>,
 }
 
@@ -250,6 +263,7 @@ impl Packer {
             lineage: options.lineage,
             fingerprinter: Fingerprinter(repository.fingerprint_key()),
             check_before: options.check_before,
+            judged: options.judged,
             progress: options.progress,
             pacer: options.cpu.map(Pacer::new),
             maps: Mutex::new(MapWriter::new(map_uploader, repository, options.system, options.lineage)),
@@ -411,9 +425,9 @@ impl Worker {
         }
         let wanted = window_length(file.size, index);
         Progress::add(&self.shared.progress.done, wanted as u64);
-        self.judge(file, index, bytes, source);
         let fingerprints = self.shared.fingerprinter.window(bytes);
         let old = file.parent.as_ref().and_then(|map| map.windows.get(index));
+        self.judge(file, index, bytes, source, (old, &fingerprints));
         let plan = plan_window(old, &fingerprints);
         {
             let mut state = lock(&file.state);
@@ -447,11 +461,27 @@ impl Worker {
     }
 
     /// Checksums, by the server's own rule. A page that does not fit is read once more: it may have been torn.
-    fn judge(&self, file: &FileJob, index: usize, bytes: &[u8], source: Option<&File>) {
+    fn judge(
+        &self,
+        file: &FileJob,
+        index: usize,
+        bytes: &[u8],
+        source: Option<&File>,
+        (old, fingerprints): (Option<&Window>, &[u64]),
+    ) {
         let (Some(first), Some(before)) = (file.first_block, self.shared.check_before) else { return };
         let mut checked = 0;
         for (number, page) in bytes.as_chunks::<PAGE_SIZE>().0.iter().enumerate() {
             let in_file = index * WINDOW_PAGES + number;
+            let same = old.is_some_and(|old| old.fingerprints.get(number) == fingerprints.get(number));
+            if same
+                && self.shared.judged.as_ref().is_some_and(|judged| {
+                    page_lsn(page) < judged.before
+                        && (judged.damaged.is_empty() || !judged.damaged.contains(&(file.path.clone(), in_file as u64)))
+                })
+            {
+                continue;
+            }
             let block = first.wrapping_add(u32::try_from(in_file).unwrap_or(u32::MAX));
             match check_page(page, block, before) {
                 PageState::NotChecked => {}

@@ -73,7 +73,8 @@ pub struct BackupStats {
     pub objects: u64,
     /// Files not read because size, inode, modification and change time were those of the parent.
     pub unchanged_files: u64,
-    /// Pages whose checksum was judged.
+    /// Pages whose checksum was judged: all of a full backup, of an incremental those that are not byte for byte as its
+    /// parent judged them.
     pub checked_pages: u64,
     /// Milliseconds from begin to commit.
     pub duration_ms: u64,

@@ -23,15 +23,16 @@ use std::{
     os::unix::fs::{FileExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
+use tokio::task::JoinHandle;
 
-/// Pages asked for before they are fetched together.
-const BATCH_BYTES: u64 = 1 << 30;
-/// Files open at once.
-const FILES_LIMIT: usize = 500;
+/// Pages asked for before they are fetched together; meanwhile the next are asked for.
+const BATCH_BYTES: u64 = 512 << 20;
+/// Files of one batch; of two they are open at once.
+const FILES_LIMIT: usize = 250;
 /// Frames nearer than this are read in one go.
 const JOIN_GAP: u64 = 256 << 10;
 /// Largest read.
@@ -50,6 +51,9 @@ struct Run {
 struct Target {
     path: PathBuf,
     file: File,
+    /// The kernel lets one write to a file at a time and has the others spin: who waits here leaves the core to a worker
+    /// that decodes.
+    writing: Mutex<()>,
 }
 
 type Wanted = BTreeMap<(ObjectId, FrameRef), Vec<Run>>;
@@ -85,8 +89,16 @@ pub(super) async fn files(
     restored.removed_files = remove_foreign(manifest, place)?;
     let fingerprinter = Fingerprinter(repository.fingerprint_key());
     let mut maps = MapReader::new(repository, summary.cluster.system_identifier, summary.lineage);
-    let mut sealers = HashMap::new();
     let counts = Arc::new(Counts::default());
+    let fetcher = Fetcher {
+        repository: repository.clone(),
+        system: summary.cluster.system_identifier,
+        lineage: summary.lineage,
+        workers: options.workers,
+        counts: counts.clone(),
+        progress: progress.clone(),
+    };
+    let mut fetching = Fetching(None);
     let (mut wanted, mut waiting, mut open) = (Wanted::new(), 0, 0);
     for entry in &manifest.entries {
         if progress.cancelled.load(Ordering::Relaxed) {
@@ -129,27 +141,20 @@ pub(super) async fn files(
         if map.size != entry.size {
             return Err(BackupError::malformed(&entry.path, "its map has another size"));
         }
-        let target = Arc::new(Target { path, file });
+        let target = Arc::new(Target { path, file, writing: Mutex::default() });
         let (asked, kept) = tokio::task::block_in_place(|| ask(&map, &target, before, &fingerprinter, &mut wanted))?;
         restored.kept_bytes += kept;
         Progress::add(&progress.done, entry.size - asked.min(entry.size));
         waiting += asked;
         open += usize::from(asked > 0);
         if waiting >= BATCH_BYTES || open >= FILES_LIMIT {
-            fetch_all(
-                repository,
-                manifest,
-                std::mem::take(&mut wanted),
-                &mut sealers,
-                options.workers,
-                &counts,
-                progress,
-            )
-            .await?;
+            let sealers = fetching.ended().await?;
+            fetching = fetcher.clone().start(std::mem::take(&mut wanted), sealers);
             (waiting, open) = (0, 0);
         }
     }
-    fetch_all(repository, manifest, wanted, &mut sealers, options.workers, &counts, progress).await?;
+    let sealers = fetching.ended().await?;
+    fetcher.start(wanted, sealers).ended().await?;
     restored.written_bytes = counts.written.load(Ordering::Relaxed);
     restored.fetched_bytes = counts.fetched.load(Ordering::Relaxed);
     Ok(restored)
@@ -233,57 +238,90 @@ struct Read {
     frames: Vec<(FrameRef, Vec<Run>)>,
 }
 
-async fn fetch_all(
-    repository: &Repository,
-    manifest: &Manifest,
-    wanted: Wanted,
-    sealers: &mut HashMap<ObjectId, Sealer>,
-    workers: usize,
-    counts: &Arc<Counts>,
-    progress: &Arc<Progress>,
-) -> Result<(), BackupError> {
-    let summary = &manifest.summary;
-    let mut reads: Vec<(ObjectId, Read)> = Vec::new();
-    // Sorted by pack and frame, and so by place.
-    for ((pack, frame), runs) in wanted {
-        let (offset, end) = (u64::from(frame.offset), u64::from(frame.offset) + u64::from(frame.sealed));
-        if let Some((last_pack, read)) = reads.last_mut()
-            && *last_pack == pack
-            && offset <= read.offset + read.length + JOIN_GAP
-            && end - read.offset <= READ_LIMIT
-        {
-            read.length = end - read.offset;
-            read.frames.push((frame, runs));
-            continue;
+/// Keys of packs that were opened.
+type Sealers = HashMap<ObjectId, Sealer>;
+
+/// The batch that is being fetched; given up it is stopped, so that nothing writes into a directory that a failed restore
+/// has left.
+struct Fetching(Option<JoinHandle<Result<Sealers, BackupError>>>);
+
+impl Fetching {
+    /// Waits for it.
+    async fn ended(&mut self) -> Result<Sealers, BackupError> {
+        match self.0.take() {
+            Some(task) => task.await.map_err(|error| BackupError::Failed(error.to_string()))?,
+            None => Ok(Sealers::new()),
         }
-        let key = layout::pack(summary.cluster.system_identifier, summary.lineage, pack);
-        let sealer = match sealers.get(&pack) {
-            Some(sealer) => sealer.clone(),
-            None => {
-                let sealer = sealer_for(repository, &key, pack, ObjectKind::Pack).await?;
-                sealers.insert(pack, sealer.clone());
-                sealer
-            }
-        };
-        reads.push((pack, Read { key, sealer, offset, length: end - offset, frames: vec![(frame, runs)] }));
     }
-    futures::stream::iter(reads.into_iter().map(|(_, read)| {
-        let (repository, counts, progress) = (repository.clone(), counts.clone(), progress.clone());
-        async move {
-            if progress.cancelled.load(Ordering::Relaxed) {
-                return Err(BackupError::Cancelled);
-            }
-            let bytes = repository.store().get_range(&read.key, read.offset, read.length).await?;
-            counts.fetched.fetch_add(read.length, Ordering::Relaxed);
-            tokio::task::spawn_blocking(move || place_pages(&read, &bytes, &counts, &progress))
-                .await
-                .map_err(|error| BackupError::Failed(error.to_string()))?
+}
+
+impl Drop for Fetching {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
         }
-    }))
-    .buffer_unordered(workers.max(1) * 2)
-    .try_collect::<Vec<()>>()
-    .await?;
-    Ok(())
+    }
+}
+
+#[derive(Clone)]
+struct Fetcher {
+    repository: Repository,
+    system: u64,
+    lineage: ObjectId,
+    workers: usize,
+    counts: Arc<Counts>,
+    progress: Arc<Progress>,
+}
+
+impl Fetcher {
+    fn start(self, wanted: Wanted, sealers: Sealers) -> Fetching {
+        Fetching(Some(tokio::spawn(self.fetch_all(wanted, sealers))))
+    }
+
+    async fn fetch_all(self, wanted: Wanted, mut sealers: Sealers) -> Result<Sealers, BackupError> {
+        let (repository, workers, counts, progress) = (&self.repository, self.workers, &self.counts, &self.progress);
+        let mut reads: Vec<(ObjectId, Read)> = Vec::new();
+        // Sorted by pack and frame, and so by place.
+        for ((pack, frame), runs) in wanted {
+            let (offset, end) = (u64::from(frame.offset), u64::from(frame.offset) + u64::from(frame.sealed));
+            if let Some((last_pack, read)) = reads.last_mut()
+                && *last_pack == pack
+                && offset <= read.offset + read.length + JOIN_GAP
+                && end - read.offset <= READ_LIMIT
+            {
+                read.length = end - read.offset;
+                read.frames.push((frame, runs));
+                continue;
+            }
+            let key = layout::pack(self.system, self.lineage, pack);
+            let sealer = match sealers.get(&pack) {
+                Some(sealer) => sealer.clone(),
+                None => {
+                    let sealer = sealer_for(repository, &key, pack, ObjectKind::Pack).await?;
+                    sealers.insert(pack, sealer.clone());
+                    sealer
+                }
+            };
+            reads.push((pack, Read { key, sealer, offset, length: end - offset, frames: vec![(frame, runs)] }));
+        }
+        futures::stream::iter(reads.into_iter().map(|(_, read)| {
+            let (repository, counts, progress) = (repository.clone(), counts.clone(), progress.clone());
+            async move {
+                if progress.cancelled.load(Ordering::Relaxed) {
+                    return Err(BackupError::Cancelled);
+                }
+                let bytes = repository.store().get_range(&read.key, read.offset, read.length).await?;
+                counts.fetched.fetch_add(read.length, Ordering::Relaxed);
+                tokio::task::spawn_blocking(move || place_pages(&read, &bytes, &counts, &progress))
+                    .await
+                    .map_err(|error| BackupError::Failed(error.to_string()))?
+            }
+        }))
+        .buffer_unordered(workers.max(1) * 2)
+        .try_collect::<Vec<()>>()
+        .await?;
+        Ok(sealers)
+    }
 }
 
 fn place_pages(read: &Read, bytes: &[u8], counts: &Counts, progress: &Progress) -> Result<(), BackupError> {
@@ -296,7 +334,9 @@ fn place_pages(read: &Read, bytes: &[u8], counts: &Counts, progress: &Progress) 
             let content = plain
                 .get(run.from..run.from.saturating_add(run.length))
                 .ok_or_else(|| BackupError::malformed(&read.key, "a frame is shorter than the map says"))?;
+            let one = run.file.writing.lock().unwrap_or_else(PoisonError::into_inner);
             run.file.file.write_all_at(content, run.to).map_err(BackupError::io("write", &run.file.path))?;
+            drop(one);
             counts.written.fetch_add(run.length as u64, Ordering::Relaxed);
             Progress::add(&progress.done, run.length as u64);
         }

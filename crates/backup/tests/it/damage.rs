@@ -50,6 +50,17 @@ async fn a_page_with_a_wrong_checksum_marks_the_backup_from_either_source() {
 
         let local = take(&bench, &bench.source(), BackupType::Full, SourceKind::Local).await;
         assert_eq!((local.damaged.len(), local.damaged[0].page, local.damaged[0].suspected), (1, 3, false));
+        // Read again and found as it was, the page is still called what it is; one that rotted since is found too, and
+        // no other is judged.
+        let second = 5 * 8_192 + 5_000;
+        file.read_exact_at(&mut byte, second).unwrap();
+        file.write_all_at(&[byte[0] ^ 0x40], second).unwrap();
+        let again = take(&bench, &bench.source(), BackupType::Incremental, SourceKind::Local).await;
+        assert_eq!(again.damaged.iter().map(|it| it.page).collect::<Vec<_>>(), [3, 5], "{:?}", again.damaged);
+        assert!(again.stats.checked_pages < local.stats.checked_pages / 2, "{:?}", again.stats);
+        file.write_all_at(&byte, second).unwrap();
+        let mended = take(&bench, &bench.source(), BackupType::Incremental, SourceKind::Local).await;
+        assert_eq!(mended.damaged.iter().map(|it| it.page).collect::<Vec<_>>(), [3], "{:?}", mended.damaged);
         // The file is not read again, and its damage is not forgotten.
         tokio::time::sleep(std::time::Duration::from_millis(2_200)).await;
         take(&bench, &bench.source(), BackupType::Incremental, SourceKind::Local).await;

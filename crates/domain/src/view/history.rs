@@ -94,6 +94,70 @@ impl FromStr for Range {
     }
 }
 
+/// Which earlier time is set beside a range; part of the address: `?compare=previous`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Compare {
+    /// None.
+    #[default]
+    #[serde(rename = "off")]
+    Off,
+    /// The time as long as the range just before it.
+    #[serde(rename = "previous")]
+    Previous,
+    /// The same hours a week before: what a Monday is like is told by a Monday.
+    #[serde(rename = "7d")]
+    Week,
+}
+
+impl Compare {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Previous, Self::Week];
+
+    /// The value in the address.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Previous => "previous",
+            Self::Week => "7d",
+        }
+    }
+
+    /// On the button and in legends.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Previous => "period before",
+            Self::Week => "week before",
+        }
+    }
+
+    /// How much earlier, in milliseconds; `None` when nothing is compared.
+    pub const fn shift_ms(self, range: Range) -> Option<i64> {
+        match self {
+            Self::Off => None,
+            Self::Previous => Some(range.ms()),
+            Self::Week => Some(Range::Days7.ms()),
+        }
+    }
+}
+
+impl fmt::Display for Compare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Compare {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|compare| compare.as_str() == text)
+            .ok_or_else(|| format!("'{text}' is nothing to compare with; use off, previous or 7d"))
+    }
+}
+
 /// A recorded figure of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -344,6 +408,9 @@ pub struct TimeSeries {
     pub series: Vec<TimeSeriesLine>,
     /// What happened meanwhile.
     pub events: Vec<Event>,
+    /// The lines of the time that is compared with, at the same `times`; their names are those of `series`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<TimeSeriesLine>,
 }
 
 /// The kind of an event.

@@ -187,6 +187,9 @@ pub struct IndexesPage {
     pub missing_foreign_keys: Vec<MissingForeignKey>,
     /// Size of unused, duplicate and invalid ones together.
     pub wasted_bytes: i64,
+    /// Findings that somebody put aside; they are left out here and stay among the advice.
+    #[serde(default)]
+    pub put_aside: i64,
     /// Number on each tab, in the order of [`IndexTab::ALL`].
     pub counts: Vec<i64>,
     /// Databases that could not be read, with the reason.

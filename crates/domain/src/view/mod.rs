@@ -53,7 +53,7 @@ pub use dr::{
     DrStep, DrStepReport, DrWaiting,
 };
 pub use health::{Attention, Band, Health, HealthComponent, HealthLine};
-pub use history::{Event, EventKind, Metric, Range, TimeSeries, TimeSeriesLine};
+pub use history::{Compare, Event, EventKind, Metric, Range, TimeSeries, TimeSeriesLine};
 pub use index::{DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, MissingForeignKey};
 pub use job::{JobKind, JobLogLine, JobProgress, JobResult, JobState, JobStep, JobView, JobsPage};
 pub use load::{LoadBy, LoadPage, LoadRow};

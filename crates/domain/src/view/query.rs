@@ -1,5 +1,5 @@
 //! Statements.
-use super::{Availability, Range, TimeSeries};
+use super::{Availability, Compare, Range, TimeSeries};
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -139,6 +139,8 @@ pub struct QueriesParams {
     pub cluster: Option<String>,
     /// How far back.
     pub range: Range,
+    /// Which earlier time is set beside it.
+    pub compare: Compare,
     /// Sort column.
     pub sort: QuerySort,
     /// Largest first.
@@ -166,6 +168,7 @@ impl Default for QueriesParams {
         Self {
             cluster: None,
             range: Range::default(),
+            compare: Compare::default(),
             sort: QuerySort::default(),
             descending: true,
             search: None,
@@ -182,8 +185,20 @@ impl Default for QueriesParams {
 
 impl QueriesParams {
     /// The names of all parameters in an address.
-    pub const NAMES: [&str; 11] =
-        ["cluster", "range", "sort", "q", "kind", "database", "user", "slow", "monitoring", "limit", "cursor"];
+    pub const NAMES: [&str; 12] = [
+        "cluster",
+        "range",
+        "compare",
+        "sort",
+        "q",
+        "kind",
+        "database",
+        "user",
+        "slow",
+        "monitoring",
+        "limit",
+        "cursor",
+    ];
 
     /// Reads the parameters of an address: those of the page and of the API are the same. Empty values are absent ones.
     ///
@@ -210,6 +225,9 @@ impl QueriesParams {
         };
         if let Some(range) = text("range") {
             params.range = range.parse().map_err(wrong("range"))?;
+        }
+        if let Some(compare) = text("compare") {
+            params.compare = compare.parse().map_err(wrong("compare"))?;
         }
         if let Some(sort) = text("sort") {
             let (descending, column) = sort.strip_prefix('-').map_or((false, sort.as_str()), |column| (true, column));
@@ -238,6 +256,7 @@ impl QueriesParams {
         let mut push = |name, value: Option<String>| pairs.extend(value.map(|value| (name, value)));
         push("cluster", self.cluster.clone());
         push("range", (self.range != default.range).then(|| self.range.to_string()));
+        push("compare", (self.compare != default.compare).then(|| self.compare.to_string()));
         let sort = format!("{}{}", if self.descending { "-" } else { "" }, self.sort);
         push("sort", (self.sort != default.sort || self.descending != default.descending).then_some(sort));
         push("q", self.search.clone());
@@ -292,6 +311,9 @@ pub struct QueryRow {
     pub temp_bytes: i64,
     /// WAL generated.
     pub wal_bytes: i64,
+    /// By how much the mean is above that of the time compared with; `None` when nothing is compared or it did not run then.
+    #[serde(default)]
+    pub mean_change_percent: Option<f64>,
     /// Time per step over the range, for the sparkline; empty when not asked for.
     pub spark: Vec<Option<f64>>,
     /// What stands out.

@@ -12,16 +12,16 @@ use recovery::Service;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-fn alert(control: &ControlPlane, rule: &str) -> Option<AlertView> {
+pub fn alert(control: &ControlPlane, rule: &str) -> Option<AlertView> {
     let open = control.alerts().open(Some("main"), now());
     open.into_iter().find(|alert| alert.rule == rule && alert.state != AlertState::Pending)
 }
 
-async fn raised(control: &ControlPlane, rule: &str) -> AlertView {
+pub async fn raised(control: &ControlPlane, rule: &str) -> AlertView {
     until(&format!("the alert {rule}"), async || alert(control, rule)).await
 }
 
-async fn ended(control: &ControlPlane, rule: &str) {
+pub async fn ended(control: &ControlPlane, rule: &str) {
     until(&format!("the end of the alert {rule}"), async || alert(control, rule).is_none().then_some(())).await;
 }
 

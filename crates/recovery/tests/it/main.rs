@@ -3,5 +3,12 @@
 
 mod alerts;
 mod drills;
+mod outages;
+// More of it is used there than here.
+#[allow(dead_code)]
+#[path = "../../../blobs/tests/it/server.rs"]
+mod server;
 mod service;
 mod support;
+
+type Leftovers = std::sync::Arc<dyn Fn() -> Vec<String> + Send + Sync>;

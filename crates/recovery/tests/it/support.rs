@@ -29,6 +29,10 @@ pub struct Bench {
     pub hooks: BTreeMap<String, String>,
     /// In front of the repository.
     pub faulty: FaultyStore,
+    /// What must hold in every copy.
+    pub probes: Vec<String>,
+    /// The repository lies in a directory here.
+    local: bool,
 }
 
 pub async fn sql(url: &str, text: &str) -> Option<String> {
@@ -41,12 +45,18 @@ pub async fn sql(url: &str, text: &str) -> Option<String> {
 
 impl Bench {
     pub async fn new() -> Self {
+        Self::over(None).await
+    }
+
+    /// With a store of the test's own.
+    pub async fn over(store: Option<Arc<dyn BlobStore>>) -> Self {
         let cluster =
             test_support::private_cluster(&[("max_wal_size", "200MB"), ("max_slot_wal_keep_size", "400MB")]).await;
         let directory = tempfile::tempdir_in("/var/tmp").unwrap();
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        let store: Arc<dyn BlobStore> = Arc::new(DirStore::create(&directory.path().join("repository")).unwrap());
+        let local = store.is_none();
+        let store = store.unwrap_or_else(|| Arc::new(DirStore::create(&directory.path().join("repository")).unwrap()));
         let (key, text) = KeySource::new_file().unwrap();
         std::fs::write(directory.path().join("key"), text).unwrap();
         let repository = Repository::init(store.clone(), Some(&key)).await.unwrap();
@@ -58,7 +68,8 @@ impl Bench {
             "CREATE TABLE orders AS SELECT n AS id, md5(n::text) AS item FROM generate_series(1, 5000) n",
         )
         .await;
-        Self { cluster, directory, faulty, code, hooks: BTreeMap::new() }
+        let probes = vec!["postgres: SELECT count(*) >= 5000 FROM orders".to_owned()];
+        Self { cluster, directory, faulty, code, hooks: BTreeMap::new(), probes, local }
     }
 
     pub fn url(&self) -> String {
@@ -98,7 +109,7 @@ impl Bench {
             place: self.path("repository").display().to_string(),
             open,
             restore_command: Some("/bin/false".to_owned()),
-            repository_directory: Some(self.path("repository")),
+            repository_directory: self.local.then(|| self.path("repository")),
             superuser: "postgres".to_owned(),
             // Far away: what is tested is what is asked for.
             schedules: vec![ScheduleConfig { kind: ScheduleKind::Full, cron: "0 0 1 1 *".to_owned() }],
@@ -112,7 +123,7 @@ impl Bench {
             restore_directory: self.path("restores"),
             restore_over: Vec::new(),
             test_directory: self.path("tests"),
-            probes: vec!["postgres: SELECT count(*) >= 5000 FROM orders".to_owned()],
+            probes: self.probes.clone(),
             refresh: Duration::from_secs(1),
             disaster: Disaster { hooks: self.hooks.clone(), kit: Ok(self.kit()), ..Disaster::default() },
         }

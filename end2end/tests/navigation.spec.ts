@@ -1,0 +1,62 @@
+import { alive, demo, expect, signIn, statements, test } from "../support/demo";
+
+const palette = "dialog.palette";
+
+test("Ctrl-K goes to a page by a few letters, without a reload", async ({ page }) => {
+  await signIn(page, "viewer", "/database");
+  await alive(page);
+  await page.evaluate(() => ((window as unknown as { here: boolean }).here = true));
+  await page.keyboard.press("Control+k");
+  await expect(page.getByRole("combobox", { name: "Go to" })).toBeFocused();
+  await page.keyboard.type("repli");
+  await expect(page.locator(`${palette} [role=option]`).first()).toContainText("Replication");
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/\/database\/replication/);
+  await expect(page.locator(palette)).toBeHidden();
+  expect(await page.evaluate(() => (window as unknown as { here?: boolean }).here)).toBe(true);
+});
+
+test("Ctrl-K finds servers, statements and plugins, and keeps the range", async ({ page }) => {
+  await signIn(page, "viewer", "/database?range=6h");
+  await statements(page);
+  await page.goto(`${demo.url}/database?range=6h`);
+  await alive(page);
+  await page.locator("[data-palette]").click();
+  await page.keyboard.type("select");
+  const statement = page.locator(`${palette} [role=option]`, { hasText: "statement" }).first();
+  await expect(statement).toBeVisible();
+  await statement.click();
+  await expect(page).toHaveURL(/\/database\/queries\/.+range=6h/);
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("replica");
+  await expect(page.locator(`${palette} [role=option]`, { hasText: "server" }).first()).toBeVisible();
+  await page.keyboard.press("Control+k");
+  await expect(page.locator(palette)).toBeHidden();
+});
+
+test("Ctrl-K works on a page of the server alone, and says when nothing fits", async ({ page }) => {
+  await signIn(page, "viewer", "/backups");
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("zzqqzz");
+  await expect(page.locator(`${palette} [role=status]`)).toContainText("Nothing");
+  await page.keyboard.press("Escape");
+  await expect(page.locator(palette)).toBeHidden();
+});
+
+test("an earlier time is set beside the range, stands in the address, and stays on the next page", async ({ page }) => {
+  await signIn(page, "viewer", "/database?range=15m");
+  await alive(page);
+  await page.locator("details.compare summary").click();
+  await page.locator("details.compare a", { hasText: "period before" }).click();
+  await expect(page).toHaveURL(/compare=previous/);
+  await expect(page.locator("details.compare")).not.toHaveAttribute("open");
+  await page.locator("nav#nav a", { hasText: "Queries" }).click();
+  await expect(page).toHaveURL(/compare=previous/);
+  await expect(page.locator("table.queries th", { hasText: "Mean Δ" })).toBeVisible();
+  const api = await page.request.get(`${demo.url}/api/v1/clusters/main/history/connections_used?range=15m&compare=previous`);
+  const series = await api.json();
+  expect(series.earlier === undefined || series.earlier[0].values.length === series.times.length).toBe(true);
+  const wrong = await page.request.get(`${demo.url}/api/v1/clusters/main/history/connections_used?compare=yesterday`);
+  expect(wrong.status()).toBe(400);
+  expect(JSON.stringify(await wrong.json())).toContain("previous");
+});
