@@ -97,9 +97,14 @@ async function remote(words) {
       text: row.query.replace(/\s+/g, " ").slice(0, 160), kind: "statement", code: true, href: within(`/database/queries/${encodeURIComponent(row.id)}`),
     }))));
   }
-  asks.push(json(`/api/v1/plugins?limit=5&q=${encodeURIComponent(words)}`).then((page) => (page?.plugins ?? []).map((plugin) => ({
-    text: plugin.display_name || plugin.name, kind: "plugin", href: `/plugins/${encodeURIComponent(plugin.id)}`,
-  }))));
+  // Plugins are a tenant's: the reader's own, or the one of the page.
+  const tenant = new URLSearchParams(location.search).get("tenant");
+  if (root.dataset.tenant || tenant) {
+    const whose = tenant ? `tenant=${encodeURIComponent(tenant)}` : "";
+    asks.push(json(`/api/v1/plugins?limit=5&q=${encodeURIComponent(words)}&${whose}`).then((page) => (page?.plugins ?? []).map((plugin) => ({
+      text: plugin.display_name || plugin.name, kind: "plugin", href: `/plugins/${encodeURIComponent(plugin.id)}${whose && `?${whose}`}`,
+    }))));
+  }
   const answers = await Promise.allSettled(asks);
   return answers.flatMap((answer) => (answer.status === "fulfilled" ? answer.value : []));
 }

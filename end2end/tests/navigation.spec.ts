@@ -17,7 +17,7 @@ test("Ctrl-K goes to a page by a few letters, without a reload", async ({ page }
 });
 
 test("Ctrl-K finds servers, statements and plugins, and keeps the range", async ({ page }) => {
-  await signIn(page, "viewer", "/database?range=6h");
+  await signIn(page, "viewer", "/database/performance");
   await statements(page);
   await page.goto(`${demo.url}/database?range=6h`);
   await alive(page);
@@ -32,6 +32,16 @@ test("Ctrl-K finds servers, statements and plugins, and keeps the range", async 
   await expect(page.locator(`${palette} [role=option]`, { hasText: "server" }).first()).toBeVisible();
   await page.keyboard.press("Control+k");
   await expect(page.locator(palette)).toBeHidden();
+});
+
+test("Ctrl-K finds plugins of the tenant that the page is about", async ({ page }) => {
+  await signIn(page, "operator", "/plugins?tenant=1");
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("pipeline");
+  const plugin = page.locator(`${palette} [role=option]`, { hasText: "plugin" }).filter({ hasText: /pipeline/i }).first();
+  await expect(plugin).toBeVisible();
+  await plugin.click();
+  await expect(page).toHaveURL(/\/plugins\/\d+\?tenant=1/);
 });
 
 test("Ctrl-K works on a page of the server alone, and says when nothing fits", async ({ page }) => {
