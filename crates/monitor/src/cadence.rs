@@ -3,7 +3,7 @@ use domain::reading::CollectorKind;
 use std::time::Duration;
 
 /// Intervals of the collectors. The proportions are those of a 30 s loop: activity 5 s, server, databases, WAL and
-/// replication 30 s, statements 60 s, tables and indexes 5 min, sizes and settings 15 min.
+/// replication 30 s, statements, vacuum and I/O 60 s, tables and indexes 5 min, sizes and settings 15 min.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cadence {
     /// The main tick, `DB_MONITORING_INTERVAL`.
@@ -11,7 +11,9 @@ pub struct Cadence {
 }
 
 /// Sampling sessions more often than this costs more than it shows.
-const ACTIVITY_AT_LEAST: Duration = Duration::from_secs(1);
+const SESSIONS_EVERY: Duration = Duration::from_secs(1);
+/// All backends with their texts; who is active is sampled each second besides.
+const ACTIVITY_AT_LEAST: Duration = Duration::from_secs(5);
 
 impl Cadence {
     /// From the main interval, at least one second.
@@ -22,16 +24,15 @@ impl Cadence {
     /// How often `kind` runs.
     pub fn of(self, kind: CollectorKind) -> Duration {
         match kind {
-            CollectorKind::Activity | CollectorKind::Locks => (self.tick / 6).max(ACTIVITY_AT_LEAST),
-            CollectorKind::Sessions => ACTIVITY_AT_LEAST,
+            // A short tick, of a demonstration or a test, is kept.
+            CollectorKind::Activity | CollectorKind::Locks => (self.tick / 6).max(ACTIVITY_AT_LEAST.min(self.tick)),
+            CollectorKind::Sessions => SESSIONS_EVERY,
             CollectorKind::Server
             | CollectorKind::Database
             | CollectorKind::Replication
             | CollectorKind::Wal
-            | CollectorKind::Vacuum
-            | CollectorKind::Io
             | CollectorKind::Log => self.tick,
-            CollectorKind::Statements => self.tick * 2,
+            CollectorKind::Statements | CollectorKind::Vacuum | CollectorKind::Io => self.tick * 2,
             CollectorKind::Tables | CollectorKind::Indexes => self.tick * 10,
             CollectorKind::Settings => self.tick * 30,
         }

@@ -16,6 +16,8 @@ pub struct Probe {
     pub statements_schema: String,
     /// Member of `pg_monitor`, or superuser.
     pub has_pg_monitor: bool,
+    /// May ask for the control file.
+    pub may_read_control: bool,
     /// The database of the URL.
     pub database: String,
 }
@@ -47,6 +49,7 @@ impl Probe {
             statements_schema: get::<Option<String>>(NAME, row, "statements_schema")?
                 .unwrap_or_else(|| "public".to_owned()),
             has_pg_monitor: get(NAME, row, "has_pg_monitor")?,
+            may_read_control: get::<Option<bool>>(NAME, row, "may_read_control")?.unwrap_or(false),
             database: get(NAME, row, "database")?,
         })
     }

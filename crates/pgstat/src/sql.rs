@@ -8,6 +8,7 @@ pub(crate) const PROBE: &str = "/* holdfast:probe */ SELECT current_setting('ser
  (SELECT setting ~ '(^|[ ,])\"?pg_stat_statements\"?([ ,]|$)' FROM pg_settings WHERE name = 'shared_preload_libraries') AS preloaded, \
  EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'pg_stat_statements') AS available, \
  (pg_has_role(current_user, 'pg_monitor', 'USAGE') OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)) AS has_pg_monitor, \
+ has_function_privilege('pg_control_checkpoint()', 'EXECUTE') AND has_function_privilege('pg_control_system()', 'EXECUTE') AS may_read_control, \
  current_database()::text AS database";
 
 pub(crate) const PROBE_COLUMNS: &str = "/* holdfast:probe columns */ SELECT c.relname || '.' || a.attname AS name \
@@ -16,21 +17,27 @@ pub(crate) const PROBE_COLUMNS: &str = "/* holdfast:probe columns */ SELECT c.re
  'pg_stat_activity', 'pg_stat_bgwriter', 'pg_stat_checkpointer', 'pg_stat_user_indexes', 'pg_stat_user_tables', 'pg_locks', \
  'pg_replication_slots', 'pg_stat_wal_receiver', 'pg_stat_database', 'pg_stat_io', 'pg_stat_progress_copy') AND c.relkind = 'v'";
 
-pub(crate) const SERVER: &str = "/* holdfast:server */ SELECT current_setting('server_version_num')::int AS version_num, \
- split_part(current_setting('server_version'), ' ', 1) AS version, pg_is_in_recovery() AS in_recovery, \
- (extract(epoch FROM pg_postmaster_start_time()) * 1000)::int8 AS started_at, \
- (extract(epoch FROM clock_timestamp()) * 1000)::int8 AS clock, \
- (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text AS lsn, \
- current_setting('max_connections')::int8 AS max_connections, \
- current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8 \
- - coalesce(current_setting('reserved_connections', true)::int8, 0) AS usable_connections, \
- (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used_connections, \
- current_user::text AS role_name, current_setting('track_io_timing')::bool AS track_io_timing, \
- (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS tls";
-
-/// Needs `EXECUTE` on functions that only `pg_monitor` and superusers have by default.
-pub(crate) const CONTROL: &str = "/* holdfast:control */ SELECT (SELECT timeline_id FROM pg_control_checkpoint())::int8 AS timeline, \
- (SELECT system_identifier FROM pg_control_system())::text AS system_identifier";
+/// Timeline and identifier need `EXECUTE` on functions that only `pg_monitor` and superusers have by default.
+pub(crate) fn server(probe: &Probe) -> String {
+    let control = if probe.may_read_control {
+        "(SELECT timeline_id FROM pg_control_checkpoint())::int8 AS timeline, (SELECT system_identifier FROM pg_control_system())::text AS system_identifier"
+    } else {
+        "NULL::int8 AS timeline, NULL::text AS system_identifier"
+    };
+    format!(
+        "/* holdfast:server */ SELECT current_setting('server_version_num')::int AS version_num, \
+         split_part(current_setting('server_version'), ' ', 1) AS version, pg_is_in_recovery() AS in_recovery, \
+         (extract(epoch FROM pg_postmaster_start_time()) * 1000)::int8 AS started_at, \
+         (extract(epoch FROM clock_timestamp()) * 1000)::int8 AS clock, \
+         (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text AS lsn, \
+         current_setting('max_connections')::int8 AS max_connections, \
+         current_setting('max_connections')::int8 - current_setting('superuser_reserved_connections')::int8 \
+         - coalesce(current_setting('reserved_connections', true)::int8, 0) AS usable_connections, \
+         (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS used_connections, \
+         current_user::text AS role_name, current_setting('track_io_timing')::bool AS track_io_timing, \
+         (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) AS tls, {control}"
+    )
+}
 
 pub(crate) fn database(with_sizes: bool) -> String {
     // pg_database_size walks the directory: asked for seldom, and only where CONNECT or pg_read_all_stats allows it.
@@ -210,9 +217,22 @@ pub(crate) const BLOAT: &str = "/* holdfast:bloat */ SELECT c.oid::int8 AS oid, 
  WHERE c.relkind IN ('r', 'm') AND c.relpages >= 128 AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%' \
  ORDER BY c.relpages DESC LIMIT 1000";
 
-pub(crate) const FREEZE: &str = "/* holdfast:freeze */ SELECT (SELECT max(mxid_age(datminmxid))::int8 FROM pg_database) AS multixact_age, \
- current_setting('autovacuum_freeze_max_age')::int8 AS freeze_max_age, \
- current_setting('autovacuum_multixact_freeze_max_age')::int8 AS multixact_freeze_max_age";
+/// Limits of freezing, and temporary files being written, which only `pg_monitor` may list.
+pub(crate) fn freeze(with_temp: bool) -> String {
+    let (columns, temp) = if with_temp {
+        (
+            "t.files, t.bytes",
+            " FROM (SELECT count(*) AS files, coalesce(sum(size), 0)::int8 AS bytes FROM pg_ls_tmpdir()) t",
+        )
+    } else {
+        ("NULL::int8 AS files, NULL::int8 AS bytes", "")
+    };
+    format!(
+        "/* holdfast:freeze */ SELECT (SELECT max(mxid_age(datminmxid))::int8 FROM pg_database) AS multixact_age, \
+         current_setting('autovacuum_freeze_max_age')::int8 AS freeze_max_age, \
+         current_setting('autovacuum_multixact_freeze_max_age')::int8 AS multixact_freeze_max_age, {columns}{temp}"
+    )
+}
 
 pub(crate) const HORIZON: &str = "/* holdfast:horizon */ SELECT * FROM ( \
  SELECT 'backend' AS source, pid::text AS id, concat_ws(', ', nullif(application_name, ''), state) AS detail, age(backend_xmin)::int8 AS age \
@@ -245,8 +265,6 @@ pub(crate) fn progress(probe: &Probe) -> String {
     )
 }
 
-pub(crate) const TEMP_FILES: &str = "/* holdfast:temporary files */ SELECT count(*) AS files, coalesce(sum(size), 0)::int8 AS bytes FROM pg_ls_tmpdir()";
-
 /// Before 18 operations had one size; since then each has its bytes, and WAL has rows too.
 pub(crate) fn io(probe: &Probe) -> Option<String> {
     let bytes = if probe.has("pg_stat_io", "read_bytes") {
@@ -266,15 +284,14 @@ pub(crate) fn io(probe: &Probe) -> Option<String> {
 pub(crate) const CONFLICTS: &str = "/* holdfast:conflicts */ SELECT sum(confl_tablespace)::int8 AS tablespace, sum(confl_lock)::int8 AS lock, \
  sum(confl_snapshot)::int8 AS snapshot, sum(confl_bufferpin)::int8 AS buffer_pin, sum(confl_deadlock)::int8 AS deadlock FROM pg_stat_database_conflicts";
 
-pub(crate) const SENDERS: &str = "/* holdfast:senders */ SELECT r.application_name AS name, host(r.client_addr) AS client_address, r.state, r.sync_state, \
+/// Where this server is, on each line; and a sender on each line, or one line without one.
+pub(crate) const SENDERS: &str = "/* holdfast:senders */ SELECT p.*, r.pid AS sender, r.application_name AS name, host(r.client_addr) AS client_address, r.state, r.sync_state, \
  r.sent_lsn::text AS sent_lsn, r.write_lsn::text AS write_lsn, r.flush_lsn::text AS flush_lsn, r.replay_lsn::text AS replay_lsn, \
- extract(epoch FROM r.replay_lag)::float8 AS replay_lag_seconds FROM pg_stat_replication r ORDER BY 1";
-
-pub(crate) const CURRENT_LSN: &str = "/* holdfast:lsn */ SELECT pg_is_in_recovery() AS in_recovery, \
+ extract(epoch FROM r.replay_lag)::float8 AS replay_lag_seconds FROM (SELECT pg_is_in_recovery() AS in_recovery, \
  (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END)::text AS lsn, \
- pg_last_wal_receive_lsn()::text AS receive_lsn, pg_last_wal_replay_lsn()::text AS replay_lsn, \
+ pg_last_wal_receive_lsn()::text AS received_here, pg_last_wal_replay_lsn()::text AS replayed_here, \
  extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8 AS last_replay_seconds, \
- CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused";
+ CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused) p LEFT JOIN pg_stat_replication r ON true ORDER BY r.application_name";
 
 pub(crate) fn receiver(probe: &Probe) -> String {
     let flushed = if probe.has("pg_stat_wal_receiver", "flushed_lsn") { "flushed_lsn" } else { "received_lsn" };
@@ -296,23 +313,37 @@ pub(crate) fn slots(probe: &Probe) -> String {
     )
 }
 
-pub(crate) const WAL: &str = "/* holdfast:wal */ SELECT wal_records AS records, wal_fpi AS full_page_images, wal_bytes::int8 AS bytes, \
- wal_buffers_full AS buffers_full, (extract(epoch FROM stats_reset) * 1000)::int8 AS stats_reset FROM pg_stat_wal";
-
-pub(crate) fn checkpoints(probe: &Probe) -> &'static str {
-    if probe.has("pg_stat_checkpointer", "num_timed") {
-        "/* holdfast:checkpoints */ SELECT num_timed AS timed, num_requested AS requested, write_time AS write_ms, sync_time AS sync_ms, \
-         buffers_written, (extract(epoch FROM stats_reset) * 1000)::int8 AS stats_reset FROM pg_stat_checkpointer"
+/// WAL, checkpoints and the archiver: views of one line each, asked at once.
+pub(crate) fn wal(probe: &Probe) -> String {
+    let (wal, from) = if probe.has("pg_stat_wal", "wal_bytes") {
+        (
+            "w.wal_records AS records, w.wal_fpi AS full_page_images, w.wal_bytes::int8 AS bytes, w.wal_buffers_full AS buffers_full, \
+             (extract(epoch FROM w.stats_reset) * 1000)::int8 AS wal_reset",
+            ", pg_stat_wal w",
+        )
     } else {
-        "/* holdfast:checkpoints */ SELECT checkpoints_timed AS timed, checkpoints_req AS requested, checkpoint_write_time AS write_ms, \
-         checkpoint_sync_time AS sync_ms, buffers_checkpoint AS buffers_written, \
-         (extract(epoch FROM stats_reset) * 1000)::int8 AS stats_reset FROM pg_stat_bgwriter"
-    }
+        ("NULL::int8 AS records", "")
+    };
+    let (checkpoints, view) = if probe.has("pg_stat_checkpointer", "num_timed") {
+        (
+            "c.num_timed AS timed, c.num_requested AS requested, c.write_time AS write_ms, c.sync_time AS sync_ms, c.buffers_written",
+            "pg_stat_checkpointer",
+        )
+    } else {
+        (
+            "c.checkpoints_timed AS timed, c.checkpoints_req AS requested, c.checkpoint_write_time AS write_ms, \
+             c.checkpoint_sync_time AS sync_ms, c.buffers_checkpoint AS buffers_written",
+            "pg_stat_bgwriter",
+        )
+    };
+    format!(
+        "/* holdfast:wal */ SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text AS lsn, {wal}, \
+         {checkpoints}, (extract(epoch FROM c.stats_reset) * 1000)::int8 AS checkpoints_reset, \
+         a.archived_count AS archived, a.failed_count AS failed, (extract(epoch FROM a.last_archived_time) * 1000)::int8 AS last_archived_at, \
+         (extract(epoch FROM a.last_failed_time) * 1000)::int8 AS last_failed_at, current_setting('archive_mode') <> 'off' AS enabled \
+         FROM {view} c, pg_stat_archiver a{from}"
+    )
 }
-
-pub(crate) const ARCHIVER: &str = "/* holdfast:archiver */ SELECT archived_count AS archived, failed_count AS failed, \
- (extract(epoch FROM last_archived_time) * 1000)::int8 AS last_archived_at, (extract(epoch FROM last_failed_time) * 1000)::int8 AS last_failed_at, \
- current_setting('archive_mode') <> 'off' AS enabled FROM pg_stat_archiver";
 
 pub(crate) const SETTINGS: &str = "/* holdfast:settings */ SELECT name, setting, unit, boot_val AS boot_value, source, pending_restart \
  FROM pg_settings ORDER BY name COLLATE \"C\"";

@@ -11,12 +11,15 @@ impl Cluster {
     pub async fn vacuum(&self) -> Result<VacuumReading, PgstatError> {
         const NAME: &str = "vacuum";
         let probe = self.probe().await?;
-        let limits = self.fetch_one(NAME, sql::FREEZE).await?;
+        // Temporary files are for pg_monitor only; without them the rest is still worth having.
+        let limits = match self.fetch_one(NAME, &sql::freeze(probe.has_pg_monitor)).await {
+            Err(error) if probe.has_pg_monitor && !error.is_connection() => {
+                self.fetch_one(NAME, &sql::freeze(false)).await?
+            }
+            limits => limits?,
+        };
         let horizon = self.fetch("horizon", sql::HORIZON).await?;
         let progress = self.fetch("progress", &sql::progress(&probe)).await?;
-        // pg_ls_tmpdir is for pg_monitor only; without it the rest is still worth having.
-        let temp =
-            if probe.has_pg_monitor { self.fetch_one("temporary files", sql::TEMP_FILES).await.ok() } else { None };
         let holder = |row| {
             Ok(HorizonHolder {
                 source: get(NAME, row, "source")?,
@@ -38,10 +41,8 @@ impl Cluster {
                 seconds: get(NAME, row, "seconds")?,
             })
         };
-        let temp = temp
-            .map(|row| {
-                Ok::<_, PgstatError>(TempFiles { files: get(NAME, &row, "files")?, bytes: get(NAME, &row, "bytes")? })
-            })
+        let temp = get::<Option<i64>>(NAME, &limits, "files")?
+            .map(|files| Ok::<_, PgstatError>(TempFiles { files, bytes: get(NAME, &limits, "bytes")? }))
             .transpose()?;
         Ok(VacuumReading {
             horizon: horizon.iter().map(holder).collect::<Result<_, PgstatError>>()?,

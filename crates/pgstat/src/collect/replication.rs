@@ -2,6 +2,7 @@
 use super::{get, lsn, time};
 use crate::{Cluster, PgstatError, sql};
 use domain::reading::{Conflicts, ReplicationReading, Sender, Slot, StandbyState, WalReceiver};
+use sqlx::postgres::PgRow;
 
 impl Cluster {
     /// Replication as this server sees it.
@@ -10,10 +11,11 @@ impl Cluster {
     /// [`PgstatError`].
     pub async fn replication(&self) -> Result<ReplicationReading, PgstatError> {
         const NAME: &str = "replication";
-        let current = self.fetch_one("lsn", sql::CURRENT_LSN).await?;
-        let senders = self.fetch("senders", sql::SENDERS).await?;
+        let senders = self.fetch(NAME, sql::SENDERS).await?;
+        let missing = || PgstatError::Query { name: NAME, source: sqlx::Error::RowNotFound };
+        let current = senders.first().ok_or_else(missing)?;
         let slots = self.fetch("slots", &sql::slots(&*self.probe().await?)).await?;
-        let standby = if get::<bool>(NAME, &current, "in_recovery")? {
+        let standby = if get::<bool>(NAME, current, "in_recovery")? {
             let receiver = self.fetch("receiver", &sql::receiver(&*self.probe().await?)).await?;
             let receiver = receiver
                 .first()
@@ -29,10 +31,10 @@ impl Cluster {
                 })
                 .transpose()?;
             Some(StandbyState {
-                receive_lsn: lsn(NAME, &current, "receive_lsn")?,
-                replay_lsn: lsn(NAME, &current, "replay_lsn")?,
-                last_replay_seconds: get(NAME, &current, "last_replay_seconds")?,
-                paused: get(NAME, &current, "paused")?,
+                receive_lsn: lsn(NAME, current, "received_here")?,
+                replay_lsn: lsn(NAME, current, "replayed_here")?,
+                last_replay_seconds: get(NAME, current, "last_replay_seconds")?,
+                paused: get(NAME, current, "paused")?,
                 receiver,
             })
         } else {
@@ -52,6 +54,7 @@ impl Cluster {
             }
             None => None,
         };
+        let is_sender = |row: &&PgRow| get::<Option<i32>>(NAME, row, "sender").is_ok_and(|pid| pid.is_some());
         let sender = |row| {
             Ok(Sender {
                 name: get::<Option<String>>(NAME, row, "name")?.unwrap_or_default(),
@@ -79,8 +82,8 @@ impl Cluster {
         };
         Ok(ReplicationReading {
             conflicts,
-            current_lsn: lsn(NAME, &current, "lsn")?,
-            senders: senders.iter().map(sender).collect::<Result<_, PgstatError>>()?,
+            current_lsn: lsn(NAME, current, "lsn")?,
+            senders: senders.iter().filter(is_sender).map(sender).collect::<Result<_, PgstatError>>()?,
             standby,
             slots: slots.iter().map(slot).collect::<Result<_, PgstatError>>()?,
         })

@@ -14,9 +14,17 @@ impl Cluster {
     /// [`PgstatError`].
     pub async fn server(&self) -> Result<ServerReading, PgstatError> {
         const NAME: &str = "server";
-        let row = self.fetch_one(NAME, sql::SERVER).await?;
-        let version_num = get(NAME, &row, "version_num")?;
         let mut probe = self.probe().await?;
+        let row = match self.fetch_one(NAME, &sql::server(&probe)).await {
+            // A right was taken, or this is another server by now: look again at what there is.
+            Err(PgstatError::Query { .. } | PgstatError::NoPermission { .. }) => {
+                self.forget();
+                probe = self.probe().await?;
+                self.fetch_one(NAME, &sql::server(&probe)).await?
+            }
+            row => row?,
+        };
+        let version_num = get(NAME, &row, "version_num")?;
         if probe.version_num != version_num
             || !matches!(probe.statements, domain::reading::ExtensionState::Installed { .. })
         {
@@ -24,8 +32,6 @@ impl Cluster {
             self.forget();
             probe = self.probe().await?;
         }
-        // Functions of pg_monitor: without the right the reading is only less complete.
-        let control = self.fetch_one("control", sql::CONTROL).await.ok();
         let in_recovery: bool = get(NAME, &row, "in_recovery")?;
         Ok(ServerReading {
             version_num,
@@ -34,8 +40,8 @@ impl Cluster {
             started_at: Timestamp(get(NAME, &row, "started_at")?),
             clock: Timestamp(get(NAME, &row, "clock")?),
             lsn: lsn(NAME, &row, "lsn")?,
-            timeline: control.as_ref().and_then(|row| get("control", row, "timeline").ok()).flatten(),
-            system_identifier: control.as_ref().and_then(|row| get("control", row, "system_identifier").ok()).flatten(),
+            timeline: get(NAME, &row, "timeline")?,
+            system_identifier: get(NAME, &row, "system_identifier")?,
             max_connections: get(NAME, &row, "max_connections")?,
             usable_connections: get(NAME, &row, "usable_connections")?,
             used_connections: get(NAME, &row, "used_connections")?,

@@ -11,30 +11,26 @@ impl Cluster {
     pub async fn wal(&self) -> Result<WalReading, PgstatError> {
         const NAME: &str = "wal";
         let probe = self.probe().await?;
-        let current = self.fetch_one("lsn", sql::CURRENT_LSN).await?;
-        let in_recovery: bool = get(NAME, &current, "in_recovery")?;
+        let row = self.fetch_one(NAME, &sql::wal(&probe)).await?;
         let wal = if probe.has("pg_stat_wal", "wal_bytes") {
-            let row = self.fetch_one(NAME, sql::WAL).await?;
             Some(WalCounters {
                 records: get(NAME, &row, "records")?,
                 full_page_images: get(NAME, &row, "full_page_images")?,
                 bytes: get(NAME, &row, "bytes")?,
                 buffers_full: get(NAME, &row, "buffers_full")?,
-                stats_reset: time(NAME, &row, "stats_reset")?,
+                stats_reset: time(NAME, &row, "wal_reset")?,
             })
         } else {
             None
         };
-        let row = self.fetch_one("checkpoints", sql::checkpoints(&probe)).await?;
         let checkpoints = CheckpointCounters {
             timed: get(NAME, &row, "timed")?,
             requested: get(NAME, &row, "requested")?,
             write_ms: get(NAME, &row, "write_ms")?,
             sync_ms: get(NAME, &row, "sync_ms")?,
             buffers_written: get(NAME, &row, "buffers_written")?,
-            stats_reset: time(NAME, &row, "stats_reset")?,
+            stats_reset: time(NAME, &row, "checkpoints_reset")?,
         };
-        let row = self.fetch_one("archiver", sql::ARCHIVER).await?;
         let archiver = ArchiverCounters {
             archived: get(NAME, &row, "archived")?,
             failed: get(NAME, &row, "failed")?,
@@ -42,11 +38,6 @@ impl Cluster {
             last_failed_at: time(NAME, &row, "last_failed_at")?,
             enabled: get(NAME, &row, "enabled")?,
         };
-        Ok(WalReading {
-            lsn: lsn(NAME, &current, if in_recovery { "replay_lsn" } else { "lsn" })?,
-            wal,
-            checkpoints: Some(checkpoints),
-            archiver: Some(archiver),
-        })
+        Ok(WalReading { lsn: lsn(NAME, &row, "lsn")?, wal, checkpoints: Some(checkpoints), archiver: Some(archiver) })
     }
 }
