@@ -23,7 +23,8 @@ test("the analytics of a tenant are shown in all their parts", async ({ page }) 
   for (const panel of ["Usage over time", "Top plugins", "Countries", "Hours of the week", "Active users", "Retention"]) {
     await expect(page.getByRole("heading", { name: panel, exact: true })).toBeVisible();
   }
-  await expect(page.locator("table tbody tr").first()).toBeVisible();
+  await expect(page.locator("table.cohorts tbody tr").first()).toBeVisible();
+  await expect(page.locator("table.heat tbody tr").first()).toBeVisible();
 });
 
 test.describe("without a tenant and the right to choose one", () => {
