@@ -68,14 +68,15 @@ function places() {
   return out;
 }
 
-/** How well the letters fit: start of the text, start of a word, inside, in order; none is -1. */
+/** How well the letters fit: start of the text, start of a word, inside, in order from the start of a word; none is -1. */
 function fit(text, letters) {
   const whole = text.toLowerCase();
   if (whole.startsWith(letters)) return 4;
   const at = whole.indexOf(letters);
   if (at > 0) return /\W/.test(whole[at - 1]) ? 3 : 2;
-  let from = 0;
-  for (const letter of letters) {
+  let from = whole.search(new RegExp(`\\b${letters[0].replace(/\W/, "\\$&")}`)) + 1;
+  if (!from) return -1;
+  for (const letter of letters.slice(1)) {
     from = whole.indexOf(letter, from) + 1;
     if (!from) return -1;
   }

@@ -145,7 +145,7 @@ fn Plan(plan: PlanView, form: String, here: String, comparing: bool) -> impl Int
         view! { <a class="chip" class:on=on aria-current=on.then_some("true") href=href rel="external">{label}</a> }
     };
     let tabs =
-        view! { <span class="chips" id="plan">{tab("", "Tree")}{tab("text", "Text")}{tab("json", "JSON")}</span> };
+        view! { <span class="plan-forms" id="plan">{tab("", "Tree")}{tab("text", "Text")}{tab("json", "JSON")}</span> };
     let body = match form.as_str() {
         "text" => view! { <pre class="plan-text" tabindex="0">{plan.text}</pre> }.into_any(),
         "json" => view! { <pre class="plan-text" tabindex="0">{plan.json}</pre> }.into_any(),

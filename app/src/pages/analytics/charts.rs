@@ -67,7 +67,7 @@ pub fn usage(series: &AnalyticsSeries) -> impl IntoView + use<> {
     let moments = series.points.iter().map(|it| it.at).collect::<Vec<_>>();
     let sum = series.points.iter().map(|it| it.count).sum::<i64>();
     view! {
-        <figure class="plot">
+        <figure class="usage-plot">
             {scale(top)}
             <svg viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" role="img" aria-label=format!("{} events in {count} buckets", format::thousands(sum))>{grid()}{bars}</svg>
             {axis(&moments, bucket)}
@@ -100,7 +100,7 @@ pub fn active_users(patterns: &UsagePatterns) -> impl IntoView + use<> {
         .collect_view();
     let moments = days.iter().map(|it| it.day).collect::<Vec<_>>();
     view! {
-        <figure class="plot">
+        <figure class="usage-plot">
             {scale(top)}
             <svg viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" role="img" aria-label="Distinct users a day, in 7 days and in 30 days">{grid()}{lines}</svg>
             {axis(&moments, Bucket::Day)}

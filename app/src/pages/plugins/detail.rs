@@ -226,7 +226,7 @@ fn plan(whose: &Whose, here: &str, plan: &ChangePlan, range: &str) -> impl IntoV
     view! {
         {(!plan.possible).then(|| view! { <p class="banner attention"><Icon name="warn" /><span>"There is no set of versions that fits:"</span></p> })}
         {nothing.then(|| view! { <p class="fine"><Icon name="check" />"Nothing is to be done: it is installed at the newest version that fits."</p> })}
-        <ol class="plan-steps">{steps}</ol>
+        <ol class="install-steps">{steps}</ol>
         {kept}
         <ul class="plain-list">{reasons}</ul>
         <form class="plan-for" method="get" action=here.to_owned()>

@@ -49,7 +49,7 @@ const fn health_level(score: i16) -> &'static str {
 fn health(score: i16) -> impl IntoView {
     // In steps of five, by class: the content security policy allows no inline style.
     let step = (u32::from(score.clamp(0, 100).unsigned_abs()) + 2) / 5 * 5;
-    view! { <span class=format!("health {} w{step}", health_level(score))><b>{score}</b></span> }
+    view! { <span class=format!("health-bar {} w{step}", health_level(score))><b>{score}</b></span> }
 }
 
 fn status(text: &str) -> impl IntoView + use<> {
