@@ -106,7 +106,7 @@ pub async fn load_frame() -> Result<FrameData, AppError> {
 pub async fn load_overview(
     cluster: Option<String>,
     range: String,
-    compare: String,
+    #[server(default)] compare: String,
     by: String,
 ) -> Result<OverviewData, AppError> {
     use crate::chart::build;
@@ -208,7 +208,7 @@ pub async fn load_query(
     cluster: Option<String>,
     id: String,
     range: String,
-    compare: String,
+    #[server(default)] compare: String,
 ) -> Result<QueryData, AppError> {
     use crate::chart::build;
     use domain::view::TimeSeries;
@@ -231,7 +231,11 @@ pub async fn load_indexes(cluster: Option<String>) -> Result<IndexesPage, AppErr
 
 /// Backends.
 #[server(endpoint = "activity", input = GetUrl)]
-pub async fn load_activity(cluster: Option<String>, range: String, compare: String) -> Result<ActivityData, AppError> {
+pub async fn load_activity(
+    cluster: Option<String>,
+    range: String,
+    #[server(default)] compare: String,
+) -> Result<ActivityData, AppError> {
     use crate::chart::build;
     use domain::view::Metric;
     let (control, actor) = asking()?;
@@ -275,6 +279,10 @@ fn range_of(text: &str) -> Result<domain::view::Range, control::ControlError> {
 
 #[cfg(feature = "ssr")]
 fn compare_of(text: &str) -> Result<domain::view::Compare, control::ControlError> {
+    // A page of an earlier version that is still open does not send it.
+    if text.is_empty() {
+        return Ok(domain::view::Compare::Off);
+    }
     text.parse().map_err(|message: String| control::ControlError::field("compare", message))
 }
 
