@@ -17,11 +17,13 @@ use tokio::sync::OnceCell;
 const SPARK_POINTS: i64 = 24;
 
 type Slot = Arc<OnceCell<Arc<Loaded>>>;
+/// Cluster, range, and which earlier time.
+type SlotKey = (String, Range, Compare);
 
 /// The sums of each (cluster, range, how much earlier) for one snapshot: many readers, one query of the store.
 #[derive(Debug, Default)]
 pub struct StatementCache {
-    slots: Mutex<HashMap<(String, Range, Compare), (u64, Slot)>>,
+    slots: Mutex<HashMap<SlotKey, (u64, Slot)>>,
 }
 
 #[derive(Debug)]
