@@ -111,3 +111,27 @@ pub fn check_page(page: &[u8; PAGE_SIZE], block: u32, backup_start: Lsn) -> Page
     let stored = u16::from_le_bytes([page[8], page[9]]);
     if stored == page_checksum(page, block) { PageState::Good } else { PageState::Bad }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever the processor can, the sum is the same; that it is the server's, backups of real clusters show.
+    #[test]
+    fn the_quick_way_and_the_plain_way_agree() {
+        let mut seed = 1_u64;
+        for block in [0, 1, 131_071, u32::MAX] {
+            let mut page = [0; PAGE_SIZE];
+            for byte in &mut page {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                *byte = (seed >> 56) as u8;
+            }
+            assert_eq!(page_checksum(&page, block), checksum(&page, block));
+            let sum = page_checksum(&page, block);
+            page[8] ^= 0xFF;
+            assert_eq!(page_checksum(&page, block), sum, "the stored sum counts as zero");
+            page[4_000] ^= 1;
+            assert_ne!(page_checksum(&page, block), sum);
+        }
+    }
+}

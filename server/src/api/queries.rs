@@ -23,6 +23,8 @@ use std::collections::HashMap;
 pub struct QueriesQuery {
     /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d.
     range: Option<String>,
+    /// An earlier time beside it: off (default), previous, 7d; then each row has `mean_change_percent`.
+    compare: Option<String>,
     /// Column: total, calls, mean, max, rows, hit, temp, wal, query; a leading '-' is descending. Default: -total.
     sort: Option<String>,
     /// Words that text, database, user or id must contain.

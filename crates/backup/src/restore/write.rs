@@ -241,17 +241,17 @@ struct Read {
 /// Keys of packs that were opened.
 type Sealers = HashMap<ObjectId, Sealer>;
 
-/// The batch that is being fetched; given up it is stopped, so that nothing writes into a directory that a failed restore
-/// has left.
+/// The batch that is being fetched. Given up it fetches nothing more; what was fetched already is still written.
 struct Fetching(Option<JoinHandle<Result<Sealers, BackupError>>>);
 
 impl Fetching {
     /// Waits for it.
     async fn ended(&mut self) -> Result<Sealers, BackupError> {
-        match self.0.take() {
-            Some(task) => task.await.map_err(|error| BackupError::Failed(error.to_string()))?,
-            None => Ok(Sealers::new()),
-        }
+        // Taken out only when it is over: who gives up waiting gives up the work too.
+        let Some(task) = &mut self.0 else { return Ok(Sealers::new()) };
+        let ended = task.await;
+        self.0 = None;
+        ended.map_err(|error| BackupError::Failed(error.to_string()))?
     }
 }
 

@@ -2,7 +2,7 @@
 //! their change is noticed.
 use crate::Watching;
 use control::Actor;
-use domain::view::{AdviceBasis, AdvicePage, QueriesParams};
+use domain::view::{AdviceBasis, AdvicePage, IndexesPage, QueriesParams};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use std::time::{Duration, Instant};
 
@@ -67,6 +67,10 @@ async fn the_missing_index_is_suggested_and_no_longer_once_it_is_there() {
             continue;
         }
         admin.execute(sqlx::raw_sql(SCHEMA)).await.unwrap();
+        admin
+            .execute(sqlx::raw_sql("CREATE TABLE twice (id int PRIMARY KEY); CREATE INDEX twice_again ON twice (id)"))
+            .await
+            .unwrap();
         let watching = Watching::start(&url).await;
         // The first reading counts from nothing; what is done after it is seen.
         let began = Instant::now();
@@ -95,6 +99,19 @@ async fn the_missing_index_is_suggested_and_no_longer_once_it_is_there() {
         assert!(first.findings.iter().any(|it| it.kind == "seq_scan_filter"), "{:?}", first.findings);
         assert!(!first.json.contains("kind 1"));
         assert_eq!(plan.tables[0].name, "public.plugin_events");
+
+        // What is put aside is left out of the list of indexes, and counted.
+        let twice = "duplicate:postgres.public.twice_again";
+        let listed = async || watching.control.indexes_list(&Actor::cli(), None).await.unwrap();
+        let is_found =
+            |page: &IndexesPage| page.rows.iter().any(|it| it.name == "twice_again" && !it.findings.is_empty());
+        let before = listed().await;
+        assert!(is_found(&before) && before.put_aside == 0, "{before:#?}");
+        watching.control.advice_dismiss(&Actor::cli(), None, twice, "it is used elsewhere", None).await.unwrap();
+        let without = listed().await;
+        assert!(!is_found(&without) && without.put_aside == 1 && without.wasted_bytes < before.wasted_bytes);
+        watching.control.advice_restore(&Actor::cli(), None, twice).await.unwrap();
+        assert!(is_found(&listed().await));
 
         // One is put aside, and says so; the other is made by its own script.
         let key = of("metrics").key.clone();

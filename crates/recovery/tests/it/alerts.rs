@@ -1,15 +1,12 @@
 //! Faults of backup and recovery on the way to a person: seen by the service, told to the book, raised and ended by the
 //! engine of the monitor.
 use crate::support::{Bench, PACE, over, sql, succeeded, until};
-use control::{Actor, BackupWanted, ClusterConfig, ControlPlane, now};
+use control::{Actor, BackupWanted, ControlPlane, now};
 use domain::{
     alert::{AlertState, Severity},
     view::{AlertView, JobKind},
 };
-use monitor::{Monitor, Watched};
-use pgstat::Target;
 use recovery::Service;
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 pub fn alert(control: &ControlPlane, rule: &str) -> Option<AlertView> {
@@ -30,10 +27,8 @@ async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
     let bench = Bench::new().await;
     let (url, _directory) = test_support::sqlite_url();
     let control = bench.control(&url).await;
-    let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
-    let watched = Watched { config, target: Target::parse(&bench.url()).unwrap() };
     let stop = CancellationToken::new();
-    let monitor = Monitor::start(&control, vec![watched], Duration::from_secs(1), &stop);
+    let monitor = bench.watch(&control, &stop);
     let service = Service::start(&control, PACE, &stop);
     let actor = Actor::cli();
 

@@ -5,10 +5,8 @@ use crate::{
     support::{Bench, PACE, sql, succeeded, until},
 };
 use blobs::{S3Config, S3Store};
-use control::{Actor, ClusterConfig, RestoreTestParams};
+use control::{Actor, RestoreTestParams};
 use domain::{alert::Severity, view::JobResult};
-use monitor::{Monitor, Watched};
-use pgstat::Target;
 use recovery::Service;
 use std::{
     sync::Arc,
@@ -29,10 +27,8 @@ async fn s3_cut_off_for_a_minute_under_the_stream_loses_nothing_and_is_told() {
     bench.probes = vec![format!("postgres: SELECT count(*) >= {} FROM orders WHERE item = 'cut'", CUT.as_secs() - 10)];
     let (url, _directory) = test_support::sqlite_url();
     let control = bench.control(&url).await;
-    let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
-    let watched = Watched { config, target: Target::parse(&bench.url()).unwrap() };
     let stop = CancellationToken::new();
-    let monitor = Monitor::start(&control, vec![watched], Duration::from_secs(1), &stop);
+    let monitor = bench.watch(&control, &stop);
     let service = Service::start(&control, PACE, &stop);
     let actor = Actor::cli();
     let slot = &control.recovery().slots()[0];

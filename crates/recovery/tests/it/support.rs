@@ -6,7 +6,9 @@ use control::{
     ScheduleKind,
 };
 use domain::view::{JobState, JobView, Objectives};
+use monitor::{Monitor, Watched};
 use pgphysical::replication::ConnInfo;
+use pgstat::Target;
 use recovery::Pace;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use std::{
@@ -17,6 +19,7 @@ use std::{
 };
 use store::Store;
 use test_support::TestCluster;
+use tokio_util::sync::CancellationToken;
 
 pub const PACE: Pace = Pace { look: Duration::from_millis(200), lease: Duration::from_secs(20) };
 
@@ -136,6 +139,15 @@ impl Bench {
         let clusters = Clusters::new(vec![config], |config| monitor::first_snapshot(config, Duration::from_secs(30)));
         let recovery = Recovery::new(vec![self.protected()]).with_schedule(recovery::upcoming);
         ControlPlane::with_recovery(store, clusters, 1_000.0, recovery).await.unwrap()
+    }
+}
+
+impl Bench {
+    /// Has the monitor watch the cluster each second, so that alerts are raised and ended.
+    pub fn watch(&self, control: &ControlPlane, stop: &CancellationToken) -> Monitor {
+        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+        let watched = Watched { config, target: Target::parse(&self.url()).unwrap() };
+        Monitor::start(control, vec![watched], Duration::from_secs(1), stop)
     }
 }
 
