@@ -59,6 +59,8 @@ struct Interval {
 pub struct DurationWindow {
     limit_seconds: f64,
     intervals: VecDeque<Interval>,
+    /// Seconds of the newest intervals that [`Self::fresh`] has not told of.
+    fresh_seconds: f64,
 }
 
 fn bucket(ms: f64) -> i32 {
@@ -72,15 +74,16 @@ fn middle_ms(bucket: i32) -> f64 {
 impl DurationWindow {
     /// Keeps so many seconds.
     pub fn new(limit_seconds: f64) -> Self {
-        Self { limit_seconds, intervals: VecDeque::new() }
+        Self { limit_seconds, intervals: VecDeque::new(), fresh_seconds: 0.0 }
     }
 
     /// Adds what was logged in the last `seconds`; a reading that does not go on from the one before begins anew.
     pub fn push(&mut self, reading: &LogReading, seconds: f64) {
         if !reading.continues || seconds <= 0.0 {
-            self.intervals.clear();
+            self.clear();
             return;
         }
+        self.fresh_seconds += seconds;
         let settings = &reading.settings;
         let all_from = settings.min_duration_statement_ms.unwrap_or(f64::INFINITY);
         let some_from = settings.min_duration_sample_ms.unwrap_or(f64::INFINITY);
@@ -107,6 +110,31 @@ impl DurationWindow {
     /// Forgets everything: another server, or a log that cannot be read any more.
     pub fn clear(&mut self) {
         self.intervals.clear();
+        self.fresh_seconds = 0.0;
+    }
+
+    /// What the log told since this was asked last, a middle and a number of calls for each class, scaled to `seconds`; and
+    /// from which duration on it tells everything. `None` when it tells nothing.
+    pub fn fresh(&mut self, seconds: f64) -> Option<(Vec<(f64, f64)>, f64)> {
+        let wanted = std::mem::take(&mut self.fresh_seconds);
+        let mut found = Vec::new();
+        let (mut covered, mut floor_ms) = (0.0, 0.0f64);
+        for interval in self.intervals.iter().rev() {
+            if covered >= wanted - 1e-6 {
+                break;
+            }
+            covered += interval.seconds;
+            floor_ms = floor_ms.max(interval.floor_ms);
+            found.extend(interval.buckets.iter().map(|(at, bucket)| (middle_ms(*at), bucket.calls)));
+        }
+        if covered <= 0.0 || !floor_ms.is_finite() {
+            return None;
+        }
+        found.retain(|(ms, _)| *ms >= floor_ms * 0.97);
+        for (_, calls) in &mut found {
+            *calls *= seconds / covered;
+        }
+        Some((found, floor_ms))
     }
 
     /// Percentiles 50, 95 and 99 in milliseconds, whether they are measured, over how many seconds and from which duration on.
@@ -291,6 +319,22 @@ mod tests {
         assert_eq!(window.percentiles(0.0, None).unwrap().source, LatencySource::Log);
         let calls = window.intervals[0].buckets.values().map(|it| it.calls).sum::<f64>();
         assert!((calls - 2_000.0).abs() < 1.0, "{calls}");
+    }
+
+    #[test]
+    fn what_is_fresh_is_told_once_and_scaled() {
+        let mut window = DurationWindow::new(300.0);
+        assert_eq!(window.fresh(30.0), None);
+        window.push(&reading(calls(), EVERYTHING), 10.0);
+        window.push(&reading(calls(), EVERYTHING), 10.0);
+        let (found, floor_ms) = window.fresh(10.0).unwrap();
+        let told = found.iter().map(|it| it.1).sum::<f64>();
+        assert!((told - 1_000.0).abs() < 1e-6 && floor_ms == 0.0, "{told}");
+        assert_eq!(window.fresh(10.0), None);
+        // A server that logs no durations.
+        let silent = LogSettings { min_duration_statement_ms: None, ..EVERYTHING };
+        window.push(&reading([], silent), 10.0);
+        assert_eq!(window.fresh(10.0), None);
     }
 
     #[test]

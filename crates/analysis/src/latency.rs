@@ -26,26 +26,33 @@ pub fn estimate<const N: usize>(rows: &[StatementDelta], quantiles: [f64; N]) ->
     }))
 }
 
-struct Part {
-    weight: f64,
+/// The calls of one statement.
+pub(crate) struct Part {
+    pub(crate) weight: f64,
     mu: f64,
     sigma: f64,
 }
 
 impl Part {
-    fn of(row: &StatementDelta) -> Self {
+    pub(crate) fn of(row: &StatementDelta) -> Self {
         let mean = row.mean_ms().max(1e-6);
         let ratio = row.stddev_ms() / mean;
         let sigma2 = (1.0 + ratio * ratio).ln();
         Self { weight: row.calls as f64, mu: mean.ln() - sigma2 / 2.0, sigma: sigma2.sqrt() }
     }
-    fn share_below(&self, x: f64) -> f64 {
+
+    pub(crate) fn share_below(&self, x: f64) -> f64 {
         if self.sigma < 1e-9 {
             return if x.ln() >= self.mu - 1e-9 { 1.0 } else { 0.0 };
         }
         normal_cdf((x.ln() - self.mu) / self.sigma)
     }
-    fn upper(&self) -> f64 {
+
+    pub(crate) fn lower(&self) -> f64 {
+        (self.mu - 8.0 * self.sigma).exp()
+    }
+
+    pub(crate) fn upper(&self) -> f64 {
         (self.mu + 8.0 * self.sigma).exp()
     }
 }

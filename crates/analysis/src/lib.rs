@@ -16,6 +16,7 @@ pub mod forecast;
 pub mod health;
 pub mod indexes;
 pub mod latency;
+pub mod latency_classes;
 pub mod locks;
 pub mod maintenance;
 pub mod parse;

@@ -12,6 +12,7 @@ mod clock;
 mod clusters;
 mod error;
 mod history_policy;
+mod latency_history;
 mod load;
 mod locks;
 mod monitoring;

@@ -135,7 +135,8 @@ impl ControlPlane {
         step: i64,
         gap: f64,
     ) -> Result<Vec<TimeSeriesLine>, ControlError> {
-        let points = MetricRepo(self.inner.store.db()).history(id, metric, from, to, step).await?;
+        let mut points = MetricRepo(self.inner.store.db()).history(id, metric, from, to, step).await?;
+        self.percentiles_of_distributions(id, metric, from, to, step, &mut points).await?;
         let mut lines = BTreeMap::<String, Vec<Option<f64>>>::new();
         for point in points {
             let line = lines.entry(point.label).or_insert_with(|| vec![None; POINTS as usize]);

@@ -67,7 +67,7 @@ fn samples(process: &ProcessCost) -> Vec<Sample> {
         (Metric::StoreRowsPerSecond, process.store.rows_per_second),
     ]
     .into_iter()
-    .filter_map(|(metric, value)| Some(Sample { metric, label: String::new(), value: value? }))
+    .filter_map(|(metric, value)| Some(Sample { metric, label: String::new(), value: value?, histogram: None }))
     .collect()
 }
 

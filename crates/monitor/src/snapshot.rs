@@ -293,11 +293,16 @@ fn watching(state: &State) -> ClusterCost {
 
 /// The figures of this tick, for history. Nothing is recorded of a server that is not reached but its score: a gap is
 /// drawn as a gap.
-pub(crate) fn metrics(snapshot: &ClusterSnapshot, state: &State, load: &[WaitLoad]) -> Vec<Sample> {
+pub(crate) fn metrics(
+    snapshot: &ClusterSnapshot,
+    state: &State,
+    load: &[WaitLoad],
+    latencies: Option<Vec<u64>>,
+) -> Vec<Sample> {
     let dashboard = &snapshot.dashboard;
     let mut samples = Vec::new();
     let mut add = |metric: Metric, label: &str, value: Option<f64>| {
-        samples.extend(value.map(|value| Sample { metric, label: label.to_owned(), value }));
+        samples.extend(value.map(|value| Sample { metric, label: label.to_owned(), value, histogram: None }));
     };
     add(Metric::HealthScore, "", Some(f64::from(dashboard.health.score)));
     if state.connection != ClusterState::Up {
@@ -380,6 +385,10 @@ pub(crate) fn metrics(snapshot: &ClusterSnapshot, state: &State, load: &[WaitLoa
             (rows.iter().map(|row| row.calls).sum::<i64>() as f64, rows.iter().map(|row| row.total_ms).sum::<f64>());
         add(Metric::CallsPerSecond, "", Some(calls / seconds.max(1e-9)));
         add(Metric::MeanLatencyMs, "", (calls > 0.0).then(|| ms / calls));
+    }
+    // The distribution that percentiles of longer times are made of.
+    if let Some(mean) = samples.iter_mut().find(|sample| sample.metric == Metric::MeanLatencyMs) {
+        mean.histogram = latencies;
     }
     samples
 }

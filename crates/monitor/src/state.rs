@@ -105,6 +105,8 @@ pub(crate) struct State {
     pub(crate) health: Option<Health>,
     /// The last interval's statements, to be recorded.
     pub(crate) fresh_statements: Option<(f64, Vec<StatementDelta>)>,
+    /// The latencies of the same calls by class, until they are recorded: each call counts once.
+    pub(crate) fresh_latencies: Option<Vec<u64>>,
 }
 
 impl State {
@@ -168,6 +170,7 @@ impl State {
             health_tracker: HealthTracker::default(),
             health: None,
             fresh_statements: None,
+            fresh_latencies: None,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{
     snapshot,
     state::{NodeIndexes, Shared, State, WINDOW_SECONDS},
 };
-use analysis::{indexes, locks, maintenance, rates, rates::DatabaseInterval, sqltext, tables};
+use analysis::{indexes, latency_classes, locks, maintenance, rates, rates::DatabaseInterval, sqltext, tables};
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
     reading::{CollectorKind, CollectorState, LockReading, ServerReading, StatementKey},
@@ -441,6 +441,11 @@ impl Watch {
         }
         self.state.statement_window.push(seconds, interval.rows.clone());
         self.state.fresh_statements = Some((seconds, interval.rows.clone()));
+        let logged = self.state.durations.fresh(seconds);
+        self.state.fresh_latencies = latency_classes::estimated(&interval.rows).map(|counts| match logged {
+            Some((logged, floor_ms)) => latency_classes::with_log(&counts, logged, floor_ms),
+            None => counts,
+        });
         let interval_ms = (seconds * 1_000.0) as i64;
         self.recorder.push(Batch { at: now(), texts, statements: interval.rows, interval_ms, ..Batch::default() });
         Ok(())
@@ -563,7 +568,8 @@ impl Watch {
         let looked = alerts::look(&self.control, &self.alerts, &self.state, &snapshot, &self.events, expected, at);
         self.state.health_tracker.cap(&mut snapshot.dashboard.health, &looked.critical, at);
         self.state.health = Some(snapshot.dashboard.health.clone());
-        let metrics = snapshot::metrics(&snapshot, &self.state, &load);
+        let latencies = self.state.fresh_latencies.take();
+        let metrics = snapshot::metrics(&snapshot, &self.state, &load, latencies);
         self.state.table_sizes.clear();
         let sessions = self.sampler.bucket(self.cadence.bucket());
         let locks = std::mem::take(&mut self.state.lock_snapshots);

@@ -1,4 +1,5 @@
 //! How figures are put together over time. Parts merge into the whole that all of them would have made at once.
+use crate::StoreError;
 use std::collections::BTreeMap;
 
 /// A figure over a stretch of time.
@@ -38,13 +39,7 @@ impl Rollup {
         self.gap |= later.gap;
         self.reset |= later.reset;
         if let Some(other) = &later.histogram {
-            let own = self.histogram.get_or_insert_with(Vec::new);
-            if own.len() < other.len() {
-                own.resize(other.len(), 0);
-            }
-            for (sum, count) in own.iter_mut().zip(other) {
-                *sum += count;
-            }
+            merge_histograms(self.histogram.get_or_insert_with(Vec::new), other);
         }
     }
 
@@ -52,6 +47,24 @@ impl Rollup {
     pub fn mean(&self) -> f64 {
         self.sum / self.count.max(1) as f64
     }
+}
+
+/// Adds counts by class to others; the shorter has nothing in the classes that it lacks.
+pub fn merge_histograms(own: &mut Vec<u64>, other: &[u64]) {
+    if own.len() < other.len() {
+        own.resize(other.len(), 0);
+    }
+    for (sum, count) in own.iter_mut().zip(other) {
+        *sum += count;
+    }
+}
+
+/// Counts by class as they are kept.
+///
+/// # Errors
+/// [`StoreError::Damaged`] when it is no array of whole numbers.
+pub fn parse_histogram(text: &str) -> Result<Vec<u64>, StoreError> {
+    serde_json::from_str(text).map_err(|error| StoreError::Damaged { what: "histogram", detail: error.to_string() })
 }
 
 /// The begin of the stretch of `width_ms` that holds `at`.

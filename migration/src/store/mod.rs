@@ -15,6 +15,7 @@ mod m20261127_000501_disaster_recovery;
 mod m20261127_000601_plans;
 mod m20261127_000602_dismissals;
 mod m20261127_000701_tenant;
+mod m20261129_000901_sample_histogram;
 
 /// Migrations of the control store, the oldest first.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ impl MigratorTrait for StoreMigrator {
             Box::new(m20261127_000701_tenant::Migration),
             Box::new(m20261127_000601_plans::Migration),
             Box::new(m20261127_000602_dismissals::Migration),
+            Box::new(m20261129_000901_sample_histogram::Migration),
         ]
     }
 }

@@ -37,6 +37,29 @@ async fn percentiles_are_measured_where_the_log_holds_durations() {
     let latency = dashboard.latency.unwrap();
     assert_eq!(latency.log_from_ms, Some(0.0));
     assert!((29.0..60.0).contains(&latency.p95_ms), "{latency:?}");
+    // Over a day, the calls counted by class say the same as far as they can: these 1,200 and our own.
+    let counts = async || {
+        let (store, to) = (watching.control.store(), control::now());
+        let repo = store::MetricRepo(store.db());
+        let day = 86_400_000;
+        let found = repo.histograms("main", Metric::MeanLatencyMs, to.plus_ms(-day), to, day).await.unwrap();
+        found.into_values().next().unwrap_or_default()
+    };
+    let begun = Instant::now();
+    let counted = loop {
+        let counted = counts().await;
+        let slow = counted.iter().skip(analysis::latency_classes::class_of(25.0)).sum::<u64>();
+        if slow >= 1_000 {
+            break counted;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{slow} slow calls are counted: {counted:?}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let slow = counted.iter().skip(analysis::latency_classes::class_of(25.0)).sum::<u64>();
+    assert!(slow <= 1_300, "each call counts once: {slow}");
+    let day = watching.control.history_get(&Actor::system(), None, Metric::LatencyP99Ms, Range::Hours24).await.unwrap();
+    let p99 = day.series[0].values.iter().flatten().copied().fold(0.0, f64::max);
+    assert!((25.0..70.0).contains(&p99), "{p99}");
     watching.end().await;
 }
 

@@ -14,6 +14,8 @@ pub struct Model {
     pub at: i64,
     /// How much.
     pub value: f64,
+    /// Counts by class, where the figure has a distribution: a JSON array.
+    pub histogram: Option<String>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

@@ -3,13 +3,14 @@ use crate::{
     StoreError,
     entity::{metric_sample, metric_series},
     repo::tier::{History, TierRepo},
+    rollup::{merge_histograms, parse_histogram},
 };
 use domain::{Timestamp, view::Metric};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _,
     Statement, sea_query::OnConflict,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A figure to be kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +21,8 @@ pub struct Sample {
     pub label: String,
     /// How much; not finite is left out.
     pub value: f64,
+    /// Counts by class, where the figure has a distribution.
+    pub histogram: Option<Vec<u64>>,
 }
 
 /// The mean of one bucket of one line.
@@ -62,13 +65,19 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
                     id
                 }
             };
-            rows.push(metric_sample::ActiveModel { series_id: Set(id), at: Set(at.0), value: Set(sample.value) });
+            let histogram = sample.histogram.as_ref().and_then(|counts| serde_json::to_string(counts).ok());
+            rows.push(metric_sample::ActiveModel {
+                series_id: Set(id),
+                at: Set(at.0),
+                value: Set(sample.value),
+                histogram: Set(histogram),
+            });
         }
         if rows.is_empty() {
             return Ok(());
         }
         let mut conflict = OnConflict::columns([metric_sample::Column::SeriesId, metric_sample::Column::At]);
-        conflict.update_column(metric_sample::Column::Value);
+        conflict.update_columns([metric_sample::Column::Value, metric_sample::Column::Histogram]);
         metric_sample::Entity::insert_many(rows)
             .on_conflict(conflict)
             .exec_without_returning(self.0)
@@ -160,6 +169,50 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
             .all(self.0)
             .await
             .map_err(StoreError::query("read metrics"))
+    }
+
+    /// Counts by class of a metric that has a distribution, put together for each bucket, as [`Self::history`] has them.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn histograms(
+        &self,
+        cluster: &str,
+        metric: Metric,
+        from: Timestamp,
+        to: Timestamp,
+        step_ms: i64,
+    ) -> Result<BTreeMap<i64, Vec<u64>>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Part {
+            bucket: i64,
+            histogram: String,
+        }
+        let [raw, middle, _] = TierRepo(self.0).marks(History::Metrics).await?.pruned_to;
+        let series = "s.cluster_id = $3 AND s.metric = $4 AND m.histogram IS NOT NULL";
+        let mut arms = vec![format!(
+            "SELECT (m.at - $1) / $2 AS bucket, m.histogram AS histogram FROM metric_sample m JOIN metric_series s ON s.id = m.series_id \
+             WHERE {series} AND m.at >= $1 AND m.at <= $5 AND m.at >= {raw}"
+        )];
+        for (tier, since, until) in [(1, middle, raw), (2, 0, middle)] {
+            if from.0 < until {
+                arms.push(format!(
+                    "SELECT (m.at - $1) / $2 AS bucket, m.histogram AS histogram FROM metric_rollup m JOIN metric_series s ON s.id = m.series_id \
+                     WHERE {series} AND m.tier = {tier} AND m.at >= $1 AND m.at <= $5 AND m.at >= {since} AND m.at < {until}"
+                ));
+            }
+        }
+        let values: [sea_orm::Value; 5] =
+            [from.0.into(), step_ms.max(1).into(), cluster.into(), metric.as_str().into(), to.0.into()];
+        let statement =
+            Statement::from_sql_and_values(self.0.get_database_backend(), arms.join(" UNION ALL "), values);
+        let parts = Part::find_by_statement(statement).all(self.0).await.map_err(StoreError::query("read metrics"))?;
+        let mut buckets = BTreeMap::<i64, Vec<u64>>::new();
+        for part in parts {
+            let counts = parse_histogram(&part.histogram)?;
+            merge_histograms(buckets.entry(part.bucket).or_default(), &counts);
+        }
+        Ok(buckets)
     }
 
     /// Means of one line of a metric, as [`Self::history`].

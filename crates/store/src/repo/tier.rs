@@ -3,7 +3,7 @@
 use crate::{
     Store, StoreError,
     entity::{metric_rollup, tier_mark},
-    rollup::{Rollup, begin, roll},
+    rollup::{Rollup, begin, parse_histogram, roll},
 };
 use domain::{
     Timestamp,
@@ -157,11 +157,11 @@ impl<C: ConnectionTrait> TierRepo<'_, C> {
         if tier == 0 {
             use crate::entity::metric_sample::{Column, Entity};
             let rows = Entity::find().filter(Column::At.gte(from)).filter(Column::At.lt(to)).all(self.0).await;
-            return Ok(rows
-                .map_err(failed())?
-                .into_iter()
-                .map(|row| (row.series_id, row.at, Rollup::of(row.value)))
-                .collect());
+            let part = |row: crate::entity::metric_sample::Model| {
+                let histogram = row.histogram.as_deref().map(parse_histogram).transpose()?;
+                Ok((row.series_id, row.at, Rollup { histogram, ..Rollup::of(row.value) }))
+            };
+            return rows.map_err(failed())?.into_iter().map(part).collect();
         }
         use metric_rollup::Column;
         let rows = metric_rollup::Entity::find()
@@ -172,9 +172,7 @@ impl<C: ConnectionTrait> TierRepo<'_, C> {
             .await
             .map_err(failed())?;
         let part = |row: metric_rollup::Model| {
-            let histogram = row.histogram.as_deref().map(serde_json::from_str).transpose();
-            let histogram =
-                histogram.map_err(|error| StoreError::Damaged { what: "histogram", detail: error.to_string() })?;
+            let histogram = row.histogram.as_deref().map(parse_histogram).transpose()?;
             let part = Rollup {
                 count: row.count,
                 sum: row.sum,

@@ -20,7 +20,7 @@ on_both_databases!(
 );
 
 fn sample(metric: Metric, label: &str, value: f64) -> Sample {
-    Sample { metric, label: label.into(), value }
+    Sample { metric, label: label.into(), value, histogram: None }
 }
 
 fn point(label: &str, bucket: i64, value: f64) -> MetricPoint {

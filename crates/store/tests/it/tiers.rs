@@ -14,6 +14,7 @@ use store::{
 on_both_databases!(
     rolled_up_in_any_order_is_what_a_recount_says,
     a_range_over_all_tiers_reads_each_moment_once,
+    distributions_are_put_together_over_all_tiers,
     statements_keep_their_totals_and_their_variance,
     sessions_are_put_together_by_the_hour,
     nothing_is_removed_before_it_is_rolled_up,
@@ -36,7 +37,7 @@ impl Random {
 async fn write(store: &Store, at: i64, value: f64) {
     let transaction = store.begin().await.unwrap();
     TierRepo(&transaction).late(Timestamp(at)).await.unwrap();
-    let samples = [Sample { metric: Metric::CallsPerSecond, label: String::new(), value }];
+    let samples = [Sample { metric: Metric::CallsPerSecond, label: String::new(), value, histogram: None }];
     MetricRepo(&transaction).insert("main", Timestamp(at), &samples, &mut HashMap::new()).await.unwrap();
     store.commit(transaction).await.unwrap();
 }
@@ -131,6 +132,36 @@ async fn a_range_over_all_tiers_reads_each_moment_once(store: Store) {
     write(&store, start + MINUTE, 1e9).await;
     roll_up(&store, Timestamp(start + 12 * HOUR), GAP).await.unwrap();
     assert_eq!(means(&store, start, start + 12 * HOUR, HOUR).await, after);
+}
+
+/// Counts by class are the same sums whether the samples lie there raw, rolled up, or partly both.
+async fn distributions_are_put_together_over_all_tiers(store: Store) {
+    let start = 1_000 * HOUR;
+    let mut truth = BTreeMap::<i64, Vec<u64>>::new();
+    for i in 0..(6 * 60) {
+        // Every second reading has one; lengths differ.
+        let histogram = (i % 2 == 0).then(|| (0..=(i % 7)).map(|class| (i + class).unsigned_abs()).collect::<Vec<_>>());
+        for (class, count) in histogram.iter().flatten().enumerate() {
+            let sums = truth.entry(i / 60).or_insert_with(|| vec![0; 7]);
+            sums[class] += count;
+        }
+        let samples = [Sample { metric: Metric::MeanLatencyMs, label: String::new(), value: 1.0, histogram }];
+        let at = Timestamp(start + i * MINUTE);
+        MetricRepo(store.db()).insert("main", at, &samples, &mut HashMap::new()).await.unwrap();
+    }
+    let read = async || {
+        let (from, to) = (Timestamp(start), Timestamp(start + 6 * HOUR));
+        MetricRepo(store.db()).histograms("main", Metric::MeanLatencyMs, from, to, HOUR).await.unwrap()
+    };
+    assert_eq!(read().await, truth);
+    roll_up(&store, Timestamp(start + 6 * HOUR), GAP).await.unwrap();
+    assert_eq!(read().await, truth, "rolled up and still there");
+    prune(&store, History::Metrics, 0, Timestamp(start + 4 * HOUR)).await.unwrap();
+    prune(&store, History::Metrics, 1, Timestamp(start + 2 * HOUR)).await.unwrap();
+    assert_eq!(read().await, truth, "two hours in each tier");
+    let other = MetricRepo(store.db());
+    let none = other.histograms("other", Metric::MeanLatencyMs, Timestamp(0), Timestamp(i64::MAX), HOUR).await.unwrap();
+    assert_eq!(none, BTreeMap::new());
 }
 
 async fn nothing_is_removed_before_it_is_rolled_up(store: Store) {
