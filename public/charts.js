@@ -1,6 +1,8 @@
 // Draws every element with `data-chart` (an ECharts option as JSON) and keeps it up to date. ECharts itself is loaded
 // when the first chart is near the screen, after the page has been painted. Colours and fonts come from the style
 // sheet, so that a change of theme needs no new data.
+import { follows, show } from "./range.js";
+
 const base = document.documentElement.dataset.assets ?? "";
 const charts = new Map();
 const groups = "holdfast";
@@ -66,9 +68,17 @@ function written(value, unit) {
   }
 }
 
+/** A moment in the reader's time zone: see zone.js. */
 function clock(at, long) {
-  const text = new Date(at).toISOString();
+  const text = new Date(at + window.holdfastOffset(at) * 60_000).toISOString();
   return long ? `${text.slice(5, 10)} ${text.slice(11, 16)}` : text.slice(11, 16);
+}
+
+function zone(at) {
+  const minutes = window.holdfastOffset(at);
+  if (!minutes) return "UTC";
+  const [ahead, two] = [Math.abs(minutes), (number) => String(number).padStart(2, "0")];
+  return `${minutes < 0 ? "−" : "+"}${two(Math.floor(ahead / 60))}:${two(ahead % 60)}`;
 }
 
 function dressed(element) {
@@ -120,7 +130,7 @@ function dressed(element) {
         const at = items[0].value[0];
         const near = events.filter((event) => Math.abs(event.xAxis - at) <= (x.max - x.min) / 100);
         return [
-          clock(at, true) + " UTC",
+          `${clock(at, true)} ${zone(at)}`,
           ...items.map((item) => `${item.marker ?? ""}${item.seriesName}  ${written(item.value[1], unit)}`),
           ...near.map((event) => `${clock(event.xAxis, false)}  ${event.name}`),
         ].join("\n");
@@ -139,11 +149,60 @@ async function draw(element) {
     chart.group = groups;
     echarts.connect(groups);
     charts.set(element, chart);
+    draggable(element, chart);
     // Also called when a hidden tab is shown for the first time.
     new ResizeObserver(() => element.clientWidth && chart.resize()).observe(element);
   }
   chart.setOption(dressed(element), { notMerge: true, lazyUpdate: true });
   element.dataset.drawn = "";
+}
+
+/** A drag over the chart chooses the page's range. With a finger the page scrolls; the form of the top bar is for keys. */
+function draggable(element, chart) {
+  const LEAST = 6;
+  const box = Object.assign(document.createElement("div"), { className: "drag", hidden: true });
+  let begin = null;
+  const edges = () => {
+    const [x] = [chart.getOption().xAxis].flat();
+    return { x, ends: [x.min, x.max].map((at) => chart.convertToPixel({ xAxisIndex: 0 }, at)) };
+  };
+  const place = (event) => {
+    const { ends } = edges();
+    return Math.min(Math.max(event.clientX - element.getBoundingClientRect().left, ends[0]), ends[1]);
+  };
+  const stop = () => {
+    begin = null;
+    box.hidden = true;
+  };
+  element.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0 || event.pointerType === "touch" || !follows()) return;
+    begin = place(event);
+    element.append(box);
+    element.setPointerCapture(event.pointerId);
+    event.preventDefault();
+  });
+  element.addEventListener("pointermove", (event) => {
+    if (begin === null) return;
+    const end = place(event);
+    box.hidden = Math.abs(end - begin) < LEAST;
+    box.style.left = `${Math.min(begin, end)}px`;
+    box.style.width = `${Math.abs(end - begin)}px`;
+  });
+  element.addEventListener("pointerup", (event) => {
+    if (begin === null) return;
+    const ordered = [begin, place(event)].sort((a, b) => a - b);
+    stop();
+    if (ordered[1] - ordered[0] < LEAST) return;
+    const { x } = edges();
+    // The chart ends with the step that is under way: a range ends now at the latest.
+    const last = Math.min(x.max, Date.now());
+    let [from, to] = ordered.map((pixel) => Math.min(chart.convertFromPixel({ xAxisIndex: 0 }, pixel), last));
+    // A range is a minute at least.
+    if (to - from < 60_000) from = to - 60_000;
+    show(from, to);
+  });
+  element.addEventListener("pointercancel", stop);
+  addEventListener("keydown", (event) => event.key === "Escape" && stop());
 }
 
 const near = new IntersectionObserver(

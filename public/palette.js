@@ -38,7 +38,7 @@ function label(link) {
 function within(path) {
   const here = new URLSearchParams(location.search);
   const url = new URL(path, location.origin);
-  for (const name of ["cluster", "range", "compare"]) if (here.get(name)) url.searchParams.set(name, here.get(name));
+  for (const name of ["cluster", "range", "from", "to", "compare"]) if (here.get(name)) url.searchParams.set(name, here.get(name));
   return url.pathname + url.search + url.hash;
 }
 

@@ -46,6 +46,7 @@ pub const HEIGHT: f64 = 150.0;
 pub mod build {
     //! From a series to a chart.
     use super::{ChartData, ChartPath, HEIGHT, WIDTH};
+    use crate::zone::Local as _;
     use charming::{
         Chart,
         component::{Axis, Grid},
@@ -58,24 +59,31 @@ pub mod build {
         view::{TimeSeries, TimeSeriesLine},
     };
 
+    /// Areas on top of each other with a line for the processors, unless the load is so far below it that it would only
+    /// press the areas flat.
+    pub fn load(series: &TimeSeries, cpus: Option<u32>) -> ChartData {
+        let level = cpus.map(f64::from).filter(|cpus| highest(series, true) * 4.0 >= *cpus);
+        chart(series, true, level)
+    }
+
     /// Areas on top of each other.
     pub fn stacked(series: &TimeSeries) -> ChartData {
-        chart(series, true)
+        chart(series, true, None)
     }
 
     /// Lines.
     pub fn lines(series: &TimeSeries) -> ChartData {
-        chart(series, false)
+        chart(series, false, None)
     }
 
-    fn chart(series: &TimeSeries, stacked: bool) -> ChartData {
-        let top = analysis::svg::nice_top(highest(series, stacked));
+    fn chart(series: &TimeSeries, stacked: bool, level: Option<f64>) -> ChartData {
+        let top = analysis::svg::nice_top(highest(series, stacked).max(level.unwrap_or(0.0)));
         let span = (series.to.0 - series.from.0).max(1) as f64;
         let x = |at: domain::Timestamp| (at.0 - series.from.0) as f64 / span * WIDTH;
         ChartData {
-            option: option(series, stacked),
+            option: option(series, stacked, level),
             unit: series.unit.clone(),
-            paths: paths(series, stacked, top),
+            paths: paths(series, stacked, top, level),
             grid: (0..=4)
                 .map(|i| (HEIGHT - HEIGHT * f64::from(i) / 4.0, value(top * f64::from(i) / 4.0, &series.unit)))
                 .collect(),
@@ -118,9 +126,9 @@ pub mod build {
         let span = series.to.0 - series.from.0;
         let at = series.from.plus_ms((span as f64 * part) as i64);
         if span > 2 * 86_400_000 {
-            at.to_rfc3339().get(5..10).unwrap_or_default().to_owned()
+            at.local().get(5..10).unwrap_or_default().to_owned()
         } else {
-            at.to_clock().get(..5).unwrap_or_default().to_owned()
+            at.local_clock().get(..5).unwrap_or_default().to_owned()
         }
     }
 
@@ -153,7 +161,12 @@ pub mod build {
         }
     }
 
-    fn paths(series: &TimeSeries, stacked: bool, top: f64) -> Vec<ChartPath> {
+    /// A line as high as there are processors.
+    fn level_line(series: &TimeSeries, level: f64) -> TimeSeriesLine {
+        TimeSeriesLine { name: "Processors".to_owned(), values: vec![Some(level); series.times.len()] }
+    }
+
+    fn paths(series: &TimeSeries, stacked: bool, top: f64, level: Option<f64>) -> Vec<ChartPath> {
         let mut base = vec![0.0; series.times.len()];
         let path = |(i, line): (usize, &TimeSeriesLine)| {
             let path = if stacked {
@@ -174,10 +187,16 @@ pub mod build {
             slot: format!("{slot} earlier"),
             area: false,
         }));
+        paths.extend(level.map(|level| level_line(series, level)).map(|line| ChartPath {
+            path: analysis::svg::line(&line.values, top, WIDTH, HEIGHT),
+            name: line.name,
+            slot: "level".to_owned(),
+            area: false,
+        }));
         paths
     }
 
-    fn option(series: &TimeSeries, stacked: bool) -> String {
+    fn option(series: &TimeSeries, stacked: bool, level: Option<f64>) -> String {
         // Colours, fonts and formats are the page's business: charts.js adds them from the style sheet.
         let mut chart = Chart::new()
             .grid(Grid::new().left(8).right(12).top(14).bottom(4).contain_label(true))
@@ -218,18 +237,23 @@ pub mod build {
             let drawn = Line::new().id(format!("{slot}-earlier{i}")).name(line.name.as_str()).show_symbol(false);
             chart = chart.series(drawn.line_style(dashed).data(points(&line)));
         }
+        if let Some(line) = level.map(|level| level_line(series, level)) {
+            let style = LineStyle::new().type_(LineStyleType::Dashed).width(1);
+            let drawn = Line::new().id("level-0").name(line.name.as_str()).show_symbol(false);
+            chart = chart.series(drawn.line_style(style).data(points(&line)));
+        }
         serde_json::to_string(&chart).unwrap_or_default()
     }
 
     fn table(series: &TimeSeries) -> (Vec<String>, Vec<Vec<String>>) {
         const ROWS: usize = 12;
-        let mut head = vec!["Time (UTC)".to_owned()];
+        let mut head = vec![format!("Time ({})", crate::zone::name())];
         let lines = series.series.iter().cloned().chain(earlier(series, false).into_iter().map(|it| it.1));
         let lines = lines.collect::<Vec<_>>();
         head.extend(lines.iter().map(|line| line.name.clone()));
         let step = series.times.len().div_ceil(ROWS).max(1);
         let rows = series.times.iter().enumerate().rev().step_by(step).map(|(i, at)| {
-            let mut row = vec![at.to_clock()];
+            let mut row = vec![at.local_clock()];
             row.extend(lines.iter().map(|line| {
                 line.values
                     .get(i)
@@ -240,5 +264,37 @@ pub mod build {
             row
         });
         (head, rows.collect())
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use domain::Timestamp;
+
+        fn series(value: f64) -> TimeSeries {
+            TimeSeries {
+                from: Timestamp(0),
+                to: Timestamp(2_000),
+                times: vec![Timestamp(500), Timestamp(1_500)],
+                series: vec![TimeSeriesLine { name: "CPU".to_owned(), values: vec![Some(value), None] }],
+                ..TimeSeries::default()
+            }
+        }
+
+        #[test]
+        fn processors_are_a_line_of_their_own_above_the_areas() {
+            let drawn = load(&series(3.0), Some(4));
+            let line = drawn.paths.last().unwrap();
+            assert_eq!((line.name.as_str(), line.slot.as_str(), line.area), ("Processors", "level", false));
+            assert!(drawn.option.contains("\"id\":\"level-0\""), "{}", drawn.option);
+            // The axis reaches it.
+            assert!(drawn.grid.last().unwrap().1.parse::<f64>().unwrap() >= 4.0, "{:?}", drawn.grid);
+        }
+
+        #[test]
+        fn the_line_stays_away_where_it_would_press_the_load_flat_or_is_not_known() {
+            assert_eq!(load(&series(3.0), Some(64)), stacked(&series(3.0)));
+            assert_eq!(load(&series(3.0), None), stacked(&series(3.0)));
+        }
     }
 }

@@ -1,7 +1,5 @@
 //! Keys: `/` to search, `j` and `k` to walk rows, `g` and a letter to go to a page, `?` for the list.
 
-use leptos::prelude::*;
-
 /// Letters after `g`, and where they lead.
 pub const PAGES: [(&str, &str, &str); 15] = [
     ("o", "/database", "Overview"),
@@ -22,11 +20,9 @@ pub const PAGES: [(&str, &str, &str); 15] = [
 ];
 
 /// Listens for the page's whole life. On the server it does nothing.
-pub fn listen(help: RwSignal<bool>) {
+pub fn listen() {
     #[cfg(feature = "hydrate")]
-    browser::listen(help);
-    #[cfg(not(feature = "hydrate"))]
-    let _ = help;
+    browser::listen();
 }
 
 #[cfg(feature = "hydrate")]
@@ -36,9 +32,9 @@ mod browser {
     use leptos::{ev, prelude::*};
     use leptos_router::hooks::use_navigate;
     use wasm_bindgen::JsCast as _;
-    use web_sys::{HtmlElement, KeyboardEvent};
+    use web_sys::{HtmlDialogElement, HtmlElement, KeyboardEvent};
 
-    pub fn listen(help: RwSignal<bool>) {
+    pub fn listen() {
         let scope = Scope::get();
         let navigate = use_navigate();
         let after_g = StoredValue::new(false);
@@ -57,8 +53,7 @@ mod browser {
             }
             match key.as_str() {
                 "g" => after_g.set_value(true),
-                "?" => help.update(|shown| *shown = !*shown),
-                "Escape" => help.set(false),
+                "?" => keys(),
                 "/" => {
                     if focus("input[type=search]") {
                         event.prevent_default();
@@ -70,6 +65,17 @@ mod browser {
             }
         });
         on_cleanup(move || handle.remove());
+    }
+
+    /// Opens or closes the list of keys; Escape closes it by itself.
+    fn keys() {
+        let found = document().get_element_by_id("keys").and_then(|it| it.dyn_into::<HtmlDialogElement>().ok());
+        let Some(dialog) = found else { return };
+        if dialog.open() {
+            dialog.close();
+        } else {
+            let _ = dialog.show_modal();
+        }
     }
 
     fn is_typing(event: &KeyboardEvent) -> bool {

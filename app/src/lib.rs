@@ -6,6 +6,7 @@ mod advice_fns;
 #[cfg(feature = "ssr")]
 mod analytics_fns;
 mod chart;
+mod columns;
 mod components;
 mod error;
 mod keyboard;
@@ -19,7 +20,10 @@ mod recovery_fns;
 mod scope;
 mod server_fns;
 mod sql;
+mod zone;
 
+#[cfg(feature = "ssr")]
+pub use columns::read as read_hidden;
 pub use error::AppError;
 #[cfg(feature = "ssr")]
 pub use platform_fns::read_tags;
@@ -42,20 +46,27 @@ pub struct AssetBase(pub String);
 pub fn shell(options: LeptosOptions) -> impl IntoView {
     let base = use_context::<AssetBase>().map(|AssetBase(base)| base).unwrap_or_default();
     let theme = scope::theme();
+    let choices = format!("{base}/choices.js");
+    let range = format!("{base}/range.js");
+    let columns = format!("{base}/columns.js");
     let charts = format!("{base}/charts.js");
     let palette = format!("{base}/palette.js");
     let icon = format!("{base}/favicon.svg");
     let style = format!("{base}/main.css");
     view! {
         <!DOCTYPE html>
-        <html lang="en" data-theme=theme data-assets=base data-tenant=tenant()>
+        <html lang="en" data-theme=theme data-assets=base data-tenant=tenant() data-zone=zone::name() data-zone-choice=zone::chosen() data-hide=columns::hidden()>
             <head>
                 <meta charset="utf-8" />
                 <meta name="viewport" content="width=device-width, initial-scale=1" />
                 <meta name="color-scheme" content="light dark" />
                 <link rel="icon" href=icon type="image/svg+xml" />
                 <link rel="stylesheet" href=style />
+                // Before the first paint and before hydration: both write times.
+                <script src=choices></script>
                 <script type="module" src=charts></script>
+                <script type="module" src=range></script>
+                <script type="module" src=columns></script>
                 <script type="module" src=palette></script>
                 {(!is_server_only()).then(|| view! { <HydrationScripts options /> })}
                 <MetaTags />
@@ -72,7 +83,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 #[cfg(feature = "ssr")]
 fn is_server_only() -> bool {
     let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
-    ["/backups", "/recovery", "/jobs/", "/plugins", "/analytics", "/database/advice"]
+    ["/login", "/setup", "/account", "/backups", "/recovery", "/jobs/", "/plugins", "/analytics", "/database/advice"]
         .iter()
         .any(|prefix| path.starts_with(prefix))
         || path.starts_with("/database/queries/") && path.ends_with("/plan")

@@ -4,7 +4,8 @@
 use crate::{
     AppError,
     chart::ChartData,
-    components::{Chart, CopyButton, Failed, Icon, Missing, Panel, Skeleton, ago},
+    columns::Columns,
+    components::{Chart, CopyButton, Dismiss, Failed, Icon, Missing, Panel, Skeleton, Told, ago},
     live::Live,
     scope::Scope,
     server_fns::load_panels,
@@ -77,6 +78,8 @@ pub struct TableData {
     pub search: Option<String>,
     /// Below the table.
     pub more: String,
+    /// Its columns can be chosen.
+    pub columns: bool,
 }
 
 /// The head of a column.
@@ -113,6 +116,8 @@ pub enum Cell {
     Sql(String),
     /// A long text that wraps.
     Long(String),
+    /// A finding that can be put aside, or taken back: cluster, key, address to come back to, whether it is put aside.
+    Aside(String, String, String, bool),
 }
 
 /// A page by its name.
@@ -127,7 +132,7 @@ pub fn PanelsPage(
     let live = Live::get();
     let location = use_location();
     let data = Resource::new(
-        move || (location.search.get(), scope.range.get(), live.sequence.get()),
+        move || (location.search.get(), scope.asked.get(), live.sequence.get()),
         move |(search, _, _)| load_panels(name.to_owned(), search),
     );
     view! {
@@ -151,6 +156,7 @@ fn Loaded(page: PanelPage, title: &'static str) -> impl IntoView {
     });
     view! {
         <div class="title"><h1>{title}</h1><span class="muted">{page.subtitle}</span></div>
+        <Told />
         {banners.collect_view()}
         {page.panels.into_iter().map(panel).collect_view()}
     }
@@ -198,14 +204,16 @@ fn panel(panel: PanelData) -> impl IntoView {
 
 #[component]
 fn Table(data: TableData, label: String) -> impl IntoView {
-    let TableData { head, rows, csv, search, more } = data;
+    let TableData { head, rows, csv, search, more, columns } = data;
+    let names = columns.then(|| head.iter().skip(1).map(|head| head.name.clone()).collect::<Vec<_>>());
     let file = format!("{}.csv", label.to_lowercase().replace(' ', "-"));
     let tools = (csv.is_some() || search.is_some()).then(|| {
         let search = search.map(|word| view! { <Search word label=label.clone() /> });
         let csv = csv.map(
             |href| view! { <a class="btn" href=href rel="external" download=file><Icon name="download" />"CSV"</a> },
         );
-        view! { <div class="toolbar">{search}<span class="grow"></span>{csv}</div> }
+        let names = names.map(|names| view! { <Columns table="tables" names /> });
+        view! { <div class="toolbar">{search}<span class="grow"></span>{names}{csv}</div> }
     });
     let empty = rows.is_empty();
     let heads = head.into_iter().map(|head| {
@@ -221,7 +229,7 @@ fn Table(data: TableData, label: String) -> impl IntoView {
     view! {
         {tools}
         <div class="scroll" tabindex="0" role="region" aria-label=format!("{label} table")>
-            <table>
+            <table data-columns=columns.then_some("tables")>
                 <thead><tr>{heads.collect_view()}</tr></thead>
                 <tbody>{rows.into_iter().map(|row| view! { <tr>{row.into_iter().map(cell).collect_view()}</tr> }).collect_view()}</tbody>
             </table>
@@ -267,6 +275,7 @@ fn cell(cell: Cell) -> AnyView {
             view! { <td class="n"><span class=class><b>{text}</b></span></td> }.into_any()
         }
         Cell::Sql(text) => view! { <td class="statement"><span class="sql" title=text.clone()>{highlighted(&text.chars().take(160).collect::<String>())}</span><CopyButton text=text /></td> }.into_any(),
+        Cell::Aside(cluster, key, next, aside) => view! { <td><Dismiss cluster key next aside /></td> }.into_any(),
         Cell::Long(text) => view! { <td class="reason">{text}</td> }.into_any(),
     }
 }

@@ -16,9 +16,12 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 /// Parameters of the pages that are no condition.
-const OURS: [&str; 13] = [
+const OURS: [&str; 16] = [
     "cluster",
     "range",
+    "from",
+    "to",
+    "compare",
     "view",
     "begins",
     "error",

@@ -1,6 +1,7 @@
 //! What a page is about: cluster, range and what it is compared with. All stand in the address, so that a pasted link
 //! shows the same page.
 
+use crate::zone;
 use domain::view::{Compare, Range};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_query_map};
@@ -10,8 +11,12 @@ use leptos_router::hooks::{use_location, use_query_map};
 pub struct Scope {
     /// Id of the cluster; `None` is the first.
     pub cluster: Memo<Option<String>>,
-    /// How far back.
+    /// How far back; what one comes back to while the address has a wrong one.
     pub range: Memo<Range>,
+    /// What one comes back to from a range of two moments.
+    pub live: Memo<Range>,
+    /// What the address says of the range, right or wrong: the server says what is wrong with it.
+    pub asked: Memo<String>,
     /// Which earlier time is set beside it.
     pub compare: Memo<Compare>,
 }
@@ -21,18 +26,37 @@ impl Scope {
     pub fn from_address() -> Self {
         let query = use_query_map();
         let cluster = Memo::new(move |_| query.with(|query| query.get("cluster")).filter(|id| !id.is_empty()));
-        let range = Memo::new(move |_| {
-            query.with(|query| query.get("range")).and_then(|text| text.parse().ok()).unwrap_or_default()
+        let live = Memo::new(move |_| {
+            let text = query.with(|query| query.get("range"));
+            text.and_then(|text| text.parse().ok()).filter(|live| Range::ALL.contains(live)).unwrap_or_default()
+        });
+        let range = Memo::new(move |_| query.with(|query| Range::read(|name| query.get(name))).unwrap_or(live.get()));
+        let asked = Memo::new(move |_| {
+            let get = |name: &str| query.with(|query| query.get(name)).unwrap_or_default();
+            let (range, from, to) = (get("range"), get("from"), get("to"));
+            match (range.is_empty(), from.is_empty() && to.is_empty()) {
+                (_, false) => format!("{from}/{to}"),
+                (false, true) => range,
+                (true, true) => Range::default().to_string(),
+            }
         });
         let compare = Memo::new(move |_| {
             query.with(|query| query.get("compare")).and_then(|text| text.parse().ok()).unwrap_or_default()
         });
-        Self { cluster, range, compare }
+        Self { cluster, range, live, asked, compare }
     }
 
     /// The one of this page.
     pub fn get() -> Self {
         use_context::<Self>().unwrap_or_else(Self::from_address)
+    }
+
+    /// The range in a sentence.
+    pub fn phrase(self) -> String {
+        match self.range.get() {
+            Range::Between { from, to } => zone::between(from, to),
+            range => range.phrase().to_owned(),
+        }
     }
 
     /// As [`Self::link`], for what is rendered once.
@@ -47,10 +71,7 @@ impl Scope {
         if let Some(cluster) = self.cluster.get() {
             pairs.push(("cluster", cluster));
         }
-        let range = self.range.get();
-        if range != Range::default() {
-            pairs.push(("range", range.to_string()));
-        }
+        pairs.extend(self.range.get().pairs(self.live.get()));
         let compare = self.compare.get();
         if compare != Compare::Off {
             pairs.push(("compare", compare.to_string()));
@@ -96,6 +117,8 @@ pub fn with_param(name: &'static str, value: Option<String>) -> Signal<String> {
             query
                 .latest_values()
                 .filter(|(key, _)| *key != name && *key != "cursor")
+                // A range that ends now takes the place of one of two moments.
+                .filter(|(key, _)| name != "range" || !(*key == "from" || *key == "to"))
                 .map(|(key, value)| (key.to_string(), value.to_string()))
                 .collect::<Vec<(String, String)>>()
         });
@@ -109,13 +132,19 @@ pub fn with_param(name: &'static str, value: Option<String>) -> Signal<String> {
 
 /// The theme that the reader chose; `None` follows the system.
 pub fn theme() -> Option<&'static str> {
-    let cookies = cookies();
-    let theme = cookies.split(';').find_map(|cookie| cookie.trim().strip_prefix("theme="))?;
-    match theme {
+    match cookie("theme")?.as_str() {
         "light" => Some("light"),
         "dark" => Some("dark"),
         _ => None,
     }
+}
+
+/// What this browser keeps under a name.
+pub fn cookie(name: &str) -> Option<String> {
+    cookies().split(';').find_map(|cookie| {
+        let (key, value) = cookie.trim().split_once('=')?;
+        (key == name).then(|| value.to_owned())
+    })
 }
 
 #[cfg(feature = "ssr")]

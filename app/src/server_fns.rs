@@ -40,6 +40,8 @@ pub struct OverviewData {
     pub top: Vec<LoadRow>,
     /// Of how many samples.
     pub samples: (i64, i64),
+    /// Processors of the machine, where they are known.
+    pub cpus: Option<u32>,
     /// Percentiles.
     pub latency: ChartData,
     /// Transactions.
@@ -169,7 +171,8 @@ pub async fn load_overview(
     events.reverse();
     Ok(OverviewData {
         dashboard,
-        load: build::stacked(&load.series),
+        cpus: load.cpus,
+        load: build::load(&load.series, load.cpus),
         by,
         top: load.top,
         samples: (load.samples, load.skipped),

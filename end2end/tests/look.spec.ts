@@ -17,7 +17,6 @@ const pages = [
   "/alerts?tab=rules",
   "/alerts?tab=channels",
   "/alerts?tab=blackouts",
-  "/account",
 ];
 
 for (const colorScheme of ["light", "dark"] as const) {

@@ -46,7 +46,7 @@ for (const colorScheme of ["light", "dark"] as const) {
       const plugin = await page.locator("a[href^='/plugins/']").first().getAttribute("href");
       const answer = await page.request.get(`${demo.url}/api/v1/clusters/main/queries?limit=1`);
       const [statement] = (await answer.json()).rows;
-      const pages = ["/plugins?tenant=1", plugin!, "/analytics?tenant=1", "/database/advice", "/backups", "/recovery", "/recovery/plans"];
+      const pages = ["/plugins?tenant=1", plugin!, "/analytics?tenant=1", "/account", "/database/advice", "/backups", "/recovery", "/recovery/plans"];
       if (statement) pages.push(`/database/queries/${encodeURIComponent(statement.id)}/plan`);
       for (const path of pages) {
         await page.setViewportSize({ width: 1440, height: 900 });

@@ -64,6 +64,8 @@ pub struct ClusterSource {
     pub watched: Watched,
     /// `DATABASE_URL`, `READ_REPLICA_URL` or the file.
     pub source: &'static str,
+    /// Processors of its machine, when they are named.
+    pub cpus: Option<u32>,
     /// The connection URL as it was written.
     pub url: SecretString,
 }
@@ -117,6 +119,7 @@ struct FileCluster {
     url: Option<String>,
     url_file: Option<String>,
     standby_of: Option<String>,
+    cpus: Option<i64>,
     backup: Option<FileBackup>,
 }
 
@@ -237,6 +240,9 @@ impl fmt::Display for Config {
             write!(f, "cluster {:<15} {} ({})", cluster.watched.config.id, cluster.watched.target, cluster.source)?;
             if let Some(primary) = &cluster.watched.config.standby_of {
                 write!(f, ", standby of {primary}")?;
+            }
+            if let Some(cpus) = cluster.cpus {
+                write!(f, ", {cpus} cpus")?;
             }
             writeln!(f)?;
         }
@@ -405,7 +411,9 @@ fn clusters(
             // The environment wins over the file.
             continue;
         }
-        clusters.push(cluster(&named, &entry.id, entry.name, &url, entry.standby_of, "holdfast.toml")?);
+        let mut one = cluster(&named, &entry.id, entry.name, &url, entry.standby_of, "holdfast.toml")?;
+        one.cpus = entry.cpus.map(|cpus| processors(&named, cpus)).transpose()?;
+        clusters.push(one);
     }
     let mut ids = HashSet::new();
     for one in &clusters {
@@ -467,7 +475,14 @@ fn cluster(
     }
     let target = Target::parse(url).map_err(|error| ConfigError(format!("{named}: {error}")))?;
     let config = ClusterConfig { id: id.to_owned(), name: name.unwrap_or_else(|| id.to_owned()), standby_of };
-    Ok(ClusterSource { watched: Watched { config, target }, source, url: url.to_owned().into() })
+    Ok(ClusterSource { watched: Watched { config, target }, source, cpus: None, url: url.to_owned().into() })
+}
+
+fn processors(named: &str, cpus: i64) -> Result<u32, ConfigError> {
+    u32::try_from(cpus)
+        .ok()
+        .filter(|cpus| (1..=8_192).contains(cpus))
+        .ok_or_else(|| wrong(&format!("{named}: cpus"), &cpus.to_string(), "a number of processors from 1 to 8192"))
 }
 
 #[cfg(test)]
@@ -555,11 +570,13 @@ mod tests {
     fn a_file_names_clusters_and_the_environment_wins() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("holdfast.toml");
-        std::fs::write(&path, "listen = \"127.0.0.1:4000\"\n[[cluster]]\nid = \"shop\"\nname = \"Shop\"\nurl = \"postgres://a@db/shop\"\n[[cluster]]\nid = \"shop-2\"\nurl = \"postgres://a@db2/shop\"\nstandby_of = \"shop\"\n").unwrap();
+        std::fs::write(&path, "listen = \"127.0.0.1:4000\"\n[[cluster]]\nid = \"shop\"\nname = \"Shop\"\nurl = \"postgres://a@db/shop\"\n[[cluster]]\nid = \"shop-2\"\nurl = \"postgres://a@db2/shop\"\nstandby_of = \"shop\"\ncpus = 16\n").unwrap();
         let path = path.to_str().unwrap();
         let config = read(&[("HOLDFAST_CONFIG", path), ("HOLDFAST_LISTEN", "127.0.0.1:5000")]).unwrap();
         assert_eq!(config.listen.port(), 5000);
         assert_eq!(config.clusters[1].watched.config.standby_of.as_deref(), Some("shop"));
+        assert_eq!((config.clusters[0].cpus, config.clusters[1].cpus), (None, Some(16)));
+        assert!(config.to_string().contains("standby of shop, 16 cpus"), "{config}");
 
         for (text, said) in [
             ("lisen = 1", "lisen"),
@@ -567,6 +584,7 @@ mod tests {
             ("[[cluster]]\nid = \"a\"", "url or url_file"),
             ("[[cluster]]\nid = \"A b\"\nurl = \"postgres://a@b/c\"", "lower-case"),
             ("[[cluster]]\nid = \"a\"\nurl = \"postgres://a@b/c\"\nstandby_of = \"b\"", "standby_of"),
+            ("[[cluster]]\nid = \"a\"\nurl = \"postgres://a@b/c\"\ncpus = 0", "cpus is '0'"),
         ] {
             std::fs::write(path, text).unwrap();
             let error = read(&[("HOLDFAST_CONFIG", path)]).unwrap_err();

@@ -6,10 +6,14 @@ use crate::{
     live::Live,
     scope::{self, Scope},
     server_fns::{FrameData, load_frame},
+    zone,
 };
 use domain::view::{ClusterState, ClusterSummary, Compare, Range};
 use leptos::prelude::*;
-use leptos_router::{components::Outlet, hooks::use_location};
+use leptos_router::{
+    components::Outlet,
+    hooks::{use_location, use_query_map},
+};
 
 /// Pages in the navigation: icon, label, address.
 const NAV: [(&str, &str, &str); 12] = [
@@ -41,8 +45,7 @@ pub fn Frame() -> impl IntoView {
     provide_context(scope);
     let live = Live::start(scope.cluster);
     provide_context(live);
-    let help = RwSignal::new(false);
-    keyboard::listen(help);
+    keyboard::listen();
     let frame = Resource::new(move || live.sequence.get() + live.alerts.get(), |_| load_frame());
     view! {
         <a class="skip" href="#content">"Skip to the content"</a>
@@ -62,7 +65,7 @@ pub fn Frame() -> impl IntoView {
                 <LiveBadge />
                 <button type="button" class="chip js-only palette-button" data-palette="" title="Go to"><Icon name="search" /><span class="sr">"Go to a page, server, statement or plugin"</span><kbd>"Ctrl K"</kbd></button>
                 <RangePicker />
-                <ThemePicker />
+                <Choices />
                 <Transition fallback=|| ()>
                     {move || Suspend::new(async move { frame.await.ok().map(|data| view! { <AccountMenu data /> }) })}
                 </Transition>
@@ -74,7 +77,7 @@ pub fn Frame() -> impl IntoView {
                 <Outlet />
             </main>
         </div>
-        <Help shown=help />
+        <dialog id="keys" class="help" aria-label="Keys" inner_html=keys()></dialog>
     }
 }
 
@@ -195,10 +198,28 @@ fn ClusterPicker(data: FrameData) -> impl IntoView {
     .into_any()
 }
 
+/// Whether a page's figures follow the range, and whether they are set beside an earlier time.
+fn follows(path: &str, table: bool) -> (bool, bool) {
+    match path.strip_prefix("/database").unwrap_or("-").trim_end_matches('/') {
+        "" | "/performance" | "/activity" | "/connections" | "/replication" | "/maintenance" | "/cost" => (true, true),
+        // The growth of one table; the list is of now.
+        "/tables" => (table, false),
+        path => {
+            let statement = path.starts_with("/queries/") && !path.ends_with("/plan");
+            (statement, statement)
+        }
+    }
+}
+
 #[component]
 fn RangePicker() -> impl IntoView {
     let scope = Scope::get();
     let location = use_location();
+    let query = use_query_map();
+    let shown = Memo::new(move |_| {
+        let table = query.with(|query| query.get("table")).is_some_and(|table| !table.is_empty());
+        follows(&location.pathname.get(), table)
+    });
     let hash = RwSignal::new(String::new());
     Effect::new(move |_| hash.set(location.hash.get()));
     let ranges = Range::ALL.into_iter().map(|range| {
@@ -215,40 +236,143 @@ fn RangePicker() -> impl IntoView {
         view! { <li><a href=move || format!("{}{}", address.get(), hash.get()) aria-current=current on:click=move |_| open.set(false)>{compare.label()}</a></li> }
     });
     view! {
-        <nav class="seg range" aria-label="Time range">{ranges.collect_view()}</nav>
-        <details class="menu right compare" prop:open=move || open.get()>
+        <nav class="seg range" aria-label="Time range" hidden=move || !shown.get().0>{ranges.collect_view()}</nav>
+        <CustomRange shown=Signal::derive(move || shown.get().0) hash />
+        <details class="menu right compare" hidden=move || !shown.get().1 prop:open=move || open.get()>
             <summary class="chip" class:on=move || scope.compare.get() != Compare::Off title="Compare with" on:click=move |event| { event.prevent_default(); open.update(|open| *open = !*open); }><span class="sr">"Compare with: "</span>"vs "{move || scope.compare.get().label()}</summary>
             <ul>{earlier.collect_view()}</ul>
         </details>
     }
 }
 
+/// Two moments: a form that works without JavaScript, in UTC then; `range.js` makes it the reader's zone. Dragging on a
+/// chart sets the same.
 #[component]
-fn ThemePicker() -> impl IntoView {
-    let choices = [("light", "sun", "Light"), ("dark", "moon", "Dark"), ("system", "auto", "As the system")];
-    let buttons = choices.into_iter().map(|(theme, icon, label)| {
-        view! { <button name="theme" value=theme title=label aria-label=label on:click=move |event| choose(&event, theme)><Icon name=icon /></button> }
-    });
-    view! { <form class="seg theme" method="post" action="/theme" aria-label="Theme">{buttons.collect_view()}</form> }
+fn CustomRange(shown: Signal<bool>, hash: RwSignal<String>) -> impl IntoView {
+    let scope = Scope::get();
+    let moments = move || match scope.range.get() {
+        Range::Between { from, to } => Some((from, to)),
+        _ => None,
+    };
+    let live = move || {
+        let value = Some(scope.live.get()).filter(|live| *live != Range::default()).map(|live| live.to_string());
+        let address = scope::with_param("range", value);
+        view! { <a class="chip live-again" href=move || format!("{}{}", address.get(), hash.get()) title=move || format!("To the {}", scope.live.get().phrase())>"Back to live"</a> }
+    };
+    view! {
+        <details class="menu right custom" hidden=move || !shown.get()>
+            <summary class="chip" class:on=move || moments().is_some() title="From one moment to another">{move || moments().map_or_else(|| "Custom".to_owned(), |(from, to)| zone::short(from, to))}</summary>
+            <form class="custom-range" method="get" inner_html=range_form(scope)></form>
+        </details>
+        {move || (shown.get() && moments().is_some()).then(live)}
+    }
 }
 
-/// Where JavaScript runs the page need not be loaded again.
-fn choose(event: &leptos::ev::MouseEvent, theme: &'static str) {
-    #[cfg(feature = "hydrate")]
-    {
-        use wasm_bindgen::JsCast as _;
-        event.prevent_default();
-        let Some(root) = document().document_element() else { return };
-        let _ = if theme == "system" {
-            root.remove_attribute("data-theme")
-        } else {
-            root.set_attribute("data-theme", theme)
-        };
-        let cookie = format!("theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax");
-        let _ = js_sys::Reflect::set(document().unchecked_ref(), &"cookie".into(), &cookie.into());
+/// The fields of [`CustomRange`], as the address has them. Where JavaScript runs it fills them in, so that the browser's
+/// half leaves them as they are.
+#[cfg(feature = "ssr")]
+fn range_form(scope: Scope) -> String {
+    let moments = match scope.range.get_untracked() {
+        Range::Between { from, to } => Some((from, to)),
+        _ => None,
+    };
+    let field = |name: &'static str, label: &'static str, at: Option<domain::Timestamp>| {
+        let value = at.map(|at| at.to_rfc3339().chars().take(16).collect::<String>());
+        view! { <label>{label}<input type="datetime-local" name=name required value=value /></label> }
+    };
+    let pairs = use_query_map().with_untracked(|query| {
+        query.latest_values().map(|(name, value)| (name.to_string(), value.to_string())).collect::<Vec<_>>()
+    });
+    let kept = pairs.into_iter().filter(|(name, _)| !matches!(name.as_str(), "from" | "to" | "cursor"));
+    let hidden = kept.map(|(name, value)| view! { <input type="hidden" name=name value=value /> }).collect_view();
+    view! {
+        {field("from", "From", moments.map(|it| it.0))}
+        {field("to", "To", moments.map(|it| it.1))}
+        {hidden}
+        <p class="muted">"Times in "<span class="js-only">{zone::name()}</span><span class="no-js">"UTC"</span>". "<span class="js-only">"A drag over a chart does the same."</span></p>
+        <button class="btn primary">"Show"</button>
     }
-    #[cfg(not(feature = "hydrate"))]
-    let _ = (event, theme);
+    .to_html()
+}
+
+/// Whose clock times are written by, and the theme; both kept in cookies. The server writes them, `choices.js` answers a
+/// click without a form being sent, and the browser's half leaves them as they are.
+#[component]
+fn Choices() -> impl IntoView {
+    view! {
+        <details class="menu right zone" inner_html=zone_choices()></details>
+        <form class="seg theme" method="post" action="/theme" aria-label="Theme" inner_html=theme_choices()></form>
+    }
+}
+
+#[cfg(feature = "ssr")]
+fn zone_choices() -> String {
+    let choices = [
+        ("browser", "Browser", "This browser's time zone"),
+        ("utc", "UTC", "Coordinated universal time"),
+        ("server", "Server", "The time zone of the machine that Holdfast runs on"),
+    ];
+    let chosen = zone::chosen();
+    let label = choices.iter().find(|one| one.0 == chosen).map_or("UTC", |one| one.1);
+    let lines = choices.into_iter().map(|(value, label, title)| {
+        let class = if value == "browser" { "plain js-only" } else { "plain" };
+        let pressed = (value == chosen).then_some("true");
+        view! { <li><button class=class name="zone" value=value title=title aria-current=pressed>{label}</button></li> }
+    });
+    view! {
+        <summary class="chip" title=format!("Times in {}", zone::name())><span class="sr">"Time zone: "</span>{label}</summary>
+        <form method="post" action="/zone"><ul>{lines.collect_view()}</ul></form>
+    }
+    .to_html()
+}
+
+#[cfg(feature = "ssr")]
+fn theme_choices() -> String {
+    let choices = [("light", "sun", "Light"), ("dark", "moon", "Dark"), ("system", "auto", "As the system")];
+    let buttons = choices.into_iter().map(|(theme, icon, label)| {
+        view! { <button name="theme" value=theme title=label aria-label=label><Icon name=icon /></button> }
+    });
+    buttons.collect_view().to_html()
+}
+
+/// The list of keys.
+#[cfg(feature = "ssr")]
+fn keys() -> String {
+    let keys = [
+        ("Ctrl K", "go to a page, server, statement or plugin"),
+        ("/", "search"),
+        ("j k", "walk through rows"),
+        ("Enter", "open the row"),
+        ("?", "this list"),
+    ];
+    view! {
+        <div class="panel">
+            <header><h2>"Keys"</h2><form class="aside" method="dialog"><button class="icon-button" aria-label="Close"><Icon name="cross" /></button></form></header>
+            <dl class="body facts">
+                {keyboard::PAGES.into_iter().map(|(key, _, label)| view! { <dt><kbd>"g"</kbd>" "<kbd>{key}</kbd></dt><dd>{label}</dd> }).collect_view()}
+                {keys.into_iter().map(|(key, what)| view! { <dt><kbd>{key}</kbd></dt><dd>{what}</dd> }).collect_view()}
+            </dl>
+        </div>
+    }
+    .to_html()
+}
+
+// What the server wrote stays: the frame is never made anew in the browser.
+#[cfg(not(feature = "ssr"))]
+const fn range_form(_: Scope) -> String {
+    String::new()
+}
+#[cfg(not(feature = "ssr"))]
+const fn zone_choices() -> String {
+    String::new()
+}
+#[cfg(not(feature = "ssr"))]
+const fn theme_choices() -> String {
+    String::new()
+}
+#[cfg(not(feature = "ssr"))]
+const fn keys() -> String {
+    String::new()
 }
 
 #[component]
@@ -266,26 +390,22 @@ fn AccountMenu(data: FrameData) -> impl IntoView {
     }
 }
 
-#[component]
-fn Help(shown: RwSignal<bool>) -> impl IntoView {
-    let keys = [
-        ("Ctrl K", "go to a page, server, statement or plugin"),
-        ("/", "search"),
-        ("j k", "walk through rows"),
-        ("Enter", "open the row"),
-        ("?", "this list"),
-    ];
-    view! {
-        <Show when=move || shown.get()>
-            <div class="help" role="dialog" aria-modal="true" aria-label="Keys">
-                <div class="panel">
-                    <header><h2>"Keys"</h2><span class="aside"><button type="button" class="icon-button" aria-label="Close" on:click=move |_| shown.set(false)><Icon name="cross" /></button></span></header>
-                    <dl class="body facts">
-                        {keyboard::PAGES.into_iter().map(|(key, _, label)| view! { <dt><kbd>"g"</kbd>" "<kbd>{key}</kbd></dt><dd>{label}</dd> }).collect_view()}
-                        {keys.into_iter().map(|(key, what)| view! { <dt><kbd>{key}</kbd></dt><dd>{what}</dd> }).collect_view()}
-                    </dl>
-                </div>
-            </div>
-        </Show>
+#[cfg(test)]
+mod tests {
+    use super::follows;
+
+    #[test]
+    fn pickers_stand_where_they_change_something() {
+        for path in ["/database", "/database/performance", "/database/queries/1.2.3", "/database/cost"] {
+            assert_eq!(follows(path, false), (true, true), "{path}");
+        }
+        for path in ["/plugins", "/recovery", "/backups", "/analytics", "/alerts", "/account", "/jobs/1"] {
+            assert_eq!(follows(path, false), (false, false), "{path}");
+        }
+        for path in ["/database/settings", "/database/locks", "/database/advice", "/database/queries/1.2.3/plan"] {
+            assert_eq!(follows(path, false), (false, false), "{path}");
+        }
+        assert_eq!(follows("/database/tables", false), (false, false));
+        assert_eq!(follows("/database/tables", true), (true, false));
     }
 }

@@ -14,7 +14,13 @@ use leptos::prelude::*;
 
 /// The panel of the overview.
 #[component]
-pub fn LoadPanel(load: ChartData, by: LoadBy, top: Vec<LoadRow>, samples: (i64, i64)) -> impl IntoView {
+pub fn LoadPanel(
+    load: ChartData,
+    by: LoadBy,
+    top: Vec<LoadRow>,
+    samples: (i64, i64),
+    cpus: Option<u32>,
+) -> impl IntoView {
     let chips = LoadBy::ALL.into_iter().map(move |one| {
         let href = with_param("by", (one != LoadBy::default()).then(|| one.to_string()));
         view! { <a class="chip" class:on=one == by aria-current=(one == by).then_some("true") href=href>{one.as_str()}</a> }
@@ -25,6 +31,7 @@ pub fn LoadPanel(load: ChartData, by: LoadBy, top: Vec<LoadRow>, samples: (i64, 
     } else {
         "average active sessions, sampled each second".to_owned()
     };
+    let note = cpus.map_or_else(|| note.clone(), |cpus| format!("{note}; {cpus} processors"));
     view! {
         <Panel title="Database load" span="c8" note=note source="pg_stat_activity, active sessions each second">
             <nav class="chips" aria-label="Load by">{chips.collect_view()}</nav>

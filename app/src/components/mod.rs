@@ -4,6 +4,7 @@ mod chart;
 #[cfg(feature = "ssr")]
 mod confirm;
 mod copy;
+mod dismiss;
 mod frame;
 mod icon;
 mod live;
@@ -18,6 +19,7 @@ pub use chart::{Chart, Spark};
 #[cfg(feature = "ssr")]
 pub use confirm::{Confirm, FormOutcome};
 pub use copy::CopyButton;
+pub use dismiss::Dismiss;
 pub use frame::Frame;
 pub use icon::{Icon, Logo};
 pub use live::LiveBadge;

@@ -2,6 +2,7 @@
 
 use super::CopyButton;
 use crate::AppError;
+use crate::zone::Local as _;
 use domain::{Timestamp, format};
 use leptos::prelude::*;
 
@@ -54,8 +55,8 @@ pub fn Failed(error: AppError) -> impl IntoView {
 pub fn ago(at: Option<Timestamp>, age_seconds: Option<f64>) -> impl IntoView {
     let text = match (age_seconds, at) {
         (Some(age), _) => format!("{} ago", format::age_s(age)),
-        (None, Some(at)) => format!("at {} UTC", at.to_clock()),
+        (None, Some(at)) => format!("at {}", at.local_clock()),
         (None, None) => "no figures yet".to_owned(),
     };
-    view! { <time class="age" datetime=at.map(|at| at.to_rfc3339()) title=at.map(|at| at.to_human())>{text}</time> }
+    view! { <time class="age" datetime=at.map(|at| at.to_rfc3339()) title=at.map(|at| at.local())>{text}</time> }
 }

@@ -2,6 +2,7 @@
 //! and the pointer; the list below says the same, and any moment can be typed.
 
 use crate::scope::{Scope, encode};
+use crate::zone::Local as _;
 use domain::{Timestamp, format, view::RecoveryOverview};
 use leptos::prelude::*;
 
@@ -32,7 +33,7 @@ impl Scale {
     }
 
     fn label(self, at: Timestamp) -> String {
-        let human = at.to_human();
+        let human = at.local();
         let (start, end) = match self.to - self.from {
             ..=600_000 => (11, 19),
             600_001..=172_800_000 => (11, 16),
@@ -59,7 +60,7 @@ pub fn TimeBar(
         .intervals
         .iter()
         .map(|it| {
-            let title = format!("Every moment from {} to {} can be restored", it.from.to_human(), it.to.to_human());
+            let title = format!("Every moment from {} to {} can be restored", it.from.local(), it.to.local());
             view! { <rect class="solid" x=scale.x(it.from) y="36" width=scale.width(it.from, it.to) height="22" rx="3"><title>{title}</title></rect> }
         })
         .collect_view();
@@ -84,7 +85,7 @@ pub fn TimeBar(
             let full = one.kind == "full";
             let (y, height) = if full { ("32", "30") } else { ("39", "16") };
             let class = if full { "mark full" } else { "mark" };
-            view! { <rect class=class x=scale.x(one.stopped_at) y=y width="3" height=height rx="1.5"><title>{format!("{} backup, {}", one.kind, one.stopped_at.to_human())}</title></rect> }
+            view! { <rect class=class x=scale.x(one.stopped_at) y=y width="3" height=height rx="1.5"><title>{format!("{} backup, {}", one.kind, one.stopped_at.local())}</title></rect> }
         })
         .collect_view();
     let flags = window
@@ -93,7 +94,7 @@ pub fn TimeBar(
         .map(|it| {
             let class = if it.proof.ok { "flag" } else { "flag bad" };
             let word = if it.proof.ok { "Proved by restoring" } else { "The restore test failed" };
-            let title = format!("{word} at {}: recovery time {}", it.proof.at.to_human(), format::duration_s(it.proof.rto_seconds));
+            let title = format!("{word} at {}: recovery time {}", it.proof.at.local(), format::duration_s(it.proof.rto_seconds));
             view! { <svg class=class x=scale.x(it.moment) y="14" overflow="visible"><path d="M0 18V0h12l-3 4 3 4H2v10z"><title>{title}</title></path></svg> }
         })
         .collect_view();
@@ -107,7 +108,7 @@ pub fn TimeBar(
                 let path = format!("/recovery?at={}", encode(&at.to_rfc3339()));
                 let end = Timestamp(at.0 + step);
                 view! {
-                    <g><a href=move || scope.link(&path) tabindex="-1"><rect class="slot" x=scale.x(Timestamp(at.0 - step / 2)) y="28" width=scale.width(at, end) height="38"><title>{at.to_human()}</title></rect></a></g>
+                    <g><a href=move || scope.link(&path) tabindex="-1"><rect class="slot" x=scale.x(Timestamp(at.0 - step / 2)) y="28" width=scale.width(at, end) height="38"><title>{at.local()}</title></rect></a></g>
                 }
             })
         })
@@ -115,7 +116,7 @@ pub fn TimeBar(
     let cursor = chosen.filter(|at| at.0 >= scale.from && at.0 <= scale.to).map(|at| {
         let percent = scale.percent(at);
         let (anchor, dx) = if percent > 60.0 { ("end", "-10") } else { ("start", "10") };
-        let text = at.to_human();
+        let text = at.local();
         view! {
             <line class="cursor" x1=scale.x(at) x2=scale.x(at) y1="10" y2="66"></line>
             <circle class="cursor" cx=scale.x(at) cy="9" r="5.5"></circle>
@@ -137,14 +138,14 @@ pub fn TimeBar(
     let list = window
         .intervals
         .iter()
-        .map(|it| view! { <li>{format!("{} to {}: every moment can be restored (WAL {} to {}, timeline {})", it.from.to_human(), it.to.to_human(), it.from_lsn, it.to_lsn, it.timeline)}</li> })
+        .map(|it| view! { <li>{format!("{} to {}: every moment can be restored (WAL {} to {}, timeline {})", it.from.local(), it.to.local(), it.from_lsn, it.to_lsn, it.timeline)}</li> })
         .collect_view();
     let gaps = window
         .gaps
         .iter()
         .map(|gap| {
-            let to = gap.to.map_or_else(|| "now, there is no backup since".to_owned(), Timestamp::to_human);
-            view! { <li class="bad"><strong>{format!("Gap from {} to {to}. ", gap.from.to_human())}</strong>{format!("{} (WAL from {}{})", gap.reason, gap.start_lsn, gap.end_lsn.map_or_else(String::new, |end| format!(" to {end}")))}</li> }
+            let to = gap.to.map_or_else(|| "now, there is no backup since".to_owned(), Timestamp::local);
+            view! { <li class="bad"><strong>{format!("Gap from {} to {to}. ", gap.from.local())}</strong>{format!("{} (WAL from {}{})", gap.reason, gap.start_lsn, gap.end_lsn.map_or_else(String::new, |end| format!(" to {end}")))}</li> }
         })
         .collect_view();
     let has_gaps = !window.gaps.is_empty();

@@ -1,6 +1,6 @@
 //! One's own account.
 
-use super::login::sentence;
+use super::alerts::sentence;
 use crate::{
     components::{Failed, Panel, Skeleton},
     server_fns::load_frame,

@@ -18,7 +18,7 @@ pub fn Activity() -> impl IntoView {
     let live = Live::get();
     let data = Resource::new(
         move || {
-            let (range, compare) = (scope.range.get().to_string(), scope.compare.get().to_string());
+            let (range, compare) = (scope.asked.get(), scope.compare.get().to_string());
             (scope.cluster.get(), range, compare, live.sequence.get())
         },
         |(cluster, range, compare, _)| load_activity(cluster, range, compare),
@@ -26,7 +26,7 @@ pub fn Activity() -> impl IntoView {
     let show_idle = RwSignal::new(false);
     view! {
         <Title text="Activity" />
-        <div class="title"><h1>"Activity"</h1><span class="muted">{move || scope.range.get().phrase()}</span></div>
+        <div class="title"><h1>"Activity"</h1><span class="muted">{move || scope.phrase()}</span></div>
         <Told />
         <Transition fallback=|| view! { <Skeleton /> }>
             {move || Suspend::new(async move {

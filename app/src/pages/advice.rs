@@ -2,9 +2,10 @@
 
 use crate::{
     advice_fns::{AdviceData, load_index_advice},
-    components::{Failed, FormOutcome, Missing, Panel, Skeleton},
+    components::{Dismiss, Failed, FormOutcome, Missing, Panel, Skeleton},
     scope::Scope,
     sql::highlighted,
+    zone::Local as _,
 };
 use domain::{
     format,
@@ -49,7 +50,7 @@ fn Loaded(data: AdviceData) -> impl IntoView {
         page.advice.suggestions.iter().cloned().partition(|it| it.dismissal.is_none());
     let (found, found_aside): (Vec<_>, Vec<_>) = page.findings.into_iter().partition(|it| it.dismissal.is_none());
     let back = scope.link_untracked("/database/performance#indexes");
-    let reviewed = page.advice.reviewed_at.map(|at| format!("reviewed {}", at.to_human()));
+    let reviewed = page.advice.reviewed_at.map(|at| format!("reviewed {}", at.local()));
     let count = found.len();
     let for_found = here.clone();
     let suggestions = open.into_iter().map(|it| suggestion(it, &here)).collect_view();
@@ -123,21 +124,7 @@ fn left_out(advice: &IndexAdvice) -> Option<AnyView> {
 /// The form that puts something aside.
 fn dismiss(key: String, here: &Here) -> Option<AnyView> {
     let Here { cluster, address, may } = here.clone();
-    may.then(|| {
-        view! {
-            <details><summary>"Put aside"</summary>
-                <form class="dismiss" method="post" action="/database/advice/dismiss">
-                    <input type="hidden" name="cluster" value=cluster />
-                    <input type="hidden" name="next" value=address />
-                    <input type="hidden" name="key" value=key />
-                    <label>"Why"<input name="reason" required maxlength="500" /></label>
-                    <label>"For"<select name="days"><option value="30">"30 days"</option><option value="90">"90 days"</option><option value="365">"a year"</option><option value="">"good"</option></select></label>
-                    <button class="btn">"Put aside"</button>
-                </form>
-            </details>
-        }
-        .into_any()
-    })
+    may.then(|| view! { <Dismiss cluster key next=address /> }.into_any())
 }
 
 fn code(sql: String) -> AnyView {
@@ -221,23 +208,16 @@ fn Aside(dismissals: Vec<Dismissal>, here: Here, put_aside: Vec<String>) -> impl
         .map(move |it| {
             let found = put_aside.contains(&it.key) || it.key.starts_with("setting:") || it.key.starts_with("pending:");
             let Here { cluster, address, may } = here.clone();
-            let until = it.until.map_or_else(|| "taken back".to_owned(), |at| at.to_human());
+            let until = it.until.map_or_else(|| "taken back".to_owned(), |at| at.local());
             view! {
                 <tr>
                     <td class="statement"><code>{it.key.clone()}</code></td>
                     <td>{it.reason}</td>
                     <td>{it.by}</td>
-                    <td>{it.at.to_human()}</td>
+                    <td>{it.at.local()}</td>
                     <td>{until}</td>
                     <td>{(!found).then(|| view! { <span class="badge">"no longer found"</span> })}</td>
-                    <td>{may.then(|| view! {
-                        <form method="post" action="/database/advice/restore">
-                            <input type="hidden" name="cluster" value=cluster />
-                            <input type="hidden" name="next" value=address />
-                            <input type="hidden" name="key" value=it.key />
-                            <button class="btn">"Take back"</button>
-                        </form>
-                    })}</td>
+                    <td>{may.then(|| view! { <Dismiss cluster key=it.key next=address aside=true /> })}</td>
                 </tr>
             }
         })

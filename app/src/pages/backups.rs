@@ -5,6 +5,7 @@ use crate::{
     components::{Confirm, Failed, FormOutcome, Icon, Missing, Panel, Skeleton, ago},
     recovery_fns::{BackupData, ExpireData, RecoveryData, load_backup, load_expire_plan, load_recovery},
     scope::Scope,
+    zone::Local as _,
 };
 use domain::{
     format,
@@ -152,10 +153,10 @@ fn Tiles(overview: RecoveryOverview) -> impl IntoView {
         view! { <section class=class aria-label=name title=title><span class="k">{name}</span><span class="v">{value}</span><span class="d"><span>{detail}</span></span></section> }
     };
     view! {
-        {tile("Last full", age(full.as_ref()), took(&full), full.is_none(), full.as_ref().map_or_else(String::new, |it| it.stopped_at.to_human()))}
-        {tile("Last incremental", age(incremental.as_ref()), took(&incremental), false, incremental.as_ref().map_or_else(String::new, |it| it.stopped_at.to_human()))}
+        {tile("Last full", age(full.as_ref()), took(&full), full.is_none(), full.as_ref().map_or_else(String::new, |it| it.stopped_at.local()))}
+        {tile("Last incremental", age(incremental.as_ref()), took(&incremental), false, incremental.as_ref().map_or_else(String::new, |it| it.stopped_at.local()))}
         {tile("WAL behind", wal.lag_seconds.map_or_else(|| "—".to_owned(), format::duration_s), wal.lag_bytes.map_or_else(|| wal.state.clone(), |it| format!("{}, {}", format::bytes(it as f64), wal.state)), wal.state == "interrupted", String::new())}
-        {tile("Window", from.map_or_else(|| "—".to_owned(), |from| format::duration_s(now.seconds_since(from).max(0.0).round())), match overview.window.gaps.len() { 0 => "without a gap".to_owned(), 1 => "one gap".to_owned(), n => format!("{n} gaps") }, false, from.map_or_else(String::new, |it| format!("from {}", it.to_human())))}
+        {tile("Window", from.map_or_else(|| "—".to_owned(), |from| format::duration_s(now.seconds_since(from).max(0.0).round())), match overview.window.gaps.len() { 0 => "without a gap".to_owned(), 1 => "one gap".to_owned(), n => format!("{n} gaps") }, false, from.map_or_else(String::new, |it| format!("from {}", it.local())))}
         {tile("Restore now", forecast.as_ref().map_or_else(|| "—".to_owned(), |it| format::duration_s(it.seconds)), forecast.as_ref().map_or_else(|| "no restore test yet".to_owned(), |_| rto.map_or_else(String::new, |rto| format!("limit {}", format::duration_s(rto)))), forecast.as_ref().zip(rto).is_some_and(|(it, rto)| it.seconds > rto), forecast.as_ref().map_or_else(String::new, |it| it.basis.clone()))}
         {tile("Proved", proof.as_ref().map_or_else(|| "never".to_owned(), |it| format!("{} ago", format::age_s(now.seconds_since(it.at).max(0.0)))), proof.as_ref().map_or_else(String::new, |it| if it.ok { format!("RTO {}", format::duration_s(it.rto_seconds)) } else { "not sound".to_owned() }), proof.as_ref().is_some_and(|it| !it.ok), repository.place)}
     }
@@ -172,17 +173,17 @@ pub(super) fn BackupTable(rows: Vec<BackupRow>) -> impl IntoView {
         let path = format!("/backups/{}", row.id);
         let rate = if row.duration_seconds > 0.0 { format!("{}/s", format::bytes(row.bytes as f64 / row.duration_seconds)) } else { "—".to_owned() };
         let verified = match &row.verified {
-            Some(it) if it.problems.is_empty() => view! { <span class="badge good" title=it.at.to_human()>"every byte"</span> }.into_any(),
-            Some(it) => view! { <span class="badge critical" title=it.at.to_human()>"damaged"</span> }.into_any(),
+            Some(it) if it.problems.is_empty() => view! { <span class="badge good" title=it.at.local()>"every byte"</span> }.into_any(),
+            Some(it) => view! { <span class="badge critical" title=it.at.local()>"damaged"</span> }.into_any(),
             None => view! { <span class="badge">"on write"</span> }.into_any(),
         };
         let proved = row.proof.as_ref().map(|it| {
-            if it.ok { view! { <span class="badge good" title=it.at.to_human()>{format!("RTO {}", format::duration_s(it.rto_seconds))}</span> }.into_any() } else { view! { <span class="badge critical" title=it.at.to_human()>"failed"</span> }.into_any() }
+            if it.ok { view! { <span class="badge good" title=it.at.local()>{format!("RTO {}", format::duration_s(it.rto_seconds))}</span> }.into_any() } else { view! { <span class="badge critical" title=it.at.local()>"failed"</span> }.into_any() }
         });
         let damaged = (row.damaged_pages > 0).then(|| view! { <span class="badge critical">{format!("{} damaged pages", row.damaged_pages)}</span> });
         view! {
             <tr>
-                <td><a class="link num" data-row href=move || scope.link(&path) title=row.id.clone()>{row.stopped_at.to_human()}</a></td>
+                <td><a class="link num" data-row href=move || scope.link(&path) title=row.id.clone()>{row.stopped_at.local()}</a></td>
                 <td>{row.kind.clone()}{damaged}</td>
                 <td class="n">{format::bytes(row.bytes as f64)}</td>
                 <td class="n">{format::bytes(row.changed_bytes as f64)}</td>
@@ -222,7 +223,7 @@ pub(super) fn Jobs(jobs: Vec<JobView>) -> impl IntoView {
             <tr>
                 <td><a class="link" data-row href=move || scope.link(&path)>{job.title.clone()}</a></td>
                 <td><span class=class(job.state)>{job.state.as_str()}</span></td>
-                <td title=job.requested_at.to_human()>{job.requested_at.to_clock()}</td>
+                <td title=job.requested_at.local()>{job.requested_at.local_clock()}</td>
                 <td>{job.requested_by.clone()}</td>
                 <td class="n">{seconds.map_or_else(|| "—".to_owned(), format::duration_s)}</td>
             </tr>
@@ -243,7 +244,7 @@ fn Schedules(schedules: Vec<ScheduleView>, now: domain::Timestamp) -> impl IntoV
     }
     let lines = schedules.into_iter().map(|it| {
         let next = it.next.first().copied();
-        let later = it.next.iter().map(|at| at.to_human()).collect::<Vec<_>>().join("\n");
+        let later = it.next.iter().map(|at| at.local()).collect::<Vec<_>>().join("\n");
         view! {
             <tr>
                 <th scope="row">{it.name.clone()}</th>
@@ -287,7 +288,7 @@ fn Keys(repository: RepositoryView, cluster: String, may_manage: bool) -> impl I
                 </form>
             </details>
         });
-        view! { <tr><td>{key.label.clone()}</td><td>{key.kind.clone()}</td><td title=key.created_at.to_human()>{key.created_at.to_human().get(..10).unwrap_or_default().to_owned()}</td><td class="flags">{remove}</td></tr> }
+        view! { <tr><td>{key.label.clone()}</td><td>{key.kind.clone()}</td><td title=key.created_at.local()>{key.created_at.local().get(..10).unwrap_or_default().to_owned()}</td><td class="flags">{remove}</td></tr> }
     }).collect_view();
     let (kit, rotate) = (cluster.clone(), cluster);
     view! {
@@ -366,7 +367,7 @@ fn OneBackup(data: BackupData) -> impl IntoView {
     view! {
         <div class="title">
             <a class="back" href=move || scope.link("/backups")>"Backups"</a>
-            <h1>{row.stopped_at.to_human()}</h1>
+            <h1>{row.stopped_at.local()}</h1>
             <span class="badge">{row.kind.clone()}</span>
             <span class="grow"></span>
             {may.operate.then(|| view! { {button("/backups/verify", "Verify every byte")}{button("/backups/test", "Restore test")} })}
@@ -376,8 +377,8 @@ fn OneBackup(data: BackupData) -> impl IntoView {
         <Panel title="What it is" span="c6">
             <dl class="facts">
                 <dt>"Id"</dt><dd><code>{row.id.clone()}</code></dd>
-                <dt>"Began"</dt><dd>{row.started_at.to_human()}</dd>
-                <dt>"Ended"</dt><dd>{row.stopped_at.to_human()}</dd>
+                <dt>"Began"</dt><dd>{row.started_at.local()}</dd>
+                <dt>"Ended"</dt><dd>{row.stopped_at.local()}</dd>
                 <dt>"Took"</dt><dd>{format::duration_s(row.duration_seconds)}</dd>
                 <dt>"PostgreSQL"</dt><dd>{row.server_version.clone()}</dd>
                 <dt>"Read from"</dt><dd>{source}</dd>
@@ -400,7 +401,7 @@ fn OneBackup(data: BackupData) -> impl IntoView {
             {match row.verified.clone() {
                 None => view! { <p class="muted">"Checked while it was written; not read back since."</p> }.into_any(),
                 Some(it) => view! {
-                    <p>{format!("{} read, decrypted and compared at {}.", format::bytes(it.checked_bytes as f64), it.at.to_human())}</p>
+                    <p>{format!("{} read, decrypted and compared at {}.", format::bytes(it.checked_bytes as f64), it.at.local())}</p>
                     <ul class="checks">{it.problems.into_iter().map(|problem| view! { <li class="bad"><Icon name="warn" />{problem}</li> }).collect_view()}</ul>
                 }.into_any(),
             }}

@@ -1,11 +1,13 @@
 //! `#indexes`: what indexes cost and which of them are not worth it.
 
 use crate::{
+    columns::Columns,
     components::{CopyButton, Failed, Icon, Missing, Panel, Skeleton},
     live::Live,
     scope::{Scope, address, with_param},
     server_fns::load_indexes,
     sql::highlighted,
+    zone::Local as _,
 };
 use domain::{
     format,
@@ -58,7 +60,7 @@ fn Loaded(page: IndexesPage) -> impl IntoView {
             </a>
         }
     });
-    let since = page.counting_since.map_or_else(String::new, |at| format!(", scans counted since {}", at.to_human()));
+    let since = page.counting_since.map_or_else(String::new, |at| format!(", scans counted since {}", at.local()));
     let note = format!("{} on {}{since}", format::bytes(page.wasted_bytes as f64), page.nodes.join(" and "));
     let skipped = page.skipped.iter().map(|(database, reason)| format!("{database}: {reason}")).collect::<Vec<_>>();
     let cluster = scope.cluster.get_untracked();
@@ -80,6 +82,7 @@ fn Loaded(page: IndexesPage) -> impl IntoView {
                 </form>
                 <span class="grow"></span>
                 <a class="btn" rel="external" href=move || scope.link("/database/advice")>{if put_aside > 0 { format!("Advice, {put_aside} put aside") } else { "Advice".to_owned() }}</a>
+                <Columns table="indexes" names=["Table", "Method", "Size", "Scans", "Scans/s", "Hit %", "Table writes/s"].map(str::to_owned).to_vec() />
                 <a class="btn" href=csv rel="external" download="indexes.csv"><Icon name="download" />"CSV"</a>
             </div>
             {(!skipped.is_empty()).then(|| view! { <p class="banner attention">{format!("Not read: {}", skipped.join("; "))}</p> })}
@@ -136,7 +139,7 @@ fn all(page: &IndexesPage, words: &str) -> AnyView {
     });
     view! {
         <div class="scroll" tabindex="0" role="region" aria-label="Indexes table">
-            <table>
+            <table data-columns="indexes">
                 <thead><tr>
                     <th scope="col">"Index"</th><th scope="col">"Table"</th><th scope="col">"Method"</th><th scope="col" class="n">"Size ↓"</th><th scope="col" class="n">"Scans"</th>
                     <th scope="col" class="n">"Scans/s"</th><th scope="col" class="n">"Hit %"</th><th scope="col" class="n">"Table writes/s"</th><th scope="col"><span class="sr">"Flags"</span></th>

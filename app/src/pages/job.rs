@@ -5,6 +5,7 @@ use crate::{
     components::{Failed, Icon, Panel, Skeleton},
     recovery_fns::{JobData, load_job},
     scope::Scope,
+    zone::Local as _,
 };
 use domain::{
     format,
@@ -58,7 +59,7 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
     let title = format!("{} {}", job.kind.label(), job.id);
     let over = job.state.is_over();
     let stopping = (job.cancel_requested && !over).then(|| view! { <span class="badge attention">"stopping"</span> });
-    let lines = job.log.iter().map(|line| view! { <li><time datetime=line.at.to_rfc3339() title=line.at.to_human()>{line.at.to_clock()}</time><span>{line.line.clone()}</span></li> }).collect_view();
+    let lines = job.log.iter().map(|line| view! { <li><time datetime=line.at.to_rfc3339() title=line.at.local()>{line.at.local_clock()}</time><span>{line.line.clone()}</span></li> }).collect_view();
     let error = job.error.clone();
     let paused = job.progress.paused.clone();
     let (cluster, requested_by, requested_at, attempt) =
@@ -95,7 +96,7 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
             <dl class="facts">
                 <dt>"Cluster"</dt><dd>{cluster}</dd>
                 <dt>"Asked for by"</dt><dd>{requested_by}</dd>
-                <dt>"Asked for"</dt><dd>{requested_at.to_human()}</dd>
+                <dt>"Asked for"</dt><dd>{requested_at.local()}</dd>
                 <dt>"Try"</dt><dd>{attempt.to_string()}</dd>
             </dl>
             <Report result=job.result />
@@ -191,7 +192,7 @@ fn Report(result: Option<JobResult>) -> impl IntoView {
         Some(JobResult::Restore { directory, port, backup, target, rto_seconds, last_commit_at, written_bytes, kept_bytes, next, checks, problems }) => view! {
             <dl class="facts report">
                 <dt>"Restored to"</dt><dd>{target}</dd>
-                <dt>"Last transaction"</dt><dd>{last_commit_at.map_or_else(|| "—".to_owned(), |at| at.to_human())}</dd>
+                <dt>"Last transaction"</dt><dd>{last_commit_at.map_or_else(|| "—".to_owned(), |at| at.local())}</dd>
                 <dt>"From backup"</dt><dd>{backup}</dd>
                 <dt>"Recovery time"</dt><dd>{format::duration_s(rto_seconds)}</dd>
                 <dt>"Written"</dt><dd>{format!("{}, {} were there", format::bytes(written_bytes as f64), format::bytes(kept_bytes as f64))}</dd>

@@ -6,6 +6,7 @@ use crate::{
     scope::{Scope, address, with_param},
     server_fns::{LocksData, load_locks},
     sql::highlighted,
+    zone::Local as _,
 };
 use domain::{
     format,
@@ -56,7 +57,7 @@ fn Loaded(data: LocksData) -> impl IntoView {
     let then = summary.as_ref().map(|summary| {
         let now = with_param("snapshot", None);
         view! {
-            <p class="banner c12"><Icon name="lock" /><span>{format!("This is {}, the worst moment of {} of waiting.", summary.at.to_human(), format::age_s(summary.duration_seconds))}</span><a class="btn" href=now>"Jump to now"</a></p>
+            <p class="banner c12"><Icon name="lock" /><span>{format!("This is {}, the worst moment of {} of waiting.", summary.at.local(), format::age_s(summary.duration_seconds))}</span><a class="btn" href=now>"Jump to now"</a></p>
         }
     });
     let count = nodes.iter().filter(|node| !node.blocked_by.is_empty()).count();
@@ -167,7 +168,7 @@ fn Kept(snapshots: Vec<LockSnapshotSummary>, chosen: Option<String>) -> impl Int
         let going = (one.id == "0").then(|| view! { <span class="badge critical">"now"</span> });
         view! {
             <tr>
-                <td><a data-row href=href aria-current=current><time datetime=one.at.to_rfc3339() title=one.at.to_human()>{one.at.to_human().chars().skip(5).take(14).collect::<String>()}</time></a>" "{going}</td>
+                <td><a data-row href=href aria-current=current><time datetime=one.at.to_rfc3339() title=one.at.local()>{one.at.local().chars().skip(5).take(14).collect::<String>()}</time></a>" "{going}</td>
                 <td class="n">{one.waiters}</td>
                 <td class="n">{one.longest_wait_seconds.map_or_else(|| "—".to_owned(), format::duration_s)}</td>
                 <td class="n">{format::age_s(one.duration_seconds)}</td>
@@ -178,7 +179,7 @@ fn Kept(snapshots: Vec<LockSnapshotSummary>, chosen: Option<String>) -> impl Int
     view! {
         <div class="scroll tall" tabindex="0" role="region" aria-label="Kept moments table">
             <table>
-                <thead><tr><th scope="col">"When (UTC)"</th><th scope="col" class="n">"Waiting"</th><th scope="col" class="n">"Longest"</th><th scope="col" class="n">"Lasted"</th><th scope="col">"Root"</th></tr></thead>
+                <thead><tr><th scope="col">"When"</th><th scope="col" class="n">"Waiting"</th><th scope="col" class="n">"Longest"</th><th scope="col" class="n">"Lasted"</th><th scope="col">"Root"</th></tr></thead>
                 <tbody>{rows.collect_view()}</tbody>
             </table>
         </div>

@@ -1,5 +1,6 @@
 //! Signing in, and the first administrator. Plain forms: they work without JavaScript, and the server answers them.
 
+use super::alerts::sentence;
 use crate::components::Logo;
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -51,12 +52,4 @@ pub fn Setup() -> impl IntoView {
             </form>
         </main>
     }
-}
-
-/// With a capital and a full stop.
-pub(super) fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
-    let first = chars.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
-    let rest = chars.as_str();
-    if rest.ends_with('.') { format!("{first}{rest}") } else { format!("{first}{rest}.") }
 }

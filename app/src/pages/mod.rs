@@ -1,5 +1,6 @@
 //! One file a page.
 
+#[cfg(feature = "ssr")]
 mod account;
 mod activity;
 #[cfg(feature = "ssr")]
@@ -13,6 +14,7 @@ mod indexes;
 #[cfg(feature = "ssr")]
 mod job;
 mod locks;
+#[cfg(feature = "ssr")]
 mod login;
 mod not_found;
 mod overview;
@@ -27,7 +29,10 @@ mod queries;
 mod query;
 #[cfg(feature = "ssr")]
 mod recovery;
+#[cfg(feature = "ssr")]
+mod tenant;
 
+#[cfg(feature = "ssr")]
 pub use account::Account;
 pub use activity::Activity;
 #[cfg(feature = "ssr")]
@@ -40,6 +45,7 @@ pub use backups::{BackupPage, Backups, RetentionPage};
 #[cfg(feature = "ssr")]
 pub use job::JobPage;
 pub use locks::Locks;
+#[cfg(feature = "ssr")]
 pub use login::{Login, Setup};
 pub use not_found::NotFound;
 pub use overview::Overview;
@@ -59,8 +65,8 @@ pub use recovery::{Recovery, RestorePage};
 mod elsewhere;
 #[cfg(not(feature = "ssr"))]
 pub use elsewhere::{
-    Elsewhere as Advice, Elsewhere as AnalyticsPage, Elsewhere as BackupPage, Elsewhere as Backups,
-    Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as JobPage, Elsewhere as Plans,
-    Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as QueryPlan, Elsewhere as Recovery,
-    Elsewhere as RestorePage, Elsewhere as RetentionPage,
+    Elsewhere as Account, Elsewhere as Advice, Elsewhere as AnalyticsPage, Elsewhere as BackupPage,
+    Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as JobPage,
+    Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as QueryPlan,
+    Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage, Elsewhere as Setup,
 };

@@ -7,6 +7,7 @@ use crate::{
     scope::Scope,
     server_fns::{OverviewData, load_overview},
     sql::highlighted,
+    zone::Local as _,
 };
 use domain::{
     format,
@@ -26,7 +27,7 @@ pub fn Overview() -> impl IntoView {
     let by = Memo::new(move |_| query.with(|query| query.get("by")).unwrap_or_default());
     let data = Resource::new(
         move || {
-            let (range, compare) = (scope.range.get().to_string(), scope.compare.get().to_string());
+            let (range, compare) = (scope.asked.get(), scope.compare.get().to_string());
             (scope.cluster.get(), range, compare, by.get(), live.sequence.get() + live.alerts.get())
         },
         |(cluster, range, compare, by, _)| load_overview(cluster, range, compare, by),
@@ -65,12 +66,12 @@ fn Loaded(data: OverviewData) -> impl IntoView {
         <div class="title">
             <h1>"Overview"</h1>
             <span class=format!("badge {band}")>{band}</span>
-            <span class="muted">{move || format!("{name}, {}", scope.range.get().phrase())}</span>
+            <span class="muted">{move || format!("{name}, {}", scope.phrase())}</span>
             <span class="grow"></span>
             {ago(dashboard.collected_at, dashboard.age_seconds)}
         </div>
         {lost.map(|(what, reason, since)| view! {
-            <p class="banner critical c12" role="alert"><Icon name="warn" /><span><strong>{format!("{} {what} since {}. ", dashboard.cluster.name, since.to_human())}</strong>{reason}". Figures below are the last ones known; it is tried again by itself."</span></p>
+            <p class="banner critical c12" role="alert"><Icon name="warn" /><span><strong>{format!("{} {what} since {}. ", dashboard.cluster.name, since.local())}</strong>{reason}". Figures below are the last ones known; it is tried again by itself."</span></p>
         })}
         {(first && !matches!(dashboard.cluster.state, ClusterState::Unreachable { .. } | ClusterState::Refused { .. })).then(|| view! {
             <p class="banner c12">{format!("Collecting: the first figures come within {}.", format::age_s(dashboard.interval_seconds))}</p>
@@ -78,7 +79,7 @@ fn Loaded(data: OverviewData) -> impl IntoView {
         <HealthPanel health=dashboard.health.clone() history=spark("health_score") alerts=dashboard.alerts.as_ref().map(AlertCounts::of) />
         <AttentionPanel items=dashboard.attention.clone() />
         <Tiles dashboard=dashboard.clone() sparks=data.sparks.clone() />
-        <LoadPanel load=data.load by=data.by top=data.top samples=data.samples />
+        <LoadPanel load=data.load by=data.by top=data.top samples=data.samples cpus=data.cpus />
         <Panel title="Slow statements" span="c4" note="by mean in this window" flush=true><Slow slow /></Panel>
         <Panel title="Latency" span="c6" note="of all statements" source="durations in the server's log where it has them; otherwise estimated from pg_stat_statements: a log-normal mixture from mean and deviation"><Chart data=data.latency label="Latency" /></Panel>
         <Panel title="Transactions" span="c6" note="per second" source="pg_stat_database"><Chart data=data.throughput label="Transactions" /></Panel>
@@ -99,7 +100,7 @@ fn HealthPanel(health: Health, history: Vec<Option<f64>>, alerts: Option<AlertCo
         view! {
             <li class="line">
                 <span class=format!("points {}", if line.points >= 15 { "critical" } else { "warning" })>{format!("−{}", line.points)}</span>
-                <span>{line.title.clone()}<small>{format!("{}, threshold {}, since {}", line.measured, line.threshold, line.since.to_clock())}</small></span>
+                <span>{line.title.clone()}<small>{format!("{}, threshold {}, since {}", line.measured, line.threshold, line.since.local_clock())}</small></span>
                 <a class="muted" href=move || scope.link(&page)>{line.component.as_str()}" ›"<span class="sr">{format!(": {}", line.title)}</span></a>
             </li>
         }
@@ -254,7 +255,7 @@ fn Events(events: Vec<Event>) -> impl IntoView {
             .into_any();
     }
     let rows = events.into_iter().take(12).map(|event| {
-        view! { <li><time datetime=event.at.to_rfc3339() title=event.at.to_human()>{event.at.to_clock()}</time><span class="badge">{event.kind.as_str().replace('_', " ")}</span><span>{event.title}</span></li> }
+        view! { <li><time datetime=event.at.to_rfc3339() title=event.at.local()>{event.at.local_clock()}</time><span class="badge">{event.kind.as_str().replace('_', " ")}</span><span>{event.title}</span></li> }
     });
     view! { <ul class="events">{rows.collect_view()}</ul> }.into_any()
 }

@@ -22,7 +22,7 @@ pub fn Performance() -> impl IntoView {
     let current = move |name: &'static str| move || (tab.get() == Some(name)).then_some("true");
     view! {
         <Title text="Performance" />
-        <div class="title"><h1>"Performance"</h1><span class="muted">{move || scope.range.get().phrase()}</span></div>
+        <div class="title"><h1>"Performance"</h1><span class="muted">{move || scope.phrase()}</span></div>
         <div class="tabbed c12" data-tab=move || tab.get()>
             <nav class="tabs" aria-label="Sections">
                 <a href=link("queries") data-for="queries" aria-current=current("queries")>"Queries"</a>

@@ -5,6 +5,7 @@ use crate::{
     components::{Failed, FormOutcome, Icon, Panel, Skeleton},
     scope::{Scope, encode},
     sql::highlighted,
+    zone::Local as _,
 };
 use domain::{
     format,
@@ -57,7 +58,7 @@ fn Loaded(data: PlanPageData, form: String) -> impl IntoView {
         <div class="title">
             <a class="back" href=back rel="external">"Statement"</a>
             <h1>"Plan"</h1>
-            <span class="muted">{plan.as_ref().map(|plan| format!("seen {}", plan.summary.last_at.to_human()))}</span>
+            <span class="muted">{plan.as_ref().map(|plan| format!("seen {}", plan.summary.last_at.local()))}</span>
             <span class="grow"></span>
             {(may_explain && can).then(|| view! {
                 <form method="post" action="/database/queries/explain">
@@ -120,7 +121,7 @@ fn Facts(page: QueryPlanPage) -> impl IntoView {
             <dt>"Had by"</dt><dd>{summary.method.label()}</dd>
             <dt title="Its rights, row policies and settings hold">"As role"</dt><dd>{summary.role}</dd>
             <dt>"Server"</dt><dd>{format!("PostgreSQL {}.{}", summary.version_num / 10_000, summary.version_num % 10_000)}</dd>
-            <dt>"Seen"</dt><dd>{format!("{} times, first {}", format::thousands(summary.times), summary.first_at.to_human())}</dd>
+            <dt>"Seen"</dt><dd>{format!("{} times, first {}", format::thousands(summary.times), summary.first_at.local())}</dd>
             <dt>"Asked for by"</dt><dd>{summary.taken_by}</dd>
             {(!settings.is_empty()).then(|| view! { <dt>"Settings"</dt><dd>{settings}</dd> })}
         }
@@ -231,14 +232,14 @@ fn History(page: QueryPlanPage, here: String) -> impl IntoView {
                 <td>{current.then(|| view! { <span class="badge good">"in force"</span> })}</td>
                 <td class="n">{format::count(it.total_cost)}</td>
                 <td class="n">{format::thousands(it.times)}</td>
-                <td>{it.first_at.to_human()}</td>
-                <td>{it.last_at.to_human()}</td>
+                <td>{it.first_at.local()}</td>
+                <td>{it.last_at.local()}</td>
                 <td>{it.taken_by}</td>
                 <td>{compare.map(|href| view! { <a class="link" href=href rel="external">"compare"</a> })}</td>
             </tr>
         }
     });
-    let changes = page.changes.into_iter().map(|event| view! { <li><time datetime=event.at.to_rfc3339()>{event.at.to_human()}</time><span>{event.title}</span></li> }).collect_view();
+    let changes = page.changes.into_iter().map(|event| view! { <li><time datetime=event.at.to_rfc3339()>{event.at.local()}</time><span>{event.title}</span></li> }).collect_view();
     view! {
         <Panel title="Plans it has had" note="one row for each shape" flush=true>
             <div class="scroll" tabindex="0" role="region" aria-label="Plans table">
@@ -276,7 +277,7 @@ fn Touched(page: QueryPlanPage) -> impl IntoView {
                 <td class="n">{it.rows.map_or_else(dash, format::count)}</td>
                 <td class="n">{it.total_bytes.map_or_else(dash, |bytes| format::bytes(bytes as f64))}</td>
                 <td class="n">{it.seq_scans_per_second.map_or_else(dash, format::rate)}</td>
-                <td>{it.last_analyze.map_or_else(dash, |at| at.to_human())}</td>
+                <td>{it.last_analyze.map_or_else(dash, |at| at.local())}</td>
             </tr>
         }
     });

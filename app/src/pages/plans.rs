@@ -4,6 +4,7 @@ use crate::{
     components::{Confirm, Failed, FormOutcome, Icon, Panel, Skeleton},
     recovery_fns::{DrData, May, load_dr},
     scope::Scope,
+    zone::Local as _,
 };
 use domain::{
     Timestamp, format,
@@ -153,7 +154,7 @@ fn badge(run: &DrRunRow) -> AnyView {
         (false, true) => ("badge critical", "not sound".to_owned()),
         (false, false) => ("badge attention", "stopped".to_owned()),
     };
-    let title = run.error.clone().unwrap_or_else(|| run.finished_at.to_human());
+    let title = run.error.clone().unwrap_or_else(|| run.finished_at.local());
     view! { <a href=move || scope.link(&path)><span class=class title=title>{text}</span></a> }.into_any()
 }
 
@@ -168,7 +169,7 @@ fn History(runs: Vec<DrRunRow>, now: Timestamp) -> impl IntoView {
             let objectives = run.objectives;
             view! {
                 <tr>
-                    <td title=run.finished_at.to_human()>{age(run.finished_at, now)}</td>
+                    <td title=run.finished_at.local()>{age(run.finished_at, now)}</td>
                     <td>{run.kind.label()}</td>
                     <td>{run.plan_name.clone()}</td>
                     <td>{badge(&run)}</td>
@@ -212,7 +213,7 @@ fn RtoBars(runs: Vec<DrRunRow>, limit: Option<f64>) -> impl IntoView {
     let bars = measured.iter().enumerate().map(|(index, (seconds, ok, at, kind))| {
         let over = limit.is_some_and(|limit| *seconds > limit);
         let class = if *ok && !over { "bar" } else { "bar bad" };
-        let title = format!("{}, {}: {}", kind.label(), at.to_human(), format::duration_s(*seconds));
+        let title = format!("{}, {}: {}", kind.label(), at.local(), format::duration_s(*seconds));
         view! { <rect class=class x=format!("{:.1}", first + index as f64 * step + 2.0) y=format!("{:.1}", y(*seconds)) width=format!("{:.1}", step - 4.0) height=format!("{:.1}", HEIGHT - y(*seconds)) rx="2"><title>{title}</title></rect> }
     }).collect_view();
     let line = limit.filter(|limit| *limit <= scale).map(|limit| {
@@ -244,7 +245,7 @@ fn PlanPanels(plan: DrPlanView, dry: Result<DrDryRun, String>, overview: DrOverv
     let next = |name: &'static str, cron: &Option<String>, moments: &[Timestamp]| {
         let text = match cron {
             Some(cron) => {
-                format!("{cron} — next {}", moments.first().map_or_else(|| "never".to_owned(), |at| at.to_human()))
+                format!("{cron} — next {}", moments.first().map_or_else(|| "never".to_owned(), |at| at.local()))
             }
             None => "on no calendar".to_owned(),
         };
@@ -301,7 +302,7 @@ fn PlanPanels(plan: DrPlanView, dry: Result<DrDryRun, String>, overview: DrOverv
         <Panel title="Facts" span="c5">
             <dl class="facts">
                 {calendar}
-                <dt>"Changed"</dt><dd>{format!("{} by {}", plan.changed_at.to_human(), plan.changed_by)}</dd>
+                <dt>"Changed"</dt><dd>{format!("{} by {}", plan.changed_at.local(), plan.changed_by)}</dd>
                 <dt>"Hash"</dt><dd><code>{plan.hash.chars().take(16).collect::<String>()}</code></dd>
             </dl>
             <div class="actions">{buttons}</div>
@@ -432,7 +433,7 @@ pub(super) fn DrFacts(report: DrReport) -> impl IntoView {
             <dt title="Most work that a disaster at the begin would have lost">"Measured RPO"</dt><dd>{kept(report.rpo_seconds, objectives.map(|it| it.rpo_seconds))}</dd>
             <dt>"Waited for people"</dt><dd>{format::duration_s(report.waited_seconds)}</dd>
             <dt>"Restored to"</dt><dd>{report.target}</dd>
-            <dt>"Newest transaction"</dt><dd>{report.last_commit_at.map_or_else(|| "—".to_owned(), |at| at.to_human())}</dd>
+            <dt>"Newest transaction"</dt><dd>{report.last_commit_at.map_or_else(|| "—".to_owned(), |at| at.local())}</dd>
             <dt>"From backup"</dt><dd>{report.backup.unwrap_or_else(|| "—".to_owned())}</dd>
             <dt>"Files written in"</dt><dd>{format!("{} ({})", format::duration_s(report.restore_seconds), format::bytes(report.bytes as f64))}</dd>
             <dt>"Replayed, promoted in"</dt><dd>{format!("{} (up to {} of WAL)", format::duration_s(report.recovery_seconds), format::bytes(report.wal_bytes as f64))}</dd>
@@ -505,7 +506,7 @@ pub(super) fn DrSummary(overview: DrOverview) -> impl IntoView {
                 <dt>"Plans"</dt><dd>{overview.plans.len().to_string()}</dd>
                 <dt>"Last run"</dt><dd>{last.as_ref().map_or_else(|| view! { "never" }.into_any(), badge)}</dd>
                 <dt>"Sound"</dt><dd>{format!("{sound} of the last {seen}")}</dd>
-                <dt>"Next drill"</dt><dd>{next.map_or_else(|| "on no calendar".to_owned(), |at| at.to_human())}</dd>
+                <dt>"Next drill"</dt><dd>{next.map_or_else(|| "on no calendar".to_owned(), |at| at.local())}</dd>
             </dl>
             <p class="actions"><a class="btn primary" href=move || scope.link("/recovery/plans")>"Plans and drills"</a></p>
         </Panel>

@@ -2,6 +2,7 @@
 
 use crate::{
     chart::ChartData,
+    columns::Columns,
     components::{Chart, CopyButton, Failed, Icon, Missing, Panel, Skeleton, Spark},
     live::Live,
     scope::address,
@@ -141,6 +142,7 @@ fn Toolbar(page: QueriesPage, params: QueriesParams) -> impl IntoView {
         cursor: None,
         ..params.clone()
     });
+    let names = COLUMNS.iter().map(|column| column.1).chain(["Time over the range"]).map(str::to_owned).collect();
     let csv = {
         let cluster = params.cluster.clone().unwrap_or_else(|| page.cluster.clone());
         let pairs = params
@@ -165,6 +167,7 @@ fn Toolbar(page: QueriesPage, params: QueriesParams) -> impl IntoView {
             {user}
             {monitoring}
             <span class="grow"></span>
+            <Columns table="queries" names />
             <a class="btn" href=csv rel="external" download="queries.csv"><Icon name="download" />"CSV"</a>
         </div>
     }
@@ -197,7 +200,7 @@ fn Table(page: QueriesPage, params: QueriesParams) -> impl IntoView {
     let detail = params
         .pairs()
         .into_iter()
-        .filter(|(name, _)| matches!(*name, "cluster" | "range" | "compare"))
+        .filter(|(name, _)| matches!(*name, "cluster" | "range" | "from" | "to" | "compare"))
         .collect::<Vec<_>>();
     let spark_head = params.range.phrase();
     let compared = params.compare != Compare::Off;
@@ -212,7 +215,7 @@ fn Table(page: QueriesPage, params: QueriesParams) -> impl IntoView {
     });
     view! {
         <div class="scroll" tabindex="0" role="region" aria-label="Statements table">
-            <table class="queries">
+            <table class="queries" data-columns="queries">
                 <thead><tr>{head(QuerySort::Query, "Statement", "Normalised text", "")}{heads}{compared.then(|| view! { <th scope="col" class="n" title=format!("Mean time against that of the {}", params.compare.label())>"Mean Δ %"</th> })}<th scope="col">{spark_head}</th><th scope="col"><span class="sr">"Flags"</span></th></tr></thead>
                 <tbody>{rows}</tbody>
                 <tfoot><tr>
@@ -220,7 +223,7 @@ fn Table(page: QueriesPage, params: QueriesParams) -> impl IntoView {
                     <td class="n">{percent(other.total_percent)}</td>
                     <td class="n">{format::rate(other.calls as f64 / page.window_seconds.max(1.0))}</td>
                     <td class="n">{if other.calls > 0 { format::duration_ms(other.total_ms / other.calls as f64) } else { "—".to_owned() }}</td>
-                    <td colspan=if compared { "7" } else { "6" }></td>
+                    {(0..if compared { 7 } else { 6 }).map(|_| view! { <td></td> }).collect_view()}
                 </tr></tfoot>
             </table>
         </div>

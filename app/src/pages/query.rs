@@ -6,6 +6,7 @@ use crate::{
     scope::Scope,
     server_fns::{QueryData, load_query},
     sql::highlighted,
+    zone::Local as _,
 };
 use domain::format;
 use leptos::prelude::*;
@@ -21,7 +22,7 @@ pub fn QueryPage() -> impl IntoView {
     let id = Memo::new(move |_| params.with(|params| params.get("id")).unwrap_or_default());
     let data = Resource::new(
         move || {
-            let (range, compare) = (scope.range.get().to_string(), scope.compare.get().to_string());
+            let (range, compare) = (scope.asked.get(), scope.compare.get().to_string());
             (scope.cluster.get(), id.get(), range, compare, live.sequence.get())
         },
         |(cluster, id, range, compare, _)| load_query(cluster, id, range, compare),
@@ -31,7 +32,7 @@ pub fn QueryPage() -> impl IntoView {
         <div class="title">
             <a class="back" href=move || scope.link("/database/performance#queries")>"Queries"</a>
             <h1>"Statement"</h1>
-            <span class="muted">{move || scope.range.get().phrase()}</span>
+            <span class="muted">{move || scope.phrase()}</span>
             <span class="grow"></span>
             <a class="btn" rel="external" href=move || scope.link(&format!("/database/queries/{}/plan", id.get()))>"Plan"</a>
         </div>
@@ -109,8 +110,8 @@ fn Loaded(data: QueryData) -> impl IntoView {
                 <dt>"Database"</dt><dd>{row.database.clone()}</dd>
                 <dt>"Role"</dt><dd>{row.user.clone()}</dd>
                 <dt>"queryid"</dt><dd><code>{row.fingerprint.clone()}</code></dd>
-                <dt>"First seen"</dt><dd>{detail.first_seen_at.to_human()}</dd>
-                <dt>"Last seen"</dt><dd>{detail.last_seen_at.to_human()}</dd>
+                <dt>"First seen"</dt><dd>{detail.first_seen_at.local()}</dd>
+                <dt>"Last seen"</dt><dd>{detail.last_seen_at.local()}</dd>
             </dl>
         </Panel>
         <Panel title="Calls" span="c4" note="per second" source="pg_stat_statements.calls"><Chart data=calls label="Calls per second" /></Panel>

@@ -8,6 +8,7 @@ use crate::{
     components::{Confirm, Failed, FormOutcome, Icon, Panel, Skeleton, TimeBar},
     recovery_fns::{PlanData, RecoveryData, load_recovery, load_restore_plan},
     scope::{Scope, encode},
+    zone::Local as _,
 };
 use domain::{
     Timestamp, format,
@@ -99,9 +100,9 @@ fn Moment(overview: RecoveryOverview, at: Option<Timestamp>) -> impl IntoView {
     view! {
         <Panel title="Restore to this moment" span="c5">
             <dl class="facts">
-                <dt>"Moment"</dt><dd>{shown.map_or_else(|| "—".to_owned(), Timestamp::to_human)}</dd>
+                <dt>"Moment"</dt><dd>{shown.map_or_else(|| "—".to_owned(), Timestamp::local)}</dd>
                 <dt>"Verdict"</dt><dd><span class=verdict.0>{verdict.1}</span></dd>
-                <dt>"From backup"</dt><dd>{backup.as_ref().map_or_else(|| "—".to_owned(), |it| format!("{}, {}", it.kind, it.stopped_at.to_human()))}</dd>
+                <dt>"From backup"</dt><dd>{backup.as_ref().map_or_else(|| "—".to_owned(), |it| format!("{}, {}", it.kind, it.stopped_at.local()))}</dd>
                 <dt>"To read"</dt><dd>{backup.as_ref().map_or_else(|| "—".to_owned(), |it| format::bytes(it.bytes as f64))}</dd>
                 <dt>"Replay over"</dt><dd>{backup.as_ref().zip(shown).map_or_else(|| "—".to_owned(), |(it, at)| format!("{} of work", format::duration_s(at.seconds_since(it.stopped_at).max(0.0))))}</dd>
             </dl>
@@ -128,7 +129,7 @@ fn ObjectivesPanel(now: Objectives, overview: RecoveryOverview, may_manage: bool
         let kept = proof.ok && proof.rto_seconds <= now.rto_seconds;
         view! {
             <tr>
-                <td><a class="link" href=move || scope.link(&path)>{proof.at.to_human()}</a></td>
+                <td><a class="link" href=move || scope.link(&path)>{proof.at.local()}</a></td>
                 <td>{if kept { view! { <span class="badge good">"kept"</span> } } else { view! { <span class="badge critical">"missed"</span> } }}</td>
                 <td class="n">{format::duration_s(proof.rto_seconds)}</td>
                 <td class="n">{format::duration_s(proof.restore_seconds)}</td>
@@ -233,7 +234,7 @@ fn Plan(plan: RestorePlanView, may_restore: bool) -> impl IntoView {
         <Panel title="Plan" span="c7">
             <dl class="facts">
                 <dt>"Until"</dt><dd>{plan.target.clone()}</dd>
-                <dt>"From backup"</dt><dd>{format!("{}, {}", plan.backup_kind, plan.backup_stopped_at.to_human())}</dd>
+                <dt>"From backup"</dt><dd>{format!("{}, {}", plan.backup_kind, plan.backup_stopped_at.local())}</dd>
                 <dt>"To write"</dt><dd>{format!("{} in {} files", format::bytes(plan.bytes as f64), format::thousands(plan.files.cast_signed()))}</dd>
                 <dt>"WAL to replay"</dt><dd>{format!("at most {}, on timeline {}", format::bytes(plan.wal_bytes as f64), plan.timeline)}</dd>
                 <dt>"WAL is there up to"</dt><dd>{plan.wal_until.to_string()}</dd>

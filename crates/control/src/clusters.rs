@@ -64,6 +64,8 @@ pub(crate) struct ClusterSlot {
     pub(crate) advice: ArcSwapOption<IndexAdvice>,
     /// Memory of its machine, where that is this one.
     pub(crate) memory: OnceLock<i64>,
+    /// Processors of its machine, where they are configured or that is this one.
+    pub(crate) cpus: OnceLock<u32>,
 }
 
 /// All clusters, the first being the default.
@@ -86,6 +88,7 @@ impl Clusters {
                 agent: OnceLock::new(),
                 advice: ArcSwapOption::empty(),
                 memory: OnceLock::new(),
+                cpus: OnceLock::new(),
                 config,
             })
             .collect();
@@ -128,6 +131,18 @@ impl Clusters {
     /// Memory of the machine of a cluster, where it is known.
     pub(crate) fn memory(&self, id: &str) -> Option<i64> {
         self.slots.iter().find(|slot| slot.config.id == id)?.memory.get().copied()
+    }
+
+    /// Says how many processors the machine of a cluster has. The first one to say it is right: the configuration.
+    pub fn set_cpus(&self, id: &str, cpus: u32) {
+        if let Some(slot) = self.slots.iter().find(|slot| slot.config.id == id) {
+            let _ = slot.cpus.set(cpus);
+        }
+    }
+
+    /// Processors of the machine of a cluster, where they are known.
+    pub(crate) fn cpus(&self, id: &str) -> Option<u32> {
+        self.slots.iter().find(|slot| slot.config.id == id)?.cpus.get().copied()
     }
 
     /// The last review of the indexes of a cluster.

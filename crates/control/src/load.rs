@@ -28,7 +28,8 @@ impl ControlPlane {
         self.authorize(actor, Permission::MonitoringRead)?;
         let (config, snapshot) = self.inner.clusters.find(cluster)?;
         let id = config.id.clone();
-        let (from, to, step) = monitoring::grid(range, now());
+        let at = now();
+        let (from, to, step) = monitoring::grid(monitoring::known(range, at)?, at);
         let repo = SessionHistoryRepo(self.inner.store.db());
         let samples = repo.samples(&id, from, to, step).await?;
         let points = repo.load(&id, by, from, to, step).await?;
@@ -92,6 +93,7 @@ impl ControlPlane {
         let all = points.iter().map(|point| point.samples).sum::<i64>() as f64;
         let sampler = snapshot.dashboard.collectors.iter().find(|one| one.name == CollectorKind::Sessions).cloned();
         Ok(LoadPage {
+            cpus: self.inner.clusters.cpus(&id),
             range,
             by,
             series: TimeSeries {

@@ -13,11 +13,39 @@ use tokio::sync::broadcast;
 /// Points of a chart: more than pixels show nothing.
 pub(crate) const POINTS: i64 = 120;
 
-/// The distance of points over a range, and its first and last moment, on a grid so that a chart does not crawl.
+/// History goes back no further (ADR 26); what is older was given up.
+pub(crate) const HISTORY_DAYS: i64 = 400;
+/// Two clocks are never quite the same, and a chart ends with the step that is under way.
+const CLOCKS_MS: i64 = 300_000;
+
+/// The distance of points over a range, and its first and last moment. What ends now is on a grid, so that a chart does
+/// not crawl; two moments stay where they are.
 pub(crate) fn grid(range: Range, at: Timestamp) -> (Timestamp, Timestamp, i64) {
+    if let Range::Between { from, to } = range {
+        let step = (to.0 - from.0 + POINTS - 1) / POINTS;
+        return (from, from.plus_ms(step * POINTS), step);
+    }
     let step = range.ms() / POINTS;
     let to = at.0.div_euclid(step) * step + step;
     (Timestamp(to - range.ms()), Timestamp(to), step)
+}
+
+/// Whether there can be history of a range.
+///
+/// # Errors
+/// [`ControlError::Invalid`] for moments that are still to come or of which nothing is kept.
+pub(crate) fn known(range: Range, at: Timestamp) -> Result<Range, ControlError> {
+    let Range::Between { from, to } = range else { return Ok(range) };
+    if to > at.plus_ms(CLOCKS_MS) {
+        let message = format!("'{to}' is still to come: it is {at} now, and a range ends at the latest now");
+        return Err(ControlError::field("to", message));
+    }
+    let oldest = at.plus_ms(-HISTORY_DAYS * 86_400_000);
+    if from < oldest {
+        let message = format!("'{from}' is before all history: it is kept for {HISTORY_DAYS} days, since {oldest}");
+        return Err(ControlError::field("from", message));
+    }
+    Ok(range)
 }
 
 impl ControlPlane {
@@ -109,7 +137,8 @@ impl ControlPlane {
         range: Range,
         gap: f64,
     ) -> Result<TimeSeries, ControlError> {
-        let (from, to, step) = grid(range, now());
+        let at = now();
+        let (from, to, step) = grid(known(range, at)?, at);
         let series = self.lines(id, metric, from, to, step, gap).await?;
         let events = self.events(id, from, to).await?;
         Ok(TimeSeries {
@@ -227,6 +256,29 @@ mod tests {
             bridge(values, 10_000, 25.0),
             [None, Some(1.0), Some(1.0), Some(2.0), None, None, None, Some(3.0), None]
         );
+    }
+
+    #[test]
+    fn a_range_of_two_moments_is_drawn_from_the_one_to_the_other() {
+        let at = Timestamp(1_800_000_000_000);
+        let between = |from, to| Range::Between { from: at.plus_ms(from), to: at.plus_ms(to) };
+        let (from, to, step) = grid(between(-3_600_000, -1_800_000), at);
+        assert_eq!((from, to, step), (at.plus_ms(-3_600_000), at.plus_ms(-1_800_000), 15_000));
+        // The last step ends no earlier than what was asked for.
+        let (from, to, step) = grid(between(-100_001, -7), at);
+        assert_eq!((to.0 - from.0, step), (834 * POINTS, 834));
+        assert!(to >= at.plus_ms(-7));
+    }
+
+    #[test]
+    fn moments_without_history_are_refused_with_what_is_kept() {
+        let at = Timestamp(1_800_000_000_000);
+        let between = |from, to| Range::Between { from: at.plus_ms(from), to: at.plus_ms(to) };
+        let message = |range| known(range, at).unwrap_err().to_string();
+        assert!(message(between(-1_000, 600_000)).contains("still to come"));
+        assert!(message(between(-401 * 86_400_000, 0)).contains("400 days"));
+        assert!(known(between(-60_000, 60_000), at).is_ok(), "the clock of a browser may be ahead by a minute");
+        assert!(known(Range::Days30, at).is_ok());
     }
 
     #[test]

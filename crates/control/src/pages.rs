@@ -60,7 +60,8 @@ impl ControlPlane {
                 "it may be gone, or not be read yet: the list shows all that are known",
             )
         })?;
-        let (from, to, step) = monitoring::grid(range, now());
+        let at = now();
+        let (from, to, step) = monitoring::grid(monitoring::known(range, at)?, at);
         let repo = MetricRepo(self.inner.store.db());
         let points = repo.history_of(&config.id, Metric::TableBytes, key, from, to, step).await?;
         let mut values = vec![None; monitoring::POINTS as usize];
@@ -82,7 +83,6 @@ impl ControlPlane {
             events: self.events(&config.id, from, to).await?,
             earlier: Vec::new(),
         };
-        let at = now();
         let since = at.plus_ms(-FORECAST_DAYS * DAY_MS);
         let sizes = repo.history_of(&config.id, Metric::TableBytes, key, since, at, DAY_MS / 24).await?;
         let sizes = sizes.iter().map(|it| (it.bucket as f64 / 24.0, it.value)).collect::<Vec<_>>();

@@ -16,6 +16,9 @@ use tokio::sync::OnceCell;
 /// Points of a sparkline.
 const SPARK_POINTS: i64 = 24;
 
+/// Ranges of two moments whose sums are remembered at a time.
+const CUSTOM: usize = 16;
+
 type Slot = Arc<OnceCell<Arc<Loaded>>>;
 /// Cluster, range, and which earlier time.
 type SlotKey = (String, Range, Compare);
@@ -211,8 +214,10 @@ impl ControlPlane {
         compare: Compare,
         sequence: u64,
     ) -> Result<Arc<Loaded>, ControlError> {
+        let range = monitoring::known(range, now())?;
         let slot = {
             let mut slots = self.inner.statements.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            make_room(&mut slots);
             let entry =
                 slots.entry((cluster.to_owned(), range, compare)).or_insert_with(|| (sequence, Slot::default()));
             if entry.0 != sequence {
@@ -226,7 +231,7 @@ impl ControlPlane {
     }
 
     async fn load_now(&self, cluster: &str, range: Range, compare: Compare) -> Result<Loaded, ControlError> {
-        let to = now().plus_ms(-compare.shift_ms(range).unwrap_or(0));
+        let to = range.end(now()).plus_ms(-compare.shift_ms(range).unwrap_or(0));
         let from = to.plus_ms(-range.ms());
         let repo = StatementRepo(self.inner.store.db());
         let texts =
@@ -303,6 +308,14 @@ impl ControlPlane {
     }
 }
 
+/// Ranges that end now are few; of two moments each is another, and they would fill the memory one by one.
+fn make_room(slots: &mut HashMap<SlotKey, (u64, Slot)>) {
+    let custom = |key: &SlotKey| matches!(key.1, Range::Between { .. });
+    if slots.keys().filter(|key| custom(key)).count() >= CUSTOM {
+        slots.retain(|key, _| !custom(key));
+    }
+}
+
 fn spread(buckets: &[StatementBucket], count: i64, value: &dyn Fn(&StatementBucket) -> f64) -> Vec<Option<f64>> {
     let mut values = vec![None; usize::try_from(count).unwrap_or(0)];
     for bucket in buckets {
@@ -313,4 +326,22 @@ fn spread(buckets: &[StatementBucket], count: i64, value: &dyn Fn(&StatementBuck
         }
     }
     values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembered_ranges_of_two_moments_are_bounded() {
+        let mut slots = HashMap::new();
+        slots.insert(("a".to_owned(), Range::Hour1, Compare::Off), (1, Slot::default()));
+        for i in 0..100 {
+            make_room(&mut slots);
+            let range = Range::Between { from: Timestamp(i), to: Timestamp(i + 60_000) };
+            slots.insert(("a".to_owned(), range, Compare::Off), (1, Slot::default()));
+            assert!(slots.len() <= CUSTOM + 1);
+        }
+        assert!(slots.contains_key(&("a".to_owned(), Range::Hour1, Compare::Off)), "those that end now are kept");
+    }
 }

@@ -86,6 +86,15 @@ impl Timestamp {
         let (y, mo, d, h, mi, s, _) = self.civil();
         format!("{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02} UTC")
     }
+    /// As [`Self::to_human`] so many minutes ahead of UTC: `2026-11-24 03:00:00 +01:00`.
+    pub fn to_human_at(self, minutes: i64) -> String {
+        if minutes == 0 {
+            return self.to_human();
+        }
+        let (y, mo, d, h, mi, s, _) = self.plus_ms(minutes * 60_000).civil();
+        let (sign, ahead) = (if minutes < 0 { '-' } else { '+' }, minutes.abs());
+        format!("{y:04}-{mo:02}-{d:02} {h:02}:{mi:02}:{s:02} {sign}{:02}:{:02}", ahead / 60, ahead % 60)
+    }
     /// `02:00:00`, for the axis of a chart.
     pub fn to_clock(self) -> String {
         let (_, _, _, h, mi, s, _) = self.civil();
@@ -107,10 +116,61 @@ impl Timestamp {
         let year = yoe + era * 400 + i64::from(month <= 2);
         (year, month, day, rest / 3_600_000, rest / 60_000 % 60, rest / 1_000 % 60, rest % 1_000)
     }
-    /// Reads RFC 3339 with any offset.
+    /// Reads RFC 3339 with any offset. By hand for the same reason as [`Self::civil`].
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        let at = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
-        i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok().map(Self)
+        let bytes = text.as_bytes();
+        let number = |from: usize, to: usize| {
+            let digits = bytes.get(from..to)?;
+            digits.iter().try_fold(0_i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
+        };
+        let is = |at: usize, allowed: &[u8]| bytes.get(at).is_some_and(|byte| allowed.contains(byte));
+        let apart = is(4, b"-") && is(7, b"-") && is(10, b"Tt ") && is(13, b":") && is(16, b":");
+        let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+        let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
+        let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let days = match month {
+            2 if leap => 29,
+            2 => 28,
+            4 | 6 | 9 | 11 => 30,
+            1..=12 => 31,
+            _ => return None,
+        };
+        // A leap second is the last moment of its minute.
+        if !apart || !(1..=days).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+            return None;
+        }
+        let (mut at, mut fraction) = (19, 0);
+        if is(at, b".") {
+            let digits = bytes.get(at + 1..)?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits == 0 {
+                return None;
+            }
+            fraction =
+                (0..3).fold(0, |sum, i| sum * 10 + if i < digits { i64::from(bytes[at + 1 + i] - b'0') } else { 0 });
+            at += 1 + digits;
+        }
+        let offset = match bytes.get(at..)? {
+            [b'Z' | b'z'] => 0,
+            [sign @ (b'+' | b'-'), _, _, b':', _, _] => {
+                let (hours, minutes) = (number(at + 1, at + 3)?, number(at + 4, at + 6)?);
+                if hours > 23 || minutes > 59 {
+                    return None;
+                }
+                (hours * 60 + minutes) * if *sign == b'-' { -1 } else { 1 }
+            }
+            _ => return None,
+        };
+        // The reverse of `civil`: years begin in March, so that the leap day is the last.
+        let shifted = year - i64::from(month <= 2);
+        let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+        let era = shifted.div_euclid(400);
+        let of_era = shifted.rem_euclid(400);
+        let date = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+        if second == 60 {
+            fraction = 999;
+        }
+        let seconds = date * 86_400 + hour * 3_600 + minute * 60 + second.min(59) - offset * 60;
+        Some(Self(seconds * 1_000 + fraction))
     }
 }
 
@@ -148,6 +208,32 @@ mod tests {
         }
     }
 
+    /// Every some days from 1600 to 2400 in many forms, as a library reads them.
+    #[test]
+    fn moments_are_read_as_a_library_reads_them() {
+        let library = |text: &str| {
+            let at = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+            i64::try_from(at.unix_timestamp_nanos().div_euclid(1_000_000)).ok().map(Timestamp)
+        };
+        let (first, last) = (Timestamp::parse_rfc3339("1600-01-01T00:00:00Z"), Timestamp(13_569_465_600_000));
+        let mut at = first.unwrap();
+        let mut seen = 0;
+        while at < last {
+            let text = at.to_rfc3339();
+            let plain = text.trim_end_matches('Z');
+            for end in ["Z", "z", "+05:30", "-03:30", "+00:00"] {
+                let text = format!("{plain}{end}");
+                assert_eq!(Timestamp::parse_rfc3339(&text), library(&text), "{text}");
+                seen += 1;
+            }
+            at = at.plus_ms(97 * 3_600_000 + 61_001);
+        }
+        assert!(seen > 100_000, "{seen}");
+        for text in ["2016-12-31T23:59:60Z", "2026-11-24T03:00:00.1234567Z", "2026-11-24T03:00:00.5+01:00"] {
+            assert_eq!(Timestamp::parse_rfc3339(text), library(text), "{text}");
+        }
+    }
+
     #[test]
     fn a_timestamp_is_rfc3339_on_the_wire() {
         for ms in [0, 1_795_485_600_000, 951_782_400_123, -1, 4_102_444_800_000] {
@@ -156,5 +242,25 @@ mod tests {
         }
         assert_eq!(Timestamp::parse_rfc3339("2026-11-24T03:00:00+01:00").unwrap().to_rfc3339(), "2026-11-24T02:00:00Z");
         assert_eq!(Timestamp::parse_rfc3339("2024-02-29T00:00:00Z").unwrap().to_human(), "2024-02-29 00:00:00 UTC");
+        for wrong in [
+            "",
+            "2026-11-24",
+            "2026-11-24T03:00:00",
+            "2026-11-24T03:00:00.Z",
+            "2026-11-24T03:00:00+1:00",
+            "2026-11-24T03:00:00+01:00x",
+            "2026-02-29T03:00:00Z",
+            "2026-13-01T03:00:00Z",
+            "2026-11-24T24:00:00Z",
+            "2026-11-24T03:60:00Z",
+            "+026-11-24T03:00:00Z",
+            "2026-11-24T03:00:00Ä",
+        ] {
+            assert_eq!(Timestamp::parse_rfc3339(wrong), None, "{wrong}");
+        }
+        let at = Timestamp::parse_rfc3339("2024-02-29T23:45:00Z").unwrap();
+        assert_eq!(at.to_human_at(330), "2024-03-01 05:15:00 +05:30");
+        assert_eq!(at.to_human_at(-210), "2024-02-29 20:15:00 -03:30");
+        assert_eq!(at.to_human_at(0), at.to_human());
     }
 }

@@ -58,6 +58,9 @@ impl Monitor {
             if let Some(bytes) = one.target.is_local().then(host::memory_bytes).flatten() {
                 control.clusters().set_memory(&one.config.id, bytes);
             }
+            if let Some(cpus) = one.target.is_local().then(host::cpus).flatten() {
+                control.clusters().set_cpus(&one.config.id, cpus);
+            }
             let cluster = Arc::new(Cluster::new(one.target, limits(cadence)));
             let review = Arc::<tokio::sync::Notify>::default();
             control

@@ -1,6 +1,6 @@
 //! Figures over time.
 
-use super::csv;
+use super::{csv, range};
 use crate::http::{
     App, Asking,
     problem::{Params, Problem},
@@ -11,7 +11,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
-use domain::view::{Compare, Metric, Range, TimeSeries};
+use domain::view::{Compare, Metric, TimeSeries};
 use serde::Deserialize;
 
 /// How far back, in which form.
@@ -19,8 +19,12 @@ use serde::Deserialize;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct HistoryQuery {
-    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d.
+    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d; `from` and `to` win over it.
     range: Option<String>,
+    /// First moment, in RFC 3339 (without an offset it is UTC); together with `to`.
+    from: Option<String>,
+    /// Last moment, not later than now.
+    to: Option<String>,
     /// An earlier time beside it: off (default), previous, 7d.
     compare: Option<String>,
     /// json or csv.
@@ -44,9 +48,7 @@ pub async fn history(
 ) -> Result<Response, Problem> {
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
     let metric = metric.parse::<Metric>().map_err(|message| Problem::field("metric", message))?;
-    let range = query.range.as_deref().map_or(Ok(Range::default()), |text| {
-        text.parse().map_err(|message: String| Problem::field("range", message))
-    })?;
+    let range = range::read(&query.range, &query.from, &query.to)?;
     let compare = query.compare.as_deref().map_or(Ok(Compare::default()), |text| {
         text.parse().map_err(|message: String| Problem::field("compare", message))
     })?;

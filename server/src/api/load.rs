@@ -1,6 +1,6 @@
 //! Database load.
 
-use super::csv;
+use super::{csv, range};
 use crate::http::{
     App, Asking,
     problem::{Params, Problem},
@@ -11,7 +11,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
-use domain::view::{LoadBy, LoadPage, Range};
+use domain::view::{LoadBy, LoadPage};
 use serde::Deserialize;
 
 /// How far back, taken apart by what, in which form.
@@ -19,8 +19,12 @@ use serde::Deserialize;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct LoadQuery {
-    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d.
+    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d; `from` and `to` win over it.
     range: Option<String>,
+    /// First moment, in RFC 3339 (without an offset it is UTC); together with `to`.
+    from: Option<String>,
+    /// Last moment, not later than now.
+    to: Option<String>,
     /// wait (default), event, query, user, database, application, host.
     by: Option<String>,
     /// json or csv.
@@ -43,9 +47,7 @@ pub async fn waits(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
-    let range = query.range.as_deref().map_or(Ok(Range::default()), |text| {
-        text.parse().map_err(|message: String| Problem::field("range", message))
-    })?;
+    let range = range::read(&query.range, &query.from, &query.to)?;
     let by = query
         .by
         .as_deref()

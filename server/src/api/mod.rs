@@ -20,6 +20,7 @@ pub mod locks;
 pub mod plans;
 pub mod plugins;
 pub mod queries;
+mod range;
 pub mod recovery;
 pub mod server_pages;
 

@@ -1,6 +1,6 @@
 //! Statements.
 
-use super::csv;
+use super::{csv, range};
 use crate::http::{
     App, Asking,
     problem::{Params, Problem},
@@ -21,8 +21,12 @@ use std::collections::HashMap;
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "documents the parameters; QueriesParams::read reads them")]
 pub struct QueriesQuery {
-    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d.
+    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d; `from` and `to` win over it.
     range: Option<String>,
+    /// First moment, in RFC 3339 (without an offset it is UTC); together with `to`.
+    from: Option<String>,
+    /// Last moment, not later than now.
+    to: Option<String>,
     /// An earlier time beside it: off (default), previous, 7d; then each row has `mean_change_percent`.
     compare: Option<String>,
     /// Column: total, calls, mean, max, rows, hit, temp, wal, query; a leading '-' is descending. Default: -total.
@@ -86,17 +90,19 @@ pub async fn queries(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct RangeQuery {
-    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d.
+    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d; `from` and `to` win over it.
     range: Option<String>,
+    /// First moment, in RFC 3339 (without an offset it is UTC); together with `to`.
+    from: Option<String>,
+    /// Last moment, not later than now.
+    to: Option<String>,
     /// An earlier time beside it: off (default), previous, 7d.
     compare: Option<String>,
 }
 
 impl RangeQuery {
     fn read(&self) -> Result<(Range, Compare), Problem> {
-        let range = self.range.as_deref().map_or(Ok(Range::default()), |text| {
-            text.parse().map_err(|message: String| Problem::field("range", message))
-        })?;
+        let range = range::read(&self.range, &self.from, &self.to)?;
         let compare = self.compare.as_deref().map_or(Ok(Compare::default()), |text| {
             text.parse().map_err(|message: String| Problem::field("compare", message))
         })?;

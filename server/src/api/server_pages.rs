@@ -1,6 +1,6 @@
 //! Connections, tables, replication, settings, maintenance, our own cost.
 
-use super::{csv, indexes::Format};
+use super::{csv, indexes::Format, range};
 use crate::http::{
     App, Asking,
     problem::{Params, Problem},
@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use domain::view::{
-    ConnectionsPage, CostPage, MaintenancePage, Range, ReplicationPage, SettingsPage, TableDetail, TablesPage,
+    ConnectionsPage, CostPage, MaintenancePage, ReplicationPage, SettingsPage, TableDetail, TablesPage,
 };
 use serde::Deserialize;
 
@@ -59,8 +59,12 @@ pub async fn tables(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct RangeQuery {
-    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d.
+    /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d; `from` and `to` win over it.
     range: Option<String>,
+    /// First moment, in RFC 3339 (without an offset it is UTC); together with `to`.
+    from: Option<String>,
+    /// Last moment, not later than now.
+    to: Option<String>,
 }
 
 /// One table with its growth and a forecast for 30 days with its interval.
@@ -76,9 +80,7 @@ pub async fn table(
     Path((cluster, table)): Path<(String, String)>,
     Params(query): Params<RangeQuery>,
 ) -> Result<Json<TableDetail>, Problem> {
-    let range = query.range.as_deref().map_or(Ok(Range::default()), |text| {
-        text.parse().map_err(|message: String| Problem::field("range", message))
-    })?;
+    let range = range::read(&query.range, &query.from, &query.to)?;
     Ok(Json(app.control.table_get(&actor, Some(&cluster), &table, range).await?))
 }
 

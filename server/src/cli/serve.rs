@@ -93,6 +93,9 @@ pub async fn run(
         address: address.trim_end_matches('/').to_owned(),
         key: Some(key),
     });
+    for (cluster, cpus) in config.clusters.iter().filter_map(|one| Some((one, one.cpus?))) {
+        control.clusters().set_cpus(&cluster.watched.config.id, cpus);
+    }
     let watched = config.clusters.into_iter().map(|cluster| cluster.watched).collect();
     let monitor = Monitor::start(&control, watched, config.interval, &stop);
     let platform = config.platform.map(|platform| crate::platform::start(&control, platform, &stop));

@@ -173,7 +173,7 @@ async fn from_store(url: &str, id: &str, range: Range) -> Result<Option<(Vec<Sta
         return Err(Failure::failed("the store is of an older version: run 'holdfast init', or use --source server"));
     }
     let repo = StatementRepo(store.db());
-    let to = now();
+    let to = range.end(now());
     let from = to.plus_ms(-range.ms());
     let totals = repo.totals(id, from, to).await?;
     if totals.is_empty() {

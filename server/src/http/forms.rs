@@ -122,6 +122,36 @@ pub async fn theme(headers: HeaderMap, Form(form): Form<Theme>) -> Response {
         known @ ("light" | "dark") => known,
         _ => "system",
     };
+    kept(&headers, &format!("theme={theme}"))
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Zone {
+    #[serde(default)]
+    zone: String,
+}
+
+/// `POST /zone`: UTC or the zone of this machine; that of a browser only its own script can name.
+pub async fn zone(headers: HeaderMap, Form(form): Form<Zone>) -> Response {
+    let zone = if form.zone == "server" { "server" } else { "utc" };
+    kept(&headers, &format!("zone={zone}"))
+}
+
+/// `POST /columns`: which columns of a table are shown. What is not ticked is hidden; other tables stay as they are.
+pub async fn columns(headers: HeaderMap, Form(fields): Form<Vec<(String, String)>>) -> Response {
+    let get = |name: &str| fields.iter().find(|field| field.0 == name).map_or("", |field| field.1.as_str());
+    let (table, last) = (get("table"), get("last").parse::<u8>().unwrap_or(1).min(20));
+    let shown = |column: u8| fields.iter().any(|(name, value)| name == "shown" && *value == column.to_string());
+    let cookies = headers.get(header::COOKIE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let before = cookies.split(';').find_map(|cookie| cookie.trim().strip_prefix("hide=")).unwrap_or_default();
+    let others = app::read_hidden(before).into_iter().filter(|entry| !entry.starts_with(&format!("{table}-")));
+    let hidden = (2..=last).filter(|column| !shown(*column)).map(|column| format!("{table}-{column}"));
+    let text = app::read_hidden(&others.chain(hidden).collect::<Vec<_>>().join("."));
+    kept(&headers, &format!("hide={}", text.join(".")))
+}
+
+/// Back to the page, with something that its browser keeps.
+fn kept(headers: &HeaderMap, cookie: &str) -> Response {
     let from = headers
         .get(header::REFERER)
         .and_then(|value| value.to_str().ok())
@@ -131,7 +161,7 @@ pub async fn theme(headers: HeaderMap, Form(form): Form<Theme>) -> Response {
         |url| format!("{}{}", url.path(), url.query().map(|query| format!("?{query}")).unwrap_or_default()),
     );
     let mut response = Redirect::to(local(&path)).into_response();
-    if let Ok(cookie) = HeaderValue::from_str(&format!("theme={theme}; Path=/; Max-Age=31536000; SameSite=Lax")) {
+    if let Ok(cookie) = HeaderValue::from_str(&format!("{cookie}; Path=/; Max-Age=31536000; SameSite=Lax")) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     response
@@ -167,7 +197,35 @@ pub(super) fn local(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::local;
+    use super::*;
+
+    fn cookie(response: &Response) -> &str {
+        response.headers()[header::SET_COOKIE].to_str().unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn columns_of_one_table_are_hidden_and_those_of_others_stay() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::COOKIE, HeaderValue::from_static("theme=dark; hide=queries-4.tables-3.nonsense-1"));
+        headers.insert(header::REFERER, HeaderValue::from_static("http://here/database/performance?range=6h"));
+        let fields = [("table", "queries"), ("last", "4"), ("shown", "2"), ("shown", "4")];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let response = columns(headers, Form(fields)).await;
+        assert!(cookie(&response).starts_with("hide=tables-3.queries-3; Path=/"), "{}", cookie(&response));
+        assert_eq!(response.headers()[header::LOCATION], "/database/performance?range=6h");
+        // A table that is none hides nothing.
+        let fields = [("table", "x\r\ny"), ("last", "9")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let response = columns(HeaderMap::new(), Form(fields.to_vec())).await;
+        assert!(cookie(&response).starts_with("hide=; "), "{}", cookie(&response));
+    }
+
+    #[tokio::test]
+    async fn a_zone_is_one_that_can_be_chosen_without_a_script() {
+        for (sent, kept) in [("server", "zone=server;"), ("utc", "zone=utc;"), ("browser.Europe/Berlin", "zone=utc;")] {
+            let response = zone(HeaderMap::new(), Form(Zone { zone: sent.to_owned() })).await;
+            assert!(cookie(&response).starts_with(kept), "{sent}: {}", cookie(&response));
+        }
+    }
 
     #[test]
     fn nobody_is_led_to_another_site() {

@@ -103,6 +103,8 @@ fn plain() -> Vec<Plain> {
         post("/setup", routing::post(forms::set_up)),
         post("/account/password", routing::post(forms::change_password)),
         post("/theme", routing::post(forms::theme)),
+        post("/zone", routing::post(forms::zone)),
+        post("/columns", routing::post(forms::columns)),
         post("/database/backends/cancel", routing::post(backends::cancel)),
         post("/database/backends/terminate", routing::post(backends::terminate)),
         post("/database/queries/explain", routing::post(advice_forms::explain)),

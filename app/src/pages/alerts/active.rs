@@ -5,6 +5,7 @@ use crate::{
     components::{Icon, Panel, Spark},
     scope::{Scope, address},
     server_fns::AlertsData,
+    zone::Local as _,
 };
 use domain::{
     alert::AlertState,
@@ -113,16 +114,16 @@ fn said(alert: &AlertView) -> Option<String> {
     let note = |note: &str| if note.is_empty() { String::new() } else { format!(": {note}") };
     match alert.state {
         AlertState::Acknowledged => alert.acknowledged.as_ref().map(|ack| {
-            let until = ack.until.map_or_else(String::new, |until| format!(", until {}", until.to_human()));
-            format!("{} has it since {}{until}{}", ack.by, ack.at.to_human(), note(&ack.note))
+            let until = ack.until.map_or_else(String::new, |until| format!(", until {}", until.local()));
+            format!("{} has it since {}{until}{}", ack.by, ack.at.local(), note(&ack.note))
         }),
         AlertState::Silenced => alert.silenced.as_ref().map(|silence| {
-            format!("kept quiet by {} until {}{}", silence.by, silence.until.to_human(), note(&silence.note))
+            format!("kept quiet by {} until {}{}", silence.by, silence.until.local(), note(&silence.note))
         }),
         AlertState::Suppressed => alert.suppressed_by.as_ref().map(|reason| format!("blackout: {reason}")),
         AlertState::NoData => alert
             .no_data_since
-            .map(|since| format!("not read since {}: it is not known whether it still holds", since.to_human())),
+            .map(|since| format!("not read since {}: it is not known whether it still holds", since.local())),
         _ => None,
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn Blackouts(data: AlertsData) -> impl IntoView {
             {none.then(|| view! { <p class="fine"><Icon name="check" />"None: whoever is to be told is told at any time."</p> })}
         </Panel>
         {may_manage.then(|| view! {
-            <Panel title="New blackout" note="all times are UTC">
+            <Panel title="New blackout" note="the times of this form are UTC">
                 <form class="fields" method="post" action="/alerts/blackout">
                     <label>"Why"<input name="reason" required maxlength="500" placeholder="upgrade of the disks" /></label>
                     <label>"Of"<select name="only_cluster"><option value="">"all clusters"</option>{clusters.into_iter().map(|(id, name)| view! { <option value=id>{name}</option> }).collect_view()}</select></label>

@@ -7,12 +7,12 @@ mod channels;
 mod history;
 mod rules;
 
-use super::login::sentence;
 use crate::{
     components::{Failed, Icon, Skeleton},
     live::Live,
     scope::{Scope, address},
     server_fns::{AlertsData, load_alerts},
+    zone::Local as _,
 };
 use domain::{Timestamp, alert::Severity, view::AlertCounts};
 use leptos::prelude::*;
@@ -143,11 +143,19 @@ fn worst(counts: AlertCounts) -> &'static str {
 
 /// A moment: the clock, all of it on hover.
 fn moment(at: Timestamp) -> impl IntoView {
-    let human = at.to_human();
+    let human = at.local();
     view! { <time datetime=at.to_rfc3339() title=human.clone()>{human.get(5..16).unwrap_or(&human).to_owned()}</time> }
 }
 
 /// A hidden field, so that one comes back to the same cluster.
 fn hidden(name: &'static str, value: impl Into<String>) -> impl IntoView {
     view! { <input type="hidden" name=name value=value.into() /> }
+}
+
+/// With a capital and a full stop.
+pub(super) fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|first| first.to_uppercase().collect::<String>()).unwrap_or_default();
+    let rest = chars.as_str();
+    if rest.ends_with('.') { format!("{first}{rest}") } else { format!("{first}{rest}.") }
 }

@@ -3,14 +3,14 @@
 mod charts;
 mod lists;
 
+use super::tenant;
 use crate::{
     analytics_fns::{Analysed, AnalyticsData, DAYS, load_analytics},
-    components::{Failed, Icon, Missing, Panel, Skeleton},
-    platform_fns::Whose,
+    components::{Failed, Missing, Panel, Skeleton},
     scope::address,
 };
 use charts::{active_users, heatmap, usage};
-use domain::{format, view::TenantView};
+use domain::format;
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_location;
@@ -27,7 +27,7 @@ pub fn AnalyticsPage() -> impl IntoView {
             {move || Suspend::new(async move {
                 match data.await {
                     Ok(AnalyticsData::Page(analysed)) => loaded(*analysed),
-                    Ok(AnalyticsData::Choose(tenants, begins)) => choose(tenants, begins),
+                    Ok(AnalyticsData::Choose(tenants, begins)) => tenant::choose("Analytics", "Choose a tenant: how its plugins are used is shown.", "/analytics", tenants, begins),
                     Ok(AnalyticsData::Missing(reason, cure)) => {
                         let reason = crate::server_fns::sentence(&reason);
                         view! { <div class="title"><h1>"Analytics"</h1></div><Panel title="Not set up"><Missing reason=format!("{reason}.") cure /></Panel> }.into_any()
@@ -37,38 +37,6 @@ pub fn AnalyticsPage() -> impl IntoView {
             })}
         </Transition>
     }
-}
-
-/// For whoever belongs to no tenant.
-fn choose(tenants: Vec<TenantView>, begins: String) -> AnyView {
-    let empty = tenants.is_empty();
-    let rows = tenants.into_iter().map(|tenant| {
-        let href = address("/analytics", &[("tenant", tenant.slug.clone())], None);
-        view! { <tr><td><a class="name" data-row href=href>{tenant.name}</a></td><td class="muted">{tenant.slug}</td><td class="n muted">{tenant.id}</td></tr> }
-    });
-    view! {
-        <div class="title"><h1>"Analytics"</h1><span class="muted">"Choose a tenant: how its plugins are used is shown."</span></div>
-        <Panel title="Tenants" flush=true>
-            <div class="toolbar">
-                <form class="search" role="search" method="get" action="/analytics">
-                    <Icon name="search" />
-                    <input type="search" name="begins" value=begins placeholder="Name begins with" aria-label="Tenants whose name begins with" />
-                </form>
-            </div>
-            <div class="scroll" tabindex="0" role="region" aria-label="Tenants table">
-                <table><thead><tr><th scope="col">"Tenant"</th><th scope="col">"Slug"</th><th scope="col" class="n">"Id"</th></tr></thead><tbody>{rows.collect_view()}</tbody></table>
-            </div>
-            {empty.then(|| view! { <p class="fine muted">"No tenant begins like that."</p> })}
-        </Panel>
-    }
-    .into_any()
-}
-
-/// Whose use this is, and the way to another's.
-fn tenant_mark(whose: &Whose) -> impl IntoView + use<> {
-    let TenantView { name, slug, .. } = whose.tenant.clone();
-    let other = whose.chosen.then(|| view! { <a class="link" href="/analytics">"Another tenant"</a> });
-    view! { <span class="tenant" title=slug>{name}</span>{other} }
 }
 
 /// An address of this page with another range.
@@ -103,7 +71,7 @@ fn loaded(data: Analysed) -> AnyView {
     let title = view! {
         <div class="title">
             <h1>"Analytics"</h1>
-            {tenant_mark(&data.whose)}
+            {tenant::mark(&data.whose, "/analytics")}
             <span class="grow"></span>
             <nav class="seg" aria-label="Days">{ranges}</nav>
         </div>

@@ -1,6 +1,7 @@
 //! Many at once: first what would change, then the one button, then how it goes.
 
-use super::{link, tenant_field, tenant_mark};
+use super::super::tenant;
+use super::{link, tenant_field};
 use crate::{
     components::{Failed, FormOutcome, Icon, Panel, Skeleton},
     platform_fns::{Followed, MOST_CHOSEN, Previewed, load_bulk, load_preview},
@@ -51,7 +52,7 @@ fn preview(data: Previewed) -> AnyView {
     let Previewed { whose, plan, operation, plugins, more, tags, key } = data;
     let count = i64::try_from(plugins.len()).unwrap_or(i64::MAX);
     let title = format!("{} {}", verb(&operation), plural(count));
-    let (back, mark) = (link(&whose, "/plugins"), tenant_mark(&whose));
+    let (back, mark) = (link(&whose, "/plugins"), tenant::mark(&whose, "/plugins"));
     let head = view! {
         <div class="title"><a class="back" href=back>"Plugins"</a><h1>{title}</h1>{mark}</div>
         <FormOutcome />
@@ -257,7 +258,7 @@ fn follow(data: Followed) -> AnyView {
             <a class="back" href=back>"Plugins"</a>
             <h1>{title}</h1>
             <span class=level data-bulk-state=status.state.clone()>{status.state.clone()}</span>
-            {tenant_mark(&whose)}
+            {tenant::mark(&whose, "/plugins")}
             {running.then(|| view! { <Meta http_equiv="refresh" content="1" /> })}
         </div>
         {message}

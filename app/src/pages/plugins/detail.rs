@@ -1,9 +1,11 @@
 //! One plugin: what it is, how it is, its versions, what it needs, what was done with it.
 
-use super::{graph, health, health_level, link, status, tenant_field, tenant_mark};
+use super::super::tenant;
+use super::{graph, health, health_level, link, status, tenant_field};
 use crate::{
     components::{Failed, FormOutcome, Icon, Panel, Skeleton},
     platform_fns::{Detailed, Whose, load_plugin},
+    zone::Local as _,
 };
 use domain::{
     Timestamp, format,
@@ -48,7 +50,7 @@ fn loaded(data: Detailed) -> AnyView {
     let others = |graph: &DependencyGraph| graph.nodes.len().saturating_sub(1);
     let note = format!("needs {}, needed by {}", others(&dependencies.needs), others(&dependencies.needed_by));
     let aside = view! { <nav class="seg" aria-label="Direction">{sides.collect_view()}</nav> }.into_any();
-    let mark = tenant_mark(&whose);
+    let mark = tenant::mark(&whose, "/plugins");
     let said = about(&whose, &plugin, now);
     let condition = condition(&plugin);
     let metrics = metrics(&details.metrics);
@@ -134,8 +136,8 @@ fn about(whose: &Whose, plugin: &Plugin, now: Timestamp) -> impl IntoView + use<
             <dt>"Owner"</dt><dd>{plugin.owner.clone()}</dd>
             <dt>"Keywords"</dt><dd>{chips("keyword", &plugin.keywords)}</dd>
             <dt>"Tags"</dt><dd>{chips("tag", &plugin.tags)}</dd>
-            <dt>"Came"</dt><dd title=plugin.created_at.to_human()>{age(plugin.created_at)}</dd>
-            <dt>"Changed"</dt><dd title=plugin.updated_at.to_human()>{age(plugin.updated_at)}</dd>
+            <dt>"Came"</dt><dd title=plugin.created_at.local()>{age(plugin.created_at)}</dd>
+            <dt>"Changed"</dt><dd title=plugin.updated_at.local()>{age(plugin.updated_at)}</dd>
         </dl>
     }
 }
@@ -247,7 +249,7 @@ fn versions(versions: &[VersionRow], plugin: &Plugin, now: Timestamp) -> AnyView
         let installed = (plugin.installed_version.as_deref() == Some(version.version.as_str())).then(|| view! { <span class="badge good">"installed"</span> });
         let yanked = version.yanked.then(|| view! { <span class="badge critical">"taken back"</span> });
         let age = format!("{} ago", format::age_s(now.seconds_since(version.released_at).max(0.0)));
-        view! { <tr><th scope="row" class="num">{version.version.clone()}</th><td>{installed}{yanked}</td><td class="n" title=version.released_at.to_human()>{age}</td><td class="reason">{version.changelog.clone()}</td></tr> }
+        view! { <tr><th scope="row" class="num">{version.version.clone()}</th><td>{installed}{yanked}</td><td class="n" title=version.released_at.local()>{age}</td><td class="reason">{version.changelog.clone()}</td></tr> }
     });
     view! {
         <div class="scroll" tabindex="0" role="region" aria-label="Versions table">
@@ -266,7 +268,7 @@ fn history(whose: &Whose, here: &str, rows: &[OperationRow], next: Option<&str>,
         let age = format!("{} ago", format::age_s(now.seconds_since(row.started_at).max(0.0)));
         let took = row.duration_ms.map_or_else(|| "—".to_owned(), |ms| format::duration_ms(ms as f64));
         view! {
-            <tr><td class="n" title=row.started_at.to_human()>{age}</td><td>{row.operation.clone()}</td><td><span class=level>{row.status.clone()}</span></td><td>{row.environment.clone()}</td><td>{row.started_by.clone()}</td><td class="n">{took}</td><td class="reason">{row.error.clone()}</td></tr>
+            <tr><td class="n" title=row.started_at.local()>{age}</td><td>{row.operation.clone()}</td><td><span class=level>{row.status.clone()}</span></td><td>{row.environment.clone()}</td><td>{row.started_by.clone()}</td><td class="n">{took}</td><td class="reason">{row.error.clone()}</td></tr>
         }
     });
     let older = next.map(|cursor| {

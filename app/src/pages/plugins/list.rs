@@ -1,14 +1,16 @@
 //! The list: search, facets, table or cards, choosing many.
 
-use super::{health, health_level, link, status, tenant_field, tenant_mark, version};
+use super::super::tenant;
+use super::{health, health_level, link, status, tenant_field, version};
 use crate::{
     components::{Failed, FormOutcome, Icon, Missing, Panel, Skeleton},
     platform_fns::{Listed, PluginsData, load_plugins},
     scope::address,
+    zone::Local as _,
 };
 use domain::{
     format,
-    view::{FacetValue, Plugin, TenantView},
+    view::{FacetValue, Plugin},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -25,7 +27,7 @@ pub fn PluginsPage() -> impl IntoView {
             {move || Suspend::new(async move {
                 match data.await {
                     Ok(PluginsData::Page(listed)) => loaded(*listed),
-                    Ok(PluginsData::Choose(tenants, begins)) => choose(tenants, begins),
+                    Ok(PluginsData::Choose(tenants, begins)) => tenant::choose("Plugins", "Choose a tenant: its plugins alone are shown.", "/plugins", tenants, begins),
                     Ok(PluginsData::Missing(reason, cure)) => {
                         let reason = crate::server_fns::sentence(&reason);
                         view! { <div class="title"><h1>"Plugins"</h1></div><Panel title="Not set up"><Missing reason=format!("{reason}.") cure /></Panel> }.into_any()
@@ -35,31 +37,6 @@ pub fn PluginsPage() -> impl IntoView {
             })}
         </Transition>
     }
-}
-
-/// For whoever belongs to no tenant.
-fn choose(tenants: Vec<TenantView>, begins: String) -> AnyView {
-    let empty = tenants.is_empty();
-    let rows = tenants.into_iter().map(|tenant| {
-        let href = address("/plugins", &[("tenant", tenant.slug.clone())], None);
-        view! { <tr><td><a class="name" data-row href=href>{tenant.name}</a></td><td class="muted">{tenant.slug}</td><td class="n muted">{tenant.id}</td></tr> }
-    });
-    view! {
-        <div class="title"><h1>"Plugins"</h1><span class="muted">"Choose a tenant: its plugins alone are shown."</span></div>
-        <Panel title="Tenants" flush=true>
-            <div class="toolbar">
-                <form class="search" role="search" method="get" action="/plugins">
-                    <Icon name="search" />
-                    <input type="search" name="begins" value=begins placeholder="Name begins with" aria-label="Tenants whose name begins with" />
-                </form>
-            </div>
-            <div class="scroll" tabindex="0" role="region" aria-label="Tenants table">
-                <table><thead><tr><th scope="col">"Tenant"</th><th scope="col">"Slug"</th><th scope="col" class="n">"Id"</th></tr></thead><tbody>{rows.collect_view()}</tbody></table>
-            </div>
-            {empty.then(|| view! { <p class="fine muted">"No tenant begins like that."</p> })}
-        </Panel>
-    }
-    .into_any()
 }
 
 /// The parameters of this page's address.
@@ -165,7 +142,7 @@ fn loaded(listed: Listed) -> AnyView {
         let next = next.map(|href| view! { <a class="btn" href=href rel="next">"Next page"</a> });
         view! { <p class="pager"><span class="muted">{format!("{shown} of {}", format::thousands(total))}</span><span class="grow"></span>{first}{next}</p> }
     });
-    let (mark, field) = (tenant_mark(&whose), tenant_field(&whose));
+    let (mark, field) = (tenant::mark(&whose, "/plugins"), tenant_field(&whose));
     let (by_health, by_state) = (health_menu(&here), state_menu(&here));
     let conditions = active(&here, &link(&whose, "/plugins"));
     view! {
@@ -339,7 +316,7 @@ fn table(here: &Here, whose: &crate::platform_fns::Whose, plugins: &[Plugin], no
                 <td class="n">{health(plugin.health_score)}</td>
                 <td>{plugin.owner.clone()}</td>
                 <td class="tags">{tags}</td>
-                <td class="n" title=plugin.updated_at.to_human()>{age}</td>
+                <td class="n" title=plugin.updated_at.local()>{age}</td>
             </tr>
         }
     });

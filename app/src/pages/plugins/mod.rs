@@ -10,7 +10,7 @@ pub use detail::PluginPage;
 pub use list::PluginsPage;
 
 use crate::{platform_fns::Whose, scope::encode};
-use domain::view::{Plugin, TenantView};
+use domain::view::Plugin;
 use leptos::prelude::*;
 
 /// An address with the tenant in it, where the reader chose one.
@@ -20,13 +20,6 @@ pub(super) fn link(whose: &Whose, path: &str) -> String {
     }
     let separator = if path.contains('?') { '&' } else { '?' };
     format!("{path}{separator}tenant={}", encode(&whose.tenant.slug))
-}
-
-/// Whose plugins these are, and the way to another's.
-fn tenant_mark(whose: &Whose) -> impl IntoView + use<> {
-    let TenantView { name, slug, .. } = whose.tenant.clone();
-    let other = whose.chosen.then(|| view! { <a class="link" href="/plugins">"Another tenant"</a> });
-    view! { <span class="tenant" title=slug>{name}</span>{other} }
 }
 
 /// The tenant as a field of a form.

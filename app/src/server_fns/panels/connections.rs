@@ -68,7 +68,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
     });
     let mut banners = banner.into_iter().collect::<Vec<_>>();
     let mut panels = vec![
-        chart("Sessions by state", ask.range.phrase(), "pg_stat_activity", 6, build::stacked(&states), true),
+        chart("Sessions by state", &ask.phrase(), "pg_stat_activity", 6, build::stacked(&states), true),
         chart(
             "Used and usable",
             "walsenders and workers take no slot",

@@ -3,6 +3,7 @@ use super::layout::{Ask, chart, dash, fact, heads, number, panel, some, table, t
 use crate::{
     chart::build,
     panels::{Cell, Content, PanelPage},
+    zone::Local as _,
 };
 use control::ControlError;
 use domain::{
@@ -146,7 +147,7 @@ fn tier(tier: &StoreTier) -> Vec<Cell> {
     vec![
         text(tier.name.clone()),
         number(format::thousands(tier.rows)),
-        Cell::Muted(tier.from.map_or_else(dash, |at| at.to_human())),
+        Cell::Muted(tier.from.map_or_else(dash, |at| at.local())),
         number(days(tier.keep_seconds)),
         number(days(tier.wanted_seconds)),
     ]

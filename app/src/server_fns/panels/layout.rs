@@ -26,14 +26,20 @@ impl Ask {
     pub fn read(control: ControlPlane, actor: Actor, page: &str, search: &str) -> Result<Self, ControlError> {
         let pairs = form(search);
         let get = |name: &str| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone());
-        let range = get("range").filter(|text| !text.is_empty()).map_or(Ok(Range::default()), |text| {
-            text.parse().map_err(|message: String| ControlError::field("range", message))
-        })?;
+        let range = Range::read(get).map_err(|(field, message)| ControlError::field(&field, message))?;
         let compare = get("compare").filter(|text| !text.is_empty()).map_or(Ok(Compare::default()), |text| {
             text.parse().map_err(|message: String| ControlError::field("compare", message))
         })?;
         let cluster = get("cluster").filter(|id| !id.is_empty());
         Ok(Self { control, actor, cluster, range, compare, path: format!("/database/{page}"), pairs })
+    }
+
+    /// The range in a sentence.
+    pub fn phrase(&self) -> String {
+        match self.range {
+            Range::Between { from, to } => crate::zone::between(from, to),
+            range => range.phrase().to_owned(),
+        }
     }
 
     pub fn id(&self) -> Option<&str> {
@@ -55,6 +61,14 @@ impl Ask {
             .collect::<Vec<_>>();
         pairs.extend(value.map(|value| (name, value.to_owned())));
         address(&self.path, &pairs, None)
+    }
+
+    /// This page's address, without what a form was told.
+    pub fn here(&self) -> String {
+        let told = |name: &str| matches!(name, "done" | "error");
+        let kept = self.pairs.iter().filter(|(name, value)| !told(name) && !value.is_empty());
+        let kept = kept.map(|(name, value)| (name.as_str(), value.clone())).collect::<Vec<_>>();
+        address(&self.path, &kept, None)
     }
 
     /// Where the API has the same as CSV.

@@ -1,6 +1,7 @@
 //! `/database/maintenance`: vacuum, checkpoints, WAL, I/O, temporary files, progress.
 use super::layout::{Ask, available, dash, fact, heads, number, panel, some, table, text};
 use crate::panels::{Cell, Content, PanelPage};
+use crate::zone::Local as _;
 use control::ControlError;
 use domain::{
     format,
@@ -170,7 +171,7 @@ fn checkpoints(view: Option<&CheckpointsView>) -> Content {
         ),
         fact("Writing, each", view.write_ms_each.map_or_else(dash, format::duration_ms), ""),
         fact("Syncing, each", view.sync_ms_each.map_or_else(dash, format::duration_ms), ""),
-        fact("Counted since", view.since.map_or_else(dash, |at| at.to_human()), ""),
+        fact("Counted since", view.since.map_or_else(dash, |at| at.local()), ""),
     ])
 }
 
@@ -194,7 +195,7 @@ fn wal(view: Option<&WalView>) -> Content {
         ),
         fact("Waits for a buffer", rate(view.buffers_full_per_second), "more than none asks for larger wal_buffers"),
         fact("Archiver", archive, "pg_stat_archiver"),
-        fact("Last segment", view.last_archived_at.map_or_else(dash, |at| at.to_human()), ""),
+        fact("Last segment", view.last_archived_at.map_or_else(dash, |at| at.local()), ""),
     ])
 }
 

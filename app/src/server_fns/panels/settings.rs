@@ -1,6 +1,7 @@
 //! `/database/settings`
 use super::layout::{Ask, available, heads, panel, text};
-use crate::panels::{Cell, Content, PanelData, PanelPage, TableData};
+use crate::panels::{Cell, Content, Head, PanelData, PanelPage, TableData};
+use crate::zone::Local as _;
 use control::ControlError;
 use domain::view::{SettingRow, SettingSeverity, SettingsPage};
 
@@ -41,13 +42,13 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         rows,
         csv: Some(ask.csv(&page.cluster, "settings")),
         search: Some(ask.get("q").unwrap_or_default().to_owned()),
-        more: String::new(),
+        ..TableData::default()
     });
     let history = if page.changes.is_empty() {
         Content::Fine("No setting has changed in the 90 days that Holdfast remembers.".to_owned())
     } else {
         let rows =
-            page.changes.iter().map(|event| vec![Cell::Muted(event.at.to_human()), Cell::Long(event.title.clone())]);
+            page.changes.iter().map(|event| vec![Cell::Muted(event.at.local()), Cell::Long(event.title.clone())]);
         super::layout::table(heads(&[("When", false), ("What", false)]), rows.collect())
     };
     let banner = (pending > 0).then(|| {
@@ -57,7 +58,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         subtitle: format!("{changed} of {} differ from what is built in", page.rows.len()),
         banners: banner.into_iter().collect(),
         panels: vec![
-            advice(&page),
+            advice(ask, &page),
             panel("Settings", "pg_settings", 8, available(&page.availability, content))
                 .at(page.collected_at)
                 .chips(chips),
@@ -67,7 +68,8 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
 }
 
 /// What should be another, and why; the statement is there to be copied, nothing is changed from here.
-fn advice(page: &SettingsPage) -> PanelData {
+fn advice(ask: &Ask, page: &SettingsPage) -> PanelData {
+    let may = ask.actor.may(domain::Permission::AdviceDismiss);
     let rows = page.findings.iter().map(|it| {
         let level = match it.severity {
             SettingSeverity::Critical => "critical",
@@ -79,10 +81,15 @@ fn advice(page: &SettingsPage) -> PanelData {
             None => (level, it.severity.as_str()),
         };
         let reason = match &it.dismissal {
-            Some(dismissal) => format!("{} Put aside by {}: {}", it.reason, dismissal.by, dismissal.reason),
+            Some(dismissal) => {
+                let until = dismissal
+                    .until
+                    .map_or_else(|| "until it is taken back".to_owned(), |at| format!("until {}", at.local()));
+                format!("{} Put aside by {} {until}: {}", it.reason, dismissal.by, dismissal.reason)
+            }
             None => it.reason.clone(),
         };
-        vec![
+        let mut cells = vec![
             Cell::Badge(level.to_owned(), word.to_owned()),
             text(it.name.clone()),
             Cell::Sql(it.current.clone()),
@@ -90,24 +97,28 @@ fn advice(page: &SettingsPage) -> PanelData {
             Cell::Long(reason),
             Cell::Muted(if it.restart { "restart" } else { "reload" }.to_owned()),
             Cell::Long(it.sql.replace('\n', " ")),
-        ]
+        ];
+        if may {
+            let aside = it.dismissal.is_some();
+            cells.push(Cell::Aside(page.cluster.clone(), it.key.clone(), ask.here(), aside));
+        }
+        cells
     });
     let rows = rows.collect::<Vec<_>>();
     let content = if rows.is_empty() {
         Content::Fine("Nothing stands out against this machine, the workload and the guide.".to_owned())
     } else {
-        super::layout::table(
-            heads(&[
-                ("", false),
-                ("Setting", false),
-                ("Now", false),
-                ("Think of", false),
-                ("Why", false),
-                ("Needs", false),
-                ("To run", false),
-            ]),
-            rows,
-        )
+        let mut head = heads(&[
+            ("", false),
+            ("Setting", false),
+            ("Now", false),
+            ("Think of", false),
+            ("Why", false),
+            ("Needs", false),
+            ("To run", false),
+        ]);
+        head.extend(may.then(Head::default));
+        super::layout::table(head, rows)
     };
     let memory = page.memory_bytes.map_or_else(
         || "the memory of its machine cannot be seen from here".to_owned(),

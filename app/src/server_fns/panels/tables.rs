@@ -3,6 +3,7 @@ use super::layout::{Ask, available, chart, dash, fact, head, panel, since, size,
 use crate::{
     chart::build,
     panels::{Cell, Content, Head, PanelData, PanelPage, TableData},
+    zone::Local as _,
 };
 use control::ControlError;
 use domain::{
@@ -74,6 +75,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         head: heads,
         rows: lines,
         csv: Some(ask.csv(&page.cluster, "tables")),
+        columns: true,
         search: Some(ask.get("q").unwrap_or_default().to_owned()),
         more: if more > 0 {
             format!(
@@ -152,9 +154,8 @@ fn detail_panels(ask: &Ask, detail: TableDetail) -> Vec<PanelData> {
             format!("{} of {} inserted", format::thousands(trigger.inserted_rows), format::thousands(threshold))
         },
     );
-    let at = |at: Option<domain::Timestamp>| {
-        at.map_or_else(|| "never since the counters began".to_owned(), |at| at.to_human())
-    };
+    let at =
+        |at: Option<domain::Timestamp>| at.map_or_else(|| "never since the counters began".to_owned(), |at| at.local());
     let facts = vec![
         fact("Database", row.database.clone(), ""),
         fact("Heap", format::bytes(row.heap_bytes as f64), ""),

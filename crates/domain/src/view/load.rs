@@ -92,6 +92,9 @@ pub struct LoadPage {
     pub series: TimeSeries,
     /// The statements that make most of it.
     pub top: Vec<LoadRow>,
+    /// Processors of its machine, when they are configured (`cpus`) or the machine is ours.
+    #[serde(default)]
+    pub cpus: Option<u32>,
     /// Average over the range.
     pub average_active_sessions: f64,
     /// Samples the figures rest on.

@@ -139,6 +139,8 @@ pub struct QueriesParams {
     pub cluster: Option<String>,
     /// How far back.
     pub range: Range,
+    /// What one comes back to from a range of two moments; the same as `range` when that ends now.
+    pub live: Range,
     /// Which earlier time is set beside it.
     pub compare: Compare,
     /// Sort column.
@@ -168,6 +170,7 @@ impl Default for QueriesParams {
         Self {
             cluster: None,
             range: Range::default(),
+            live: Range::default(),
             compare: Compare::default(),
             sort: QuerySort::default(),
             descending: true,
@@ -185,9 +188,11 @@ impl Default for QueriesParams {
 
 impl QueriesParams {
     /// The names of all parameters in an address.
-    pub const NAMES: [&str; 12] = [
+    pub const NAMES: [&str; 14] = [
         "cluster",
         "range",
+        "from",
+        "to",
         "compare",
         "sort",
         "q",
@@ -223,9 +228,10 @@ impl QueriesParams {
             cursor: text("cursor"),
             ..Self::default()
         };
-        if let Some(range) = text("range") {
-            params.range = range.parse().map_err(wrong("range"))?;
+        if let Some(live) = text("range") {
+            params.live = live.parse().map_err(wrong("range"))?;
         }
+        params.range = Range::read(text)?;
         if let Some(compare) = text("compare") {
             params.compare = compare.parse().map_err(wrong("compare"))?;
         }
@@ -255,7 +261,9 @@ impl QueriesParams {
         let mut pairs = Vec::new();
         let mut push = |name, value: Option<String>| pairs.extend(value.map(|value| (name, value)));
         push("cluster", self.cluster.clone());
-        push("range", (self.range != default.range).then(|| self.range.to_string()));
+        for (name, value) in self.range.pairs(self.live) {
+            push(name, Some(value));
+        }
         push("compare", (self.compare != default.compare).then(|| self.compare.to_string()));
         let sort = format!("{}{}", if self.descending { "-" } else { "" }, self.sort);
         push("sort", (self.sort != default.sort || self.descending != default.descending).then_some(sort));

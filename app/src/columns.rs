@@ -1,0 +1,65 @@
+//! Which columns of a table are shown: kept in the cookie `hide`, written on the document's root, and done by the style
+//! sheet, so that a list is the same for the browser's half whatever is hidden.
+
+use crate::{components::Icon, scope::cookie};
+use leptos::prelude::*;
+
+/// Tables whose columns can be chosen.
+pub const TABLES: [&str; 3] = ["queries", "indexes", "tables"];
+
+/// What is hidden: `queries-3 tables-5`, by table and place of the column from 1.
+pub fn hidden() -> String {
+    cookie("hide").map(|text| read(&text).join(" ")).unwrap_or_default()
+}
+
+/// The entries of the cookie that can be meant.
+pub fn read(text: &str) -> Vec<String> {
+    let known = |entry: &&str| {
+        let Some((table, column)) = entry.split_once('-') else { return false };
+        TABLES.contains(&table) && column.parse::<u8>().is_ok_and(|column| (2..=20).contains(&column))
+    };
+    text.split('.').filter(known).map(str::to_owned).collect()
+}
+
+/// The menu beside a table. A form that works without JavaScript; `columns.js` answers each tick at once.
+#[component]
+pub fn Columns(
+    /// One of [`TABLES`].
+    table: &'static str,
+    /// Names from the second column on, without what HTML would mistake; the first is what a row is about.
+    names: Vec<String>,
+) -> impl IntoView {
+    let hidden = hidden();
+    let last = names.len() + 1;
+    // Written as text: names and numbers of ours, and views of it would cost the browser some KiB.
+    let mut html = format!(
+        "<input type='hidden' name='table' value='{table}'><input type='hidden' name='last' value='{last}'><ul>"
+    );
+    for (i, name) in names.into_iter().enumerate() {
+        let column = i + 2;
+        let shown = !hidden.split(' ').any(|entry| entry == format!("{table}-{column}"));
+        let checked = if shown { " checked" } else { "" };
+        html +=
+            &format!("<li><label><input type='checkbox' name='shown' value='{column}'{checked}>{name}</label></li>");
+    }
+    html += "</ul><button class='btn no-js'>Show these</button>";
+    view! {
+        <details class="menu right column-menu">
+            <summary class="btn"><Icon name="tables" />"Columns"</summary>
+            <form method="post" action="/columns" inner_html=html></form>
+        </details>
+    }
+}
+
+#[cfg(all(test, feature = "ssr"))]
+mod tests {
+    use super::read;
+
+    #[test]
+    fn only_entries_that_can_be_meant_are_read() {
+        assert_eq!(read("queries-3.tables-14"), ["queries-3", "tables-14"]);
+        for wrong in ["", "queries", "queries-1", "queries-99", "plugins-3", "queries-x", "\"><script>-3"] {
+            assert!(read(wrong).is_empty(), "{wrong}");
+        }
+    }
+}
