@@ -1,12 +1,13 @@
 //! Where use comes from.
 use crate::{
-    Analytics, AnalyticsError, DAY_MS,
+    Analytics, AnalyticsError,
+    counts::Dimension,
     error::said,
-    floor,
     plan::Plan,
     rollup::Kind,
-    series::{dirty_pieces, known, range, snap},
-    top::{counted, users_by},
+    series::{known, range, snap},
+    top::events_by,
+    users::users_by,
 };
 use catalog::Tenant;
 use domain::{
@@ -35,9 +36,8 @@ impl Analytics {
                     let known = known(&mut *connection, Kind::Events, from, to).await?;
                     let from = snap(from, &known);
                     let plan = Plan::make(from, to, Bucket::Day, &known);
-                    let counts = counted(&mut *connection, tenant, "country", &plan).await?;
-                    let raw = dirty_pieces(&known, floor(from, DAY_MS), to);
-                    let users = users_by(&mut *connection, tenant, "country", (from, to), raw).await?;
+                    let counts = events_by(&mut *connection, tenant, Dimension::Country, &plan).await?;
+                    let users = users_by(connection, tenant, Dimension::Country, (from, to), &known).await?;
                     Ok::<_, AnalyticsError>((from, counts, users))
                 })
             })

@@ -3,10 +3,13 @@
 //!
 //! Questions are asked as one tenant. The work over all tenants (roll-ups, retention, erasure) runs as the platform.
 mod archive;
+mod buckets;
+mod counts;
 mod error;
 mod geography;
 mod ingest;
 mod item;
+mod metrics;
 mod partitions;
 mod patterns;
 mod plan;
@@ -15,6 +18,7 @@ mod series;
 mod service;
 mod subject;
 mod top;
+mod users;
 
 pub use archive::{ArchiveOutcome, ArchiveStep, Archived, RestoreOutcome};
 pub use error::AnalyticsError;

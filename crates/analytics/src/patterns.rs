@@ -1,12 +1,15 @@
 //! When and how plugins are used: hours of the week, active users, cohorts that come again, plugins used together.
 use crate::{
-    Analytics, AnalyticsError, DAY_MS,
+    Analytics, AnalyticsError, DAY_MS, HOUR_MS,
+    buckets::monday,
+    counts::{Count, Dimension, counted},
     error::said,
     floor,
-    plan::{Plan, Tier},
+    plan::Plan,
     rollup::Kind,
-    series::{USERS, dirty_pieces, events_of_plan, known, range, snap},
+    series::{SeriesFilter, known, range, snap},
     top::plugin_names,
+    users::{Sets, numbers},
 };
 use catalog::Tenant;
 use domain::{
@@ -14,17 +17,18 @@ use domain::{
     view::{ActiveUsers, Bucket, CoUse, Cohort, HourOfWeek, UsagePatterns},
 };
 use pool::{Reader, Work};
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use std::collections::HashMap;
+use sqlx::PgConnection;
+use std::{cmp::Reverse, collections::HashSet};
 
 /// Plugins among which pairs are looked for: those with most users.
-const CO_USE_PLUGINS: i64 = 25;
+const CO_USE_PLUGINS: usize = 25;
 /// Pairs told.
-const CO_USE_PAIRS: i64 = 12;
+const CO_USE_PAIRS: usize = 12;
 /// Days before the first whose users count into its month.
 const LOOK_BACK_DAYS: i64 = 29;
 /// Weeks of cohorts.
 const COHORT_WEEKS: i64 = 12;
+const WEEK_MS: i64 = 7 * DAY_MS;
 
 impl Analytics {
     /// Patterns of use in a range, which is taken by whole days.
@@ -55,141 +59,150 @@ async fn patterns(
     to: i64,
 ) -> Result<UsagePatterns, AnalyticsError> {
     // Cohorts look further back than the range: who was seen before is not new.
-    let week = 7 * DAY_MS;
-    let earliest = (from - LOOK_BACK_DAYS * DAY_MS).min(to - (COHORT_WEEKS + 1) * week);
+    let earliest = (from - LOOK_BACK_DAYS * DAY_MS).min(to - (COHORT_WEEKS + 1) * WEEK_MS);
     let known = known(&mut *connection, Kind::Events, earliest, to).await?;
     let from = snap(from, &known);
     let hours = hours(&mut *connection, tenant, &Plan::make(from, to, Bucket::Hour, &known)).await?;
-    let raw = |begin: i64| dirty_pieces(&known, begin, to);
-
-    let begin = from - LOOK_BACK_DAYS * DAY_MS;
-    // A user counts from a day on for 1, 7 or 30 days, or until the day on which they come again: so nobody is counted
-    // twice, and one pass over users and days is enough.
-    let first = "(to_timestamp($6::int8 / 1000.0) AT TIME ZONE 'UTC')::date";
-    let end = "(to_timestamp($3::int8 / 1000.0) AT TIME ZONE 'UTC')::date";
-    let sql = format!(
-        "WITH u AS MATERIALIZED (SELECT DISTINCT day, user_id FROM ({USERS}) AS u), n AS MATERIALIZED (SELECT day, lead(day) OVER (PARTITION BY user_id ORDER BY day) AS again FROM u), d AS (SELECT day, 1 AS daily, 1 AS weekly, 1 AS monthly FROM n UNION ALL SELECT day + 1, -1, 0, 0 FROM n UNION ALL SELECT least(again, day + 7), 0, -1, 0 FROM n UNION ALL SELECT least(again, day + 30), 0, 0, -1 FROM n UNION ALL SELECT g::date, 0, 0, 0 FROM generate_series({first}::timestamp, {end}::timestamp, interval '1 day') AS g), s AS (SELECT day, sum(sum(daily)) OVER (ORDER BY day) AS daily, sum(sum(weekly)) OVER (ORDER BY day) AS weekly, sum(sum(monthly)) OVER (ORDER BY day) AS monthly FROM d GROUP BY day) SELECT (extract(epoch FROM day::timestamp AT TIME ZONE 'UTC') * 1000)::int8, daily::int8, weekly::int8, monthly::int8 FROM s WHERE day >= {first} AND day < {end} ORDER BY 1"
-    );
-    let pieces = raw(begin);
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(tenant.0)
-        .bind(begin)
-        .bind(to)
-        .bind(pieces.0)
-        .bind(pieces.1)
-        .bind(from)
-        .fetch_all(&mut *connection)
-        .await?;
-    let active_users = rows
-        .iter()
-        .map(|row| {
-            Ok(ActiveUsers {
-                day: Timestamp(row.try_get(0)?),
-                daily: row.try_get(1)?,
-                weekly: row.try_get(2)?,
-                monthly: row.try_get(3)?,
-            })
-        })
-        .collect::<Result<_, AnalyticsError>>()?;
-    let cohorts = cohorts(&mut *connection, tenant, earliest, to, raw(earliest)).await?;
-    let co_use = co_use(connection, tenant, from, to, raw(from)).await?;
+    let all = Sets::load(&mut *connection, tenant, (Dimension::All, None), (earliest, to), &known).await?;
+    let active_users = active(&all, from, to);
+    let first_shown = monday(to - 1) - (COHORT_WEEKS - 1) * WEEK_MS;
+    let new = new_users(&mut *connection, tenant, first_shown).await?;
+    let cohorts = cohorts(&all, &new, first_shown, to);
+    let plugins = Sets::load(&mut *connection, tenant, (Dimension::Plugin, None), (from, to), &known).await?;
+    let co_use = co_use(connection, tenant, &plugins).await?;
     Ok(UsagePatterns { from: Timestamp(from), to: Timestamp(to), hours, active_users, cohorts, co_use })
 }
 
 async fn hours(connection: &mut PgConnection, tenant: Tenant, plan: &Plan) -> Result<Vec<HourOfWeek>, AnalyticsError> {
-    let sql = format!(
-        "SELECT extract(isodow FROM at AT TIME ZONE 'UTC')::int4, extract(hour FROM at AT TIME ZONE 'UTC')::int4, sum(n)::int8 FROM ({}) AS e GROUP BY 1, 2",
-        events_of_plan()
-    );
-    let mut query = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0);
-    for tier in Tier::ALL {
-        let (from, to) = plan.of(tier);
-        query = query.bind(from).bind(to);
+    let count = Count { bucket: Some(Bucket::Hour), by: Dimension::All, filter: &SeriesFilter::default() };
+    let mut events = [0; 168];
+    for one in counted(connection, tenant, plan, &count).await? {
+        let hour = (one.at - monday(one.at)) / HOUR_MS;
+        if let Some(slot) = usize::try_from(hour).ok().and_then(|hour| events.get_mut(hour)) {
+            *slot += one.events;
+        }
     }
-    let rows = query.fetch_all(connection).await?;
-    let mut counted = HashMap::new();
-    for row in &rows {
-        counted.insert((row.try_get::<i32, _>(0)?, row.try_get::<i32, _>(1)?), row.try_get::<i64, _>(2)?);
-    }
-    Ok((1..=7)
-        .flat_map(|weekday| (0..24).map(move |hour| (weekday, hour)))
-        .map(|(weekday, hour)| HourOfWeek {
-            weekday,
-            hour,
-            events: counted.get(&(weekday, hour)).copied().unwrap_or_default(),
-        })
-        .collect())
+    Ok((0..).zip(events).map(|(hour, events)| HourOfWeek { weekday: hour / 24 + 1, hour: hour % 24, events }).collect())
 }
 
-async fn cohorts(
-    connection: &mut PgConnection,
-    tenant: Tenant,
-    from: i64,
-    to: i64,
-    raw: (Vec<i64>, Vec<i64>),
-) -> Result<Vec<Cohort>, AnalyticsError> {
-    // The first week of each user over all that is kept, not over the range alone.
-    let sql = format!(
-        "WITH u AS MATERIALIZED (SELECT DISTINCT user_id, date_trunc('week', day::timestamp) AS week FROM ({USERS}) AS u), f AS (SELECT user_id, least(min(week), (SELECT date_trunc('week', min(d.day)::timestamp) FROM analytics_user_days d WHERE d.tenant_id = $1 AND d.user_id = u.user_id)) AS first FROM u GROUP BY 1) SELECT (extract(epoch FROM f.first AT TIME ZONE 'UTC') * 1000)::int8, (extract(epoch FROM u.week AT TIME ZONE 'UTC') * 1000)::int8, count(*) FROM u JOIN f USING (user_id) GROUP BY 1, 2 ORDER BY 1, 2"
-    );
-    let rows = sqlx::query(AssertSqlSafe(sql))
+/// Users of each day of the range, and of the 7 and 30 days that end with it. A user counts from a day on for 1, 7 or 30
+/// days, or until the day on which they come again: so nobody is counted twice, and one pass over the sets is enough.
+fn active(sets: &Sets, from: i64, to: i64) -> Vec<ActiveUsers> {
+    const SPANS: [i64; 3] = [1, 7, LOOK_BACK_DAYS + 1];
+    let begin = floor(from, DAY_MS) / DAY_MS - LOOK_BACK_DAYS;
+    let end = to / DAY_MS;
+    let days = usize::try_from(end - begin).unwrap_or_default();
+    let mut by_day = vec![Vec::new(); days];
+    for set in &sets.days {
+        if let Some(slot) = usize::try_from(set.day / DAY_MS - begin).ok().and_then(|day| by_day.get_mut(day)) {
+            slot.push(&set.users);
+        }
+    }
+    // How many more there are on a day than on the day before, by span.
+    let mut change = vec![[0_i64; 3]; days + 1];
+    let mut last = vec![None; sets.width()];
+    let ends = |seen: i64, span: i64, again: i64| usize::try_from((seen + span).min(again)).unwrap_or(days);
+    for (day, users) in (0_i64..).zip(&by_day) {
+        for number in users.iter().copied().flatten() {
+            let before = last[sets.place(*number)].replace(day);
+            if before == Some(day) {
+                continue;
+            }
+            for (slot, span) in SPANS.into_iter().enumerate() {
+                change[day as usize][slot] += 1;
+                if let Some(seen) = before {
+                    change[ends(seen, span, day)][slot] -= 1;
+                }
+            }
+        }
+    }
+    for seen in last.into_iter().flatten() {
+        for (slot, span) in SPANS.into_iter().enumerate() {
+            change[ends(seen, span, days as i64)][slot] -= 1;
+        }
+    }
+    let mut now = [0; 3];
+    let mut active = Vec::new();
+    for (day, change) in (begin..end).zip(change) {
+        for (now, change) in now.iter_mut().zip(change) {
+            *now += change;
+        }
+        if day * DAY_MS >= from {
+            let [daily, weekly, monthly] = now;
+            active.push(ActiveUsers { day: Timestamp(day * DAY_MS), daily, weekly, monthly });
+        }
+    }
+    active
+}
+
+/// Numbers of users whose first day of all that are kept is not before a moment.
+async fn new_users(connection: &mut PgConnection, tenant: Tenant, since: i64) -> Result<HashSet<u32>, AnalyticsError> {
+    let bytes: Option<Vec<u8>> = sqlx::query_scalar("SELECT string_agg(int4send(number), '') FROM analytics_users WHERE tenant_id = $1 AND first_day >= (to_timestamp($2::int8 / 1000.0) AT TIME ZONE 'UTC')::date")
         .bind(tenant.0)
-        .bind(from)
-        .bind(to)
-        .bind(raw.0)
-        .bind(raw.1)
-        .fetch_all(connection)
+        .bind(since)
+        .fetch_one(connection)
         .await?;
-    let week = 7 * DAY_MS;
-    // 1970-01-01 was a Thursday; weeks begin on Monday.
-    let monday = |at: i64| floor(at + 3 * DAY_MS, week) - 3 * DAY_MS;
-    let (last, first_shown) = (monday(to - 1), monday(to - 1) - (COHORT_WEEKS - 1) * week);
-    let mut cohorts: Vec<Cohort> = Vec::new();
-    for row in &rows {
-        let (first, seen, users): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        if first < first_shown || seen < first {
+    Ok(numbers(&bytes.unwrap_or_default()).into_iter().collect())
+}
+
+/// Weeks in which users came for the first time, and in which weeks they came again. Whoever has no number yet is new.
+fn cohorts(sets: &Sets, new: &HashSet<u32>, first_shown: i64, to: i64) -> Vec<Cohort> {
+    let weeks = usize::try_from((monday(to - 1) - first_shown) / WEEK_MS + 1).unwrap_or(1);
+    // A bit for each week that a new user was seen in.
+    let mut seen = vec![0_u32; sets.width()];
+    for set in sets.days.iter().filter(|it| it.day >= first_shown) {
+        let week = 1_u32 << ((set.day - first_shown) / WEEK_MS).clamp(0, 31);
+        for number in &set.users {
+            seen[sets.place(*number)] |= week;
+        }
+    }
+    let is_new = |number: u32| number >= sets.unknown_from || new.contains(&number);
+    let mut counted = vec![vec![0_i64; weeks]; weeks];
+    // Rows that are late may tell of a user before the first day that is known: then the user is not new.
+    let mut old = vec![false; sets.width()];
+    for number in sets.days.iter().filter(|it| it.day < first_shown).flat_map(|it| &it.users) {
+        old[sets.place(*number)] = true;
+    }
+    for (number, (seen, old)) in (sets.lowest()..).zip(seen.into_iter().zip(old)) {
+        if seen == 0 || old || !is_new(number) {
             continue;
         }
-        if cohorts.last().is_none_or(|it| it.week.0 != first) {
-            let weeks = usize::try_from((last - first) / week + 1).unwrap_or(1);
-            cohorts.push(Cohort { week: Timestamp(first), users: 0, seen: vec![0; weeks] });
-        }
-        let Some(cohort) = cohorts.last_mut() else { continue };
-        let after = usize::try_from((seen - first) / week).unwrap_or_default();
-        if let Some(slot) = cohort.seen.get_mut(after) {
-            *slot = users;
-        }
-        if after == 0 {
-            cohort.users = users;
+        let first = seen.trailing_zeros() as usize;
+        for week in (first..weeks).filter(|week| seen & (1 << week) != 0) {
+            counted[first][week] += 1;
         }
     }
-    Ok(cohorts)
+    counted
+        .into_iter()
+        .enumerate()
+        .filter(|(first, counted)| counted[*first] > 0)
+        .map(|(first, counted)| Cohort {
+            week: Timestamp(first_shown + first as i64 * WEEK_MS),
+            users: counted[first],
+            seen: counted[first..].to_vec(),
+        })
+        .collect()
 }
 
-async fn co_use(
-    connection: &mut PgConnection,
-    tenant: Tenant,
-    from: i64,
-    to: i64,
-    raw: (Vec<i64>, Vec<i64>),
-) -> Result<Vec<CoUse>, AnalyticsError> {
-    let sql = format!(
-        "WITH u AS MATERIALIZED (SELECT DISTINCT user_id, plugin_id FROM ({USERS}) AS u), most AS MATERIALIZED (SELECT plugin_id, count(*) AS users FROM u GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $6), few AS MATERIALIZED (SELECT u.user_id, u.plugin_id FROM u JOIN most USING (plugin_id)) SELECT a.plugin_id, b.plugin_id, count(*) AS users, count(*) * 100.0::float8 / (min(ma.users) + min(mb.users) - count(*)) AS overlap FROM few a JOIN few b ON b.user_id = a.user_id AND b.plugin_id > a.plugin_id JOIN most ma ON ma.plugin_id = a.plugin_id JOIN most mb ON mb.plugin_id = b.plugin_id GROUP BY 1, 2 HAVING count(*) > 1 ORDER BY overlap DESC, users DESC, 1, 2 LIMIT $7"
-    );
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(tenant.0)
-        .bind(from)
-        .bind(to)
-        .bind(raw.0)
-        .bind(raw.1)
-        .bind(CO_USE_PLUGINS)
-        .bind(CO_USE_PAIRS)
-        .fetch_all(&mut *connection)
-        .await?;
-    let pairs = rows
-        .iter()
-        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)))
-        .collect::<Result<Vec<(i64, i64, i64, f64)>, AnalyticsError>>()?;
+/// Plugins that the same users use: pairs of those with most users.
+async fn co_use(connection: &mut PgConnection, tenant: Tenant, sets: &Sets) -> Result<Vec<CoUse>, AnalyticsError> {
+    let united = sets.united(|_, key| key.parse::<i64>().unwrap_or_default());
+    let mut most = united.into_iter().map(|(plugin, users)| (users.count(), plugin, users)).collect::<Vec<_>>();
+    most.sort_by_key(|(count, plugin, _)| (Reverse(*count), *plugin));
+    most.truncate(CO_USE_PLUGINS);
+    most.sort_by_key(|it| it.1);
+    let mut pairs = Vec::new();
+    for (n, (users, one, set)) in most.iter().enumerate() {
+        for (others, other, with) in &most[n + 1..] {
+            let common = set.common(with);
+            if common > 1 {
+                let overlap_percent = common as f64 * 100.0 / (users + others - common) as f64;
+                pairs.push((*one, *other, common, overlap_percent));
+            }
+        }
+    }
+    pairs.sort_by(|a, b| b.3.total_cmp(&a.3).then(b.2.cmp(&a.2)).then((a.0, a.1).cmp(&(b.0, b.1))));
+    pairs.truncate(CO_USE_PAIRS);
     let ids = pairs.iter().flat_map(|pair| [pair.0, pair.1]).collect::<Vec<_>>();
     let names = plugin_names(connection, tenant, &ids).await?;
     let name = |id: i64| names.get(&id).cloned().unwrap_or_else(|| format!("removed plugin {id}"));

@@ -4,7 +4,7 @@ use crate::{
     Analytics, AnalyticsError,
     archive::{Sets, exclusive, listed},
     error::said,
-    rollup::Kind,
+    rollup::{Kind, forget, wait_for},
 };
 use backup::{
     BackupError, Repository,
@@ -98,6 +98,10 @@ impl Analytics {
             (
                 "user_days",
                 "SELECT to_jsonb(a) FROM analytics_user_days a WHERE user_id = $1 AND ($2::int8 IS NULL OR tenant_id = $2) ORDER BY day LIMIT $3",
+            ),
+            (
+                "users",
+                "SELECT to_jsonb(a) FROM tenants t JOIN analytics_users a ON a.tenant_id = t.id WHERE a.user_id = $1 AND ($2::int8 IS NULL OR t.id = $2) ORDER BY a.tenant_id LIMIT $3",
             ),
             (
                 "operations",
@@ -398,15 +402,14 @@ async fn erase_live(
     hash: &str,
     requested_by: &str,
 ) -> Result<i64, AnalyticsError> {
-    let mut plan = SubjectPlan::default();
+    // A roll-up that runs read rows that are about to go; it would write them into the sets after us.
+    wait_for(&mut *connection, Kind::Events).await?;
+    let user_days = forget(&mut *connection, subject, tenant.map(|it| it.0)).await?;
+    let mut plan = SubjectPlan { user_days: i64::try_from(user_days).unwrap_or(i64::MAX), ..SubjectPlan::default() };
     for (field, sql) in [
         (
             &mut plan.events,
             "DELETE FROM plugin_analytics a USING tenants t WHERE a.tenant_id = t.id AND a.user_id = $1 AND ($2::int8 IS NULL OR t.id = $2) AND $3 <> ''",
-        ),
-        (
-            &mut plan.user_days,
-            "DELETE FROM analytics_user_days WHERE user_id = $1 AND ($2::int8 IS NULL OR tenant_id = $2) AND $3 <> ''",
         ),
         (
             &mut plan.operations,

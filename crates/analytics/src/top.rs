@@ -1,11 +1,12 @@
 //! What is used most.
 use crate::{
-    Analytics, AnalyticsError, DAY_MS,
+    Analytics, AnalyticsError,
+    counts::{Count, Dimension, counted},
     error::said,
-    floor,
-    plan::{Plan, Tier},
+    plan::Plan,
     rollup::Kind,
-    series::{USERS, dirty_pieces, events_of_plan, known, range, snap},
+    series::{SeriesFilter, known, range, snap},
+    users::users_by,
 };
 use catalog::Tenant;
 use domain::{
@@ -13,7 +14,7 @@ use domain::{
     view::{AnalyticsTop, Bucket, TopRow},
 };
 use pool::{Reader, Work};
-use sqlx::{AssertSqlSafe, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 use std::{collections::HashMap, str::FromStr};
 
 /// By what a top list is made.
@@ -37,11 +38,11 @@ impl TopBy {
         }
     }
 
-    const fn key(self) -> &'static str {
+    const fn dimension(self) -> Dimension {
         match self {
-            Self::Plugins => "plugin_id::text",
-            Self::EventTypes => "event_type",
-            Self::Countries => "country",
+            Self::Plugins => Dimension::Plugin,
+            Self::EventTypes => Dimension::EventType,
+            Self::Countries => Dimension::Country,
         }
     }
 }
@@ -56,43 +57,19 @@ impl FromStr for TopBy {
     }
 }
 
-pub(crate) type Counted = HashMap<String, i64>;
-
 /// Events of a range by key.
-pub(crate) async fn counted(
+pub(crate) async fn events_by(
     connection: &mut PgConnection,
     tenant: Tenant,
-    key: &str,
+    by: Dimension,
     plan: &Plan,
-) -> Result<Counted, AnalyticsError> {
-    let sql = format!("SELECT {key} AS key, sum(n)::int8 FROM ({}) AS e GROUP BY 1", events_of_plan());
-    let mut query = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0);
-    for tier in Tier::ALL {
-        let (from, to) = plan.of(tier);
-        query = query.bind(from).bind(to);
+) -> Result<HashMap<String, i64>, AnalyticsError> {
+    let count = Count { bucket: None, by, filter: &SeriesFilter::default() };
+    let mut events = HashMap::new();
+    for one in counted(connection, tenant, plan, &count).await? {
+        *events.entry(one.key).or_default() += one.events;
     }
-    let rows = query.fetch_all(connection).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
-}
-
-/// Distinct users of the whole days of a range by key.
-pub(crate) async fn users_by(
-    connection: &mut PgConnection,
-    tenant: Tenant,
-    key: &str,
-    (from, to): (i64, i64),
-    raw: (Vec<i64>, Vec<i64>),
-) -> Result<Counted, AnalyticsError> {
-    let sql = format!("SELECT {key} AS key, count(DISTINCT user_id) FROM ({USERS}) AS u GROUP BY 1");
-    let rows = sqlx::query(AssertSqlSafe(sql))
-        .bind(tenant.0)
-        .bind(floor(from, DAY_MS))
-        .bind(floor(to + DAY_MS - 1, DAY_MS))
-        .bind(raw.0)
-        .bind(raw.1)
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    Ok(events)
 }
 
 impl Analytics {
@@ -129,14 +106,12 @@ async fn top(
     let known = known(&mut *connection, Kind::Events, before, to).await?;
     let from = snap(from, &known);
     let before = snap(before, &known);
-    let now = counted(&mut *connection, tenant, by.key(), &Plan::make(from, to, Bucket::Day, &known)).await?;
-    let then = counted(&mut *connection, tenant, by.key(), &Plan::make(before, from, Bucket::Day, &known)).await?;
+    let dimension = by.dimension();
+    let now = events_by(&mut *connection, tenant, dimension, &Plan::make(from, to, Bucket::Day, &known)).await?;
+    let then = events_by(&mut *connection, tenant, dimension, &Plan::make(before, from, Bucket::Day, &known)).await?;
     let users = match by {
-        TopBy::EventTypes => Counted::new(),
-        _ => {
-            users_by(&mut *connection, tenant, by.key(), (from, to), dirty_pieces(&known, floor(from, DAY_MS), to))
-                .await?
-        }
+        TopBy::EventTypes => HashMap::new(),
+        _ => users_by(&mut *connection, tenant, dimension, (from, to), &known).await?,
     };
     let (events, previous) = (now.values().sum::<i64>(), then.values().sum::<i64>());
     let mut keys = now.into_iter().collect::<Vec<_>>();

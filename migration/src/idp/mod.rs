@@ -13,6 +13,8 @@ mod m20261125_000404_indexes;
 mod m20261127_000702_bulk_request;
 mod m20261127_000801_analytics;
 mod m20261127_000802_analytics_indexes;
+mod m20261129_000813_analytics_totals;
+mod m20261129_000814_analytics_bucket_indexes;
 
 /// Migrations of the platform's tables, the oldest first.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ impl MigratorTrait for IdpMigrator {
             Box::new(m20261127_000702_bulk_request::Migration),
             Box::new(m20261127_000801_analytics::Migration),
             Box::new(m20261127_000802_analytics_indexes::Migration),
+            Box::new(m20261129_000813_analytics_totals::Migration),
+            Box::new(m20261129_000814_analytics_bucket_indexes::Migration),
         ]
     }
 

@@ -1,11 +1,12 @@
 use crate::{
-    rollups::DIFFERENCES,
+    rollups::{DIFFERENCES, SETS_DIFFER},
     world::{A, DAY, World, at, now, roll_up},
 };
 use analytics::{Analytics, AnalyticsError, ArchiveStep};
 use backup::{KeySource, Repository};
 use blobs::{BlobStore, Bytes, DirStore};
 use domain::view::ErasureReport;
+use migration::{IdpMigrator, MigratorTrait as _};
 use std::sync::{Arc, Mutex};
 
 struct Archive {
@@ -256,10 +257,20 @@ async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
     assert_eq!(export["operations"].as_array().unwrap().len(), 1);
     assert!(!export.to_string().contains("user-8"));
 
+    assert_eq!(export["users"].as_array().unwrap().len(), 2, "known to both tenants");
+    // In sets of days whose rows are archived, too.
+    let numbers = "SELECT count(*) FROM analytics_user_sets s, analytics_users u, LATERAL generate_series(1, octet_length(s.users), 4) AS i WHERE u.user_id = 'user-7' AND s.tenant_id = u.tenant_id AND substring(s.users FROM i FOR 4) = int4send(u.number) AND s.day < (SELECT raw_from FROM analytics_state WHERE kind = 'events')";
+    assert!(world.number(numbers).await > 0);
+    let users = world.number("SELECT sum(octet_length(users)) FROM analytics_user_sets WHERE dimension = 'all'").await;
+
     // Without a repository the archive waits, and gives nothing of it back meanwhile.
     let report = analytics.subject_erase(None, "user-7", "ada", None).await.unwrap();
     assert_eq!((report.state.as_str(), report.live.events), ("pending", live));
-    assert_eq!(world.number("SELECT (SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-7') + (SELECT count(*) FROM analytics_user_days WHERE user_id = 'user-7') + (SELECT count(*) FROM plugin_operations WHERE started_by = 'user-7') + (SELECT count(*) FROM audit_logs WHERE actor = 'user-7' OR detail::text LIKE '%user-7%')").await, 0);
+    assert_eq!(world.number("SELECT (SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-7') + (SELECT count(*) FROM analytics_user_days WHERE user_id = 'user-7') + (SELECT count(*) FROM analytics_users WHERE user_id = 'user-7') + (SELECT count(*) FROM plugin_operations WHERE started_by = 'user-7') + (SELECT count(*) FROM audit_logs WHERE actor = 'user-7' OR detail::text LIKE '%user-7%')").await, 0);
+    assert_eq!(world.number(SETS_DIFFER).await, 0, "no set has a number that is nobody's");
+    assert!(
+        world.number("SELECT sum(octet_length(users)) FROM analytics_user_sets WHERE dimension = 'all'").await < users
+    );
     let back =
         analytics.restore_archived(&archive.repository, at(now() - 260 * DAY), at(now()), &|_| {}).await.unwrap();
     assert_eq!(back.withheld as i64, all - live);
@@ -300,4 +311,31 @@ async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
     );
     // Of the months that are live the roll-ups equal their rows.
     assert_eq!(world.number(DIFFERENCES).await, 0);
+}
+
+/// What an existing database has: roll-ups, of some months nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn totals_and_sets_are_filled_from_the_roll_ups_that_are_there() {
+    let (world, analytics) = filled().await;
+    let archive = repository().await;
+    analytics.archive(&archive.repository, false, &|_| {}).await.unwrap();
+    let sums = "SELECT ((SELECT sum(events) FROM analytics_events_hour_total) + (SELECT sum(events * length(dimension || key)) FROM analytics_events_day_total) + (SELECT sum(samples) FROM analytics_metrics_day_total) + (SELECT sum(octet_length(users) * length(dimension || key)) FROM analytics_user_sets))::int8";
+    let before = world.number(sums).await;
+    assert!(before > 0 && world.number("SELECT count(*) FROM analytics_archives").await > 0);
+    let names = IdpMigrator::migrations().iter().map(|it| it.name().to_owned()).collect::<Vec<_>>();
+    let place = names.iter().position(|it| it.contains("analytics_totals")).unwrap();
+    let mut options = sea_orm::ConnectOptions::new(world.superuser_url.clone());
+    options.max_connections(1).sqlx_logging(false);
+    let migrating = sea_orm::Database::connect(options).await.unwrap();
+    IdpMigrator::down(&migrating, Some(u32::try_from(names.len() - place).unwrap())).await.unwrap();
+    assert_eq!(world.number("SELECT count(to_regclass('analytics_user_sets'))").await, 0);
+    // Marks of the trigger as it was before stand there when the migration comes.
+    world.sql("INSERT INTO plugin_analytics (plugin_id, tenant_id, event_type, user_id, country) VALUES (1, 1, 'view', 'between', 'DE')").await;
+    IdpMigrator::up(&migrating, None).await.unwrap();
+    migrating.close().await.unwrap();
+    assert_eq!(world.number(sums).await, before);
+    assert_eq!(world.number(SETS_DIFFER).await, 0);
+    roll_up(&analytics).await;
+    assert_eq!(world.number(DIFFERENCES).await, 0);
+    assert_eq!(world.number("SELECT count(*) FROM analytics_users WHERE user_id = 'between'").await, 1);
 }

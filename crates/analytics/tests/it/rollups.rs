@@ -27,11 +27,37 @@ pub const DIFFERENCES: &str = "
         SELECT 'hour' AS tier, tenant_id, bucket, plugin_id, metric_name, samples, round(value_sum::numeric, 3), value_min, value_max FROM analytics_metrics_hour, f WHERE bucket >= since
         UNION ALL SELECT 'day', tenant_id, bucket, plugin_id, metric_name, samples, round(value_sum::numeric, 3), value_min, value_max FROM analytics_metrics_day, f WHERE bucket >= since),
     naive_bins AS (SELECT tenant_id, date_trunc('day', \"timestamp\", 'UTC') AS bucket, plugin_id, metric_name, analytics_bin(value) AS bin, count(*)::int8 AS n FROM m GROUP BY 1, 2, 3, 4, 5),
-    kept_bins AS (SELECT tenant_id, bucket, plugin_id, metric_name, bin, n FROM f, analytics_metrics_day, unnest(bins, bin_samples) AS u (bin, n) WHERE bucket >= since)
+    kept_bins AS (SELECT tenant_id, bucket, plugin_id, metric_name, bin, n FROM f, analytics_metrics_day, unnest(bins, bin_samples) AS u (bin, n) WHERE bucket >= since),
+    naive_totals AS (
+        SELECT 'hour' AS tier, tenant_id, 'all' AS dimension, date_trunc('hour', at, 'UTC') AS bucket, '' AS key, count(*)::int8 AS n FROM e GROUP BY 1, 2, 3, 4, 5
+        UNION ALL SELECT 'day', tenant_id, dimension, date_trunc('day', at, 'UTC'), key, count(*) FROM e, LATERAL (VALUES ('all', ''), ('plugin', plugin_id::text), ('event_type', event_type), ('country', country)) AS x (dimension, key) GROUP BY 1, 2, 3, 4, 5),
+    kept_totals AS (
+        SELECT 'hour' AS tier, tenant_id, 'all' AS dimension, bucket, '' AS key, events AS n FROM analytics_events_hour_total, f WHERE bucket >= since
+        UNION ALL SELECT 'day', tenant_id, dimension, bucket, key, events FROM analytics_events_day_total, f WHERE bucket >= since),
+    naive_metric_totals AS (SELECT tenant_id, date_trunc('day', \"timestamp\", 'UTC') AS bucket, metric_name, count(*)::int8 AS n, round(sum(value)::numeric, 3) AS s, min(value) AS lo, max(value) AS hi FROM m GROUP BY 1, 2, 3),
+    kept_metric_totals AS (SELECT tenant_id, bucket, metric_name, samples, round(value_sum::numeric, 3), value_min, value_max FROM analytics_metrics_day_total, f WHERE bucket >= since),
+    naive_bin_totals AS (SELECT tenant_id, date_trunc('day', \"timestamp\", 'UTC') AS bucket, metric_name, analytics_bin(value) AS bin, count(*)::int8 AS n FROM m GROUP BY 1, 2, 3, 4),
+    kept_bin_totals AS (SELECT tenant_id, bucket, metric_name, bin, n FROM f, analytics_metrics_day_total, unnest(bins, bin_samples) AS u (bin, n) WHERE bucket >= since),
+    naive_known AS (SELECT tenant_id, user_id, min(day) AS first_day FROM analytics_user_days GROUP BY 1, 2),
+    kept_known AS (SELECT tenant_id, user_id, first_day FROM analytics_users),
+    naive_sets AS (SELECT DISTINCT tenant_id, dimension, day, key, user_id FROM naive_users, LATERAL (VALUES ('all', ''), ('plugin', plugin_id::text), ('country', country)) AS x (dimension, key)),
+    kept_sets AS (SELECT s.tenant_id, s.dimension, s.day, s.key, u.user_id FROM f CROSS JOIN analytics_user_sets s CROSS JOIN LATERAL generate_series(1, octet_length(s.users), 4) AS i CROSS JOIN LATERAL (SELECT ('x' || encode(substring(s.users FROM i FOR 4), 'hex'))::bit(32)::int4 AS number) AS one LEFT JOIN analytics_users u ON u.tenant_id = s.tenant_id AND u.number = one.number WHERE s.day::timestamp AT TIME ZONE 'UTC' >= since)
     SELECT (SELECT count(*) FROM ((TABLE naive EXCEPT TABLE kept) UNION ALL (TABLE kept EXCEPT TABLE naive)) AS d)
         + (SELECT count(*) FROM ((TABLE naive_users EXCEPT TABLE kept_users) UNION ALL (TABLE kept_users EXCEPT TABLE naive_users)) AS d)
         + (SELECT count(*) FROM ((TABLE naive_metrics EXCEPT TABLE kept_metrics) UNION ALL (TABLE kept_metrics EXCEPT TABLE naive_metrics)) AS d)
-        + (SELECT count(*) FROM ((TABLE naive_bins EXCEPT TABLE kept_bins) UNION ALL (TABLE kept_bins EXCEPT TABLE naive_bins)) AS d)";
+        + (SELECT count(*) FROM ((TABLE naive_bins EXCEPT TABLE kept_bins) UNION ALL (TABLE kept_bins EXCEPT TABLE naive_bins)) AS d)
+        + (SELECT count(*) FROM ((TABLE naive_totals EXCEPT TABLE kept_totals) UNION ALL (TABLE kept_totals EXCEPT TABLE naive_totals)) AS d)
+        + (SELECT count(*) FROM ((TABLE naive_metric_totals EXCEPT TABLE kept_metric_totals) UNION ALL (TABLE kept_metric_totals EXCEPT TABLE naive_metric_totals)) AS d)
+        + (SELECT count(*) FROM ((TABLE naive_bin_totals EXCEPT TABLE kept_bin_totals) UNION ALL (TABLE kept_bin_totals EXCEPT TABLE naive_bin_totals)) AS d)
+        + (SELECT count(*) FROM ((TABLE naive_known EXCEPT TABLE kept_known) UNION ALL (TABLE kept_known EXCEPT TABLE naive_known)) AS d)
+        + (SELECT count(*) FROM ((TABLE naive_sets EXCEPT TABLE kept_sets) UNION ALL (TABLE kept_sets EXCEPT TABLE naive_sets)) AS d)
+        + (SELECT count(*) - count(DISTINCT number) FROM analytics_users)";
+
+/// The sets beside the days of users, of all days, also those whose rows are archived.
+pub const SETS_DIFFER: &str = "
+    WITH naive AS (SELECT DISTINCT tenant_id, dimension, day, key, user_id FROM analytics_user_days, LATERAL (VALUES ('all', ''), ('plugin', plugin_id::text), ('country', country)) AS x (dimension, key)),
+    kept AS (SELECT s.tenant_id, s.dimension, s.day, s.key, u.user_id FROM analytics_user_sets s CROSS JOIN LATERAL generate_series(1, octet_length(s.users), 4) AS i CROSS JOIN LATERAL (SELECT ('x' || encode(substring(s.users FROM i FOR 4), 'hex'))::bit(32)::int4 AS number) AS one LEFT JOIN analytics_users u ON u.tenant_id = s.tenant_id AND u.number = one.number)
+    SELECT count(*) FROM ((TABLE naive EXCEPT TABLE kept) UNION ALL (TABLE kept EXCEPT TABLE naive)) AS d";
 
 #[derive(Clone, Debug)]
 enum Deed {
@@ -275,6 +301,11 @@ async fn no_roll_up_shows_another_tenants_rows() {
         "analytics_metrics_hour",
         "analytics_metrics_day",
         "analytics_user_days",
+        "analytics_events_hour_total",
+        "analytics_events_day_total",
+        "analytics_metrics_day_total",
+        "analytics_users",
+        "analytics_user_sets",
         "analytics_batches",
         "analytics_restored.plugin_analytics",
         "analytics_restored.plugin_metrics",
