@@ -424,6 +424,8 @@ impl Watch {
         self.state.statements_read = Some(read_at);
         let interval = self.state.statement_tracker.advance(reading);
         let texts = self.texts(&unknown).await?;
+        // Also when there is no interval yet: what was logged before it is not of it.
+        let logged = self.state.durations.fresh();
         let (Some(interval), Some(seconds)) = (interval, seconds) else {
             self.recorder.push(Batch { at: now(), texts, ..Batch::default() });
             return Ok(());
@@ -441,7 +443,6 @@ impl Watch {
         }
         self.state.statement_window.push(seconds, interval.rows.clone());
         self.state.fresh_statements = Some((seconds, interval.rows.clone()));
-        let logged = self.state.durations.fresh(seconds);
         self.state.fresh_latencies = latency_classes::estimated(&interval.rows).map(|counts| match logged {
             Some((logged, floor_ms)) => latency_classes::with_log(&counts, logged, floor_ms),
             None => counts,
