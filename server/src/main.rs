@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod evidence;
 mod http;
+mod open_files;
 mod openapi;
 mod platform;
 mod protection;
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let command = cli::Cli::parse();
+    open_files::raise_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

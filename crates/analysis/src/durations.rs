@@ -113,9 +113,9 @@ impl DurationWindow {
         self.fresh_seconds = 0.0;
     }
 
-    /// What the log told since this was asked last, a middle and a number of calls for each class, scaled to `seconds`; and
-    /// from which duration on it tells everything. `None` when it tells nothing.
-    pub fn fresh(&mut self, seconds: f64) -> Option<(Vec<(f64, f64)>, f64)> {
+    /// What the log told since this was asked last, a middle and a number of calls for each class, each call once; and from
+    /// which duration on it tells everything. `None` when it tells nothing.
+    pub fn fresh(&mut self) -> Option<(Vec<(f64, f64)>, f64)> {
         let wanted = std::mem::take(&mut self.fresh_seconds);
         let mut found = Vec::new();
         let (mut covered, mut floor_ms) = (0.0, 0.0f64);
@@ -131,9 +131,6 @@ impl DurationWindow {
             return None;
         }
         found.retain(|(ms, _)| *ms >= floor_ms * 0.97);
-        for (_, calls) in &mut found {
-            *calls *= seconds / covered;
-        }
         Some((found, floor_ms))
     }
 
@@ -322,19 +319,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fresh_is_told_once_and_scaled() {
+    fn what_is_fresh_is_told_once() {
         let mut window = DurationWindow::new(300.0);
-        assert_eq!(window.fresh(30.0), None);
+        assert_eq!(window.fresh(), None);
         window.push(&reading(calls(), EVERYTHING), 10.0);
         window.push(&reading(calls(), EVERYTHING), 10.0);
-        let (found, floor_ms) = window.fresh(10.0).unwrap();
+        let (found, floor_ms) = window.fresh().unwrap();
         let told = found.iter().map(|it| it.1).sum::<f64>();
-        assert!((told - 1_000.0).abs() < 1e-6 && floor_ms == 0.0, "{told}");
-        assert_eq!(window.fresh(10.0), None);
+        assert!((told - 2_000.0).abs() < 1e-6 && floor_ms == 0.0, "{told}");
+        assert_eq!(window.fresh(), None);
         // A server that logs no durations.
         let silent = LogSettings { min_duration_statement_ms: None, ..EVERYTHING };
         window.push(&reading([], silent), 10.0);
-        assert_eq!(window.fresh(10.0), None);
+        assert_eq!(window.fresh(), None);
     }
 
     #[test]

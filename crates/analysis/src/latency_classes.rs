@@ -157,7 +157,8 @@ mod tests {
 
     #[test]
     fn the_percentile_of_two_times_is_not_the_mean_of_theirs() {
-        let (mut busy, calm) = (estimated(&[statement(990, 1.0, 0.0)]).unwrap(), estimated(&[statement(10, 1_000.0, 0.0)]).unwrap());
+        let (mut busy, calm) =
+            (estimated(&[statement(990, 1.0, 0.0)]).unwrap(), estimated(&[statement(10, 1_000.0, 0.0)]).unwrap());
         busy.resize(calm.len(), 0);
         let merged = busy.iter().zip(&calm).map(|(a, b)| a + b).collect::<Vec<_>>();
         let p95 = quantile(&merged, 0.95).unwrap();
@@ -183,7 +184,9 @@ mod tests {
 
     #[test]
     fn the_ends_hold_what_lies_outside() {
-        for (ms, class) in [(0.0, 0), (0.0005, 0), (0.001, 0), (0.0011, 1), (1e9, CLASSES - 1), (f64::INFINITY, CLASSES - 1)] {
+        for (ms, class) in
+            [(0.0, 0), (0.0005, 0), (0.001, 0), (0.0011, 1), (1e9, CLASSES - 1), (f64::INFINITY, CLASSES - 1)]
+        {
             assert_eq!(class_of(ms), class, "{ms}");
         }
         assert!((end_ms(60) - 1.0).abs() < 1e-9 && class_of(1.0) == 60);

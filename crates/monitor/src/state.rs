@@ -105,6 +105,8 @@ pub(crate) struct State {
     pub(crate) health: Option<Health>,
     /// The last interval's statements, to be recorded.
     pub(crate) fresh_statements: Option<(f64, Vec<StatementDelta>)>,
+    /// Until when no texts of statements are read.
+    pub(crate) texts_rest: Option<Instant>,
     /// The latencies of the same calls by class, until they are recorded: each call counts once.
     pub(crate) fresh_latencies: Option<Vec<u64>>,
 }
@@ -171,6 +173,7 @@ impl State {
             health: None,
             fresh_statements: None,
             fresh_latencies: None,
+            texts_rest: None,
         }
     }
 

@@ -48,6 +48,9 @@ pub(crate) struct Watch {
 const TABLES_RECORDED: usize = 300;
 /// A wrong password tried too often locks an account out and fills the server's log.
 const REFUSED_CEILING: Duration = Duration::from_secs(60);
+/// One new text has the server read its whole file of texts, which may be gigabytes: after that it is left alone for fifty
+/// times as long as it took, so that this is never more than two percent of the time.
+const TEXTS_REST: u32 = 50;
 const UNREACHABLE_CEILING: Duration = Duration::from_secs(15);
 
 impl Watch {
@@ -424,6 +427,8 @@ impl Watch {
         self.state.statements_read = Some(read_at);
         let interval = self.state.statement_tracker.advance(reading);
         let texts = self.texts(&unknown).await?;
+        // Also when there is no interval yet: what was logged before it is not of it.
+        let logged = self.state.durations.fresh();
         let (Some(interval), Some(seconds)) = (interval, seconds) else {
             self.recorder.push(Batch { at: now(), texts, ..Batch::default() });
             return Ok(());
@@ -441,7 +446,6 @@ impl Watch {
         }
         self.state.statement_window.push(seconds, interval.rows.clone());
         self.state.fresh_statements = Some((seconds, interval.rows.clone()));
-        let logged = self.state.durations.fresh(seconds);
         self.state.fresh_latencies = latency_classes::estimated(&interval.rows).map(|counts| match logged {
             Some((logged, floor_ms)) => latency_classes::with_log(&counts, logged, floor_ms),
             None => counts,
@@ -468,10 +472,14 @@ impl Watch {
 
     /// Names of statements not seen before. A failure costs the names, not the figures.
     async fn texts(&mut self, unknown: &[StatementKey]) -> Result<Vec<domain::reading::StatementText>, PgstatError> {
-        if unknown.is_empty() {
+        let resting = self.state.texts_rest.is_some_and(|until| Instant::now() < until);
+        if unknown.is_empty() || resting {
             return Ok(Vec::new());
         }
-        let texts = match self.cluster.statement_texts(unknown).await {
+        let began = Instant::now();
+        let texts = self.cluster.statement_texts(unknown).await;
+        self.state.texts_rest = Some(Instant::now() + began.elapsed() * TEXTS_REST);
+        let texts = match texts {
             Ok(texts) => texts,
             Err(error) if error.is_connection() => return Err(error),
             Err(error) => {

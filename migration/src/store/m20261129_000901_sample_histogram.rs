@@ -19,7 +19,8 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let column = Table::alter().table(MetricSample::Table).add_column(text_null(MetricSample::Histogram)).to_owned();
+        let column =
+            Table::alter().table(MetricSample::Table).add_column(text_null(MetricSample::Histogram)).to_owned();
         manager.alter_table(column).await
     }
 

@@ -204,8 +204,7 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
         }
         let values: [sea_orm::Value; 5] =
             [from.0.into(), step_ms.max(1).into(), cluster.into(), metric.as_str().into(), to.0.into()];
-        let statement =
-            Statement::from_sql_and_values(self.0.get_database_backend(), arms.join(" UNION ALL "), values);
+        let statement = Statement::from_sql_and_values(self.0.get_database_backend(), arms.join(" UNION ALL "), values);
         let parts = Part::find_by_statement(statement).all(self.0).await.map_err(StoreError::query("read metrics"))?;
         let mut buckets = BTreeMap::<i64, Vec<u64>>::new();
         for part in parts {

@@ -350,8 +350,11 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
         metric_series::Model { id: BIG, cluster_id: "main".into(), metric: "health_score".into(), label: text() },
     )
     .await;
-    round_trip::<metric_sample::Entity>(&store, metric_sample::Model { series_id: BIG, at: BIG, value: 0.1 + 0.2 })
-        .await;
+    round_trip::<metric_sample::Entity>(
+        &store,
+        metric_sample::Model { series_id: BIG, at: BIG, value: 0.1 + 0.2, histogram: Some(long()) },
+    )
+    .await;
     round_trip::<advice_dismissal::Entity>(
         &store,
         advice_dismissal::Model {

@@ -138,7 +138,7 @@ async fn a_range_over_all_tiers_reads_each_moment_once(store: Store) {
 async fn distributions_are_put_together_over_all_tiers(store: Store) {
     let start = 1_000 * HOUR;
     let mut truth = BTreeMap::<i64, Vec<u64>>::new();
-    for i in 0..(6 * 60) {
+    for i in 0..(6 * 60_i64) {
         // Every second reading has one; lengths differ.
         let histogram = (i % 2 == 0).then(|| (0..=(i % 7)).map(|class| (i + class).unsigned_abs()).collect::<Vec<_>>());
         for (class, count) in histogram.iter().flatten().enumerate() {
