@@ -18,7 +18,9 @@ pub enum BackupError {
     #[error(transparent)]
     Cluster(#[from] pgphysical::ClusterError),
     /// No repository there.
-    #[error("there is no repository in {0}; make one with 'holdfast repo init', or correct BACKUP_STORAGE_PATH")]
+    #[error(
+        "there is no repository in {0}; make one with 'holdfast repo init', or correct --repo or BACKUP_STORAGE_PATH"
+    )]
     NoRepository(String),
     /// One is there already.
     #[error("there is a repository in {0} already; nothing was changed")]

@@ -75,6 +75,17 @@ async fn system(slot: &Slot, repository: &Repository) -> Result<Option<u64>, Str
     }
 }
 
+/// Reads the catalogue of a cluster once: for a command, beside which no service keeps it.
+///
+/// # Errors
+/// Why the repository cannot be read, or which of its clusters it is.
+pub async fn read_once(control: &ControlPlane, cluster: &str) -> Result<(), String> {
+    let Some(slot) = control.recovery().slot(cluster) else { return Ok(()) };
+    let catalogue = read(slot, &mut Vec::new()).await?;
+    slot.catalogue.store(Arc::new(catalogue));
+    Ok(())
+}
+
 async fn read(slot: &Slot, commits: &mut Vec<String>) -> Result<Catalogue, String> {
     let repository = slot.repository().await.map_err(|error| error.to_string())?;
     let told = |error: backup::BackupError| error.to_string();

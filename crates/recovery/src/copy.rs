@@ -1,5 +1,6 @@
 //! A copy of a cluster beside the original: restored, tamed, started, looked at.
 use crate::{
+    configuration::{AUTO, COPY_FILE, FILES, Here, Judged, Original, RESTORED, memory_bytes},
     walserver::WalServer,
     work::{Ended, Work},
 };
@@ -29,6 +30,8 @@ const RECOVERY_TIMEOUT: Duration = Duration::from_secs(6 * 3_600);
 const LOOK: Duration = Duration::from_millis(250);
 /// A copy that is held and has asked for all there is has come to the end when nothing moved for so long.
 const STILL: Duration = Duration::from_secs(1);
+/// The settings by which a copy is tamed, while the original's are tried.
+const TAMED: &str = "postgresql.auto.conf.tamed";
 /// Tables whose rows are counted, the largest first.
 const TABLES_COUNTED: usize = 20;
 
@@ -131,8 +134,12 @@ impl CopyPlan<'_> {
         if occupied && !ours {
             return Err(Ended::Failed(format!("{} is not empty; choose another directory", self.root.display())));
         }
-        fs::create_dir_all(&self.root)?;
-        fs::write(&mark, format!("{}\n", work.row.id))?;
+        fs::create_dir_all(&self.root).and_then(|()| fs::write(&mark, format!("{}\n", work.row.id))).map_err(|error| {
+            Ended::Failed(format!(
+                "the copy cannot be written to {}: {error}; choose a directory that this user may write to and that has room",
+                self.root.display()
+            ))
+        })?;
         let options = RestoreOptions {
             to: data.clone(),
             delta: false,
@@ -332,10 +339,23 @@ impl CopyPlan<'_> {
     /// Its own configuration: nothing that was set for the original counts, and only its owner gets in by the socket.
     fn configure(&self) -> Result<(), Ended> {
         let data = self.data();
-        for name in ["postgresql.conf", "pg_hba.conf"] {
-            let aside = data.join(format!("{name}.restored"));
-            if !aside.exists() && data.join(name).exists() {
-                fs::copy(data.join(name), &aside)?;
+        if data.join(TAMED).exists() {
+            // A try before this one vanished while it gave the original's configuration back.
+            fs::rename(data.join(TAMED), data.join(AUTO))?;
+        }
+        // Once: what lies under these names at a later try is ours.
+        if !data.join(format!("postgresql.conf{RESTORED}")).exists() {
+            for name in FILES {
+                let aside = data.join(format!("{name}{RESTORED}"));
+                match fs::read(data.join(name)) {
+                    Ok(text) => {
+                        let part = data.join(format!("{name}.part"));
+                        fs::write(&part, text)?;
+                        fs::rename(&part, &aside)?;
+                    }
+                    Err(_) if name == "postgresql.conf" => fs::write(&aside, "")?,
+                    Err(_) => {}
+                }
             }
         }
         self.write(
@@ -352,6 +372,69 @@ impl CopyPlan<'_> {
         Ok(())
     }
 
+    /// What of the original's configuration holds in the copy at `at`.
+    pub async fn judge(&self, at: &Address) -> Judged {
+        let first = async |sql: &str| self.rows(at, "postgres", sql).await.ok()?.into_iter().next();
+        let subscriptions = first("SELECT count(*) FROM pg_subscription WHERE subenabled").await;
+        let libraries = first("SELECT setting FROM pg_config WHERE name = 'PKGLIBDIR'").await;
+        let data = self.data();
+        let listen = self.host.listen.as_ref().map_or("127.0.0.1", |(listen, _)| listen.as_str());
+        Original::read(&data).judge(&Here {
+            port: at.port,
+            listen: listen.to_owned(),
+            socket: at.socket.clone(),
+            data,
+            memory_bytes: memory_bytes(),
+            libraries: libraries.map(PathBuf::from).filter(|path| path.is_dir()),
+            subscriptions: subscriptions.and_then(|text| text.parse().ok()).unwrap_or(0),
+        })
+    }
+
+    /// Gives the copy the original's configuration, for its next start.
+    pub fn untame(&self, judged: &Judged) -> Result<(), Ended> {
+        let data = self.data();
+        let original = |name: &str| fs::read_to_string(data.join(format!("{name}{RESTORED}")));
+        // They wait there in case the original's do not start.
+        fs::copy(data.join(AUTO), data.join(TAMED))?;
+        self.write(COPY_FILE, &judged.copy_file())?;
+        self.write(AUTO, &judged.auto_file(&original(AUTO).unwrap_or_default()))?;
+        match original("holdfast.conf") {
+            Ok(text) => self.write("holdfast.conf", &text)?,
+            Err(_) => fs::remove_file(data.join("holdfast.conf"))?,
+        }
+        self.write("postgresql.conf", &judged.main_file(&original("postgresql.conf")?))
+    }
+
+    /// What was kept in case of a start that fails is not needed any more.
+    pub fn untamed(&self) -> Result<(), Ended> {
+        Ok(fs::remove_file(self.data().join(TAMED))?)
+    }
+
+    /// Takes [`Self::untame`] back and starts the copy as it was.
+    pub async fn tame_again(&self) -> Result<LocalCluster, Ended> {
+        self.configure()?;
+        let bytes = fs::read(self.data().join("global/pg_control"))?;
+        let control = ControlFile::parse(&bytes).map_err(|error| Ended::Failed(error.to_string()))?;
+        Ok(LocalCluster::start_in(&self.root, self.options(&control)?).await?)
+    }
+
+    /// Where the server's log ends now, and what it said since then.
+    pub fn log_end(&self) -> u64 {
+        fs::metadata(self.root.join("postgresql.log")).map_or(0, |it| it.len())
+    }
+
+    /// What the server's log says behind a position: its last lines.
+    pub fn log_since(&self, offset: u64) -> String {
+        let bytes = fs::read(self.root.join("postgresql.log")).unwrap_or_default();
+        let new = bytes.get(usize::try_from(offset).unwrap_or(0)..).unwrap_or_default();
+        let text = String::from_utf8_lossy(new);
+        const ALWAYS: [&str; 6] =
+            ["starting PostgreSQL", "listening on", "shut down", "shutting down", "redirecting log", "Future log"];
+        let telling = |line: &&str| !line.trim().is_empty() && !ALWAYS.iter().any(|word| line.contains(word));
+        let lines = text.lines().filter(telling).map(str::trim).collect::<Vec<_>>();
+        lines[lines.len().saturating_sub(4)..].join(" | ")
+    }
+
     fn write(&self, name: &str, text: &str) -> Result<(), Ended> {
         let (data, path) = (self.data(), self.data().join(name));
         fs::write(&path, text)?;
@@ -365,7 +448,12 @@ impl CopyPlan<'_> {
     /// A connection as the superuser.
     pub async fn connect(&self, at: &Address, database: &str) -> Result<ReplicationConnection, Ended> {
         let url = format!("postgres://{}@localhost:{}/?host={}", self.host.superuser, at.port, at.socket.display());
-        let failed = |error: pgphysical::replication::ReplicationError| Ended::Failed(error.to_string());
+        let failed = |error: pgphysical::replication::ReplicationError| {
+            let text = error.to_string();
+            let missing = text.contains("role") && text.contains("does not exist");
+            let cure = "; name a superuser of the cluster: superuser in [backup] of holdfast.toml, or --superuser";
+            Ended::Failed(if missing { text + cure } else { text })
+        };
         ReplicationConnection::connect_sql(&ConnInfo::parse(&url).map_err(failed)?, database).await.map_err(failed)
     }
 

@@ -4,6 +4,7 @@
 //! retry, and none stops another. Jobs belong to the store: a server holds one by a lease and may vanish at any moment.
 mod catalogue;
 mod conditions;
+mod configuration;
 mod copy;
 mod dr;
 mod execute;
@@ -17,7 +18,7 @@ mod wal;
 mod walserver;
 mod work;
 
-pub use catalogue::Held;
+pub use catalogue::{Held, read_once};
 pub use dr::{Drill, StandAlone};
 pub use schedule::{Schedule, upcoming};
 
@@ -34,11 +35,13 @@ pub struct Pace {
     pub look: Duration,
     /// A job whose holder gave no sign for so long is another's.
     pub lease: Duration,
+    /// An incremental is brought forward for the forecast at most so often.
+    pub forecast_pause: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { look: Duration::from_secs(2), lease: Duration::from_secs(30) }
+        Self { look: Duration::from_secs(2), lease: Duration::from_secs(30), forecast_pause: Duration::from_secs(600) }
     }
 }
 

@@ -100,7 +100,7 @@ async fn take_back(control: &ControlPlane, holder: &str) -> Result<(), ControlEr
         } else {
             "the server that worked on it vanished, for the fifth time; look into its log, then ask for the job anew"
         };
-        if repo.take_back(&row, again, reason).await.map_err(ControlError::from)? {
+        if control.job_take_back(&row, again, reason).await? {
             tracing::warn!(job = row.id, kind = row.kind.as_str(), reason, "a job lost its server");
             repo.log(row.id, control::now(), reason).await.map_err(ControlError::from)?;
         }

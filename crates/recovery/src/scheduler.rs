@@ -18,14 +18,12 @@ use tokio_util::sync::CancellationToken;
 const KEEP_JOBS_MS: i64 = 400 * 86_400_000;
 /// A failed first backup is tried again so often.
 const FIRST_AGAIN_MS: i64 = 600_000;
-/// An incremental is brought forward for the forecast at most so often.
-const FORECAST_PAUSE_SECONDS: f64 = 600.0;
 
 pub(crate) async fn run(control: ControlPlane, pace: Pace, stop: CancellationToken) {
     let mut pruned = Timestamp(0);
     loop {
         for slot in control.recovery().slots() {
-            if let Err(error) = look(&control, slot).await {
+            if let Err(error) = look(&control, slot, pace).await {
                 tracing::warn!(%error, cluster = slot.config.cluster, "schedules could not be looked at; it is tried again");
             }
         }
@@ -42,7 +40,7 @@ pub(crate) async fn run(control: ControlPlane, pace: Pace, stop: CancellationTok
     }
 }
 
-async fn look(control: &ControlPlane, slot: &Slot) -> Result<(), ControlError> {
+async fn look(control: &ControlPlane, slot: &Slot, pace: Pace) -> Result<(), ControlError> {
     let catalogue = slot.catalogue.load_full();
     // Without a look into the repository nobody knows what is due.
     if catalogue.read_at.is_none() || catalogue.error.is_some() {
@@ -93,7 +91,7 @@ async fn look(control: &ControlPlane, slot: &Slot) -> Result<(), ControlError> {
         && forecast.seconds > objective
         // Only less WAL to replay helps; a cluster that is too large is not made smaller by a backup.
         && forecast.restore_seconds < objective
-        && at.seconds_since(newest) > FORECAST_PAUSE_SECONDS
+        && at.seconds_since(newest) > pace.forecast_pause.as_secs_f64()
         && let Some(last) = catalogue.backups.last()
     {
         let key = format!("{cluster} forecast {}", last.id);

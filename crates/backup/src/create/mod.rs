@@ -36,9 +36,10 @@ use std::{
     collections::HashMap,
     fs::File,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
+use upload::Written;
 
 /// What a backup is to be like.
 #[derive(Clone, Debug)]
@@ -219,7 +220,7 @@ pub async fn create(
 async fn take(
     repository: &Repository,
     source: &ConnInfo,
-    mut sql: ReplicationConnection,
+    sql: ReplicationConnection,
     server: &Server,
     options: &CreateOptions,
     wanted: BackupType,
@@ -238,25 +239,56 @@ async fn take(
             ));
         }
     };
-    let mut run = Run { repository, server, lineage, parent, options, progress, started_at: now() };
-    // Keeps the WAL from the start position until it is in the repository. Without the right to replicate, or a free
-    // slot, the archive must bring it.
-    let keeper = match ReplicationConnection::connect(source).await {
-        Ok(mut connection) => {
-            let name = format!("holdfast_backup_{}", rand::random::<u32>());
-            connection.create_physical_slot(&name, true, true).await.map(|_| connection)
-        }
-        Err(error) => Err(error),
-    };
-    if let Err(error) = &keeper {
-        tracing::warn!(%error, "no replication slot for the time of the backup: the WAL must come from the archive");
+    let mut run =
+        Run { repository, server, lineage, parent, options, progress, started_at: now(), written: Written::default() };
+    let done = run.to_commit(source, sql, local, kind, begun).await;
+    if done.is_err() {
+        run.take_away().await;
     }
-    let taken = match local {
-        Some(directory) => run.local(&mut sql, &directory).await,
-        None => run.remote(source, &mut sql).await,
-    }?;
-    wal::complete(repository, source, keeper.ok(), &run.server.facts, &taken, options.wal_timeout).await?;
-    run.commit(kind, taken, begun).await
+    done
+}
+
+impl Run<'_> {
+    async fn to_commit(
+        &mut self,
+        source: &ConnInfo,
+        mut sql: ReplicationConnection,
+        local: Option<PathBuf>,
+        kind: BackupType,
+        begun: (Instant, Duration),
+    ) -> Result<Summary, BackupError> {
+        // Keeps the WAL from the start position until it is in the repository. Without the right to replicate, or a free
+        // slot, the archive must bring it.
+        let keeper = match ReplicationConnection::connect(source).await {
+            Ok(mut connection) => {
+                let name = format!("holdfast_backup_{}", rand::random::<u32>());
+                connection.create_physical_slot(&name, true, true).await.map(|_| connection)
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &keeper {
+            tracing::warn!(%error, "no replication slot for the time of the backup: the WAL must come from the archive");
+        }
+        let taken = match local {
+            Some(directory) => self.local(&mut sql, &directory).await,
+            None => self.remote(source, &mut sql).await,
+        }?;
+        let facts = &self.server.facts;
+        wal::complete(self.repository, source, keeper.ok(), facts, &taken, self.options.wal_timeout).await?;
+        self.commit(kind, taken, begun).await
+    }
+
+    /// Of a try that failed: a full store needs the room now, not when an expiry takes it for garbage. What cannot be
+    /// deleted now is garbage.
+    async fn take_away(&self) {
+        let keys = std::mem::take(&mut *self.written.lock().unwrap_or_else(PoisonError::into_inner));
+        for key in keys {
+            if let Err(error) = self.repository.store().delete(&key).await {
+                tracing::warn!(%error, key, "what a failed backup wrote was not removed whole; the next expiry does it");
+                return;
+            }
+        }
+    }
 }
 
 /// The newest backup of the cluster that an incremental may be compared with.
@@ -302,6 +334,8 @@ struct Run<'a> {
     options: &'a CreateOptions,
     progress: &'a Arc<Progress>,
     started_at: domain::Timestamp,
+    /// Until the commit is written nobody names them.
+    written: Written,
 }
 
 impl Run<'_> {
@@ -321,6 +355,7 @@ impl Run<'_> {
                     },
                 ),
                 progress: self.progress.clone(),
+                written: self.written.clone(),
             },
         )
     }
@@ -494,11 +529,14 @@ impl Run<'_> {
             text.extend(line(entry)?);
         }
         let key = layout::manifest(system, &summary.id);
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).push(key.clone());
         let (hash, size) = self.repository.write(&key, ObjectId::random(), ObjectKind::Manifest, &text).await?;
         summary.stats.stored_bytes += size;
         summary.manifest_hash = Some(hash.to_hex().to_string());
         self.parent_must_be_there().await?;
         let key = layout::commit(system, &summary.id);
+        // From here on they may be named: an answer that is lost says nothing of the commit.
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.repository.write(&key, ObjectId::random(), ObjectKind::Commit, &line(&summary)?).await?;
         // Whoever expires takes the commits away first and then looks for new ones; we write ours first and then look for
         // the parent's. So at least one of the two sees the other, even when a lease was lost to a long sleep.

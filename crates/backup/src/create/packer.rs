@@ -2,7 +2,7 @@
 //! out. Each worker is a thread with a pack of its own, so workers never wait for each other but for the maps.
 use super::{
     pace::Pacer,
-    upload::{UploadEnded, Uploaded, Uploader},
+    upload::{UploadEnded, Uploaded, Uploader, Written},
     window::plan_window,
 };
 use crate::{
@@ -250,12 +250,13 @@ pub(crate) struct PackerOptions {
     pub check_before: Option<Lsn>,
     pub judged: Option<Judged>,
     pub progress: Arc<Progress>,
+    pub written: Written,
 }
 
 impl Packer {
     /// Starts the workers.
     pub fn start(repository: &Repository, options: PackerOptions) -> Result<Self, BackupError> {
-        let (map_uploader, map_task) = Uploader::start(repository.store().clone());
+        let (map_uploader, map_task) = Uploader::start(repository.store().clone(), options.written.clone());
         let mut uploads = vec![map_task];
         let shared = Arc::new(Shared {
             repository: repository.clone(),
@@ -278,7 +279,7 @@ impl Packer {
         let receiver = Arc::new(Mutex::new(receiver));
         let mut threads = Vec::new();
         for number in 0..options.workers.max(1) {
-            let (uploader, task) = Uploader::start(repository.store().clone());
+            let (uploader, task) = Uploader::start(repository.store().clone(), options.written.clone());
             uploads.push(task);
             let worker = Worker::new(shared.clone(), uploader);
             let receiver = receiver.clone();
@@ -324,11 +325,19 @@ impl Packer {
             }
         }
         lock(&self.shared.maps).uploader = None;
-        let mut uploaded = Uploaded::default();
+        // All of them, also after an error: what is still being written could not be taken away.
+        let (mut uploaded, mut failed) = (Uploaded::default(), None);
         for task in self.uploads {
-            let one = task.await.map_err(|error| BackupError::Failed(error.to_string()))??;
-            uploaded.bytes += one.bytes;
-            uploaded.objects += one.objects;
+            match task.await.unwrap_or_else(|error| Err(BackupError::Failed(error.to_string()))) {
+                Ok(one) => {
+                    uploaded.bytes += one.bytes;
+                    uploaded.objects += one.objects;
+                }
+                Err(error) => _ = failed.get_or_insert(error),
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
         }
         if let Some(error) = lock(&self.shared.failed).take() {
             return Err(error);

@@ -2,7 +2,7 @@
 //! stays bounded and a slow store slows the reading.
 use crate::{BackupError, format::object::HEADER_SIZE};
 use blobs::{BlobStore, Bytes};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 /// Bytes of one part.
@@ -13,6 +13,9 @@ enum Message {
     Part(Bytes),
     End,
 }
+
+/// Keys of the objects that one try began: until its commit nobody else names them.
+pub type Written = Arc<Mutex<Vec<String>>>;
 
 /// Bytes and objects that arrived.
 #[derive(Clone, Copy, Debug, Default)]
@@ -42,9 +45,9 @@ pub struct UploadEnded;
 
 impl Uploader {
     /// Starts the task. Its result comes when the uploader is dropped, or with the first error.
-    pub fn start(store: Arc<dyn BlobStore>) -> (Self, JoinHandle<Result<Uploaded, BackupError>>) {
+    pub fn start(store: Arc<dyn BlobStore>, written: Written) -> (Self, JoinHandle<Result<Uploaded, BackupError>>) {
         let (sender, receiver) = mpsc::channel(2);
-        let task = tokio::spawn(upload(store, receiver));
+        let task = tokio::spawn(upload(store, written, receiver));
         (Self { sender, buffer: Vec::new() }, task)
     }
 
@@ -81,12 +84,19 @@ impl Uploader {
     }
 }
 
-async fn upload(store: Arc<dyn BlobStore>, mut receiver: mpsc::Receiver<Message>) -> Result<Uploaded, BackupError> {
+async fn upload(
+    store: Arc<dyn BlobStore>,
+    written: Written,
+    mut receiver: mpsc::Receiver<Message>,
+) -> Result<Uploaded, BackupError> {
     let mut uploaded = Uploaded::default();
     let mut writer = None;
     while let Some(message) = receiver.recv().await {
         match message {
-            Message::Begin(key) => writer = Some(store.writer(&key).await?),
+            Message::Begin(key) => {
+                writer = Some(store.writer(&key).await?);
+                written.lock().unwrap_or_else(PoisonError::into_inner).push(key);
+            }
             Message::Part(bytes) => {
                 if let Some(writer) = writer.as_mut() {
                     writer.write(bytes).await?;

@@ -164,7 +164,14 @@ impl Place {
     /// Writes the settings of recovery behind what `ALTER SYSTEM` left; those of an older restore go.
     pub fn configure_recovery(&self, settings: &str, tame: bool) -> Result<u64, BackupError> {
         let auto = self.root.join("postgresql.auto.conf");
-        let text = if tame { String::new() } else { fs::read_to_string(&auto).unwrap_or_default() };
+        let text = fs::read_to_string(&auto).unwrap_or_default();
+        let text = if tame {
+            // Whoever gives the copy the original's configuration finds it there.
+            super::write_small(self, &self.root.join("postgresql.auto.conf.restored"), text.as_bytes())?;
+            String::new()
+        } else {
+            text
+        };
         let mut kept = String::new();
         let mut ours = false;
         for line in text.lines() {

@@ -125,7 +125,11 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
     let system = match request.system {
         Some(system) => system,
         None => match repository.clusters().await?.as_slice() {
-            [] => return Err(BackupError::NotFound("the repository holds no backup yet".to_owned())),
+            [] => {
+                return Err(BackupError::NotFound(
+                    "the repository holds no backup yet; 'holdfast backup create' takes one".to_owned(),
+                ));
+            }
             [one] => *one,
             several => {
                 let all = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -140,7 +144,9 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
         if let Some(error) = damaged.into_iter().next() {
             return Err(error);
         }
-        return Err(BackupError::NotFound(format!("the repository holds no backup of cluster {system}")));
+        return Err(BackupError::NotFound(format!(
+            "the repository holds no backup of cluster {system}; 'holdfast repo info' lists its clusters"
+        )));
     }
     let newest_timeline = repository.wal_timelines(system).await?.into_iter().max();
     let wanted = request.timeline.or(newest_timeline).unwrap_or(1);

@@ -255,7 +255,7 @@ impl ControlPlane {
                     format!("on {} and {port}, replays up to {}", disaster.listen, format::bytes(restore.wal_bytes as f64)),
                     forecast.as_ref().map(|it| it.replay_seconds),
                 ),
-                DrAction::Promote => ("the copy takes writes, on a timeline of its own".to_owned(), None),
+                DrAction::Promote => ("the copy takes writes, on a timeline of its own and with the original's configuration".to_owned(), None),
                 DrAction::Check => (
                     format!(
                         "rows of the largest tables, {} chosen statements; a drill also runs pg_amcheck and pg_checksums",

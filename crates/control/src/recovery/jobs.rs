@@ -7,7 +7,7 @@ use domain::{
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use store::{JobFilter, JobRepo, JobRow, NewJob, Outcome};
+use store::{JobFilter, JobRepo, JobRow, NewJob, Outcome, Transaction};
 
 /// Full or incremental.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -398,26 +398,55 @@ impl ControlPlane {
         if !done {
             return Ok(false);
         }
+        self.job_end_in(&transaction, row, state, result, error).await?;
+        self.inner.store.commit(transaction).await?;
+        Ok(true)
+    }
+
+    /// For the runner: a job whose server vanished goes back into the queue, or ends with a reason; its end is written
+    /// as every other is. `false`: somebody else did, or its holder lives.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn job_take_back(&self, row: &JobRow, again: bool, reason: &str) -> Result<bool, ControlError> {
+        let transaction = self.inner.store.begin().await?;
+        if !JobRepo(&transaction).take_back(row, again, reason).await? {
+            return Ok(false);
+        }
+        if !again {
+            self.job_end_in(&transaction, row, JobState::Failed, None, Some(reason)).await?;
+        }
+        self.inner.store.commit(transaction).await?;
+        Ok(true)
+    }
+
+    /// What stays of a job that is over: its audit row, and the run of a plan in the history.
+    async fn job_end_in(
+        &self,
+        transaction: &Transaction,
+        row: &JobRow,
+        state: JobState,
+        result: Option<&domain::view::JobResult>,
+        error: Option<&str>,
+    ) -> Result<(), ControlError> {
         let outcome = if state == JobState::Succeeded { Outcome::Ok } else { Outcome::Failed };
         let after = match row.kind {
             // The evidence is kept for itself; its hash stands here, and so in the chain.
             JobKind::Drill | JobKind::Execution => {
-                let run = self.dr_run_in(&transaction, row, result, error).await?;
+                let run = self.dr_run_in(transaction, row, result, error).await?;
                 serde_json::json!({ "state": state, "run": run, "error": error })
             }
             _ => serde_json::json!({ "state": state, "result": result, "error": error }),
         };
         self.audit_outcome_in(
-            &transaction,
+            transaction,
             &Actor::system(),
             &format!("{}_finish", row.kind.as_str()),
             ("job", &row.id.to_string()),
             outcome,
             Some(after),
         )
-        .await?;
-        self.inner.store.commit(transaction).await?;
-        Ok(true)
+        .await
     }
 }
 

@@ -374,6 +374,9 @@ pub struct DrReport {
     pub directory: Option<String>,
     /// What applications connect to, when it stayed.
     pub connection: Option<String>,
+    /// What of the original's configuration a copy that takes over has here, and what stays different, with why.
+    #[serde(default)]
+    pub configuration: Vec<String>,
     /// What a person does next or takes back.
     pub next: Vec<String>,
     /// What all of it rests on.

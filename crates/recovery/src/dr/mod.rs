@@ -7,6 +7,7 @@ mod point;
 mod report;
 mod run;
 mod sweep;
+mod takeover;
 
 pub use run::{Drill, StandAlone};
 pub(crate) use sweep::sweep;

@@ -71,6 +71,7 @@ impl Book {
             objectives: of.objectives,
             directory: None,
             connection: None,
+            configuration: Vec::new(),
             next: Vec::new(),
         };
         Self { report, present: None }

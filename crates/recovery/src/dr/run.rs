@@ -3,6 +3,7 @@ use super::{
     hook::{self, HookFacts},
     point::{self, Goal},
     report::Book,
+    takeover::{TakenOver, foreseen, take_over},
 };
 use crate::{
     copy::{Address, CopyHost, CopyPlan, Started},
@@ -31,8 +32,6 @@ use store::{DrDecisionRow, DrRepo};
 const LOOK: Duration = Duration::from_secs(1);
 /// A server that was told to end at once takes no longer.
 const SETTLED: Duration = Duration::from_secs(30);
-/// In the directory of a copy that took over: it runs without us, on the port that is written there.
-const PROMOTED: &str = "holdfast-promoted";
 
 /// What a run is made of.
 #[derive(Debug)]
@@ -113,7 +112,7 @@ pub(crate) async fn run(work: &Work, of: Run) -> Result<DrReport, Ended> {
 /// A copy that did not take over ends when nobody holds it any more: the report tells of it as it is then.
 async fn settle(root: &Path) {
     let begun = Instant::now();
-    while taken_over(root).is_none() && running_in(&root.join("data")).is_some() && begun.elapsed() < SETTLED {
+    while TakenOver::read(root).is_none() && running_in(&root.join("data")).is_some() && begun.elapsed() < SETTLED {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -179,7 +178,7 @@ enum Stage {
     /// Takes writes, guarded by us: a drill's.
     Guarded(Box<LocalCluster>),
     /// Takes writes, and outlives us.
-    Free(Address),
+    Free(Box<TakenOver>),
 }
 
 impl Stage {
@@ -187,17 +186,9 @@ impl Stage {
         match self {
             Self::Held(started) => Address::from(&started.server),
             Self::Guarded(server) => Address::from(server.as_ref()),
-            Self::Free(address) => address.clone(),
+            Self::Free(taken) => taken.address(),
         }
     }
-}
-
-/// A copy that took over during a try before this one, and still runs.
-fn taken_over(root: &Path) -> Option<Address> {
-    running_in(&root.join("data"))?;
-    let text = fs::read_to_string(root.join(PROMOTED)).ok()?;
-    let (port, socket) = text.trim_end().split_once(' ')?;
-    Some(Address { port: port.parse().ok()?, socket: PathBuf::from(socket) })
 }
 
 async fn steps(work: &Work, of: &Run, book: &mut Book) -> Result<(), Ended> {
@@ -212,11 +203,16 @@ async fn steps(work: &Work, of: &Run, book: &mut Book) -> Result<(), Ended> {
         Some(system) => system,
         None => match of.repository.clusters().await?.as_slice() {
             [one] => *one,
-            [] => return Err(Ended::Failed("the repository holds no cluster".to_owned())),
-            _ => {
+            [] => {
                 return Err(Ended::Failed(
-                    "the repository holds several clusters; say which by its system identifier".to_owned(),
+                    "the repository holds no backup yet: take one with 'holdfast backup create'".to_owned(),
                 ));
+            }
+            several => {
+                let all = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                return Err(Ended::Failed(format!(
+                    "the repository holds several clusters ({all}): say which by --system, or --cluster with an id of holdfast.toml"
+                )));
             }
         },
     };
@@ -252,7 +248,7 @@ async fn steps(work: &Work, of: &Run, book: &mut Book) -> Result<(), Ended> {
         throw_away: of.is_drill(),
         hold: true,
     };
-    let there = taken_over(&of.root).filter(|_| !of.is_drill());
+    let there = TakenOver::read(&of.root).filter(|_| !of.is_drill());
     approval(work, of, book, 1, write).await?;
     book.begin(1);
     let detail = match &there {
@@ -276,7 +272,7 @@ async fn steps(work: &Work, of: &Run, book: &mut Book) -> Result<(), Ended> {
     approval(work, of, book, 2, start).await?;
     book.begin(2);
     let (mut state, detail) = match there {
-        Some(address) => (Stage::Free(address), "the try before did that".to_owned()),
+        Some(taken) => (Stage::Free(Box::new(taken)), "the try before did that".to_owned()),
         None => {
             let started = copy.start(work).await?;
             let last = copy.last_commit(&Address::from(&started.server)).await;
@@ -298,8 +294,12 @@ async fn steps(work: &Work, of: &Run, book: &mut Book) -> Result<(), Ended> {
             DrAction::Promote => {
                 let detail;
                 (state, detail) = promote(work, of, book, &copy, state).await?;
-                let rto = now().seconds_since(began_at).max(0.0);
-                book.report.rto_seconds = Some(rto);
+                // A try before this one may have come so far long ago.
+                let took_writes_at = match &state {
+                    Stage::Free(taken) => taken.at,
+                    Stage::Guarded(_) | Stage::Held(_) => now(),
+                };
+                book.report.rto_seconds = Some(took_writes_at.seconds_since(began_at).max(0.0));
                 book.report.recovery_seconds += book.done(work, detail).await;
                 verdict(of, book, &target);
             }
@@ -343,13 +343,16 @@ async fn steps(work: &Work, of: &Run, book: &mut Book) -> Result<(), Ended> {
             book.report.checks.extend(checks);
             book.report.problems.extend(problems);
         }
-        Stage::Free(address) => {
-            let connection = format!("host={} port={}", of.connect_host, address.port);
-            book.report.next = vec![
-                format!("The new primary runs in {} and goes on without Holdfast: {connection}.", copy.root.join("data").display()),
-                "It archives nothing, preloads nothing and speaks no TLS: go through postgresql.conf.restored, take over what is needed, restart it.".to_owned(),
+        Stage::Free(taken) => {
+            let connection = format!("host={} port={}", of.connect_host, taken.address().port);
+            book.report.next = vec![format!(
+                "The new primary runs in {} and goes on without Holdfast: {connection}.",
+                copy.root.join("data").display()
+            )];
+            book.report.next.extend(taken.next);
+            book.report.next.push(
                 "Give Holdfast its address (DATABASE_URL or the cluster's url) and take a full backup: from here on the timeline is a new one.".to_owned(),
-            ];
+            );
             book.report.connection.get_or_insert(connection);
         }
         Stage::Held(_) => return Err(Ended::Failed("the plan has no step that promotes the copy".to_owned())),
@@ -365,15 +368,30 @@ async fn promote(
     copy: &CopyPlan<'_>,
     state: Stage,
 ) -> Result<(Stage, String), Ended> {
-    let Stage::Held(started) = state else { return Ok((state, "the try before did that".to_owned())) };
-    let server = copy.promote(work, *started).await?;
-    book.report.last_commit_at = copy.last_commit(&Address::from(&server)).await;
+    let started = match state {
+        Stage::Held(started) => *started,
+        Stage::Free(taken) => {
+            book.report.last_commit_at = taken.last_commit_at;
+            book.report.configuration.clone_from(&taken.configuration);
+            return Ok((Stage::Free(taken), "the try before did that".to_owned()));
+        }
+        Stage::Guarded(_) => return Ok((state, "the try before did that".to_owned())),
+    };
+    let server = copy.promote(work, started).await?;
+    let last = copy.last_commit(&Address::from(&server)).await;
+    book.report.last_commit_at = last;
     if of.is_drill() {
+        book.report.configuration = foreseen(&copy.judge(&Address::from(&server)).await);
         return Ok((Stage::Guarded(Box::new(server)), "takes writes".to_owned()));
     }
-    let (port, socket) = server.release().await?;
-    fs::write(of.root.join(PROMOTED), format!("{port} {}\n", socket.display()))?;
-    Ok((Stage::Free(Address { port, socket }), format!("takes writes on port {port}, and goes on without Holdfast")))
+    let taken = take_over(work, copy, server, last).await?;
+    book.report.configuration.clone_from(&taken.configuration);
+    let detail = format!(
+        "takes writes on port {} with {} configuration, and goes on without Holdfast",
+        taken.address().port,
+        if taken.is_original { "the original's" } else { "its own" }
+    );
+    Ok((Stage::Free(Box::new(taken)), detail))
 }
 
 /// What was lost, and whether the copy is of the moment that was wanted.
@@ -395,7 +413,8 @@ fn verdict(of: &Run, book: &mut Book, target: &Target) {
         ("RTO", report.rto_seconds, report.objectives.map(|it| it.rto_seconds)),
         ("RPO", report.rpo_seconds, report.objectives.map(|it| it.rpo_seconds)),
     ] {
-        let Some((measured, limit)) = measured.zip(limit) else { continue };
+        // At the command line one of the two may be set alone.
+        let Some((measured, limit)) = measured.zip(limit.filter(|it| *it < f64::MAX)) else { continue };
         let (measured_text, limit_text) = (format::duration_s(measured), format::duration_s(limit));
         if measured <= limit {
             report.checks.push(format!("{name} {measured_text}, limit {limit_text}"));

@@ -3,12 +3,15 @@
 
 mod alerts;
 mod drills;
+mod full;
 mod outages;
+mod promises;
 // More of it is used there than here.
 #[allow(dead_code)]
 #[path = "../../../blobs/tests/it/server.rs"]
 mod server;
 mod service;
 mod support;
+mod takeover;
 
 type Leftovers = std::sync::Arc<dyn Fn() -> Vec<String> + Send + Sync>;

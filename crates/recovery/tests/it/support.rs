@@ -21,7 +21,8 @@ use store::Store;
 use test_support::TestCluster;
 use tokio_util::sync::CancellationToken;
 
-pub const PACE: Pace = Pace { look: Duration::from_millis(200), lease: Duration::from_secs(20) };
+pub const PACE: Pace =
+    Pace { look: Duration::from_millis(200), lease: Duration::from_secs(20), forecast_pause: Duration::from_secs(600) };
 
 pub struct Bench {
     pub cluster: TestCluster,
@@ -34,6 +35,8 @@ pub struct Bench {
     pub faulty: FaultyStore,
     /// What must hold in every copy.
     pub probes: Vec<String>,
+    /// What is started by itself. Far away, unless the test says otherwise: what is tested is what is asked for.
+    pub schedules: Vec<ScheduleConfig>,
     /// The repository lies in a directory here.
     local: bool,
 }
@@ -53,11 +56,20 @@ impl Bench {
 
     /// With a store of the test's own.
     pub async fn over(store: Option<Arc<dyn BlobStore>>) -> Self {
-        let cluster =
-            test_support::private_cluster(&[("max_wal_size", "200MB"), ("max_slot_wal_keep_size", "400MB")]).await;
+        Self::made(&[], |_| store).await
+    }
+
+    /// With settings of the test's own; `prepare` may put something where the repository will be, or choose a store.
+    pub async fn made(
+        settings: &[(&str, &str)],
+        prepare: impl FnOnce(&std::path::Path) -> Option<Arc<dyn BlobStore>>,
+    ) -> Self {
+        let settings = [&[("max_wal_size", "200MB"), ("max_slot_wal_keep_size", "400MB")], settings].concat();
+        let cluster = test_support::private_cluster(&settings).await;
         let directory = tempfile::tempdir_in("/var/tmp").unwrap();
         use std::os::unix::fs::PermissionsExt as _;
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let store = prepare(directory.path());
         let local = store.is_none();
         let store = store.unwrap_or_else(|| Arc::new(DirStore::create(&directory.path().join("repository")).unwrap()));
         let (key, text) = KeySource::new_file().unwrap();
@@ -72,7 +84,8 @@ impl Bench {
         )
         .await;
         let probes = vec!["postgres: SELECT count(*) >= 5000 FROM orders".to_owned()];
-        Self { cluster, directory, faulty, code, hooks: BTreeMap::new(), probes, local }
+        let schedules = vec![ScheduleConfig { kind: ScheduleKind::Full, cron: "0 0 1 1 *".to_owned() }];
+        Self { cluster, directory, faulty, code, hooks: BTreeMap::new(), probes, schedules, local }
     }
 
     pub fn url(&self) -> String {
@@ -114,8 +127,7 @@ impl Bench {
             restore_command: Some("/bin/false".to_owned()),
             repository_directory: self.local.then(|| self.path("repository")),
             superuser: "postgres".to_owned(),
-            // Far away: what is tested is what is asked for.
-            schedules: vec![ScheduleConfig { kind: ScheduleKind::Full, cron: "0 0 1 1 *".to_owned() }],
+            schedules: self.schedules.clone(),
             time_zone: "UTC".to_owned(),
             jitter: Duration::ZERO,
             retention: Retention { keep_full: Some(1), minimum: 1, ..Retention::default() },

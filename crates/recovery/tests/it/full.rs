@@ -1,0 +1,161 @@
+//! A repository on a file system that is really full: a small one is mounted for it. Nothing that was stored is damaged,
+//! WAL waits in the slot, a person is told, and with room again all goes on by itself.
+use crate::{
+    alerts::{alert, ended, raised},
+    drills::confirmed,
+    support::{Bench, PACE, over, sql, succeeded, until},
+};
+use control::{Actor, BackupWanted, RestoreAsk, ScheduleConfig, ScheduleKind};
+use domain::view::{JobResult, JobState, Objectives};
+use recovery::Service;
+use std::{
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+use tokio_util::sync::CancellationToken;
+
+/// A file system of its own, as long as it is held.
+struct Room(PathBuf);
+
+impl Room {
+    fn mount(at: &Path, size: &str) -> Result<Self, String> {
+        std::fs::create_dir_all(at).map_err(|error| error.to_string())?;
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).output();
+        let done = done.map_err(|error| format!("mount: {error}"))?;
+        if done.status.success() {
+            Ok(Self(at.to_owned()))
+        } else {
+            Err(String::from_utf8_lossy(&done.stderr).into_owned())
+        }
+    }
+
+    fn resize(&self, size: &str) {
+        let done = Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(&self.0).status();
+        assert!(done.unwrap().success());
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// Rows, and how many there must be: both in one transaction.
+async fn write(bench: &Bench, rows: usize) {
+    let text = format!(
+        "WITH new AS (INSERT INTO orders SELECT n, md5(random()::text) FROM generate_series(1, {rows}) n RETURNING 1) \
+         INSERT INTO written SELECT count(*) FROM new"
+    );
+    sql(&bench.url(), &text).await;
+}
+
+const HELD: &str = "SELECT wal_status || ' ' || restart_lsn FROM pg_replication_slots WHERE slot_name = 'holdfast'";
+const ROWS: &str = "SELECT count(*)::text FROM orders";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_whose_file_system_is_full_keeps_what_it_has_and_goes_on_when_there_is_room() {
+    let mut mounted = Err("not tried".to_owned());
+    let mut bench = Bench::made(&[], |directory| {
+        mounted = Room::mount(&directory.join("room"), "40m");
+        std::fs::create_dir_all(directory.join("room/repository")).unwrap();
+        symlink(directory.join("room/repository"), directory.join("repository")).unwrap();
+        None
+    })
+    .await;
+    let room = match mounted {
+        Ok(room) => room,
+        Err(why) => {
+            eprintln!("SKIPPED: a file system cannot be mounted here ({}); run this test as root", why.trim());
+            return;
+        }
+    };
+    sql(&bench.url(), "CREATE TABLE written (rows bigint)").await;
+    sql(&bench.url(), "INSERT INTO written SELECT count(*) FROM orders").await;
+    bench.probes = vec!["postgres: SELECT count(*) = (SELECT sum(rows) FROM written) FROM orders".to_owned()];
+    // So that nobody need ask when there is room again.
+    bench.schedules = vec![ScheduleConfig { kind: ScheduleKind::Incremental, cron: "* * * * *".to_owned() }];
+    let (url, _directory) = test_support::sqlite_url();
+    let control = bench.control(&url).await;
+    let stop = CancellationToken::new();
+    let monitor = bench.watch(&control, &stop);
+    let service = Service::start(&control, PACE, &stop);
+    let actor = Actor::cli();
+    let slot = &control.recovery().slots()[0];
+    raised(&control, "backup_finished").await;
+    until("the stream", async || (slot.wal.load().state == "streaming").then_some(())).await;
+    let first = until("the first backup", async || Some(slot.catalogue.load().backups.first()?.id.clone())).await;
+    assert!(alert(&control, "repository_full").is_none(), "there is room yet");
+    let to = Objectives { rpo_seconds: 3.0, rto_seconds: 900.0 };
+    control.objectives_set(&actor, None, to, &confirmed()).await.unwrap();
+
+    // WAL that does not shrink fills it while it is streamed.
+    let interrupted = until("the end of the room", async || {
+        let wal = slot.wal.load_full();
+        if wal.error.as_ref().is_some_and(|error| error.contains("no space is left")) {
+            return Some(wal);
+        }
+        write(&bench, 20_000).await;
+        None
+    })
+    .await;
+    assert!(interrupted.error.as_ref().unwrap().contains("raise the quota or expire old backups"), "{interrupted:?}");
+    // A backup has no room either. It says so and what to do, and takes back what it wrote: WAL needs the room.
+    let failed = over(&control, &control.backup_start(&actor, None, BackupWanted::Full).await.unwrap().id).await;
+    assert_eq!(failed.state, JobState::Failed, "{failed:#?}");
+    assert!(failed.error.as_ref().unwrap().contains("no space is left"), "{failed:#?}");
+    assert_eq!(lineages(&bench.path("repository")), 1, "what the failed backup wrote is gone");
+
+    let full = raised(&control, "repository_full").await;
+    assert!(full.measured.contains("free"), "{full:#?}");
+    let late = raised(&control, "rpo_exceeded").await;
+    assert!(late.detail.as_ref().is_some_and(|it| it.contains("no space is left")), "{late:#?}");
+    raised(&control, "backup_failed").await;
+    // What is there is whole, and can be restored while nothing can be written.
+    let verified = control.backup_verify(&actor, None, Some(first.clone())).await.unwrap();
+    succeeded(&control, &verified).await;
+    let test = control::RestoreTestParams { backup: Some(first), latest: false };
+    let proof = succeeded(&control, &control.backup_test_restore(&actor, None, test).await.unwrap()).await;
+    assert!(matches!(proof.result, Some(JobResult::RestoreTest(ref proof)) if proof.ok), "{proof:#?}");
+    // The server keeps what could not be stored, however much comes.
+    let held = sql(&bench.url(), HELD).await;
+    write(&bench, 20_000).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(sql(&bench.url(), HELD).await, held, "the slot stands where the repository ends");
+    assert!(held.as_ref().is_some_and(|it| it.starts_with("reserved") || it.starts_with("extended")), "{held:?}");
+    assert!(slot.wal.load().lag_bytes.is_some_and(|lag| lag > 1 << 20), "{:?}", slot.wal.load());
+
+    room.resize("400m");
+    until("the stream to have caught up", async || {
+        let wal = slot.wal.load();
+        (wal.state == "streaming" && wal.lag_bytes == Some(0)).then_some(())
+    })
+    .await;
+    for rule in ["repository_full", "rpo_exceeded", "backup_failed"] {
+        ended(&control, rule).await;
+    }
+    let window = control.recovery_window(&actor, None).await.unwrap();
+    assert_eq!((window.intervals.len(), window.gaps.len()), (1, 0), "nothing was lost: {window:#?}");
+    write(&bench, 10).await;
+    let rows = sql(&bench.url(), ROWS).await;
+    until("the last row in the repository", async || {
+        let wal = slot.wal.load();
+        (wal.lag_bytes == Some(0)).then_some(())
+    })
+    .await;
+    let ask = RestoreAsk { start: true, ..RestoreAsk::default() };
+    let job = succeeded(&control, &control.restore_start(&actor, None, &ask, &confirmed()).await.unwrap()).await;
+    let Some(JobResult::Restore { port: Some(port), problems, .. }) = job.result else { panic!("{job:#?}") };
+    let beside = format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", bench.cluster.server.password());
+    assert_eq!((sql(&beside, ROWS).await, problems.len()), (rows, 0), "every row is there");
+    stop.cancel();
+    service.join().await;
+    monitor.join().await;
+}
+
+fn lineages(repository: &Path) -> usize {
+    let clusters = std::fs::read_dir(repository.join("clusters")).unwrap().flatten();
+    clusters.map(|cluster| std::fs::read_dir(cluster.path().join("lineages")).unwrap().count()).sum()
+}
