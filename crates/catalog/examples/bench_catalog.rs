@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use catalog::{Catalog, PluginFilter, Sort, Tenant};
+use domain::view::SearchMode;
 use migration::{IdpMigrator, MigratorTrait as _};
 use pool::{Histogram, PoolSettings, Pools, Reader, Scope, Work};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
@@ -12,20 +13,57 @@ use std::{
 
 const CLIENTS: u64 = 64;
 
-fn row(name: &str, histogram: &Histogram) {
+fn row(name: &str, histogram: &Histogram, spent: Option<Spent>) {
     let snapshot = histogram.snapshot();
     let at = |share| snapshot.quantile_ms(share).unwrap_or(f64::NAN);
-    println!("{name:<58} {:>9} {:>9.2} {:>9.2} {:>9.2}", snapshot.count(), at(0.5), at(0.95), at(0.99));
+    print!("{name:<58} {:>9} {:>9.2} {:>9.2} {:>9.2}", snapshot.count(), at(0.5), at(0.95), at(0.99));
+    if let Some(spent) = spent {
+        let each = |ticks: u64| ticks as f64 * 10.0 / snapshot.count() as f64;
+        print!(" {:>10.3} {:>10.3}", each(spent.server), each(spent.client));
+    }
+    println!();
 }
 
-/// `CLIENTS` at once, each `rounds` times.
-async fn load<F, W>(name: &str, rounds: u64, work: W)
+/// Processor time in ticks of 10 ms: of the servers and their sessions, and of this process.
+#[derive(Clone, Copy)]
+struct Spent {
+    server: u64,
+    client: u64,
+}
+
+impl Spent {
+    fn now(postmasters: &[u64]) -> Self {
+        let mut spent = Self { server: 0, client: 0 };
+        for entry in std::fs::read_dir("/proc").unwrap().flatten() {
+            let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+            let Some((pid, rest)) = stat.split_once(' ') else { continue };
+            let Some((_, rest)) = rest.rsplit_once(") ") else { continue };
+            let fields = rest.split(' ').collect::<Vec<_>>();
+            let number = |i: usize| fields.get(i).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
+            let ticks = number(11) + number(12);
+            if pid.parse() == Ok(std::process::id()) {
+                spent.client += ticks;
+            } else if postmasters.contains(&number(1)) {
+                spent.server += ticks;
+            }
+        }
+        spent
+    }
+
+    fn since(self, before: Self) -> Self {
+        Self { server: self.server - before.server, client: self.client - before.client }
+    }
+}
+
+/// `clients` at once, each `rounds` times.
+async fn load<F, W>(name: &str, postmasters: &[u64], clients: u64, rounds: u64, work: W)
 where
     W: Fn(u64) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send,
 {
     let (histogram, work) = (Arc::new(Histogram::default()), Arc::new(work));
-    let clients = (0..CLIENTS).map(|client| {
+    let before = Spent::now(postmasters);
+    let clients = (0..clients).map(|client| {
         let (histogram, work) = (histogram.clone(), work.clone());
         tokio::spawn(async move {
             for round in 0..rounds {
@@ -38,7 +76,15 @@ where
     for client in clients.collect::<Vec<_>>() {
         client.await.unwrap();
     }
-    row(name, &histogram);
+    row(name, &histogram, Some(Spent::now(postmasters).since(before)));
+}
+
+/// The process that a session's server began as.
+async fn postmaster(url: &str) -> u64 {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&mut connection).await.unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 #[tokio::main]
@@ -55,7 +101,9 @@ async fn main() {
     let mut connection = PgConnection::connect(&url).await.unwrap();
     for sql in [
         format!("INSERT INTO tenants (slug, name) SELECT 't' || n, 'T' FROM generate_series(1, {tenants}) n"),
-        format!("INSERT INTO plugins (tenant_id, name, display_name, description, category, owner, keywords, tags, health_score, is_installed, installed_version) SELECT n % {tenants} + 1, (ARRAY['swift','quiet','amber','solid'])[n % 4 + 1] || '-' || (ARRAY['pipeline','tracer','vault','broker','meter'])[n % 5 + 1] || '-' || n, 'Plugin ' || n, 'Keeps things in order', (ARRAY['ci-cd','docs','security'])[n % 3 + 1], 'team-' || n % 40, ARRAY['k' || n % 50], ARRAY['tier-' || n % 3], n % 101, true, '1.0.0' FROM generate_series(0, {plugins} - 1) n"),
+        // The k-th of each tenant: what one is found by says nothing of the other, and every tenant has all of it. The rows of
+        // a tenant lie far apart, as they do when tenants add plugins in turn.
+        format!("INSERT INTO plugins (tenant_id, name, display_name, description, category, owner, keywords, tags, health_score, is_installed, installed_version) SELECT n % {tenants} + 1, (ARRAY['swift','quiet','amber','solid'])[k % 4 + 1] || '-' || (ARRAY['pipeline','tracer','vault','broker','meter'])[k / 4 % 5 + 1] || '-' || n, 'Plugin ' || n, 'Keeps things in order', (ARRAY['ci-cd','docs','security'])[k / 20 % 3 + 1], 'team-' || k % 40, ARRAY['k' || k % 50], ARRAY['tier-' || k / 60 % 3], k * 37 % 101, true, '1.0.0' FROM (SELECT n, n / {tenants} AS k FROM generate_series(0, {plugins} - 1) n) AS n"),
         "INSERT INTO plugin_versions (plugin_id, tenant_id, version) SELECT id, tenant_id, '1.0.0' FROM plugins".to_owned(),
         // Each of the first five hundred of tenant 1 needs the two after it.
         "INSERT INTO plugins (tenant_id, name, display_name, category, owner) SELECT 1, 'deep-' || n, 'Deep', 'docs', 'o' FROM generate_series(1, 500) n; INSERT INTO plugin_versions (plugin_id, version) SELECT id, '1.0.0' FROM plugins WHERE name LIKE 'deep-%'; INSERT INTO plugin_dependencies (plugin_version_id, depends_on_id, version_range) SELECT v.id, q.id, '^1' FROM plugins p JOIN plugin_versions v ON v.plugin_id = p.id JOIN plugins q ON q.tenant_id = 1 AND q.name IN ('deep-' || substr(p.name, 6)::int * 2, 'deep-' || substr(p.name, 6)::int * 2 + 1) WHERE p.name LIKE 'deep-%'".to_owned(),
@@ -79,34 +127,79 @@ async fn main() {
     while !remembering.cache_stats().listening {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    println!("{:<58} {:>9} {:>9} {:>9} {:>9}", "", "n", "p50 ms", "p95 ms", "p99 ms");
+    let postmasters = [postmaster(&url).await, postmaster(&standby.url("postgres")).await];
+    let postmasters = postmasters.as_slice();
+    println!(
+        "{:<58} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}",
+        "", "n", "p50 ms", "p95 ms", "p99 ms", "server ms", "client ms"
+    );
 
+    // A tenant has enough of each that every question is answered by a full page.
+    let large = plugins >= 1_000 * tenants;
     let of = move |n: u64| Tenant((n % tenants) as i64 + 1);
+    let three = |n: u64| PluginFilter {
+        categories: vec!["docs".to_owned()],
+        tags: vec![format!("tier-{}", n % 3)],
+        health_min: Some(20),
+        ..Default::default()
+    };
+    for clients in [1, 4, 16, CLIENTS] {
+        let asked = catalog.clone();
+        let name = format!("discovery, three filters, one page of 50, {clients} clients");
+        load(&name, postmasters, clients, 6_400 / clients, move |n| {
+            let catalog = asked.clone();
+            async move {
+                let page = catalog.plugins(of(n), &three(n), Sort::HealthDown, None, 50).await.unwrap();
+                assert!(!large || page.plugins.len() == 50);
+            }
+        })
+        .await;
+    }
+    for (name, query, mode, rounds) in [
+        ("search by words, by relevance", "swift pipe", SearchMode::Words, 100),
+        ("search by words that nothing has: similar ones", "swift pipr", SearchMode::Similar, 20),
+    ] {
+        for clients in [1, CLIENTS] {
+            let asked = catalog.clone();
+            load(&format!("{name}, {clients} clients"), postmasters, clients, rounds, move |n| {
+                let catalog = asked.clone();
+                async move {
+                    let filter = PluginFilter { query: Some(query.to_owned()), ..Default::default() };
+                    let page = catalog.plugins(of(n), &filter, Sort::Relevance, None, 50).await.unwrap();
+                    assert!(!large || (page.plugins.len() == 50 && page.search == mode));
+                }
+            })
+            .await;
+        }
+    }
     let asked = catalog.clone();
-    load("discovery, three filters, one page of 50", 40, move |n| {
+    load("facets of three filters", postmasters, CLIENTS, 40, move |n| {
         let catalog = asked.clone();
         async move {
-            let filter = PluginFilter {
-                categories: vec!["docs".to_owned()],
-                tags: vec![format!("tier-{}", n % 3)],
-                health_min: Some(20),
-                ..Default::default()
-            };
-            catalog.plugins(of(n), &filter, Sort::HealthDown, None, 50).await.unwrap();
+            let facets = catalog.facets(of(n), &three(n)).await.unwrap();
+            assert!(!large || facets.total > 50);
         }
     })
     .await;
     let asked = catalog.clone();
-    load("search by words, by relevance", 40, move |n| {
+    load("facets of all plugins of a tenant", postmasters, CLIENTS, 20, move |n| {
         let catalog = asked.clone();
         async move {
-            let filter = PluginFilter { query: Some("swift pipe".to_owned()), ..Default::default() };
-            catalog.plugins(of(n), &filter, Sort::Relevance, None, 50).await.unwrap();
+            assert!(catalog.facets(of(n), &PluginFilter::default()).await.unwrap().total > 0);
+        }
+    })
+    .await;
+    let asked = catalog.clone();
+    load("details of a plugin", postmasters, CLIENTS, 40, move |n| {
+        let catalog = asked.clone();
+        async move {
+            let id = (n * 31 % plugins) as i64 + 1;
+            catalog.plugin(Tenant((id - 1) % tenants as i64 + 1), id).await.unwrap();
         }
     })
     .await;
     let asked = remembering.clone();
-    load("discovery, remembered answers", 200, move |n| {
+    load("discovery, remembered answers", postmasters, CLIENTS, 200, move |n| {
         let catalog = asked.clone();
         async move {
             catalog.plugins(of(n % 20), &PluginFilter::default(), Sort::HealthDown, None, 50).await.unwrap();
@@ -120,7 +213,7 @@ async fn main() {
         assert_eq!(catalog.dependency_graph(Tenant(1), deep, false).await.unwrap().nodes.len(), 500);
         histogram.record(begun.elapsed());
     }
-    row("closure of 500 plugins, one client", &histogram);
+    row("closure of 500 plugins, one client", &histogram, None);
 
     // The same transaction over a connection of one's own, and by way of the pools.
     let (direct, routed) = (Histogram::default(), Histogram::default());
@@ -145,8 +238,8 @@ async fn main() {
             .unwrap();
         routed.record(begun.elapsed());
     }
-    row("a read transaction, direct", &direct);
-    row("a read transaction, routed", &routed);
+    row("a read transaction, direct", &direct, None);
+    row("a read transaction, routed", &routed, None);
     let mean = |histogram: &Histogram| histogram.snapshot().sum_seconds() / histogram.snapshot().count() as f64;
     println!("routed / direct, mean: {:.3}", mean(&routed) / mean(&direct));
     println!("{:?}", pools.snapshot().routing);

@@ -2,13 +2,14 @@
 use crate::{
     BulkRequest, Catalog, CatalogError, PluginFilter, Tenant,
     bulk::report,
-    discovery::{columns, conditions, look, plugin},
+    discovery::plugin,
     error::said,
+    question::{columns, ids_question},
     tenancy::platform_scope,
 };
 use domain::view::{BulkReport, Plugin};
 use pool::{Reader, Work};
-use sqlx::{AssertSqlSafe, Postgres, QueryBuilder};
+use sqlx::AssertSqlSafe;
 
 /// Longest idempotency key.
 const LONGEST_KEY: usize = 200;
@@ -111,10 +112,8 @@ impl Catalog {
         self.pools
             .read_after(&tenant.scope(), &session, |reader: &mut Reader, _: Work<'_, '_>| {
                 Box::pin(async move {
-                    let mut sql = QueryBuilder::<Postgres>::new("SELECT id FROM plugins WHERE ");
-                    conditions(&mut sql, tenant, filter, look(filter));
-                    sql.push(" ORDER BY id LIMIT ").push_bind(i64::from(most));
-                    Ok(sql.build_query_scalar().persistent(false).fetch_all(reader.connection()?).await?)
+                    let mut sql = ids_question(tenant, filter, most);
+                    Ok(sql.build_query_scalar().fetch_all(reader.connection()?).await?)
                 })
             })
             .await

@@ -1,9 +1,5 @@
 //! Everything about one plugin.
-use crate::{
-    Catalog, CatalogError, Tenant,
-    discovery::{columns, plugin},
-    error::said,
-};
+use crate::{Catalog, CatalogError, Tenant, discovery::plugin, error::said, question::columns};
 use domain::{
     Timestamp,
     view::{Dependency, MetricSummary, OperationRow, PluginDetails, VersionRow},
@@ -24,7 +20,7 @@ impl Catalog {
         let session = self.cache.session(tenant);
         let load = async {
             self.pools
-                .read_after(&tenant.scope(), &session, |reader: &mut Reader, _: Work<'_, '_>| {
+                .read_after(&tenant.asking(), &session, |reader: &mut Reader, _: Work<'_, '_>| {
                     Box::pin(async move { details(reader.connection()?, tenant, id).await })
                 })
                 .await
@@ -46,7 +42,7 @@ impl Catalog {
     ) -> Result<Vec<OperationRow>, CatalogError> {
         let session = self.cache.session(tenant);
         self.pools
-            .read_after(&tenant.scope(), &session, |reader: &mut Reader, _: Work<'_, '_>| {
+            .read_after(&tenant.asking(), &session, |reader: &mut Reader, _: Work<'_, '_>| {
                 Box::pin(async move { operations(reader.connection()?, plugin, before, limit.clamp(1, 200)).await })
             })
             .await

@@ -61,15 +61,20 @@ impl PluginFilter {
         Ok(())
     }
 
+    /// Whether it leaves out anything at all, words aside.
+    pub(crate) fn is_narrow(&self) -> bool {
+        *self != Self { query: self.query.clone(), ..Self::default() }
+    }
+
+    /// The words looked for, in lower case.
+    pub(crate) fn words(&self) -> impl Iterator<Item = String> {
+        let query = self.query.as_deref().unwrap_or_default();
+        query.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase)
+    }
+
     /// The search as a `tsquery` of the configuration `simple`: every word, each as a beginning. `None` without a word.
     pub(crate) fn tsquery(&self) -> Option<String> {
-        let words = self
-            .query
-            .as_deref()?
-            .split(|c: char| !c.is_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .map(|word| format!("'{}':*", word.to_lowercase()))
-            .collect::<Vec<_>>();
+        let words = self.words().map(|word| format!("'{word}':*")).collect::<Vec<_>>();
         (!words.is_empty()).then(|| words.join(" & "))
     }
 }

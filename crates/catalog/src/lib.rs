@@ -11,6 +11,8 @@ mod error;
 mod filter;
 mod installed;
 mod listen;
+mod marks;
+mod question;
 mod solve;
 mod tenancy;
 

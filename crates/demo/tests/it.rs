@@ -46,7 +46,7 @@ async fn the_demo_has_data_faults_and_a_workload_and_is_taken_up_again() {
         "idx_plugin_metrics_timeseries",
         "idx_plugin_analytics_time_desc",
         "idx_audit_timestamp_desc",
-        "idx_plugins_tenant_health",
+        "idx_plugins_tenant_marks",
         "idx_plugin_dependencies_on",
         "idx_plugin_metrics_time",
     ] {

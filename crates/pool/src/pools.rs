@@ -238,7 +238,7 @@ impl Pools {
             }
         };
         let all = async {
-            let begin = format!("BEGIN READ WRITE; {}", scope.sql());
+            let begin = format!("BEGIN READ WRITE; {}", scope.sql("NULL::text"));
             let result = match simple(writer.lease.connection(), &begin).await {
                 Ok(_) => work(&mut writer, PhantomData).await,
                 Err(error) => Err(E::from(PoolError::Sql(error))),
@@ -499,12 +499,9 @@ where
     // The query before the work fixes the transaction: from then on it cannot be made READ WRITE. On the primary the
     // session would write again after a COMMIT or ROLLBACK of its own, so that is turned off too, in a transaction before.
     let begin = if on_replica {
-        format!("BEGIN READ ONLY; SELECT pg_last_wal_replay_lsn()::text; {}", scope.sql())
+        format!("BEGIN READ ONLY; {}", scope.sql("pg_last_wal_replay_lsn()::text"))
     } else {
-        format!(
-            "BEGIN; SET default_transaction_read_only = on; COMMIT; BEGIN READ ONLY; SELECT NULL::text; {}",
-            scope.sql()
-        )
+        format!("BEGIN; SET default_transaction_read_only = on; COMMIT; BEGIN READ ONLY; {}", scope.sql("NULL::text"))
     };
     match simple(reader.lease.connection(), &begin).await {
         Ok(rows) => {

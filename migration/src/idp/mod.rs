@@ -15,6 +15,8 @@ mod m20261127_000801_analytics;
 mod m20261127_000802_analytics_indexes;
 mod m20261129_000813_analytics_totals;
 mod m20261129_000814_analytics_bucket_indexes;
+mod m20261129_000901_marks;
+mod m20261129_000902_marks_index;
 
 /// Migrations of the platform's tables, the oldest first.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ impl MigratorTrait for IdpMigrator {
             Box::new(m20261127_000802_analytics_indexes::Migration),
             Box::new(m20261129_000813_analytics_totals::Migration),
             Box::new(m20261129_000814_analytics_bucket_indexes::Migration),
+            Box::new(m20261129_000901_marks::Migration),
+            Box::new(m20261129_000902_marks_index::Migration),
         ]
     }
 

@@ -5,6 +5,7 @@ mod cache;
 mod dependencies;
 mod discovery;
 mod isolation;
+mod marks;
 
 use catalog::{Catalog, Tenant};
 use migration::{IdpMigrator, MigratorTrait as _};
@@ -40,14 +41,17 @@ const SEED: &str = "
 
 impl World {
     async fn new() -> Self {
-        let database = test_support::database().await;
-        let mut options = sea_orm::ConnectOptions::new(database.url.clone());
-        options.max_connections(1).sqlx_logging(false);
-        let migrating = sea_orm::Database::connect(options).await.unwrap();
+        let world = Self::empty(test_support::database().await.url).await;
+        world.sql(SEED).await;
+        world
+    }
+
+    /// Migrated, without a row.
+    async fn empty(superuser_url: String) -> Self {
+        let migrating = migrating(&superuser_url).await;
         IdpMigrator::up(&migrating, None).await.unwrap();
         migrating.close().await.unwrap();
-        let world =
-            Self { url: database.url.replace("postgres:secret@", "idp_api:secret@"), superuser_url: database.url };
+        let world = Self { url: superuser_url.replace("postgres:secret@", "idp_api:secret@"), superuser_url };
         // The cluster is shared: another test may be making the role at this moment.
         world.sql("DO $$ BEGIN CREATE ROLE idp_api LOGIN NOINHERIT PASSWORD 'secret'; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$").await;
         while PgConnection::connect(&world.superuser_url)
@@ -60,7 +64,6 @@ impl World {
             // tuple concurrently updated
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        world.sql(SEED).await;
         world
     }
 
@@ -74,6 +77,19 @@ impl World {
     async fn number(&self, sql: &str) -> i64 {
         let mut connection = PgConnection::connect(&self.superuser_url).await.unwrap();
         sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await.unwrap()
+    }
+
+    async fn texts(&self, sql: &str) -> Vec<String> {
+        let mut connection = PgConnection::connect(&self.superuser_url).await.unwrap();
+        sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.unwrap()
+    }
+
+    /// Of the plugins for which a condition holds.
+    async fn ids(&self, condition: &str) -> std::collections::BTreeSet<i64> {
+        let mut connection = PgConnection::connect(&self.superuser_url).await.unwrap();
+        let sql = format!("SELECT id FROM plugins WHERE {condition}");
+        let ids = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
+        ids.into_iter().collect()
     }
 
     fn settings(&self) -> PoolSettings {
@@ -92,6 +108,12 @@ impl World {
         until("it listens", async || catalog.cache_stats().listening).await;
         catalog
     }
+}
+
+async fn migrating(url: &str) -> sea_orm::DatabaseConnection {
+    let mut options = sea_orm::ConnectOptions::new(url);
+    options.max_connections(1).sqlx_logging(false);
+    sea_orm::Database::connect(options).await.unwrap()
 }
 
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
