@@ -1,15 +1,15 @@
 //! Which columns of a table are shown: kept in the cookie `hide`, written on the document's root, and done by the style
 //! sheet, so that a list is the same for the browser's half whatever is hidden.
 
-use crate::{components::Icon, scope::cookie};
+use crate::components::Icon;
 use leptos::prelude::*;
 
 /// Tables whose columns can be chosen.
 pub const TABLES: [&str; 3] = ["queries", "indexes", "tables"];
 
-/// What is hidden: `queries-3 tables-5`, by table and place of the column from 1.
+/// For the document's root: what is hidden, `queries-3 tables-5`, by table and place of the column from 1.
 pub fn hidden() -> String {
-    cookie("hide").map(|text| read(&text).join(" ")).unwrap_or_default()
+    crate::scope::cookie("hide").map(|text| read(&text).join(" ")).unwrap_or_default()
 }
 
 /// The entries of the cookie that can be meant.
@@ -29,7 +29,12 @@ pub fn Columns(
     /// Names from the second column on, without what HTML would mistake; the first is what a row is about.
     names: Vec<String>,
 ) -> impl IntoView {
+    // In the browser it is always the same text, so that new figures never take the focus from a box: `columns.js` sets
+    // the ticks when the menu is opened.
+    #[cfg(feature = "ssr")]
     let hidden = hidden();
+    #[cfg(not(feature = "ssr"))]
+    let hidden = String::new();
     let last = names.len() + 1;
     // Written as text: names and numbers of ours, and views of it would cost the browser some KiB.
     let mut html = format!(

@@ -29,7 +29,7 @@ impl ControlPlane {
         let (config, snapshot) = self.inner.clusters.find(cluster)?;
         let id = config.id.clone();
         let at = now();
-        let (from, to, step) = monitoring::grid(monitoring::known(range, at)?, at);
+        let (from, to, step) = monitoring::grid(monitoring::known(range, at, monitoring::HISTORY_DAYS)?, at);
         let repo = SessionHistoryRepo(self.inner.store.db());
         let samples = repo.samples(&id, from, to, step).await?;
         let points = repo.load(&id, by, from, to, step).await?;

@@ -15,6 +15,8 @@ pub(crate) const POINTS: i64 = 120;
 
 /// History goes back no further (ADR 26); what is older was given up.
 pub(crate) const HISTORY_DAYS: i64 = 400;
+/// That of statements.
+pub(crate) const STATEMENT_DAYS: i64 = 90;
 /// Two clocks are never quite the same, and a chart ends with the step that is under way.
 const CLOCKS_MS: i64 = 300_000;
 
@@ -30,19 +32,19 @@ pub(crate) fn grid(range: Range, at: Timestamp) -> (Timestamp, Timestamp, i64) {
     (Timestamp(to - range.ms()), Timestamp(to), step)
 }
 
-/// Whether there can be history of a range.
+/// Whether there can be history of a range, of what is kept for so many days.
 ///
 /// # Errors
 /// [`ControlError::Invalid`] for moments that are still to come or of which nothing is kept.
-pub(crate) fn known(range: Range, at: Timestamp) -> Result<Range, ControlError> {
+pub(crate) fn known(range: Range, at: Timestamp, days: i64) -> Result<Range, ControlError> {
     let Range::Between { from, to } = range else { return Ok(range) };
     if to > at.plus_ms(CLOCKS_MS) {
         let message = format!("'{to}' is still to come: it is {at} now, and a range ends at the latest now");
         return Err(ControlError::field("to", message));
     }
-    let oldest = at.plus_ms(-HISTORY_DAYS * 86_400_000);
+    let oldest = at.plus_ms(-days * 86_400_000);
     if from < oldest {
-        let message = format!("'{from}' is before all history: it is kept for {HISTORY_DAYS} days, since {oldest}");
+        let message = format!("'{from}' is before all history: it is kept for {days} days, since {oldest}");
         return Err(ControlError::field("from", message));
     }
     Ok(range)
@@ -138,7 +140,7 @@ impl ControlPlane {
         gap: f64,
     ) -> Result<TimeSeries, ControlError> {
         let at = now();
-        let (from, to, step) = grid(known(range, at)?, at);
+        let (from, to, step) = grid(known(range, at, HISTORY_DAYS)?, at);
         let series = self.lines(id, metric, from, to, step, gap).await?;
         let events = self.events(id, from, to).await?;
         Ok(TimeSeries {
@@ -274,11 +276,14 @@ mod tests {
     fn moments_without_history_are_refused_with_what_is_kept() {
         let at = Timestamp(1_800_000_000_000);
         let between = |from, to| Range::Between { from: at.plus_ms(from), to: at.plus_ms(to) };
-        let message = |range| known(range, at).unwrap_err().to_string();
+        let message = |range| known(range, at, HISTORY_DAYS).unwrap_err().to_string();
         assert!(message(between(-1_000, 600_000)).contains("still to come"));
         assert!(message(between(-401 * 86_400_000, 0)).contains("400 days"));
-        assert!(known(between(-60_000, 60_000), at).is_ok(), "the clock of a browser may be ahead by a minute");
-        assert!(known(Range::Days30, at).is_ok());
+        assert!(
+            known(between(-60_000, 60_000), at, HISTORY_DAYS).is_ok(),
+            "the clock of a browser may be ahead by a minute"
+        );
+        assert!(known(Range::Days30, at, STATEMENT_DAYS).is_ok());
     }
 
     #[test]

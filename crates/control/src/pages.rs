@@ -61,7 +61,7 @@ impl ControlPlane {
             )
         })?;
         let at = now();
-        let (from, to, step) = monitoring::grid(monitoring::known(range, at)?, at);
+        let (from, to, step) = monitoring::grid(monitoring::known(range, at, monitoring::HISTORY_DAYS)?, at);
         let repo = MetricRepo(self.inner.store.db());
         let points = repo.history_of(&config.id, Metric::TableBytes, key, from, to, step).await?;
         let mut values = vec![None; monitoring::POINTS as usize];

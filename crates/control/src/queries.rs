@@ -214,7 +214,7 @@ impl ControlPlane {
         compare: Compare,
         sequence: u64,
     ) -> Result<Arc<Loaded>, ControlError> {
-        let range = monitoring::known(range, now())?;
+        let range = monitoring::known(range, now(), monitoring::STATEMENT_DAYS)?;
         let slot = {
             let mut slots = self.inner.statements.slots.lock().unwrap_or_else(PoisonError::into_inner);
             make_room(&mut slots);

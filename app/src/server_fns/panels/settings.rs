@@ -92,11 +92,11 @@ fn advice(ask: &Ask, page: &SettingsPage) -> PanelData {
         let mut cells = vec![
             Cell::Badge(level.to_owned(), word.to_owned()),
             text(it.name.clone()),
-            Cell::Sql(it.current.clone()),
-            Cell::Sql(it.suggested.clone()),
+            text(it.current.clone()),
+            text(it.suggested.clone()),
             Cell::Long(reason),
             Cell::Muted(if it.restart { "restart" } else { "reload" }.to_owned()),
-            Cell::Long(it.sql.replace('\n', " ")),
+            Cell::Sql(it.sql.clone()),
         ];
         if may {
             let aside = it.dismissal.is_some();
