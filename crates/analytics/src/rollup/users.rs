@@ -22,6 +22,11 @@ const SETS: &str = "INSERT INTO analytics_user_sets AS t (tenant_id, dimension, 
 /// Sets from which somebody went; a set that is empty now has no row.
 const SETS_GONE: &str = "DELETE FROM analytics_user_sets t USING unnest($1::int8[], $2::int8[]) AS p (tenant_id, ms) WHERE t.tenant_id = p.tenant_id AND t.day = (to_timestamp(p.ms / 1000.0) AT TIME ZONE 'UTC')::date";
 
+/// Whose first day this was has another first day now, or none: $1 tenants, $2 the day.
+const LOST: &str = "WITH lost AS (SELECT u.tenant_id, u.user_id, (SELECT min(d.day) FROM analytics_user_days d WHERE d.tenant_id = u.tenant_id AND d.user_id = u.user_id) AS day FROM analytics_users u WHERE u.tenant_id = ANY ($1) AND u.first_day = (to_timestamp($2::int8 / 1000.0) AT TIME ZONE 'UTC')::date),
+    gone AS (DELETE FROM analytics_users u USING lost WHERE u.tenant_id = lost.tenant_id AND u.user_id = lost.user_id AND lost.day IS NULL)
+    UPDATE analytics_users u SET first_day = lost.day FROM lost WHERE u.tenant_id = lost.tenant_id AND u.user_id = lost.user_id AND u.first_day <> lost.day";
+
 /// New rows only add to the sets, so the marked hours are enough. When rows went, the day is made anew.
 pub(super) async fn day(connection: &mut PgConnection, marks: &Marks) -> Result<(), sqlx::Error> {
     let (rows, from, to) = if marks.removed {
@@ -50,13 +55,7 @@ pub(super) async fn day(connection: &mut PgConnection, marks: &Marks) -> Result<
     tenants.dedup();
     let days = vec![marks.day; tenants.len()];
     if marks.removed {
-        // Whose first day this was has another first day now, or none.
-        let sql = format!(
-            "WITH lost AS (SELECT u.tenant_id, u.user_id, (SELECT min(d.day) FROM analytics_user_days d WHERE d.tenant_id = u.tenant_id AND d.user_id = u.user_id) AS day FROM analytics_users u WHERE u.tenant_id = ANY ($1) AND u.first_day = (to_timestamp($2::int8 / 1000.0) AT TIME ZONE 'UTC')::date),
-            gone AS (DELETE FROM analytics_users u USING lost WHERE u.tenant_id = lost.tenant_id AND u.user_id = lost.user_id AND lost.day IS NULL)
-            UPDATE analytics_users u SET first_day = lost.day FROM lost WHERE u.tenant_id = lost.tenant_id AND u.user_id = lost.user_id AND u.first_day <> lost.day"
-        );
-        sqlx::query(AssertSqlSafe(sql)).bind(&tenants).bind(marks.day).execute(&mut *connection).await?;
+        sqlx::query(LOST).bind(&tenants).bind(marks.day).execute(&mut *connection).await?;
         sqlx::query(SETS_GONE).bind(&tenants).bind(&days).execute(&mut *connection).await?;
     }
     sqlx::query(SETS).bind(&tenants).bind(&days).execute(connection).await?;
