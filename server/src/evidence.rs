@@ -20,7 +20,8 @@ fn seconds(value: Option<f64>) -> String {
 }
 
 fn verdict(measured: Option<f64>, limit: Option<f64>) -> String {
-    match measured.zip(limit) {
+    // At the command line one of the two limits may be set alone.
+    match measured.zip(limit.filter(|it| *it < f64::MAX)) {
         Some((measured, limit)) if measured <= limit => {
             format!("<span class=\"good\">kept</span>, limit {}", format::duration_s(limit))
         }
@@ -132,6 +133,7 @@ pub fn html(report: &DrReport, sha256: &str) -> String {
     out.push_str("</table>");
     list(&mut out, "What is wrong", &report.problems);
     list(&mut out, "What was checked and found good", &report.checks);
+    list(&mut out, "The original's configuration in a copy that takes over", &report.configuration);
     list(&mut out, "What a person does next or takes back", &report.next);
     let hashes = &report.hashes;
     let none = || "—".to_owned();

@@ -53,20 +53,32 @@ pub struct DrillArgs {
     #[arg(long, default_value = "postgres")]
     superuser: String,
     /// DATABASE: SELECT …; must give true, or a figure that is shown. May be repeated.
-    #[arg(long = "probe", value_name = "DATABASE: SELECT")]
+    #[arg(long = "probe", value_name = "DATABASE: SELECT", value_parser = probe)]
     probes: Vec<String>,
     /// Reads at once.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
     /// Recovery time objective in seconds, when no cluster says it.
-    #[arg(long)]
+    #[arg(long, value_parser = seconds)]
     rto_seconds: Option<f64>,
     /// Recovery point objective in seconds, when no cluster says it.
-    #[arg(long)]
+    #[arg(long, value_parser = seconds)]
     rpo_seconds: Option<f64>,
     /// Write the evidence here, as HTML when the name ends so, else as JSON.
     #[arg(long, value_name = "FILE")]
     evidence: Vec<PathBuf>,
+}
+
+fn probe(text: &str) -> Result<String, String> {
+    let is_whole = text.split_once(':').is_some_and(|(database, sql)| ![database, sql].map(str::trim).contains(&""));
+    is_whole
+        .then(|| text.to_owned())
+        .ok_or_else(|| format!("'{text}' is not DATABASE: SELECT …, as in 'shop: SELECT count(*) > 0 FROM orders'"))
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let number = text.trim().parse::<f64>().ok().filter(|it| it.is_finite() && *it > 0.0);
+    number.ok_or_else(|| format!("'{text}' is not a number of seconds above 0"))
 }
 
 /// Runs `holdfast dr …`.
@@ -102,7 +114,26 @@ async fn plan_of(
     let names = overview.plans.iter().map(|it| it.plan.name.clone()).collect::<Vec<_>>().join(", ");
     let found =
         overview.plans.into_iter().find(|it| plan.is_none_or(|wanted| it.plan.name == wanted || it.id == wanted));
-    found.ok_or_else(|| Failure::usage(format!("there is no such plan of cluster '{cluster}'; there are: {names}")))
+    found.ok_or_else(|| {
+        let wanted = plan.map_or_else(String::new, |wanted| format!(" '{wanted}'"));
+        Failure::usage(if names.is_empty() {
+            format!("cluster '{cluster}' has no plan any more; write one on /recovery/plans or by the API")
+        } else {
+            format!("there is no plan{wanted} of cluster '{cluster}'; there are: {names}")
+        })
+    })
+}
+
+/// What the repository holds of the cluster, as the service would know it.
+async fn look(control: &ControlPlane, cluster: &str) -> Result<(), Failure> {
+    recovery::read_once(control, cluster).await.map_err(|error| {
+        Failure::failed(match error.contains("several clusters") {
+            true => format!(
+                "{error}; when the server is gone, 'holdfast repo info' lists the clusters and 'holdfast restore --plan --cluster SYSTEM' plans for one"
+            ),
+            false => error,
+        })
+    })
 }
 
 async fn show(plan: Option<&str>, cluster: Option<&str>, json: bool) -> Result<(), Failure> {
@@ -110,6 +141,12 @@ async fn show(plan: Option<&str>, cluster: Option<&str>, json: bool) -> Result<(
     let cluster = protected(&config, cluster)?.cluster.clone();
     let control = serve::control(&config).await?;
     let plan = plan_of(&control, &cluster, plan).await?;
+    look(&control, &cluster).await?;
+    if control.recovery().slot(&cluster).is_some_and(|slot| slot.catalogue.load().backups.is_empty()) {
+        return Err(Failure::failed(format!(
+            "there is no backup of '{cluster}' yet: 'holdfast backup create' takes one, and 'holdfast serve' by itself"
+        )));
+    }
     let dry = control.dr_dry_run(&Actor::cli(), Some(&cluster), &plan.id, &TargetAsk::default()).await?;
     if json {
         print(&serde_json::to_string(&dry).map_err(Failure::failed)?);
@@ -176,6 +213,13 @@ async fn drill(kind: DrKind, given: DrillArgs, args: &RepositoryArgs, json: bool
             "a full test opens the repository as somebody who has lost everything else: set HOLDFAST_RECOVERY_CODE from the recovery kit, and give no key file (BACKUP_ENCRYPTION_KEY_PATH, --key-file) or passphrase",
         ));
     }
+    for path in &given.evidence {
+        // Before an hour's drill, not after it.
+        let file = std::fs::File::options().create(true).append(true).open(path);
+        file.map_err(|error| {
+            Failure::usage(format!("the evidence {} cannot be written: {error}; choose another file", path.display()))
+        })?;
+    }
     let (repository, place) = match &configured {
         Some((cluster, _)) if args.repo.is_none() && kind == DrKind::Test => {
             ((cluster.open.0)().await.map_err(Failure::failed)?, cluster.place.clone())
@@ -203,6 +247,14 @@ async fn drill(kind: DrKind, given: DrillArgs, args: &RepositoryArgs, json: bool
         Some((cluster, _)) => (cluster.superuser.clone(), [cluster.probes.clone(), given.probes].concat()),
         None => (given.superuser, given.probes),
     };
+    // From the recovery code alone it has to be found too.
+    let system = match (&configured, given.system) {
+        (Some((cluster, control)), None) if kind == DrKind::Test && args.repo.is_none() => {
+            look(control, &cluster.cluster).await?;
+            control.recovery().slot(&cluster.cluster).and_then(|slot| slot.catalogue.load().system)
+        }
+        (_, given) => given,
+    };
     let directory = given
         .directory
         .unwrap_or_else(|| std::env::temp_dir().join(format!("holdfast-drill-{}", backup::format::ObjectId::random())));
@@ -214,7 +266,7 @@ async fn drill(kind: DrKind, given: DrillArgs, args: &RepositoryArgs, json: bool
         repository,
         place,
         from_kit: args.is_by_recovery_code(),
-        system: given.system,
+        system,
         superuser,
         probes,
         workers: usize::from(given.workers),
@@ -228,13 +280,13 @@ async fn drill(kind: DrKind, given: DrillArgs, args: &RepositoryArgs, json: bool
         None => None,
     };
     let sha256 = run.and_then(|run| run.evidence_sha256).unwrap_or_else(|| "not kept in a store".to_owned());
+    print(&if json { serde_json::to_string(&report).map_err(Failure::failed)? } else { told(&report) });
     for path in &given.evidence {
         let is_html = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("html"));
         let content = if is_html { evidence::html(&report, &sha256) } else { text.clone() };
         std::fs::write(path, content)
             .map_err(|error| Failure::failed(format!("the evidence {} cannot be written: {error}", path.display())))?;
     }
-    print(&if json { serde_json::to_string(&report).map_err(Failure::failed)? } else { told(&report) });
     match report.problems.first() {
         None => Ok(()),
         Some(problem) => Err(Failure::failed(format!("the drill is not sound: {problem}"))),
@@ -286,14 +338,15 @@ async fn watched(kind: DrKind, alone: StandAlone, json: bool) -> Result<DrReport
 
 fn told(report: &DrReport) -> String {
     let mut text = format!(
-        "{} of plan '{}', cluster {}: {}\n  restored to {} from {}\n",
+        "{} of plan '{}'{}: {}\n",
         report.kind.label(),
         report.plan.name,
-        report.cluster,
+        if report.cluster.is_empty() { String::new() } else { format!(", cluster {}", report.cluster) },
         if report.ok { "sound" } else { "NOT SOUND" },
-        report.target,
-        report.backup.as_deref().unwrap_or("nothing"),
     );
+    if let Some(backup) = &report.backup {
+        text += &format!("  restored to {} from {backup}\n", report.target);
+    }
     for (index, step) in report.steps.iter().enumerate() {
         let took = step.seconds.map_or_else(|| step.state.clone(), format::duration_s);
         text += &format!("  {:>2}. {:<21} {took:>10}  {}\n", index + 1, step.action.label(), step.detail);
@@ -312,6 +365,9 @@ fn told(report: &DrReport) -> String {
     }
     for problem in &report.problems {
         text += &format!("  WRONG: {problem}\n");
+    }
+    for line in &report.configuration {
+        text += &format!("  a copy that takes over here: {line}\n");
     }
     text
 }

@@ -92,6 +92,9 @@ pub async fn run(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
 fn described(document: &serde_json::Value, configured: Option<&str>, added: Option<usize>) -> String {
     let text_of = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let mut text = format!("{}\n", text_of(&document["repository"]));
+    if document["clusters"].as_array().is_none_or(Vec::is_empty) {
+        text += "it holds no backup yet; 'holdfast backup create' takes one\n";
+    }
     for cluster in document["clusters"].as_array().into_iter().flatten() {
         let backups = cluster["backups"].as_array().map_or(0, Vec::len);
         let stored = cluster["stored_bytes"].as_f64().unwrap_or(0.0);

@@ -49,7 +49,15 @@ fn chosen(backups: &[Summary], day: i64) -> Vec<(&Summary, &'static str)> {
 /// Runs it over all clusters of the repository; fails when anything is wrong.
 pub async fn run(repository: &Repository, json: bool) -> Result<(), Failure> {
     let (mut all, mut damaged) = (Vec::new(), Vec::new());
-    for system in repository.clusters().await? {
+    let systems = repository.clusters().await?;
+    if systems.is_empty() {
+        // Whoever asks every day believes that something is there.
+        return Err(Failure::failed(format!(
+            "there is nothing to verify: {} holds no backup; 'holdfast backup create' takes one",
+            repository.store().describe()
+        )));
+    }
+    for system in systems {
         let catalogue = repository.catalogue(system).await?;
         damaged.extend(catalogue.damaged);
         let held = Held::read(repository, system, None, None).await?;
