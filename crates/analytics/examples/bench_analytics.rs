@@ -73,6 +73,9 @@ async fn main() {
     let analytics = Analytics::new(
         Pools::start(PoolSettings {
             min: 1,
+            // A busy machine is slow to take connections; that is not what is measured.
+            connect_timeout: Duration::from_secs(30),
+            acquire_timeout: Duration::from_secs(60),
             work_timeout: Duration::from_secs(600),
             statement_timeout: Duration::from_secs(600),
             ..PoolSettings::new(url.clone(), None)
