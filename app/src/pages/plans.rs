@@ -445,6 +445,8 @@ pub(super) fn DrFacts(report: DrReport) -> impl IntoView {
             {report.checks.into_iter().map(|check| view! { <li><Icon name="check" />{check}</li> }).collect_view()}
             {report.problems.into_iter().map(|problem| view! { <li class="bad"><Icon name="warn" />{problem}</li> }).collect_view()}
         </ul>
+        {(!report.configuration.is_empty()).then(|| view! { <h3>"The original's configuration in a copy that takes over"</h3> })}
+        <ul class="notes">{report.configuration.into_iter().map(|line| view! { <li>{line}</li> }).collect_view()}</ul>
         {(!report.next.is_empty()).then(|| view! { <h3>"Next"</h3> })}
         <ul class="notes">{report.next.into_iter().map(|line| view! { <li>{line}</li> }).collect_view()}</ul>
     }
