@@ -241,7 +241,7 @@ async fn take(
     };
     let mut run =
         Run { repository, server, lineage, parent, options, progress, started_at: now(), written: Written::default() };
-    let done = run.to_commit(source, sql, local, kind, begun).await;
+    let done = run.until_commit(source, sql, local, kind, begun).await;
     if done.is_err() {
         run.take_away().await;
     }
@@ -249,7 +249,7 @@ async fn take(
 }
 
 impl Run<'_> {
-    async fn to_commit(
+    async fn until_commit(
         &mut self,
         source: &ConnInfo,
         mut sql: ReplicationConnection,
