@@ -267,6 +267,7 @@ pub mod build {
     }
 
     #[cfg(test)]
+    #[allow(clippy::unwrap_used)]
     mod tests {
         use super::*;
         use domain::Timestamp;

@@ -248,6 +248,7 @@ pub(crate) fn bridge(mut values: Vec<Option<f64>>, step_ms: i64, gap_seconds: f6
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
