@@ -31,7 +31,7 @@ new MutationObserver(() => {
     if (table(menu) !== open) continue;
     menu.open = true;
     ticks(menu);
-    if (focused && document.activeElement === document.body) menu.querySelector(`input[value="${focused}"]`)?.focus();
+    if (focused && document.activeElement === document.body) menu.querySelector(`input[name=shown][value="${focused}"]`)?.focus();
   }
 }).observe(document.documentElement, { childList: true, subtree: true });
 document.addEventListener("change", (event) => {

@@ -74,7 +74,10 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
-  const menu = document.activeElement?.closest("details.custom[open], details.zone[open], details.column-menu[open]");
+  const open = "details.custom[open], details.zone[open], details.column-menu[open]";
+  // Where the focus is nowhere, as after figures wrote the menu anew, the open one is meant.
+  const lost = !document.activeElement || document.activeElement === document.body;
+  const menu = lost ? document.querySelector(open) : document.activeElement.closest(open);
   if (!menu) return;
   menu.open = false;
   menu.querySelector("summary").focus();

@@ -87,12 +87,12 @@ test("a rule is tried on the history and set, and a blackout is made and ended",
 
   await page.goto(`${demo.url}/alerts?tab=blackouts`);
   await page.getByLabel("Why").fill("a change of disks");
-  await page.getByLabel("To", { exact: true }).fill("2999-01-01T00:00");
+  await page.getByRole("main").getByLabel("To", { exact: true }).fill("2999-01-01T00:00");
   await page.getByRole("button", { name: "Set blackout" }).click();
   await expect(page.getByRole("alert")).toContainText("at most a month");
   await page.getByLabel("Why").fill("a change of disks");
   const soon = new Date(Date.now() + 3_600_000).toISOString().slice(0, 16);
-  await page.getByLabel("To", { exact: true }).fill(soon);
+  await page.getByRole("main").getByLabel("To", { exact: true }).fill(soon);
   await page.getByRole("button", { name: "Set blackout" }).click();
   await expect(page.locator("li.rule", { hasText: "a change of disks" })).toContainText("in force");
   await page.locator("li.rule", { hasText: "a change of disks" }).getByRole("button", { name: "End it" }).click();
