@@ -146,7 +146,7 @@ mod tests {
         #[test]
         fn parts_merge_into_the_whole(a in 1i64..10_000, b in 1i64..10_000) {
             let (quick, slow) = (statement(a, 1.0, 0.5), statement(b, 200.0, 0.5));
-            let both = estimated(&[quick.clone(), slow.clone()]).unwrap();
+            let both = estimated(&[quick, slow]).unwrap();
             let (quick, slow) = (estimated(&[quick]).unwrap(), estimated(&[slow]).unwrap());
             for (class, count) in both.iter().enumerate() {
                 let parts = quick.get(class).unwrap_or(&0) + slow.get(class).unwrap_or(&0);
