@@ -100,7 +100,9 @@ try:
     beat(False)
     time.sleep(4)
     watch("idle", idle=True)
+    # Rows first: what the standby lacks must not seem as old as the idle time.
     beat(True)
+    time.sleep(2)
     on_standby.ask("SELECT pg_wal_replay_pause()")
     watch("paused")
     on_standby.ask("SELECT pg_wal_replay_resume()")

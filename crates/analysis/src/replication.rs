@@ -12,6 +12,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// About an hour at one position a second.
 const RING: usize = 4_096;
+/// A lower position so soon after a higher one is an older answer that came later, and no failover.
+const OVERTAKEN_SECONDS: f64 = 10.0;
 
 /// Positions of the primary over time, only those that differ.
 #[derive(Clone, Debug, Default)]
@@ -20,10 +22,12 @@ pub struct LsnRing {
 }
 
 impl LsnRing {
-    /// Adds a position; one that did not advance adds nothing, one that went back (failover) clears the ring.
+    /// Adds a position; one that did not advance adds nothing, one that stays behind (failover) clears the ring.
     pub fn push(&mut self, at: Timestamp, lsn: Lsn) {
         match self.positions.back() {
             Some((_, last)) if *last == lsn => return,
+            // Samples and readings come over two connections and may overtake each other.
+            Some((last_at, last)) if *last > lsn && at.seconds_since(*last_at) < OVERTAKEN_SECONDS => return,
             Some((_, last)) if *last > lsn => self.positions.clear(),
             _ => {}
         }
@@ -176,6 +180,20 @@ mod tests {
         assert_eq!((view.state, view.lag_bytes), (ReplicaState::CatchingUp, Some(500)));
         // 110 was passed in second 11.
         assert_eq!(view.lag_seconds, Some(49.0));
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_does_not_make_a_paused_standby_look_well() {
+        let mut ring = LsnRing::default();
+        for second in 0..30 {
+            ring.push(Timestamp(second * 1_000), Lsn(100 + second.unsigned_abs() * 10));
+            // The reading's own position, from a moment before the sample.
+            ring.push(Timestamp(second * 1_000 + 5), Lsn(100 + second.unsigned_abs() * 10 - 1));
+        }
+        assert_eq!(ring.lag_seconds(Lsn(100), Timestamp(30_000)), 29.0);
+        // After a failover the lower position stays.
+        ring.push(Timestamp(45_000), Lsn(50));
+        assert_eq!(ring.newest(), Some(Lsn(50)));
     }
 
     #[test]
