@@ -132,7 +132,7 @@ fn Steps(progress: JobProgress, state: JobState) -> impl IntoView {
             <li class=class aria-current=now.then_some("step")>
                 <span class="st" aria-hidden="true">{sign}</span>
                 <span><span>{step.name.clone()}</span><small>{step.detail.clone()}</small>{bar}</span>
-                <span class="num muted">{step.seconds.map(format::duration_s)}</span>
+                <span class="num muted" title=step.started_at.map(|at| format!("began {}", at.local()))>{step.seconds.map(format::duration_s)}</span>
             </li>
         }
     });

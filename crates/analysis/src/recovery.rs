@@ -157,30 +157,57 @@ impl Holdings {
     }
 }
 
-/// Rates measured by restore tests; the mean of the last ones weighs each byte alike.
-fn rates(proofs: &[ProofView]) -> Option<(f64, Option<f64>)> {
+/// From less WAL than this no rate of replay can be told: starting and promoting a server takes most of the time.
+const ENOUGH_WAL: u64 = 16 << 20;
+
+/// What restore tests measured; of the last ones each byte weighs alike.
+struct Rates {
+    /// Bytes per second.
+    restore: f64,
+    /// What recovery takes however little there is to replay, in seconds.
+    startup: f64,
+    /// Bytes per second; `None` when no WAL was replayed yet.
+    replay: Option<f64>,
+    /// No proof replayed enough: the rate has the start of the server in it and is too low, which is the careful side.
+    from_little: bool,
+}
+
+fn rates(proofs: &[ProofView]) -> Option<Rates> {
     let last = proofs.iter().filter(|proof| proof.ok).take(5).collect::<Vec<_>>();
-    let sum = |of: fn(&ProofView) -> f64| last.iter().map(|proof| of(proof)).sum::<f64>();
-    let (bytes, seconds) = (sum(|it| it.bytes as f64), sum(|it| it.restore_seconds));
-    let (wal, replay) = (sum(|it| it.wal_bytes as f64), sum(|it| it.recovery_seconds));
-    // Starting a server takes its time without any WAL: a rate from next to nothing would be too low, which is the
-    // careful side.
-    (bytes > 0.0 && seconds > 0.0).then(|| (bytes / seconds, (wal > 0.0 && replay > 0.0).then(|| wal / replay)))
+    let bytes = last.iter().map(|it| it.bytes as f64).sum::<f64>();
+    let seconds = last.iter().map(|it| it.restore_seconds).sum::<f64>();
+    if bytes <= 0.0 || seconds <= 0.0 {
+        return None;
+    }
+    let (much, little) = last.iter().copied().partition::<Vec<&ProofView>, _>(|it| it.wal_bytes >= ENOUGH_WAL);
+    let startup = little.iter().map(|it| it.recovery_seconds).min_by(f64::total_cmp);
+    let from_little = much.is_empty();
+    let (of, startup) = if from_little { (little, 0.0) } else { (much, startup.unwrap_or_default()) };
+    let wal = of.iter().map(|it| it.wal_bytes as f64).sum::<f64>();
+    // A noisy start must not make replay free: half of what was measured is the least.
+    let replay = of.iter().map(|it| (it.recovery_seconds - startup).max(it.recovery_seconds / 2.0)).sum::<f64>();
+    let replay = (wal > 0.0 && replay > 0.0).then(|| wal / replay);
+    Some(Rates { restore: bytes / seconds, startup, replay, from_little })
 }
 
 /// How long a restore of `bytes` with `wal_bytes` to replay takes, by what restore tests measured (newest first).
 pub fn forecast(bytes: u64, wal_bytes: u64, proofs: &[ProofView]) -> Option<RestoreForecast> {
-    let (restore_rate, replay_rate) = rates(proofs)?;
-    let restore_seconds = bytes as f64 / restore_rate;
-    let replay_seconds = replay_rate.map_or(0.0, |rate| wal_bytes as f64 / rate);
-    let replay = replay_rate
-        .map_or_else(|| "no replay measured yet".to_owned(), |rate| format!("replay {}/s", format::bytes(rate)));
+    let rates = rates(proofs)?;
+    let restore_seconds = bytes as f64 / rates.restore;
+    let replay_seconds = rates.startup + rates.replay.map_or(0.0, |rate| wal_bytes as f64 / rate);
+    let replay = match rates.replay {
+        None => "no replay measured yet".to_owned(),
+        Some(rate) if rates.from_little => {
+            format!("replay at least {}/s (from little WAL, with the start of the server in it)", format::bytes(rate))
+        }
+        Some(rate) => format!("replay {}/s", format::bytes(rate)),
+    };
     Some(RestoreForecast {
         seconds: restore_seconds + replay_seconds,
         restore_seconds,
         replay_seconds,
         wal_bytes,
-        basis: format!("restore {}/s, {replay}, measured by restore tests", format::bytes(restore_rate)),
+        basis: format!("restore {}/s, {replay}, measured by restore tests", format::bytes(rates.restore)),
     })
 }
 
@@ -506,6 +533,19 @@ mod tests {
         let forecast = forecast(1_000 * MIB, 60 * MIB, &[proof(100 * MIB, 1.0, 30 * MIB, 1.0)])
             .map(|it| (it.restore_seconds, it.replay_seconds, it.seconds));
         assert_eq!(forecast, Some((10.0, 2.0, 12.0)));
+    }
+
+    #[test]
+    fn the_start_of_a_server_is_not_taken_for_replay() {
+        // One MiB took as long as a server's start: alone it gives a careful rate, and says so.
+        let little = proof(100 * MIB, 1.0, MIB, 0.5);
+        let careful = forecast(100 * MIB, 200 * MIB, std::slice::from_ref(&little)).unwrap();
+        assert_eq!(careful.replay_seconds, 100.0);
+        assert!(careful.basis.contains("from little WAL"), "{}", careful.basis);
+        // Beside a proof that replayed 100 MiB in two seconds and a half it is the start, and two seconds are replay.
+        let known = forecast(100 * MIB, 200 * MIB, &[little, proof(100 * MIB, 1.0, 100 * MIB, 2.5)]).unwrap();
+        assert_eq!(known.replay_seconds, 4.5);
+        assert!(!known.basis.contains("little"), "{}", known.basis);
     }
 
     #[test]

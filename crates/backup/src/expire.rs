@@ -15,7 +15,7 @@ use crate::{
     repo::{Repository, now},
     retention::{DAY_MS, Retention, Verdict},
 };
-use blobs::BlobInfo;
+use blobs::{BlobError, BlobInfo};
 use domain::{Lsn, Timestamp};
 use pgphysical::wal::Timeline;
 use serde::{Deserialize, Serialize};
@@ -117,6 +117,29 @@ pub async fn plan_expire(
 /// # Errors
 /// [`BackupError::Conflict`] while a backup is being taken, or what the store says. Safe to repeat.
 pub async fn expire(repository: &Repository, plan: &ExpirePlan) -> Result<(), BackupError> {
+    let store = repository.store();
+    let mut done = expire_once(repository, plan).await;
+    // What frees room must not fail for want of room.
+    if let Err(BackupError::Blob(BlobError::NoSpace { .. })) = &done
+        && store.give_up_reserve().await?
+    {
+        tracing::warn!(store = store.describe(), "no space is left: the room kept back for expiry is used");
+        done = expire_once(repository, plan).await;
+    }
+    if done.is_ok() {
+        keep_reserve(repository).await;
+    }
+    done
+}
+
+/// Room for the next expiry; there may be too little for it now, and then it is kept by a later backup.
+pub(crate) async fn keep_reserve(repository: &Repository) {
+    if let Err(error) = repository.store().keep_reserve().await {
+        tracing::warn!(%error, "no room could be kept back for expiry; should the store get full, make room first");
+    }
+}
+
+async fn expire_once(repository: &Repository, plan: &ExpirePlan) -> Result<(), BackupError> {
     // A backup that is being taken may be comparing itself with one that would go.
     let lease = Lease::take(repository, &format!("backup-{}", plan.system)).await?;
     let done = expire_leased(repository, plan).await;

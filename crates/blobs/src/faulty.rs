@@ -290,6 +290,14 @@ impl BlobStore for FaultyStore {
         self.shared.leave(verdict, Operation::Delete, ())
     }
 
+    async fn keep_reserve(&self) -> Result<(), BlobError> {
+        self.inner.keep_reserve().await
+    }
+
+    async fn give_up_reserve(&self) -> Result<bool, BlobError> {
+        self.inner.give_up_reserve().await
+    }
+
     fn describe(&self) -> String {
         self.shared.store.clone()
     }

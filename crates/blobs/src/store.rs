@@ -68,6 +68,23 @@ pub trait BlobStore: std::fmt::Debug + Send + Sync {
     /// As the store has it.
     async fn delete(&self, key: &str) -> Result<(), BlobError>;
 
+    /// Keeps a little room back for [`Self::give_up_reserve`], where deleting needs room and there is enough. Repeating it
+    /// costs next to nothing. A store that has no end does nothing.
+    ///
+    /// # Errors
+    /// [`BlobError::NoSpace`].
+    async fn keep_reserve(&self) -> Result<(), BlobError> {
+        Ok(())
+    }
+
+    /// Gives that room up, for whoever frees more by it; whether there was any.
+    ///
+    /// # Errors
+    /// As the store has it.
+    async fn give_up_reserve(&self) -> Result<bool, BlobError> {
+        Ok(false)
+    }
+
     /// The store for people: `directory /backups` or `s3://bucket/prefix at https://…`. No secrets.
     fn describe(&self) -> String;
 }

@@ -48,7 +48,9 @@ pub(crate) async fn restore(
     params: &RestoreParams,
     copies: &Copies,
 ) -> Result<JobResult, Ended> {
-    let begun = Instant::now();
+    // From the begin of the first try: what a killed server spent is part of what it took.
+    let begun = work.row.started_at.unwrap_or_else(now);
+    let took = || now().seconds_since(begun).max(0.0);
     if params.start {
         work.steps(&["Plan", "Write the files", "Start it and replay WAL", "Look inside"]);
     } else {
@@ -101,7 +103,7 @@ pub(crate) async fn restore(
             port: None,
             backup: plan.backup.id,
             target,
-            rto_seconds: begun.elapsed().as_secs_f64(),
+            rto_seconds: took(),
             last_commit_at: None,
             written_bytes: restored.written_bytes,
             kept_bytes: restored.kept_bytes,
@@ -122,20 +124,20 @@ pub(crate) async fn restore(
     wait_for_predecessor(work, &data).await?;
     let restored = copy.restore(work).await?;
     let written = restored.as_ref().map_or(0, |it| it.written_bytes);
-    work.done(match &restored {
-        Some(it) => format!(
-            "{} written, {} read",
-            format::bytes(it.written_bytes as f64),
-            format::bytes(it.fetched_bytes as f64)
-        ),
-        None => "they are whole already, from the try before".to_owned(),
-    })
-    .await;
+    match &restored {
+        Some(it) => {
+            let (written, read) = (format::bytes(it.written_bytes as f64), format::bytes(it.fetched_bytes as f64));
+            work.done(format!("{written} written, {read} read")).await;
+        }
+        None => {
+            work.done_before().await;
+        }
+    }
     work.check()?;
     let server = copy.start(work).await?.server;
     let at = Address::from(&server);
     let last_commit_at = copy.last_commit(&at).await;
-    let rto_seconds = begun.elapsed().as_secs_f64();
+    let rto_seconds = took();
     work.done(format!(
         "port {}, the last transaction {}",
         server.port(),

@@ -55,6 +55,15 @@ struct State {
     cancelled: bool,
 }
 
+impl State {
+    fn begin(&mut self, step: usize) {
+        (self.present, self.begun, self.counters) = (step, Instant::now(), None);
+        if let Some(step) = self.steps.get_mut(step) {
+            step.started_at = Some(now());
+        }
+    }
+}
+
 /// The job, for whoever does it and for whoever tells of it.
 #[derive(Debug)]
 pub(crate) struct Work {
@@ -119,9 +128,46 @@ impl Work {
         let mut state = self.state();
         state.steps = names
             .iter()
-            .map(|name| JobStep { name: name.as_ref().to_owned(), seconds: None, detail: String::new() })
+            .map(|name| JobStep {
+                name: name.as_ref().to_owned(),
+                started_at: None,
+                seconds: None,
+                detail: String::new(),
+            })
             .collect();
-        (state.present, state.begun, state.counters) = (0, Instant::now(), None);
+        state.begin(0);
+    }
+
+    /// The present step begins now: what went before was waiting.
+    pub fn begin(&self) {
+        let mut state = self.state();
+        let present = state.present;
+        state.begin(present);
+    }
+
+    /// The present step had been done by a try before this one, whose server was killed later: it keeps the time it took
+    /// then, when that server could still tell. The next begins. The step as it stands now.
+    pub async fn done_before(&self) -> Option<JobStep> {
+        const BY: &str = "done by the try before";
+        let step = {
+            let mut state = self.state();
+            let (present, seconds) = (state.present, state.begun.elapsed().as_secs_f64());
+            let step = state.steps.get_mut(present)?;
+            let earlier = self.row.progress.steps.get(present);
+            if let Some(earlier) = earlier.filter(|it| it.name == step.name && it.seconds.is_some()) {
+                *step = earlier.clone();
+            } else {
+                step.seconds = Some(seconds);
+            }
+            if !step.detail.ends_with(BY) {
+                step.detail = if step.detail.is_empty() { BY.to_owned() } else { format!("{}; {BY}", step.detail) };
+            }
+            let step = step.clone();
+            state.begin(present + 1);
+            step
+        };
+        self.log(&format!("{}: {}", step.name, step.detail)).await;
+        Some(step)
     }
 
     /// Counters for the present step.
@@ -145,7 +191,7 @@ impl Work {
                 step.seconds = Some(seconds);
                 step.detail = detail;
             }
-            (state.present, state.begun, state.counters) = (present + 1, Instant::now(), None);
+            state.begin(present + 1);
             (line, seconds)
         };
         self.log(&line).await;

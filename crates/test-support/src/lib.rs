@@ -7,6 +7,7 @@
 mod chaos;
 mod clusters;
 mod mutate;
+mod room;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod tracer;
 
@@ -15,4 +16,5 @@ pub use clusters::{
     TestCluster, TestDatabase, cluster, database, private_cluster, private_cluster_of, sqlite_url, versions,
 };
 pub use mutate::{mutate, peak_memory};
+pub use room::Room;
 pub use pgphysical::{ClusterOptions, Install, LocalCluster, ShutdownMode};

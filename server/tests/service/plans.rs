@@ -76,14 +76,19 @@ async fn a_plan_whose_server_is_killed_at_each_step_goes_on_and_at_the_hook_asks
     assert!(!root.join("data/global/pg_control").exists(), "a half-written copy must not start");
     bench.serve();
     waits(&bench, &id, "promote");
-    assert_eq!(bench.job(&id)["attempt"], 2);
+    let job = bench.job(&id);
+    assert_eq!(job["attempt"], 2);
+    let written = job["progress"]["steps"][1].clone();
+    assert!(written["seconds"].as_f64().is_some_and(|it| it > 0.0) && written["started_at"].is_string(), "{job}");
 
     // Waiting for a person, with the copy read-only: it ends with the server, and the next try brings it up again.
     kill_and_serve(&mut bench, 0);
     waits(&bench, &id, "promote");
     let job = bench.job(&id);
     assert_eq!(job["attempt"], 3, "{job}");
-    assert!(job["log"].to_string().contains("they are whole already"), "{job}");
+    assert!(job["log"].to_string().contains("done by the try before"), "{job}");
+    // Its time is that of the try which did it.
+    assert_eq!(job["progress"]["steps"][1]["seconds"], written["seconds"], "{job}");
     assert_eq!(bench.servers_below("restores"), [root.join("data")]);
     approve(&bench, &id, "promote");
 
@@ -106,6 +111,10 @@ async fn a_plan_whose_server_is_killed_at_each_step_goes_on_and_at_the_hook_asks
     assert_eq!(lines(&told), ["begun"], "the hook ran once");
     let report = bench.ask("GET", &format!("/api/v1/clusters/main/drills/{id}"), None)["report"].clone();
     assert_eq!(report["steps"][5]["state"], "failed", "{report}");
+    for key in ["seconds", "started_at"] {
+        assert_eq!(report["steps"][1][key], written[key], "{report}");
+    }
+    assert_eq!(report["restore_seconds"], written["seconds"], "{report}");
     let next = report["next"].to_string();
     assert!(next.contains(root.to_str().unwrap()) && next.contains("also without Holdfast"), "{next}");
 

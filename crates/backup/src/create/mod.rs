@@ -213,6 +213,9 @@ pub async fn create(
         };
     }
     lease.release().await;
+    if done.is_ok() {
+        crate::expire::keep_reserve(repository).await;
+    }
     done
 }
 

@@ -1,13 +1,17 @@
 //! What stays and what goes: holds, grace, readers, recall, and the WAL of what stays.
 use crate::support::{Bench, oracle, sql};
 use backup::{
-    BackupError, BackupType, ExportOptions, Progress, Repository, SourceKind, Summary, export,
+    BackupError, BackupType, CreateOptions, ExportOptions, Progress, Repository, SourceKind, Summary, export,
     restore::{self, RestoreRequest, Target},
     retention::{Retention, expire, plan_expire},
     verify,
 };
-use blobs::faulty::{Fault, FaultyStore, Operation, Rule};
+use blobs::{
+    BlobStore as _, DirStore,
+    faulty::{Fault, FaultyStore, Operation, Rule},
+};
 use std::{sync::Arc, time::Duration};
+use test_support::Room;
 
 fn newest(grace_hours: u32) -> Retention {
     Retention { keep_full: Some(1), grace_hours: Some(grace_hours), ..Retention::default() }
@@ -197,4 +201,45 @@ async fn an_archive_only_backup_keeps_the_wal_that_makes_it_consistent() {
     let request = RestoreRequest { target: Target::Latest, ..request };
     let refused = restore::plan(&bench.repository, &request).await;
     assert!(matches!(refused, Err(BackupError::Invalid(text)) if text.contains("--immediate")));
+}
+
+/// To delete, an expiry must write first. On a file system without a free byte it lives on the room kept back for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_without_a_free_byte_can_still_be_expired() {
+    let bench = Bench::new(test_support::versions().remove(0)).await;
+    let room = match Room::mount(&bench.place("small"), "100m") {
+        Ok(room) => room,
+        Err(why) => {
+            eprintln!("SKIPPED: a file system cannot be mounted here ({why}); run this test as root");
+            return;
+        }
+    };
+    let root = bench.place("small/repository");
+    let repository = Repository::init(Arc::new(DirStore::create(&root).unwrap()), None).await.unwrap();
+    let take = async || {
+        let options = CreateOptions { kind: BackupType::Full, source: Some(SourceKind::Local), ..Default::default() };
+        backup::create(&repository, &bench.source(), "postgres", &options, &Arc::default()).await
+    };
+    let (old, reserve) = (take().await.unwrap(), root.join("tmp/reserve"));
+    let system = old.cluster.system_identifier;
+    assert!(reserve.exists(), "room is kept back by the first backup");
+    let new = take().await.unwrap();
+    room.fill("filler");
+    let refused = take().await.unwrap_err();
+    assert!(refused.to_string().contains("no space is left"), "{refused}");
+    assert!(reserve.exists(), "it is for expiry alone");
+
+    let plan = plan_expire(&repository, system, &newest(0)).await.unwrap();
+    assert_eq!(plan.expiring, [old.id.as_str()]);
+    expire(&repository, &plan).await.unwrap();
+    assert!(!reserve.exists(), "that is what it took");
+    assert_eq!(repository.backups(system).await.unwrap().len(), 1);
+    let prefix = format!("clusters/{system}/lineages/{}/", old.lineage);
+    assert!(repository.store().list(&prefix).await.unwrap().is_empty(), "its objects are gone");
+    assert_eq!(verify(&repository, &new, &Arc::default()).await.unwrap().problems, Vec::<String>::new());
+
+    // With room again it is kept again.
+    std::fs::remove_file(bench.place("small/filler")).unwrap();
+    take().await.unwrap();
+    assert!(reserve.exists());
 }

@@ -1,5 +1,6 @@
 //! Objects as files below a directory.
 mod files;
+mod reserve;
 mod tree;
 mod writer;
 
@@ -95,6 +96,16 @@ impl BlobStore for DirStore {
         key::check(key)?;
         let (place, key) = (self.place.clone(), key.to_owned());
         blocking(move || place.delete(&key)).await
+    }
+
+    async fn keep_reserve(&self) -> Result<(), BlobError> {
+        let place = self.place.clone();
+        blocking(move || place.keep_reserve()).await
+    }
+
+    async fn give_up_reserve(&self) -> Result<bool, BlobError> {
+        let place = self.place.clone();
+        blocking(move || place.give_up_reserve()).await
     }
 
     fn describe(&self) -> String {

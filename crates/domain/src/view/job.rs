@@ -121,7 +121,10 @@ impl FromStr for JobState {
 pub struct JobStep {
     /// In a few words.
     pub name: String,
-    /// How long it took; `None` until it is done.
+    /// When it began; `None`: not yet.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// How long it took, without waiting for an approval; `None` until it is done.
     pub seconds: Option<f64>,
     /// What came of it.
     pub detail: String,

@@ -84,7 +84,8 @@ impl Book {
     }
 
     /// A step begins.
-    pub fn begin(&mut self, index: usize) {
+    pub fn begin(&mut self, work: &Work, index: usize) {
+        work.begin();
         self.present = Some((index, Instant::now()));
         self.step(index, |step| step.started_at = Some(now()));
     }
@@ -101,6 +102,26 @@ impl Book {
         });
         work.done(detail).await;
         seconds
+    }
+
+    /// [`Self::done`], or [`Self::done_before`] when there is nothing to tell.
+    pub async fn done_or_before(&mut self, work: &Work, detail: Option<String>) -> f64 {
+        match detail {
+            Some(detail) => self.done(work, detail).await,
+            None => self.done_before(work).await,
+        }
+    }
+
+    /// The step that was begun had been done by a try before this one; how long it took then.
+    pub async fn done_before(&mut self, work: &Work) -> f64 {
+        let Some(((index, _), earlier)) = self.present.take().zip(work.done_before().await) else { return 0.0 };
+        self.step(index, |step| {
+            step.state = "done".to_owned();
+            step.started_at = earlier.started_at;
+            step.seconds = earlier.seconds;
+            step.detail = earlier.detail;
+        });
+        earlier.seconds.unwrap_or_default()
     }
 
     /// A person decided on a step.

@@ -198,7 +198,7 @@ async fn steps(work: &Work, of: &Run, book: &mut Book) -> Result<(), Ended> {
         return Err(Ended::Failed("the plan does not begin with choose_point, restore and start".to_owned()));
     };
     approval(work, of, book, 0, choose).await?;
-    book.begin(0);
+    book.begin(work, 0);
     let system = match of.system {
         Some(system) => system,
         None => match of.repository.clusters().await?.as_slice() {
@@ -250,29 +250,28 @@ async fn steps(work: &Work, of: &Run, book: &mut Book) -> Result<(), Ended> {
     };
     let there = TakenOver::read(&of.root).filter(|_| !of.is_drill());
     approval(work, of, book, 1, write).await?;
-    book.begin(1);
-    let detail = match &there {
-        Some(_) => "the try before did that".to_owned(),
+    book.begin(work, 1);
+    let written = match &there {
+        Some(_) => None,
         None => {
             wait_for_predecessor(work, &of.root.join("data")).await?;
-            match copy.restore(work).await? {
-                Some(it) => format!(
-                    "{} written, {} read",
-                    format::bytes(it.written_bytes as f64),
-                    format::bytes(it.fetched_bytes as f64)
-                ),
-                None => "they are whole already, from the try before".to_owned(),
-            }
+            copy.restore(work).await?
         }
     };
-    book.report.restore_seconds = book.done(work, detail).await;
+    book.report.restore_seconds = match written {
+        Some(it) => {
+            let (written, read) = (format::bytes(it.written_bytes as f64), format::bytes(it.fetched_bytes as f64));
+            book.done(work, format!("{written} written, {read} read")).await
+        }
+        None => book.done_before(work).await,
+    };
     book.report.directory = (!of.is_drill()).then(|| copy.root.join("data").display().to_string());
     work.check()?;
 
     approval(work, of, book, 2, start).await?;
-    book.begin(2);
+    book.begin(work, 2);
     let (mut state, detail) = match there {
-        Some(taken) => (Stage::Free(Box::new(taken)), "the try before did that".to_owned()),
+        Some(taken) => (Stage::Free(Box::new(taken)), None),
         None => {
             let started = copy.start(work).await?;
             let last = copy.last_commit(&Address::from(&started.server)).await;
@@ -281,15 +280,15 @@ async fn steps(work: &Work, of: &Run, book: &mut Book) -> Result<(), Ended> {
                 started.server.port(),
                 last.map_or_else(|| "is unknown".to_owned(), |at| format!("is of {}", at.to_rfc3339()))
             );
-            (Stage::Held(Box::new(started)), detail)
+            (Stage::Held(Box::new(started)), Some(detail))
         }
     };
-    book.report.recovery_seconds = book.done(work, detail).await;
+    book.report.recovery_seconds = book.done_or_before(work, detail).await;
 
     for (index, step) in of.plan.steps.iter().enumerate().skip(3) {
         work.check()?;
         approval(work, of, book, index, step).await?;
-        book.begin(index);
+        book.begin(work, index);
         match step.action {
             DrAction::Promote => {
                 let detail;
@@ -300,7 +299,7 @@ async fn steps(work: &Work, of: &Run, book: &mut Book) -> Result<(), Ended> {
                     Stage::Guarded(_) | Stage::Held(_) => now(),
                 };
                 book.report.rto_seconds = Some(took_writes_at.seconds_since(began_at).max(0.0));
-                book.report.recovery_seconds += book.done(work, detail).await;
+                book.report.recovery_seconds += book.done_or_before(work, detail).await;
                 verdict(of, book, &target);
             }
             DrAction::Check => {
@@ -360,29 +359,29 @@ async fn steps(work: &Work, of: &Run, book: &mut Book) -> Result<(), Ended> {
     Ok(())
 }
 
-/// Ends recovery. In earnest the copy then runs without us: whoever depends on it must not depend on this process.
+/// Ends recovery, and what to tell of it; `None` when the try before did. In earnest the copy then runs without us: whoever depends on it must not depend on this process.
 async fn promote(
     work: &Work,
     of: &Run,
     book: &mut Book,
     copy: &CopyPlan<'_>,
     state: Stage,
-) -> Result<(Stage, String), Ended> {
+) -> Result<(Stage, Option<String>), Ended> {
     let started = match state {
         Stage::Held(started) => *started,
         Stage::Free(taken) => {
             book.report.last_commit_at = taken.last_commit_at;
             book.report.configuration.clone_from(&taken.configuration);
-            return Ok((Stage::Free(taken), "the try before did that".to_owned()));
+            return Ok((Stage::Free(taken), None));
         }
-        Stage::Guarded(_) => return Ok((state, "the try before did that".to_owned())),
+        Stage::Guarded(_) => return Ok((state, None)),
     };
     let server = copy.promote(work, started).await?;
     let last = copy.last_commit(&Address::from(&server)).await;
     book.report.last_commit_at = last;
     if of.is_drill() {
         book.report.configuration = foreseen(&copy.judge(&Address::from(&server)).await);
-        return Ok((Stage::Guarded(Box::new(server)), "takes writes".to_owned()));
+        return Ok((Stage::Guarded(Box::new(server)), Some("takes writes".to_owned())));
     }
     let taken = take_over(work, copy, server, last).await?;
     book.report.configuration.clone_from(&taken.configuration);
@@ -391,7 +390,7 @@ async fn promote(
         taken.address().port,
         if taken.is_original { "the original's" } else { "its own" }
     );
-    Ok((Stage::Free(Box::new(taken)), detail))
+    Ok((Stage::Free(Box::new(taken)), Some(detail)))
 }
 
 /// What was lost, and whether the copy is of the moment that was wanted.

@@ -8,40 +8,9 @@ use crate::{
 use control::{Actor, BackupWanted, RestoreAsk, ScheduleConfig, ScheduleKind};
 use domain::view::{JobResult, JobState, Objectives};
 use recovery::Service;
-use std::{
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{os::unix::fs::symlink, path::Path, time::Duration};
+use test_support::Room;
 use tokio_util::sync::CancellationToken;
-
-/// A file system of its own, as long as it is held.
-struct Room(PathBuf);
-
-impl Room {
-    fn mount(at: &Path, size: &str) -> Result<Self, String> {
-        std::fs::create_dir_all(at).map_err(|error| error.to_string())?;
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(at).output();
-        let done = done.map_err(|error| format!("mount: {error}"))?;
-        if done.status.success() {
-            Ok(Self(at.to_owned()))
-        } else {
-            Err(String::from_utf8_lossy(&done.stderr).into_owned())
-        }
-    }
-
-    fn resize(&self, size: &str) {
-        let done = Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(&self.0).status();
-        assert!(done.unwrap().success());
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
 
 /// Rows, and how many there must be: both in one transaction.
 async fn write(bench: &Bench, rows: usize) {
@@ -68,7 +37,7 @@ async fn a_repository_whose_file_system_is_full_keeps_what_it_has_and_goes_on_wh
     let room = match mounted {
         Ok(room) => room,
         Err(why) => {
-            eprintln!("SKIPPED: a file system cannot be mounted here ({}); run this test as root", why.trim());
+            eprintln!("SKIPPED: a file system cannot be mounted here ({}); run this test as root", why);
             return;
         }
     };
