@@ -1,105 +1,36 @@
 //! SQL as text with its keywords marked, for reading. It never becomes markup by itself.
-
+use domain::sql_tokens::{TokenKind, tokens};
 use leptos::prelude::*;
 
-const KEYWORDS: [&str; 64] = [
-    "ALL",
-    "ALTER",
-    "ANALYZE",
-    "AND",
-    "ANY",
-    "AS",
-    "ASC",
-    "BEGIN",
-    "BETWEEN",
-    "BY",
-    "CASE",
-    "COMMIT",
-    "CONCURRENTLY",
-    "COPY",
-    "CREATE",
-    "CROSS",
-    "DELETE",
-    "DESC",
-    "DISTINCT",
-    "DROP",
-    "ELSE",
-    "END",
-    "EXISTS",
-    "EXPLAIN",
-    "FETCH",
-    "FOR",
-    "FROM",
-    "FULL",
-    "GRANT",
-    "GROUP",
-    "HAVING",
-    "ILIKE",
-    "IN",
-    "INDEX",
-    "INNER",
-    "INSERT",
-    "INTO",
-    "IS",
-    "JOIN",
-    "LATERAL",
-    "LEFT",
-    "LIKE",
-    "LIMIT",
-    "NOT",
-    "NULL",
-    "OFFSET",
-    "ON",
-    "OR",
-    "ORDER",
-    "OUTER",
-    "OVER",
-    "PARTITION",
-    "RETURNING",
-    "RIGHT",
-    "SELECT",
-    "SET",
-    "TABLE",
-    "THEN",
-    "UNION",
-    "UPDATE",
-    "USING",
-    "VALUES",
-    "WHEN",
-    "WHERE",
-];
-const MORE: [&str; 6] = ["WITH", "RECURSIVE", "UNIQUE", "VACUUM", "REINDEX", "INCLUDE"];
+/// How a token is set off; neighbours that are not are one piece.
+fn class(kind: TokenKind) -> Option<&'static str> {
+    match kind {
+        TokenKind::Keyword => Some("kw"),
+        TokenKind::Comment => Some("sql-comment"),
+        _ => None,
+    }
+}
 
-/// Pieces of a statement: text, and whether it is a keyword.
-fn pieces(text: &str) -> Vec<(String, bool)> {
-    let mut out = Vec::<(String, bool)>::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let word = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        let (piece, keyword) = if word > 0 {
-            let upper = rest[..word].to_ascii_uppercase();
-            (word, KEYWORDS.contains(&upper.as_str()) || MORE.contains(&upper.as_str()))
-        } else {
-            (rest.find(|c: char| c.is_ascii_alphanumeric() || c == '_').unwrap_or(rest.len()), false)
-        };
-        match out.last_mut() {
-            Some((text, false)) if !keyword => text.push_str(&rest[..piece]),
-            _ => out.push((rest[..piece].to_owned(), keyword)),
+/// Pieces of a statement, and how each is set off.
+fn pieces(text: &str) -> Vec<(String, Option<&'static str>)> {
+    let mut out = Vec::<(String, Option<&'static str>)>::new();
+    for (kind, token) in tokens(text) {
+        match (out.last_mut(), class(kind)) {
+            (Some((text, None)), None) => text.push_str(token),
+            (_, class) => out.push((token.to_owned(), class)),
         }
-        rest = &rest[piece..];
     }
     out
 }
 
-/// A statement with its keywords marked.
+/// A statement with its keywords and comments marked.
 pub fn highlighted(text: &str) -> impl IntoView + use<> {
     pieces(text)
         .into_iter()
-        .map(
-            |(text, keyword)| {
-                if keyword { view! { <span class="kw">{text}</span> }.into_any() } else { text.into_any() }
-            },
-        )
+        .map(|(text, class)| match class {
+            Some(class) => view! { <span class=class>{text}</span> }.into_any(),
+            None => text.into_any(),
+        })
         .collect_view()
 }
 
@@ -110,9 +41,7 @@ mod tests {
         let text = "SELECT p.* FROM plugins p WHERE p.\"order\" = $1 -- ünïcode";
         let pieces = super::pieces(text);
         assert_eq!(pieces.iter().map(|piece| piece.0.as_str()).collect::<String>(), text);
-        assert!(
-            pieces.contains(&("SELECT".to_owned(), true))
-                && !pieces.iter().any(|piece| piece.0 == "plugins" && piece.1)
-        );
+        let marked = pieces.iter().filter_map(|(text, class)| Some((text.as_str(), (*class)?))).collect::<Vec<_>>();
+        assert_eq!(marked, [("SELECT", "kw"), ("FROM", "kw"), ("WHERE", "kw"), ("-- ünïcode", "sql-comment")]);
     }
 }

@@ -6,6 +6,7 @@ pub mod error;
 pub mod format;
 pub mod reading;
 pub mod role;
+pub mod sql_tokens;
 pub mod units;
 pub mod view;
 
