@@ -104,11 +104,7 @@ pub fn tokens(sql: &str) -> Vec<(TokenKind, &str)> {
     while let Some(first) = rest.chars().next() {
         let (kind, length) = next(rest, first);
         let (token, after) = rest.split_at(length);
-        let kind = if kind == TokenKind::Name && is_keyword(token) {
-            TokenKind::Keyword
-        } else {
-            kind
-        };
+        let kind = if kind == TokenKind::Name && is_keyword(token) { TokenKind::Keyword } else { kind };
         found.push((kind, token));
         rest = after;
     }

@@ -16,5 +16,5 @@ pub use clusters::{
     TestCluster, TestDatabase, cluster, database, private_cluster, private_cluster_of, sqlite_url, versions,
 };
 pub use mutate::{mutate, peak_memory};
-pub use room::Room;
 pub use pgphysical::{ClusterOptions, Install, LocalCluster, ShutdownMode};
+pub use room::Room;

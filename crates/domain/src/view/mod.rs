@@ -17,11 +17,13 @@ mod index;
 mod job;
 mod load;
 mod locks;
+mod metric;
 mod page;
 mod plan;
 mod plugin;
 mod pools;
 mod query;
+mod range;
 mod recovery;
 mod server_pages;
 mod signal;
@@ -53,11 +55,12 @@ pub use dr::{
     DrStep, DrStepReport, DrWaiting,
 };
 pub use health::{Attention, Band, Health, HealthComponent, HealthLine};
-pub use history::{Compare, Event, EventKind, Metric, Range, TimeSeries, TimeSeriesLine};
+pub use history::{Event, EventKind, TimeSeries, TimeSeriesLine};
 pub use index::{DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, MissingForeignKey};
 pub use job::{JobKind, JobLogLine, JobProgress, JobResult, JobState, JobStep, JobView, JobsPage};
 pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
+pub use metric::Metric;
 pub use page::{Availability, LiveEvent};
 pub use plan::{
     ExplainMethod, ExplainRequest, Explained, HypotheticalIndex, PlanComparison, PlanFinding, PlanNode, PlanSeverity,
@@ -70,6 +73,7 @@ pub use plugin::{
 };
 pub use pools::{PlatformState, PoolNode, PoolRouting, PoolsPage, TenantView};
 pub use query::{OtherRow, QueriesPage, QueriesParams, QueryDetail, QueryFlag, QueryKind, QueryRow, QuerySort};
+pub use range::{Compare, Range};
 pub use recovery::{
     BackupRow, ExpirePlanView, ExpireVerdict, KeySlotView, Objectives, ProofView, ProvenRestore, RecoveryGap,
     RecoveryInterval, RecoveryOverview, RecoveryProblem, RecoveryWindow, RepositoryView, RestoreForecast,
