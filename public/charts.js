@@ -54,9 +54,9 @@ function written(value, unit) {
   if (typeof value !== "number") return "—";
   switch (unit) {
     case "ms":
-      return value >= 1000 ? `${round(value / 1000)} s` : `${round(value)} ms`;
+      return duration(value);
     case "s":
-      return `${round(value)} s`;
+      return duration(value * 1000);
     case "B":
       return bytes(value);
     case "B/s":
@@ -64,7 +64,28 @@ function written(value, unit) {
     case "%":
       return `${round(value)} %`;
     default:
-      return `${value >= 10000 ? `${round(value / 1000)} k` : round(value)}${unit === "/s" ? "/s" : ""}`;
+      return `${count(value)}${unit === "/s" ? "/s" : ""}`;
+  }
+}
+
+/** As `duration_ms` of the server writes it. */
+function duration(ms) {
+  if (ms < 0) return `-${duration(-ms)}`;
+  if (ms < 999.5) return `${round(ms)} ms`;
+  if (ms < 59950) return `${round(ms / 1000)} s`;
+  const s = Math.round(ms / 1000);
+  const two = (number) => String(Math.floor(number)).padStart(2, "0");
+  if (s < 3600) return `${Math.floor(s / 60)} min ${two(s % 60)} s`;
+  if (s < 86400) return `${Math.floor(s / 3600)} h ${two((s / 60) % 60)} min`;
+  return `${Math.floor(s / 86400)} d ${Math.floor((s / 3600) % 24)} h`;
+}
+
+/** As `count` of the server writes it. */
+function count(value) {
+  if (value < 0) return `-${count(-value)}`;
+  if (value < 999.5) return round(value);
+  for (const [limit, by, unit] of [[9995, 1e3, "k"], [999500, 1e3, "k"], [999500000, 1e6, "M"], [Infinity, 1e9, "G"]]) {
+    if (value < limit) return `${(value / by).toFixed(limit === 999500 ? 1 : 2)} ${unit}`;
   }
 }
 

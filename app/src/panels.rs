@@ -7,7 +7,7 @@ use crate::{
     columns::Columns,
     components::{Chart, CopyButton, Dismiss, Failed, Icon, Missing, Panel, Skeleton, Told, ago},
     live::Live,
-    scope::Scope,
+    scope::{Scope, kept_params},
     server_fns::load_panels,
     sql::highlighted,
 };
@@ -242,20 +242,11 @@ fn Table(data: TableData, label: String) -> impl IntoView {
 /// A form that works without JavaScript: the other parameters of the address come along.
 #[component]
 fn Search(word: String, label: String) -> impl IntoView {
-    let location = use_location();
-    let hidden = location
-        .query
-        .get_untracked()
-        .latest_values()
-        .filter(|(name, _)| *name != "q")
-        .map(|(name, value)| (name.to_string(), value.to_string()))
-        .collect::<Vec<_>>();
-    let hidden = hidden.into_iter().map(|(name, value)| view! { <input type="hidden" name=name value=value /> });
     view! {
         <form class="search" role="search" method="get">
             <Icon name="search" />
             <input type="search" name="q" value=word placeholder="Search" aria-label=format!("Search {}", label.to_lowercase()) />
-            {hidden.collect_view()}
+            {kept_params("q")}
         </form>
     }
 }

@@ -130,6 +130,15 @@ pub fn with_param(name: &'static str, value: Option<String>) -> Signal<String> {
     })
 }
 
+/// Hidden fields of a form with method GET: what stands in the address but for `except`, which a field of the form sets.
+pub fn kept_params(except: &'static str) -> impl IntoView + use<> {
+    let kept = use_query_map().with_untracked(|query| {
+        let pairs = query.latest_values().filter(|(name, _)| *name != except);
+        pairs.map(|(name, value)| (name.to_string(), value.to_string())).collect::<Vec<_>>()
+    });
+    kept.into_iter().map(|(name, value)| view! { <input type="hidden" name=name value=value /> }).collect_view()
+}
+
 /// The theme that the reader chose; `None` follows the system.
 pub fn theme() -> Option<&'static str> {
     match cookie("theme")?.as_str() {

@@ -6,7 +6,7 @@ use crate::{
     live::Live,
     scope::{self, Scope},
     server_fns::{FrameData, load_frame},
-    zone,
+    zone::{self, Local as _},
 };
 use domain::view::{ClusterState, ClusterSummary, Compare, Range};
 use leptos::prelude::*;
@@ -72,12 +72,37 @@ pub fn Frame() -> impl IntoView {
             </header>
             <main id="content" tabindex="-1">
                 <Transition fallback=|| ()>
-                    {move || Suspend::new(async move { frame.await.err().filter(|error| error.is_signed_out()).map(|error| view! { <Failed error /> }) })}
+                    {move || Suspend::new(async move {
+                        match frame.await {
+                            Ok(data) => view! { <Lost clusters=data.clusters /> }.into_any(),
+                            Err(error) if error.is_signed_out() => view! { <Failed error /> }.into_any(),
+                            Err(_) => ().into_any(),
+                        }
+                    })}
                 </Transition>
                 <Outlet />
             </main>
         </div>
         <dialog id="keys" class="help" aria-label="Keys" inner_html=keys()></dialog>
+    }
+}
+
+/// Over every page of a server that is not reached: what is below is the last that was known.
+#[component]
+fn Lost(clusters: Vec<ClusterSummary>) -> impl IntoView {
+    let scope = Scope::get();
+    let location = use_location();
+    move || {
+        let chosen = scope.cluster.get();
+        let here = clusters.iter().find(|cluster| chosen.as_ref().is_none_or(|id| *id == cluster.id))?;
+        let (what, reason, since) = match &here.state {
+            ClusterState::Unreachable { reason, since } => ("does not answer", reason, since),
+            ClusterState::Refused { reason, since } => ("refuses us", reason, since),
+            ClusterState::Up | ClusterState::Connecting => return None,
+        };
+        location.pathname.get().starts_with("/database").then(|| view! {
+            <p class="banner critical c12" role="alert"><Icon name="warn" /><span><strong>{format!("{} {what} since {}. ", here.name, since.local())}</strong>{reason.clone()}". Figures below are the last ones known; it is tried again by itself."</span></p>
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use crate::{
     columns::Columns,
     components::{CopyButton, Failed, Icon, Missing, Panel, Skeleton},
     live::Live,
-    scope::{Scope, address, with_param},
+    scope::{Scope, address, kept_params, with_param},
     server_fns::load_indexes,
     sql::highlighted,
     zone::Local as _,
@@ -76,9 +76,10 @@ fn Loaded(page: IndexesPage) -> impl IntoView {
             <header><h2>"Indexes"</h2><span class="note">{format!("could give back {note}")}</span></header>
             <div class="toolbar">
                 {tabs.collect_view()}
-                <form class="search narrow" role="search" method="get" action="/database/performance#indexes" on:submit=|event| event.prevent_default()>
+                <form class="search narrow" role="search" method="get" action="/database/performance#indexes">
                     <Icon name="search" />
-                    <input type="search" name="index" placeholder="Index or table" aria-label="Search indexes" prop:value=move || filter.get() on:input=move |event| filter.set(event_target_value(&event)) />
+                    <input type="search" name="index" placeholder="Index or table" aria-label="Search indexes" prop:value=move || filter.get() on:input=move |event| filter.set(event_target_value(&event)) value=filter.get_untracked() />
+                    {kept_params("index")}
                 </form>
                 <span class="grow"></span>
                 <a class="btn" rel="external" href=move || scope.link("/database/advice")>{if put_aside > 0 { format!("Advice, {put_aside} put aside") } else { "Advice".to_owned() }}</a>

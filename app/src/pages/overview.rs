@@ -51,11 +51,6 @@ fn Loaded(data: OverviewData) -> impl IntoView {
     let dashboard = data.dashboard;
     let band = dashboard.health.band.as_str();
     let name = dashboard.cluster.name.clone();
-    let lost = match &dashboard.cluster.state {
-        ClusterState::Unreachable { reason, since } => Some(("does not answer", reason.clone(), *since)),
-        ClusterState::Refused { reason, since } => Some(("refuses us", reason.clone(), *since)),
-        ClusterState::Up | ClusterState::Connecting => None,
-    };
     let first = matches!(dashboard.cluster.state, ClusterState::Connecting) || dashboard.collected_at.is_none();
     let collectors = dashboard.collectors.clone();
     let slow = dashboard.slow_queries.clone();
@@ -70,9 +65,6 @@ fn Loaded(data: OverviewData) -> impl IntoView {
             <span class="grow"></span>
             {ago(dashboard.collected_at, dashboard.age_seconds)}
         </div>
-        {lost.map(|(what, reason, since)| view! {
-            <p class="banner critical c12" role="alert"><Icon name="warn" /><span><strong>{format!("{} {what} since {}. ", dashboard.cluster.name, since.local())}</strong>{reason}". Figures below are the last ones known; it is tried again by itself."</span></p>
-        })}
         {(first && !matches!(dashboard.cluster.state, ClusterState::Unreachable { .. } | ClusterState::Refused { .. })).then(|| view! {
             <p class="banner c12">{format!("Collecting: the first figures come within {}.", format::age_s(dashboard.interval_seconds))}</p>
         })}

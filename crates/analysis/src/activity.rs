@@ -43,7 +43,7 @@ pub fn page(reading: &ActivityReading, at: Timestamp) -> ActivityPage {
         _ => 3,
     };
     rows.sort_by(|a, b| {
-        let age = |row: &BackendRow| row.transaction_seconds.or(row.state_seconds).unwrap_or(0.0);
+        let age = |row: &BackendRow| row.query_seconds.or(row.state_seconds).unwrap_or(0.0);
         rank(a).cmp(&rank(b)).then(age(b).total_cmp(&age(a))).then(a.pid.cmp(&b.pid))
     });
     ActivityPage { cluster: String::new(), sequence: 0, collected_at: Some(at), rows, hidden: reading.hidden }
@@ -82,8 +82,6 @@ pub fn connections(reading: &ActivityReading, server: &ServerReading) -> Connect
 pub struct Running {
     /// Sessions that wait for a heavyweight lock.
     pub blocked_sessions: i64,
-    /// The longest of those waits.
-    pub longest_wait_seconds: Option<f64>,
     /// Longest active statement of a client, vacuum, copies and our own left out.
     pub longest_query_seconds: Option<f64>,
     /// Its process.
@@ -116,7 +114,6 @@ pub fn running(reading: &ActivityReading) -> Running {
     {
         if backend.wait_event_type.as_deref() == Some("Lock") {
             running.blocked_sessions += 1;
-            longer(&mut running.longest_wait_seconds, backend.query_seconds);
         }
         longer(&mut running.oldest_transaction_seconds, backend.transaction_seconds);
         match backend.state.as_deref() {
@@ -180,7 +177,7 @@ mod tests {
             Some("UPDATE t SET a = ?")
         );
         let running = running(&reading);
-        assert_eq!((running.blocked_sessions, running.longest_wait_seconds), (2, Some(3.0)));
+        assert_eq!(running.blocked_sessions, 2);
     }
 
     #[test]

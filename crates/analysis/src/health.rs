@@ -224,7 +224,7 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         "collectors_failing",
         "Some figures cannot be read",
         "none",
-        "/database#collectors",
+        "/database#panel-collectors",
         Some(failed_points),
     );
 
@@ -236,7 +236,7 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         "connections_high",
         "Connection slots are running out",
         "80 %",
-        "/database/activity",
+        "/database/connections",
         connections,
     );
     let idle = input.idle_in_transaction.map(|count| (ramp(count as f64, 0.0, 5.0, 6), format!("{count} sessions")));
@@ -270,7 +270,7 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         let points = if count > 0 { ramp(wait, 5.0, 60.0, 10) } else { 0 };
         (points, format!("{count} waiting, {}", format::duration_s(wait)))
     });
-    lines.rule(C::Locks, "sessions_blocked", "Sessions wait for a lock", "5 s", "/database/activity", waits);
+    lines.rule(C::Locks, "sessions_blocked", "Sessions wait for a lock", "5 s", "/database/locks", waits);
     let deadlocks = input.deadlocks.map(|count| (ramp(count as f64, 0.0, 5.0, 4), count.to_string()));
     lines.rule(C::Locks, "deadlocks", "Deadlocks in the last minutes", "0", "/database/activity", deadlocks);
 
@@ -283,7 +283,7 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
                 .fold(0.0, f64::max);
             (ramp(worst, 5.0, 60.0, 8), format::duration_s(worst))
         });
-        lines.rule(C::Replication, "replication_lag", "A standby is behind", "5 s", "/database#replication", lag);
+        lines.rule(C::Replication, "replication_lag", "A standby is behind", "5 s", "/database/replication", lag);
         let cut = input.replicas.as_ref().map(|replicas| {
             let names = replicas
                 .iter()
@@ -297,7 +297,7 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
             "replica_disconnected",
             "A standby is gone",
             "connected",
-            "/database#replication",
+            "/database/replication",
             cut,
         );
     }
@@ -307,7 +307,7 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         "slot_inactive",
         "A slot that nobody uses keeps WAL",
         "0",
-        "/database#replication",
+        "/database/replication",
         slots,
     );
 
@@ -338,7 +338,7 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
     let xid = input
         .xid_age
         .map(|age| (ramp(age as f64, 5e8, 1.6e9, 12), format!("{} transactions", format::count(age as f64))));
-    lines.rule(C::Maintenance, "xid_age", "Transaction ids are running out", "500 M", "/database", xid);
+    lines.rule(C::Maintenance, "xid_age", "Transaction ids are running out", "500 M", "/database/maintenance", xid);
     let oldest = input
         .oldest_transaction_seconds
         .map(|seconds| (ramp(seconds, 900.0, 14_400.0, 6), format::duration_s(seconds)));
@@ -351,10 +351,10 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         oldest,
     );
     let bloat = input.bloated_tables.map(|count| (ramp(count as f64, 0.0, 10.0, 4), format!("{count} tables")));
-    lines.rule(C::Maintenance, "dead_rows", "Tables with many dead rows", "20 %", "/database", bloat);
+    lines.rule(C::Maintenance, "dead_rows", "Tables with many dead rows", "20 %", "/database/tables", bloat);
 
     let archiver = input.archiver_failing.map(|failing| (if failing { 6 } else { 0 }, "failing".to_owned()));
-    lines.rule(C::Wal, "archiver_failing", "WAL is not archived", "no failures", "/database", archiver);
+    lines.rule(C::Wal, "archiver_failing", "WAL is not archived", "no failures", "/database/maintenance", archiver);
 
     // A cluster that is not backed up here may be elsewhere: there is no rule to break.
     if let Some(problems) = &input.recovery {

@@ -57,11 +57,10 @@ pub(crate) fn make(
     let index_bytes = state.indexes.rows.iter().map(|row| row.bytes).sum::<i64>();
     let mut statuses = state.collectors.statuses(at);
     hidden_from_role(state, &mut statuses);
-    let failed = statuses.iter().filter(|it| {
-        matches!(
-            it.state,
-            CollectorState::Failed { .. } | CollectorState::NoPermission { .. } | CollectorState::Unsupported { .. }
-        )
+    let failed = statuses.iter().filter(|it| match it.state {
+        CollectorState::Failed { .. } | CollectorState::NoPermission { .. } => true,
+        CollectorState::Unsupported { .. } => it.name.is_expected(),
+        CollectorState::Pending | CollectorState::Fresh | CollectorState::Stale => false,
     });
     let has_statements = state.statement_window.covered_seconds() > 0.0;
     let input = HealthInput {
@@ -73,7 +72,7 @@ pub(crate) fn make(
         slow_time_percent: has_statements.then(|| if all_ms > 0.0 { 100.0 * slow_ms_sum / all_ms } else { 0.0 }),
         slow_threshold_ms: slow_ms,
         blocked_sessions: running.map(|it| it.blocked_sessions),
-        longest_wait_seconds: running.and_then(|it| it.longest_wait_seconds),
+        longest_wait_seconds: locks::longest(&state.locks),
         deadlocks: (window.seconds > 0.0).then_some(window.deadlocks),
         replicas: state.replication.is_some().then(|| replicas.clone()),
         inactive_slots: state
@@ -86,7 +85,7 @@ pub(crate) fn make(
         xid_age: state
             .database
             .as_ref()
-            .and_then(|(_, reading)| reading.rows.iter().filter_map(|row| row.xid_age).max()),
+            .and_then(|(_, reading)| reading.rows.iter().filter_map(|row| row.oldest_id_age()).max()),
         oldest_transaction_seconds: running.map(|it| it.oldest_transaction_seconds.unwrap_or(0.0)),
         bloated_tables: state.tables.as_ref().map(|reading| {
             count(reading.rows.iter().filter(|it| it.dead_rows > 10_000 && it.dead_rows * 5 > it.live_rows))

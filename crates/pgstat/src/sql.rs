@@ -40,7 +40,7 @@ pub(crate) fn server(probe: &Probe) -> String {
 }
 
 pub(crate) fn database(with_sizes: bool) -> String {
-    // pg_database_size walks the directory: asked for seldom, and only where CONNECT or pg_read_all_stats allows it.
+    // Templates too: a server stops for their ids as for any other's. pg_database_size walks the directory: asked for seldom, and only where CONNECT or pg_read_all_stats allows it.
     let bytes = if with_sizes {
         "CASE WHEN has_database_privilege(d.oid, 'CONNECT') OR pg_has_role(current_user, 'pg_read_all_stats', 'USAGE') \
          THEN pg_database_size(d.oid) END"
@@ -51,9 +51,9 @@ pub(crate) fn database(with_sizes: bool) -> String {
         "/* holdfast:database */ SELECT d.oid::int8 AS oid, d.datname::text AS name, s.numbackends::int8 AS backends, s.xact_commit, \
          s.xact_rollback, s.blks_read, s.blks_hit, s.tup_returned, s.tup_fetched, s.tup_inserted, s.tup_updated, s.tup_deleted, \
          s.conflicts, s.temp_files, s.temp_bytes, s.deadlocks, s.checksum_failures, s.blk_read_time AS blk_read_ms, \
-         s.blk_write_time AS blk_write_ms, age(d.datfrozenxid)::int8 AS xid_age, {bytes} AS bytes, \
+         s.blk_write_time AS blk_write_ms, age(d.datfrozenxid)::int8 AS xid_age, mxid_age(d.datminmxid)::int8 AS multixact_age, {bytes} AS bytes, \
          (extract(epoch FROM s.stats_reset) * 1000)::int8 AS stats_reset \
-         FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid WHERE NOT d.datistemplate ORDER BY d.oid"
+         FROM pg_database d JOIN pg_stat_database s ON s.datid = d.oid ORDER BY d.oid"
     )
 }
 

@@ -71,6 +71,8 @@ pub struct Facts<'a> {
     pub connections: Option<(i64, i64)>,
     /// Backends.
     pub activity: Option<&'a ActivityReading>,
+    /// The longest wait for a heavyweight lock: of the lock, not of the statement that waits.
+    pub longest_lock_wait_seconds: Option<f64>,
     /// Standbys.
     pub replicas: &'a [ReplicaView],
     /// Slots.
@@ -128,9 +130,9 @@ pub fn observe(facts: &Facts<'_>) -> BTreeMap<&'static str, Reading> {
     add(
         "sessions_blocked",
         when(
-            &[C::Activity],
+            &[C::Activity, C::Locks],
             running.map(|it| {
-                let seconds = it.longest_wait_seconds.unwrap_or(0.0);
+                let seconds = facts.longest_lock_wait_seconds.unwrap_or(0.0);
                 vec![Observed::whole(
                     seconds,
                     format!("{} waiting, {}", it.blocked_sessions, format::duration_s(seconds)),
@@ -238,10 +240,14 @@ pub fn observe(facts: &Facts<'_>) -> BTreeMap<&'static str, Reading> {
         when(
             &[C::Database],
             databases().map(|rows| {
-                let oldest = rows.iter().filter_map(|row| Some((row.xid_age?, row.name.as_str()))).max();
+                let ages = |row: &'_ domain::reading::DatabaseCounters| {
+                    [(row.xid_age, "transactions"), (row.multixact_age, "multixacts")]
+                        .map(|(age, of)| age.map(|age| (age, of, row.name.clone())))
+                };
+                let oldest = rows.iter().flat_map(ages).flatten().max();
                 oldest
-                    .map(|(age, name)| {
-                        Observed::whole(age as f64, format!("{} transactions in {name}", format::count(age as f64)))
+                    .map(|(age, of, name)| {
+                        Observed::whole(age as f64, format!("{} {of} in {name}", format::count(age as f64)))
                     })
                     .into_iter()
                     .collect()
@@ -407,6 +413,7 @@ mod tests {
             connections_percent: Some(50.0),
             connections: Some((50, 100)),
             activity: None,
+            longest_lock_wait_seconds: None,
             replicas: &[],
             replication: None,
             database: None,

@@ -159,7 +159,7 @@ pub const RULES: &[Rule] = &[
         about: "Client backends of the slots that ordinary roles can use. At 100 % nobody else gets in.",
         unit: "%",
         metric: Some(Metric::ConnectionsPercent),
-        page: "/database/activity",
+        page: "/database/connections",
         levels: &[(Warning, 80.0, 75.0), (Critical, 90.0, 85.0)],
         for_seconds: 30,
         clear_for_seconds: 60,
@@ -233,7 +233,7 @@ pub const RULES: &[Rule] = &[
         unit: "s",
         object: Some("standby"),
         metric: Some(Metric::ReplicationLagSeconds),
-        page: "/database#replication",
+        page: "/database/replication",
         levels: &[(Warning, 5.0, 3.0), (Critical, 60.0, 30.0)],
         for_seconds: 30,
         clear_for_seconds: 30,
@@ -245,7 +245,7 @@ pub const RULES: &[Rule] = &[
         about: "A standby that streamed before does not any more.",
         kind: Condition,
         object: Some("standby"),
-        page: "/database#replication",
+        page: "/database/replication",
         levels: &[(Critical, YES, YES)],
         for_seconds: 30,
         ..BASE
@@ -256,7 +256,7 @@ pub const RULES: &[Rule] = &[
         about: "WAL is kept for it until the disk is full, or until its limit when max_slot_wal_keep_size is set.",
         kind: Condition,
         object: Some("slot"),
-        page: "/database#replication",
+        page: "/database/replication",
         levels: &[(Warning, YES, YES)],
         for_seconds: 300,
         ..BASE
@@ -267,7 +267,8 @@ pub const RULES: &[Rule] = &[
         about: "WAL that cannot be removed because of the slot.",
         unit: "B",
         object: Some("slot"),
-        page: "/database#replication",
+        metric: Some(Metric::SlotRetainedBytes),
+        page: "/database/replication",
         levels: &[(Warning, GIB, 0.8 * GIB), (Critical, 10.0 * GIB, 8.0 * GIB)],
         for_seconds: 60,
         ..BASE
@@ -278,7 +279,7 @@ pub const RULES: &[Rule] = &[
         about: "wal_status is unreserved: the next checkpoint may remove what the slot still needs.",
         kind: Condition,
         object: Some("slot"),
-        page: "/database#replication",
+        page: "/database/replication",
         levels: &[(Warning, YES, YES)],
         ..BASE
     },
@@ -288,7 +289,7 @@ pub const RULES: &[Rule] = &[
         about: "wal_status is lost: whoever reads it must be built anew.",
         kind: Condition,
         object: Some("slot"),
-        page: "/database#replication",
+        page: "/database/replication",
         levels: &[(Critical, YES, YES)],
         ..BASE
     },
@@ -298,6 +299,7 @@ pub const RULES: &[Rule] = &[
         about: "archive_command or archive_library fails: nothing can be restored beyond the last archived segment, and \
                 WAL piles up on the disk.",
         kind: Condition,
+        page: "/database/maintenance",
         levels: &[(Critical, YES, YES)],
         for_seconds: 60,
         ..BASE
@@ -305,8 +307,10 @@ pub const RULES: &[Rule] = &[
     Rule {
         key: "xid_age",
         title: "Transaction ids are running out",
-        about: "Age of the oldest unfrozen transaction: half of what there is, and the age at which vacuum stops being \
+        about: "Age of the oldest unfrozen transaction or multixact: half of what there is, and the age at which vacuum stops being \
                 careful (vacuum_failsafe_age).",
+        metric: Some(Metric::XidAge),
+        page: "/database/maintenance",
         levels: &[(Warning, 1_000_000_000.0, 950_000_000.0), (Critical, 1_600_000_000.0, 1_500_000_000.0)],
         ..BASE
     },
@@ -325,7 +329,7 @@ pub const RULES: &[Rule] = &[
         about: "A collector fails or lacks a right: what it should see is not watched.",
         kind: Condition,
         object: Some("collector"),
-        page: "/database#collectors",
+        page: "/database#panel-collectors",
         levels: &[(Warning, YES, YES)],
         for_seconds: 120,
         ..BASE
@@ -338,6 +342,26 @@ pub const RULES: &[Rule] = &[
         levels: &[(Info, 1_000.0, 500.0)],
         for_seconds: 600,
         clear_for_seconds: 600,
+        ..BASE
+    },
+    Rule {
+        key: "split_brain",
+        title: "Two servers take writes",
+        about: "The platform's primary and its replica both say that they are the primary. The pools write to neither \
+                until one of them is a standby again.",
+        kind: Condition,
+        page: "/database/connections",
+        levels: &[(Critical, YES, YES)],
+        ..BASE
+    },
+    Rule {
+        key: "pools_oversized",
+        title: "The pools may ask for more than the server gives",
+        about: "The sum of the platform's pools is more than the server has slots for ordinary roles.",
+        kind: Condition,
+        page: "/database/connections",
+        levels: &[(Warning, YES, YES)],
+        for_seconds: 60,
         ..BASE
     },
     Rule {

@@ -1,10 +1,15 @@
 //! The pools' figures, for the dashboard, the page of connections, the API and `/metrics`.
 use crate::{Actor, ControlError, ControlPlane};
+use analysis::alerts::observe::Observed;
 use domain::{
     Permission,
     view::{PoolNode, PoolRouting, PoolView, PoolsPage, PoolsView},
 };
 use pool::{NodeSnapshot, NodeState, PoolsSnapshot, SlotsSnapshot};
+use std::time::Duration;
+
+/// The pools are looked at with each tick; what was not told for so long is not known.
+const GOOD_FOR: Duration = Duration::from_secs(60);
 
 impl ControlPlane {
     /// Every figure of the platform's pools now. It asks no server.
@@ -54,6 +59,22 @@ impl ControlPlane {
             return None;
         }
         Some(short(&platform.catalog()?.pools().snapshot()))
+    }
+
+    /// Tells the book of alerts what the pools see, when the platform lies in this cluster. It asks no server.
+    pub fn pools_tell(&self, cluster: &str) {
+        let platform = &self.inner.platform;
+        let Some(catalog) = platform.catalog().filter(|_| platform.cluster() == Some(cluster)) else { return };
+        let snapshot = catalog.pools().snapshot();
+        let book = self.alerts();
+        let condition = |words: Option<String>, measured: &str| {
+            let value = f64::from(u8::from(words.is_some()));
+            let measured = if words.is_some() { measured } else { "" };
+            vec![Observed { detail: words, ..Observed::whole(value, measured) }]
+        };
+        book.observe(cluster, "split_brain", condition(snapshot.split_brain, "two primaries"), GOOD_FOR);
+        let oversized = Some(snapshot.warnings.join("; ")).filter(|words| !words.is_empty());
+        book.observe(cluster, "pools_oversized", condition(oversized, "too large"), GOOD_FOR);
     }
 
     /// The pools' own snapshot, histograms included; `None` until the platform is ready.

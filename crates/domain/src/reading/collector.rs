@@ -56,6 +56,12 @@ impl CollectorKind {
         Self::Settings,
     ];
 
+    /// Whether every server is expected to have it. `pg_stat_io` came with 16, and by default the log holds no durations:
+    /// a server without them is not less well watched than it can be.
+    pub const fn is_expected(self) -> bool {
+        !matches!(self, Self::Io | Self::Log)
+    }
+
     /// The name used in the store, on the wire and on pages.
     pub const fn as_str(self) -> &'static str {
         match self {

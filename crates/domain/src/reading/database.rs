@@ -45,10 +45,19 @@ pub struct DatabaseCounters {
     pub blk_write_ms: f64,
     /// `age(datfrozenxid)`.
     pub xid_age: Option<i64>,
+    /// `mxid_age(datminmxid)`.
+    pub multixact_age: Option<i64>,
     /// `pg_database_size`, read less often; `None` when not read this time or no right.
     pub bytes: Option<i64>,
     /// When these counters were last reset.
     pub stats_reset: Option<Timestamp>,
+}
+
+impl DatabaseCounters {
+    /// Age of the oldest id, transaction's or multixact's: the server stops for either at the same age.
+    pub fn oldest_id_age(&self) -> Option<i64> {
+        self.xid_age.max(self.multixact_age)
+    }
 }
 
 /// All databases at one moment.

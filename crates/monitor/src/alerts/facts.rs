@@ -1,7 +1,10 @@
 //! One cluster's tick, seen by the alert rules.
 use super::AlertWriter;
 use crate::state::State;
-use analysis::alerts::{Facts, observe::observe};
+use analysis::{
+    alerts::{Facts, observe::observe},
+    locks,
+};
 use control::{
     ClusterSnapshot, ControlPlane,
     alerts::{Notice, Scope},
@@ -41,6 +44,7 @@ pub(crate) fn look(
         };
         book.notice(cluster, Notice::new(rule, event.at.to_human(), event.title.clone()));
     }
+    control.pools_tell(cluster);
     let readings = observe(&facts(state, snapshot, &book.alerting().scope));
     let interval_ms = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
     let changes = book.step(cluster, &readings, at, dashboard.sequence, interval_ms);
@@ -67,6 +71,7 @@ fn facts<'a>(state: &'a State, snapshot: &'a ClusterSnapshot, scope: &'a Scope) 
         connections_percent: dashboard.connections.as_ref().map(|it| it.utilization_percent),
         connections: dashboard.connections.as_ref().map(|it| (it.used, it.usable)),
         activity: state.activity.as_ref().map(|(_, reading)| reading),
+        longest_lock_wait_seconds: locks::longest(&state.locks),
         replicas: &dashboard.replication,
         replication: state.replication.as_ref(),
         database: state.database.as_ref().map(|(_, reading)| reading),

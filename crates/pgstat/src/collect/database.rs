@@ -33,6 +33,7 @@ impl Cluster {
                 blk_read_ms: get(NAME, row, "blk_read_ms")?,
                 blk_write_ms: get(NAME, row, "blk_write_ms")?,
                 xid_age: get(NAME, row, "xid_age")?,
+                multixact_age: get(NAME, row, "multixact_age")?,
                 bytes: get(NAME, row, "bytes")?,
                 stats_reset: time(NAME, row, "stats_reset")?,
             })

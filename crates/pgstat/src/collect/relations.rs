@@ -8,7 +8,7 @@ use domain::{
 use sqlx::postgres::PgRow;
 use std::time::{Duration, Instant};
 
-/// A server of a thousand small databases must not keep the tick for minutes.
+/// A server of a thousand small databases, or of a few with huge catalogues, must not keep the tick for minutes.
 const DATABASES_AT_MOST: usize = 20;
 const BUDGET: Duration = Duration::from_secs(60);
 
@@ -20,7 +20,11 @@ impl Cluster {
     pub async fn indexes(&self) -> Result<IndexReading, PgstatError> {
         let mut reading = IndexReading::default();
         let index_sql = sql::indexes(&*self.probe().await?);
+        let began = Instant::now();
         for (database, reset) in self.each_database(&mut reading.skipped).await? {
+            if !in_time(began, BUDGET, &database, &mut reading.skipped) {
+                continue;
+            }
             let found = async {
                 let indexes = self.fetch_in(&database, "indexes", &index_sql).await?;
                 let keys = self.fetch_in(&database, "foreign keys", &sql::foreign_keys()).await?;
@@ -46,7 +50,11 @@ impl Cluster {
     /// [`PgstatError`] when the server as a whole cannot be read.
     pub async fn tables(&self) -> Result<TableReading, PgstatError> {
         let mut reading = TableReading::default();
+        let began = Instant::now();
         for (database, _) in self.each_database(&mut reading.skipped).await? {
+            if !in_time(began, BUDGET, &database, &mut reading.skipped) {
+                continue;
+            }
             let found = async {
                 let rows = self.fetch_in(&database, "tables", sql::TABLES).await?;
                 rows.iter().map(|row| table(&database, row)).collect::<Result<Vec<_>, _>>()
@@ -67,7 +75,11 @@ impl Cluster {
         const NAME: &str = "bloat";
         let mut skipped = Vec::new();
         let mut found = Vec::new();
+        let began = Instant::now();
         for (database, _) in self.each_database(&mut skipped).await? {
+            if !in_time(began, BUDGET, &database, &mut skipped) {
+                continue;
+            }
             let estimate = |row: &PgRow| {
                 Ok::<_, PgstatError>(BloatEstimate {
                     database: database.clone(),
@@ -92,11 +104,10 @@ impl Cluster {
         skipped: &mut Vec<(String, String)>,
     ) -> Result<Vec<(String, Option<Timestamp>)>, PgstatError> {
         const NAME: &str = "databases";
-        let began = Instant::now();
         let mut databases = Vec::new();
         for row in self.fetch(NAME, sql::DATABASES).await? {
             let name: String = get(NAME, &row, "name")?;
-            if databases.len() < DATABASES_AT_MOST && began.elapsed() < BUDGET {
+            if databases.len() < DATABASES_AT_MOST {
                 databases.push((name, time(NAME, &row, "stats_reset")?));
             } else {
                 skipped.push((name, format!("only {DATABASES_AT_MOST} databases are looked into")));
@@ -104,6 +115,16 @@ impl Cluster {
         }
         Ok(databases)
     }
+}
+
+/// Whether there is time for one more database; what is left out is named.
+fn in_time(began: Instant, budget: Duration, database: &str, skipped: &mut Vec<(String, String)>) -> bool {
+    let in_time = began.elapsed() < budget;
+    if !in_time {
+        let seconds = budget.as_secs();
+        skipped.push((database.to_owned(), format!("the databases before it took {seconds} s, which is all there is")));
+    }
+    in_time
 }
 
 fn skip(skipped: &mut Vec<(String, String)>, database: String, error: PgstatError) -> Result<(), PgstatError> {
@@ -202,4 +223,17 @@ fn table(database: &str, row: &PgRow) -> Result<TableCounters, PgstatError> {
         inserted_since_vacuum: get(NAME, row, "inserted_since_vacuum")?,
         options: get(NAME, row, "options")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_for_which_there_is_no_time_is_named() {
+        let (mut skipped, began) = (Vec::new(), Instant::now());
+        assert!(in_time(began, BUDGET, "first", &mut skipped) && skipped.is_empty());
+        assert!(!in_time(began, Duration::ZERO, "second", &mut skipped));
+        assert_eq!(skipped.iter().map(|it| it.0.as_str()).collect::<Vec<_>>(), ["second"]);
+    }
 }
