@@ -61,6 +61,7 @@ pub fn api() -> (axum::Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(api::server_pages::maintenance))
         .routes(routes!(api::server_pages::cost))
         .routes(routes!(api::history::history))
+        .routes(routes!(api::events::events, api::events::event_note))
         .routes(routes!(api::alerts::alerts))
         .routes(routes!(api::alerts::alert))
         .routes(routes!(api::alerts::acknowledge, api::alerts::unacknowledge))

@@ -227,6 +227,12 @@ impl ControlPlane {
     }
 }
 
+/// First and last moment of a range.
+pub(crate) fn bounds(range: Range, at: Timestamp) -> Result<(Timestamp, Timestamp), ControlError> {
+    let (from, to, _) = grid(known(range, at, HISTORY_DAYS)?, at);
+    Ok((from, to))
+}
+
 /// The middle of each step.
 pub(crate) fn times(from: Timestamp, step: i64) -> Vec<Timestamp> {
     (0..POINTS).map(|i| from.plus_ms(i * step + step / 2)).collect()

@@ -63,6 +63,8 @@ pub enum Permission {
     QueryExplain,
     /// Put findings and suggestions aside, and take them back.
     AdviceDismiss,
+    /// Tell of a release or another change, to be marked on charts.
+    EventNote,
     /// See backups, what can be restored, jobs.
     BackupRead,
     /// Start and verify backups, test restores, stop jobs of that kind.
@@ -97,11 +99,12 @@ pub enum Permission {
 
 impl Permission {
     /// Every permission, for the matrix on the page and in the tests.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::MonitoringRead,
         Self::BackendSignal,
         Self::QueryExplain,
         Self::AdviceDismiss,
+        Self::EventNote,
         Self::BackupRead,
         Self::BackupOperate,
         Self::RestoreExecute,
@@ -126,6 +129,7 @@ impl Permission {
             Self::BackendSignal
             | Self::QueryExplain
             | Self::AdviceDismiss
+            | Self::EventNote
             | Self::BackupOperate
             | Self::AlertAcknowledge
             | Self::PlatformManage
@@ -153,6 +157,7 @@ impl Permission {
             Self::BackendSignal => "backend_signal",
             Self::QueryExplain => "query_explain",
             Self::AdviceDismiss => "advice_dismiss",
+            Self::EventNote => "event_note",
             Self::BackupRead => "backup_read",
             Self::BackupOperate => "backup_operate",
             Self::RestoreExecute => "restore_execute",

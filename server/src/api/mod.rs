@@ -12,6 +12,7 @@ pub mod clusters;
 mod csv;
 pub mod dashboard;
 pub mod dr;
+pub mod events;
 pub mod history;
 pub mod indexes;
 pub mod jobs;

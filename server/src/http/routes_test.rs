@@ -74,6 +74,8 @@ const ROWS: &[Row] = &[
         [401, 403, 400, 400, 403],
     ),
     ("GET", "/api/v1/clusters/{cluster}/history/{metric}", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/events", "", READ),
+    ("POST", "/api/v1/clusters/{cluster}/events", r#"{"title":"shop 4.2.0"}"#, [401, 403, 201, 201, 403]),
     ("GET", "/api/v1/alerts", "", READ),
     // There is no alert yet, no channel and no blackout.
     ("GET", "/api/v1/alerts/{id}", "", [401, 404, 404, 404, 404]),

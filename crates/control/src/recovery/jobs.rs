@@ -3,11 +3,11 @@ use super::{RestoreParams, TargetAsk, engine};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use domain::{
     Permission,
-    view::{DrKind, DrPlanSpec, ExpirePlanView, ExpireVerdict, JobKind, JobState, JobView, JobsPage},
+    view::{DrKind, DrPlanSpec, Event, EventKind, ExpirePlanView, ExpireVerdict, JobKind, JobState, JobView, JobsPage},
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use store::{JobFilter, JobRepo, JobRow, NewJob, Outcome, Transaction};
+use store::{EventRepo, JobFilter, JobRepo, JobRow, NewJob, Outcome, Transaction};
 
 /// Full or incremental.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -430,6 +430,14 @@ impl ControlPlane {
         error: Option<&str>,
     ) -> Result<(), ControlError> {
         let outcome = if state == JobState::Succeeded { Outcome::Ok } else { Outcome::Failed };
+        // An incremental each hour would stand on every chart: those are on the time bar.
+        if let Some(domain::view::JobResult::Backup { kind, stored_bytes, .. }) = result
+            && kind == "full"
+        {
+            let title = format!("full backup, {} stored", domain::format::bytes(*stored_bytes as f64));
+            let event = Event { at: now(), kind: EventKind::Backup, title };
+            EventRepo(transaction).insert(&row.cluster, &[event]).await?;
+        }
         let after = match row.kind {
             // The evidence is kept for itself; its hash stands here, and so in the chain.
             JobKind::Drill | JobKind::Execution => {

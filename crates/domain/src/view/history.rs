@@ -62,6 +62,10 @@ pub enum EventKind {
     Alert,
     /// A statement got another plan.
     PlanChange,
+    /// A full backup is complete.
+    Backup,
+    /// Somebody told of it: a release, a migration, a change elsewhere.
+    Deploy,
 }
 
 impl EventKind {
@@ -78,10 +82,12 @@ impl EventKind {
             Self::HistoryLost => "history_lost",
             Self::Alert => "alert",
             Self::PlanChange => "plan_change",
+            Self::Backup => "backup",
+            Self::Deploy => "deploy",
         }
     }
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Restart,
         Self::RoleChange,
         Self::StatsReset,
@@ -92,6 +98,8 @@ impl EventKind {
         Self::HistoryLost,
         Self::Alert,
         Self::PlanChange,
+        Self::Backup,
+        Self::Deploy,
     ];
 }
 
