@@ -495,6 +495,37 @@ mod tests {
     }
 
     #[test]
+    fn a_wait_is_as_old_as_the_wait_and_not_as_the_statement() {
+        let mut waiting = active(1, 600.0, "UPDATE t SET a = 1");
+        waiting.wait_event_type = Some("Lock".into());
+        let reading = ActivityReading { rows: vec![waiting], hidden: 0 };
+        let (collectors, scope, up) = (fresh(), Scope::default(), ClusterState::Up);
+        let readings = observe(&Facts {
+            activity: Some(&reading),
+            longest_lock_wait_seconds: Some(0.2),
+            ..facts(&up, &collectors, &scope)
+        });
+        let Reading::Known(seen) = &readings["sessions_blocked"] else { panic!("known") };
+        assert_eq!(seen[0].value, Some(0.2));
+    }
+
+    #[test]
+    fn multixacts_run_out_as_transactions_do() {
+        let row = |name: &str, xid: i64, multixact: i64| domain::reading::DatabaseCounters {
+            name: name.into(),
+            xid_age: Some(xid),
+            multixact_age: Some(multixact),
+            ..Default::default()
+        };
+        let database = DatabaseReading { rows: vec![row("template0", 5, 7), row("shop", 6, 1_700_000_000)] };
+        let (collectors, scope, up) = (fresh(), Scope::default(), ClusterState::Up);
+        let readings = observe(&Facts { database: Some(&database), ..facts(&up, &collectors, &scope) });
+        let Reading::Known(seen) = &readings["xid_age"] else { panic!("known") };
+        assert_eq!(seen[0].value, Some(1.7e9));
+        assert!(seen[0].measured.contains("multixacts in shop"), "{}", seen[0].measured);
+    }
+
+    #[test]
     fn of_a_standby_that_is_gone_the_lag_is_not_known() {
         let (collectors, scope, up) = (fresh(), Scope::default(), ClusterState::Up);
         let replicas = [

@@ -179,3 +179,74 @@ async fn what_is_kept_and_what_it_costs_is_shown() {
     assert!(size.number > 0);
     watching.end().await;
 }
+
+/// A server of many databases is looked into as far as the limit goes. One that refuses stops no other, and whatever is
+/// left out is named.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_databases_those_that_are_left_out_are_named() {
+    let cluster = with_statements(&[]).await;
+    cluster.execute("postgres", "CREATE ROLE watcher LOGIN PASSWORD 'w'; GRANT pg_monitor TO watcher").await;
+    for i in 0..22 {
+        cluster.execute("postgres", &format!("CREATE DATABASE d{i:02} TEMPLATE template0")).await;
+    }
+    cluster.execute("d01", "CREATE TABLE seen (a int PRIMARY KEY)").await;
+    // Nobody but a superuser gets in.
+    cluster.execute("postgres", "ALTER DATABASE d00 CONNECTION LIMIT 0").await;
+    let watching = Watching::start(&cluster.server.url_as("watcher", "w", "postgres")).await;
+    watching.until("all collectors", |it| it.collectors.iter().all(super::is_well)).await;
+    let page = watching.control.indexes_list(&Actor::system(), None).await.unwrap();
+    assert!(page.rows.iter().any(|row| row.database == "d01" && row.name == "seen_pkey"), "{page:?}");
+    let skipped = page.skipped.iter().map(|it| it.0.as_str()).collect::<Vec<_>>();
+    // Twenty are looked into: postgres and the first nineteen of the others.
+    for name in ["d00", "d19", "d20", "d21"] {
+        assert!(skipped.contains(&name), "{name} in {:?}", page.skipped);
+    }
+    assert_eq!(skipped.len(), 4, "{:?}", page.skipped);
+    let refused = page.skipped.iter().find(|it| it.0 == "d00").unwrap();
+    assert!(refused.1.contains("too many connections"), "{refused:?}");
+    watching.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_is_taken_away_meanwhile_is_told_with_its_grant_and_comes_back() {
+    let cluster = with_statements(&[]).await;
+    cluster.execute("postgres", "CREATE ROLE watcher LOGIN PASSWORD 'w'; GRANT pg_monitor TO watcher").await;
+    let watching = Watching::start(&cluster.server.url_as("watcher", "w", "postgres")).await;
+    watching.until("all collectors", |it| it.collectors.iter().all(super::is_well)).await;
+    cluster.execute("postgres", "REVOKE pg_monitor FROM watcher").await;
+    let lacks = |it: &domain::view::Dashboard| {
+        it.collectors.iter().any(|one| {
+            matches!(&one.state, CollectorState::NoPermission { cure: Some(cure), .. } if cure.contains("GRANT pg_monitor"))
+        })
+    };
+    let told = watching.until("the missing right", lacks).await;
+    assert!(told.health.lines.iter().any(|line| line.rule == "collectors_failing"), "{:?}", told.health);
+    cluster.execute("postgres", "GRANT pg_monitor TO watcher").await;
+    watching.until("all collectors again", |it| it.collectors.iter().all(super::is_well)).await;
+    watching.end().await;
+}
+
+/// More statements than `pg_stat_statements.max`: the server forgets some, and that totals are not whole is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn forgotten_statements_are_counted() {
+    let cluster = with_statements(&[("pg_stat_statements.max", "100")]).await;
+    let watching = Watching::start(&cluster.server.url("postgres")).await;
+    watching.until("rates", |it| is_up(it) && it.throughput.is_some()).await;
+    let mut connection = PgConnection::connect(&cluster.server.url("postgres")).await.unwrap();
+    let begun = Instant::now();
+    loop {
+        // Each list of another length is another statement.
+        for n in 1..160 {
+            let columns = vec!["1"; n].join(", ");
+            connection.execute(sqlx::AssertSqlSafe(format!("SELECT {columns}"))).await.unwrap();
+        }
+        let page =
+            watching.control.queries_top(&Actor::system(), &domain::view::QueriesParams::default()).await.unwrap();
+        if page.evictions_per_hour.is_some_and(|rate| rate > 0.0) {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", page.evictions_per_hour);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    watching.end().await;
+}
