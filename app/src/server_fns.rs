@@ -198,10 +198,14 @@ pub async fn load_queries(search: String) -> Result<QueriesData, AppError> {
     let history = async |metric| told(control.history_compared(&actor, id, metric, params.range, params.compare).await);
     let mut latency = history(Metric::MeanLatencyMs).await?;
     name(&mut latency, "Mean");
-    let mut p95 = history(Metric::LatencyP95Ms).await?;
-    name(&mut p95, "P95");
-    latency.series.extend(p95.series);
-    latency.earlier.extend(p95.earlier);
+    for (metric, label) in
+        [(Metric::LatencyP50Ms, "P50"), (Metric::LatencyP95Ms, "P95"), (Metric::LatencyP99Ms, "P99")]
+    {
+        let mut one = history(metric).await?;
+        name(&mut one, label);
+        latency.series.extend(one.series);
+        latency.earlier.extend(one.earlier);
+    }
     Ok(QueriesData { page, latency: build::lines(&latency) })
 }
 

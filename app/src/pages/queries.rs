@@ -73,7 +73,7 @@ fn Loaded(data: QueriesData, params: QueriesParams) -> impl IntoView {
 #[component]
 fn LatencyPanel(latency: ChartData) -> impl IntoView {
     view! {
-        <Panel title="Statement latency" note="mean, and the 95th percentile as an estimate" source="pg_stat_statements">
+        <Panel title="Statement latency" note="mean and percentiles of all statements" source="pg_stat_statements; percentiles from the durations in the server's log where it has them, otherwise estimated">
             <Chart data=latency label="Statement latency" />
         </Panel>
     }

@@ -49,29 +49,38 @@ pub fn list(
             "connections_high",
             input.connections_percent.map(|percent| format!("{} % of the slots used", format::percent(percent))),
             "Connections",
+            "/database/connections",
         ),
         (
             "query_long",
             input.longest_query_seconds.map(|seconds| format!("the longest runs for {}", format::duration_s(seconds))),
             "No long-running statement",
+            "/database/activity",
         ),
-        ("sessions_blocked", input.blocked_sessions.map(|_| "nobody waits for long".to_owned()), "No blocking"),
+        (
+            "sessions_blocked",
+            input.blocked_sessions.map(|_| "nobody waits for long".to_owned()),
+            "No blocking",
+            "/database/locks",
+        ),
         (
             "cache_hit_low",
             input.cache_hit_percent.map(|percent| format!("{} % of the blocks", format::percent(percent))),
             "Cache hits",
+            "/database/performance#queries",
         ),
         (
             "xid_age",
             input.xid_age.map(|age| format!("the oldest is {} transactions old", format::count(age as f64))),
             "Transaction ids",
+            "/database/maintenance",
         ),
     ];
-    for (rule, detail, title) in good {
+    for (rule, detail, title, page) in good {
         match detail {
-            Some(detail) if !lost(rule) => found.push(item(rule, "good", title, &detail, "/database")),
+            Some(detail) if !lost(rule) => found.push(item(rule, "good", title, &detail, page)),
             Some(_) => {}
-            None if health.score > 0 => found.push(item(rule, "unknown", title, "not known yet", "/database")),
+            None if health.score > 0 => found.push(item(rule, "unknown", title, "not known yet", page)),
             None => {}
         }
     }
@@ -109,6 +118,11 @@ fn sql(rule: &str, running: Option<&Running>) -> Option<String> {
         "idle_in_transaction" => Some("ALTER SYSTEM SET idle_in_transaction_session_timeout = '5min';\nSELECT pg_reload_conf();".to_owned()),
         "slot_inactive" => Some("SELECT slot_name, wal_status, pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) AS kept\nFROM pg_replication_slots WHERE NOT active;".to_owned()),
         "dead_rows" => Some("SELECT relid::regclass, n_dead_tup, last_autovacuum FROM pg_stat_user_tables\nWHERE n_dead_tup > 0.2 * n_live_tup AND n_dead_tup > 10000 ORDER BY n_dead_tup DESC;".to_owned()),
+        "connections_high" => Some("SELECT usename, application_name, client_addr, state, count(*) FROM pg_stat_activity\nWHERE backend_type = 'client backend' GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC;".to_owned()),
+        "transaction_old" => Some("SELECT pid, usename, state, now() - xact_start AS age, age(backend_xmin), left(query, 80) AS query\nFROM pg_stat_activity WHERE xact_start < now() - interval '15 min' ORDER BY xact_start;".to_owned()),
+        "xid_age" => Some("SELECT datname, age(datfrozenxid), mxid_age(datminmxid) FROM pg_database ORDER BY 2 DESC;\n-- in the oldest database:\nVACUUM (FREEZE, VERBOSE);".to_owned()),
+        "cache_hit_low" => Some("SELECT relid::regclass, heap_blks_read, heap_blks_hit FROM pg_statio_user_tables\nORDER BY heap_blks_read DESC LIMIT 20;".to_owned()),
+        "archiver_failing" => Some("SELECT last_failed_wal, last_failed_time, failed_count FROM pg_stat_archiver;\nSHOW archive_command;".to_owned()),
         _ => None,
     }
 }
