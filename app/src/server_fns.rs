@@ -198,8 +198,7 @@ pub async fn load_queries(search: String) -> Result<QueriesData, AppError> {
     let history = async |metric| told(control.history_compared(&actor, id, metric, params.range, params.compare).await);
     let mut latency = history(Metric::MeanLatencyMs).await?;
     name(&mut latency, "Mean");
-    for (metric, label) in
-        [(Metric::LatencyP50Ms, "P50"), (Metric::LatencyP95Ms, "P95"), (Metric::LatencyP99Ms, "P99")]
+    for (metric, label) in [(Metric::LatencyP50Ms, "P50"), (Metric::LatencyP95Ms, "P95"), (Metric::LatencyP99Ms, "P99")]
     {
         let mut one = history(metric).await?;
         name(&mut one, label);

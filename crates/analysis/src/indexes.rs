@@ -387,7 +387,9 @@ fn create_sql(index: &IndexCounters) -> String {
 pub fn quote(name: &str) -> String {
     let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        && crate::sqltext::tokens(name).first().is_some_and(|(kind, _)| *kind == crate::sqltext::TokenKind::Name);
+        && domain::sql_tokens::tokens(name)
+            .first()
+            .is_some_and(|(kind, _)| *kind == domain::sql_tokens::TokenKind::Name);
     if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 

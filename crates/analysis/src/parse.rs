@@ -2,7 +2,8 @@
 //!
 //! The parser is a gate and a source of hints, never the last word: before a statement is explained PostgreSQL parses it
 //! itself (`PREPARE`), and a candidate index is verified by its planner.
-use crate::sqltext::{self, TokenKind};
+use crate::sqltext;
+use domain::sql_tokens::{TokenKind, tokens};
 use sqlparser::{
     ast::{
         BinaryOperator, Expr, FromTable, InTarget, JoinConstraint, JoinOperator, LimitClause, ObjectName, OrderByKind,
@@ -170,7 +171,7 @@ fn read(sql: &str) -> Result<Shape, String> {
 /// `pg_stat_statements` puts `$1` in place of the string of `INTERVAL '1 day'`, which is no SQL any more.
 fn readable(sql: &str) -> String {
     const TYPES: [&str; 6] = ["interval", "date", "time", "timestamp", "timestamptz", "timetz"];
-    let tokens = sqltext::tokens(sql);
+    let tokens = tokens(sql);
     let mut out = String::with_capacity(sql.len() + 32);
     let mut i = 0;
     while let Some((kind, token)) = tokens.get(i) {

@@ -1,5 +1,5 @@
 //! Few indexes for many statements, and the scripts that make them.
-use super::{Candidate, Rules, size_bytes};
+use super::{Candidate, Rules, rows_by, size_bytes};
 use crate::indexes::quote;
 use domain::{
     format,

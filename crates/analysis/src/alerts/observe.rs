@@ -368,9 +368,9 @@ fn is_watched(backend: &Backend, scope: &Scope) -> bool {
 /// In a comment only: the same words in a literal are data.
 fn is_tagged(sql: &str) -> bool {
     sql.contains(NO_ALERT)
-        && crate::sqltext::tokens(sql)
+        && domain::sql_tokens::tokens(sql)
             .iter()
-            .any(|(kind, text)| *kind == crate::sqltext::TokenKind::Comment && text.contains(NO_ALERT))
+            .any(|(kind, text)| *kind == domain::sql_tokens::TokenKind::Comment && text.contains(NO_ALERT))
 }
 
 /// PostgreSQL's own fingerprint where it gives one, else one of the masked text.

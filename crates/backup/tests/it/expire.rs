@@ -7,7 +7,7 @@ use backup::{
     verify,
 };
 use blobs::{
-    BlobStore as _, DirStore,
+    DirStore,
     faulty::{Fault, FaultyStore, Operation, Rule},
 };
 use std::{sync::Arc, time::Duration};
