@@ -503,7 +503,7 @@ pub(super) fn DrSummary(overview: DrOverview) -> impl IntoView {
     let sound = overview.runs.iter().take(20).filter(|run| run.ok).count();
     let seen = overview.runs.len().min(20);
     view! {
-        <Panel title="Disaster recovery" span="c5">
+        <Panel title="Disaster recovery" span="c6">
             <dl class="facts">
                 <dt>"Plans"</dt><dd>{overview.plans.len().to_string()}</dd>
                 <dt>"Last run"</dt><dd>{last.as_ref().map_or_else(|| view! { "never" }.into_any(), badge)}</dd>

@@ -98,7 +98,7 @@ fn Moment(overview: RecoveryOverview, at: Option<Timestamp>) -> impl IntoView {
     let value = shown.map(Timestamp::to_rfc3339).unwrap_or_default();
     let chosen_cluster = scope.cluster.get_untracked();
     view! {
-        <Panel title="Restore to this moment" span="c5">
+        <Panel title="Restore to this moment" span="c6">
             <dl class="facts">
                 <dt>"Moment"</dt><dd>{shown.map_or_else(|| "—".to_owned(), Timestamp::local)}</dd>
                 <dt>"Verdict"</dt><dd><span class=verdict.0>{verdict.1}</span></dd>
@@ -159,7 +159,7 @@ fn ObjectivesPanel(now: Objectives, overview: RecoveryOverview, may_manage: bool
                 </details>
             })}
         </Panel>
-        <Panel title="Restore tests" span="c7" note="measured against the objective" flush=true>
+        <Panel title="Restore tests" span="c12" note="measured against the objective" flush=true>
             {empty.then(|| view! { <p class="fine muted">"No restore was proved yet."</p> })}
             {(!empty).then(|| view! {
                 <div class="scroll" tabindex="0" role="region" aria-label="Restore tests table">
