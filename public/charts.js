@@ -102,6 +102,21 @@ function zone(at) {
   return `${minutes < 0 ? "−" : "+"}${two(Math.floor(ahead / 60))}:${two(ahead % 60)}`;
 }
 
+/** Ticks of bytes at whole KiB, MiB and so on: the library knows tens alone. */
+function byteTicks(series) {
+  const sums = new Map();
+  for (const one of series) {
+    for (const [at, value] of one.data ?? []) {
+      if (typeof value === "number") sums.set(at, one.stack ? (sums.get(at) ?? 0) + value : Math.max(sums.get(at) ?? 0, value));
+    }
+  }
+  const top = Math.max(0, ...sums.values());
+  if (!(top > 0)) return {};
+  const unit = 1024 ** Math.max(0, Math.floor(Math.log(top) / Math.log(1024)));
+  const interval = unit * [0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 256].find((step) => top / unit / step <= 5);
+  return { min: 0, max: Math.ceil(top / interval) * interval, interval };
+}
+
 function dressed(element) {
   const option = JSON.parse(element.dataset.chart);
   const unit = element.dataset.unit ?? "";
@@ -121,6 +136,7 @@ function dressed(element) {
     splitNumber: 4,
     splitLine: { lineStyle: { color: line } },
     axisLabel: { ...font, formatter: (value) => written(value, unit) },
+    ...(unit === "B" || unit === "B/s" ? byteTicks(option.series ?? []) : {}),
   });
   for (const series of option.series ?? []) {
     const own = colour(`--slot-${series.id.split("-")[0]}`, element);
