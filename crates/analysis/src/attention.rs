@@ -122,6 +122,7 @@ fn sql(rule: &str, running: Option<&Running>) -> Option<String> {
         "transaction_old" => Some("SELECT pid, usename, state, now() - xact_start AS age, age(backend_xmin), left(query, 80) AS query\nFROM pg_stat_activity WHERE xact_start < now() - interval '15 min' ORDER BY xact_start;".to_owned()),
         "xid_age" => Some("SELECT datname, age(datfrozenxid), mxid_age(datminmxid) FROM pg_database ORDER BY 2 DESC;\n-- in the oldest database:\nVACUUM (FREEZE, VERBOSE);".to_owned()),
         "cache_hit_low" => Some("SELECT relid::regclass, heap_blks_read, heap_blks_hit FROM pg_statio_user_tables\nORDER BY heap_blks_read DESC LIMIT 20;".to_owned()),
+        "sequence_running_out" => Some("SELECT schemaname, sequencename, data_type, last_value, max_value FROM pg_sequences\nWHERE last_value > 0.8 * max_value ORDER BY last_value::numeric / max_value DESC;\n-- an integer column that has run out of numbers needs bigint; that rewrites the table.".to_owned()),
         "archiver_failing" => Some("SELECT last_failed_wal, last_failed_time, failed_count FROM pg_stat_archiver;\nSHOW archive_command;".to_owned()),
         _ => None,
     }

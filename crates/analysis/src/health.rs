@@ -56,6 +56,8 @@ pub struct HealthInput {
     pub wasted_index_percent: Option<f64>,
     /// The same in bytes.
     pub wasted_index_bytes: Option<i64>,
+    /// Of the sequence that is used up most; zero when none is by half.
+    pub sequence_percent: Option<f64>,
 }
 
 /// Remembers since when each line is there.
@@ -391,6 +393,11 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         "/database/performance#indexes",
         wasted,
     );
+    let sequence = input.sequence_percent.map(|percent| {
+        let points = if percent < 80.0 { 0 } else { ramp(percent, 75.0, 100.0, 6) };
+        (points, format!("{} % of its range", format::percent(percent)))
+    });
+    lines.rule(C::Capacity, "sequence_running_out", "A sequence runs out", "80 %", "/database/tables", sequence);
 }
 
 #[cfg(test)]
@@ -421,6 +428,7 @@ mod tests {
             archiver_failing: Some(false),
             wasted_index_percent: Some(0.0),
             wasted_index_bytes: Some(0),
+            sequence_percent: Some(0.0),
             ..HealthInput::default()
         }
     }

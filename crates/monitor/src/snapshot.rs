@@ -96,6 +96,10 @@ pub(crate) fn make(
             .as_ref()
             .map(|it| if index_bytes > 0 { 100.0 * it.wasted_bytes as f64 / index_bytes as f64 } else { 0.0 }),
         wasted_index_bytes: index_totals.as_ref().map(|it| it.wasted_bytes),
+        sequence_percent: state
+            .tables
+            .as_ref()
+            .map(|reading| reading.sequences.iter().map(|it| it.used_percent).fold(0.0, f64::max)),
     };
     let mut tracker = std::mem::take::<HealthTracker>(&mut state.health_tracker);
     let health = tracker.score(&input, at);

@@ -134,7 +134,7 @@ async fn on_every_version_each_collector_becomes_fresh_and_history_is_kept() {
     for install in versions() {
         let version = install.version.clone();
         let cluster = private_cluster_of(install, &[]).await;
-        cluster.execute("postgres", "CREATE EXTENSION pg_stat_statements; CREATE TABLE t (a int PRIMARY KEY, b int); CREATE INDEX t_b ON t (b)").await;
+        cluster.execute("postgres", "CREATE EXTENSION pg_stat_statements; CREATE TABLE t (a int PRIMARY KEY, b int); CREATE INDEX t_b ON t (b); CREATE SEQUENCE narrow AS smallint; SELECT setval('narrow', 32000)").await;
         let watching = Watching::start(&cluster.server.url("postgres")).await;
         let dashboard = watching.until("all collectors", |it| it.collectors.iter().all(is_well)).await;
         assert_eq!(
@@ -144,6 +144,8 @@ async fn on_every_version_each_collector_becomes_fresh_and_history_is_kept() {
         // What this version or its defaults do not have takes no points.
         let lines = dashboard.health.lines.iter().map(|line| line.rule.as_str()).collect::<Vec<_>>();
         assert!(!lines.contains(&"collectors_failing"), "{version}: {lines:?}");
+        let narrow = dashboard.health.lines.iter().find(|line| line.rule == "sequence_running_out");
+        assert!(narrow.is_some_and(|line| line.measured.starts_with("97.")), "{version}: {lines:?}");
         for _ in 0..5 {
             cluster.execute("postgres", "SELECT count(*) FROM t").await;
         }

@@ -205,6 +205,13 @@ pub(crate) const TABLES: &str = "/* holdfast:tables */ SELECT n.nspname::text AS
  coalesce(c.reloptions, '{}'::text[]) AS options \
  FROM pg_stat_user_tables s JOIN pg_class c ON c.oid = s.relid JOIN pg_namespace n ON n.oid = c.relnamespace ORDER BY c.relpages DESC";
 
+/// Sequences that run out: the range is the type's or what the sequence was given. The last value is NULL for whoever may
+/// not use the sequence. The worst of each database are enough.
+pub(crate) const SEQUENCES: &str = "/* holdfast:sequences */ SELECT schemaname::text AS schema, sequencename::text AS name, last_value, used_percent \
+ FROM (SELECT s.*, (100 * CASE WHEN s.increment_by > 0 THEN s.last_value::numeric - s.min_value ELSE s.max_value::numeric - s.last_value END \
+  / nullif(s.max_value::numeric - s.min_value, 0))::float8 AS used_percent FROM pg_sequences s WHERE NOT s.cycle) s \
+ WHERE used_percent >= 50 ORDER BY used_percent DESC LIMIT 20";
+
 /// What tables would take if they were packed: rows, and widths of columns from the planner's statistics, which only
 /// those who may read a table can see. Small tables are left out: a page more or less says nothing of them.
 pub(crate) const BLOAT: &str = "/* holdfast:bloat */ SELECT c.oid::int8 AS oid, greatest(c.reltuples, 0)::float8 AS rows, c.relpages::int8 AS pages, \

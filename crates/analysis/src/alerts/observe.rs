@@ -8,6 +8,7 @@ use domain::{
     format,
     reading::{
         ActivityReading, Backend, CollectorKind, CollectorState, CollectorStatus, DatabaseReading, ReplicationReading,
+        SequenceUse,
     },
     view::{ClusterState, ReplicaState, ReplicaView},
 };
@@ -79,6 +80,8 @@ pub struct Facts<'a> {
     pub replication: Option<&'a ReplicationReading>,
     /// Cumulative counters.
     pub database: Option<&'a DatabaseReading>,
+    /// Sequences that are half used up.
+    pub sequences: Option<&'a [SequenceUse]>,
     /// Whether there is a window to judge, and its deadlocks.
     pub deadlocks: Option<i64>,
     /// Shared-buffer hit ratio; `None` when too few blocks were touched.
@@ -255,6 +258,19 @@ pub fn observe(facts: &Facts<'_>) -> BTreeMap<&'static str, Reading> {
         ),
     );
     add(
+        "sequence_running_out",
+        when(
+            &[C::Tables],
+            facts.sequences.map(|sequences| {
+                let used = |it: &SequenceUse| {
+                    let measured = format!("{} % used, at {}", format::percent(it.used_percent), it.last_value);
+                    Observed::of(it.key.as_str(), it.used_percent, measured)
+                };
+                sequences.iter().map(used).collect()
+            }),
+        ),
+    );
+    add(
         "checksum_failures",
         when(
             &[C::Database],
@@ -417,6 +433,7 @@ mod tests {
             replicas: &[],
             replication: None,
             database: None,
+            sequences: None,
             deadlocks: Some(0),
             cache_hit_percent: None,
             archiver_failing: None,

@@ -315,6 +315,17 @@ pub const RULES: &[Rule] = &[
         ..BASE
     },
     Rule {
+        key: "sequence_running_out",
+        title: "A sequence runs out",
+        about: "Part of a sequence's range that is used. When nothing is left, nextval fails and so does every insert that \
+                needs it. Seen of sequences that the monitoring role may use or read.",
+        unit: "%",
+        object: Some("sequence"),
+        page: "/database/tables",
+        levels: &[(Warning, 80.0, 80.0), (Critical, 95.0, 95.0)],
+        ..BASE
+    },
+    Rule {
         key: "checksum_failures",
         title: "Pages fail their checksum",
         about: "PostgreSQL read a page that is not what was written: disk, memory or controller. Counted since the \

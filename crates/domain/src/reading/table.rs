@@ -74,11 +74,24 @@ pub struct BloatEstimate {
     pub fillfactor: i64,
 }
 
+/// A sequence that is at least half used up (`pg_sequences`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SequenceUse {
+    /// `database.schema.name`.
+    pub key: String,
+    /// The last value given out.
+    pub last_value: i64,
+    /// Part of its range that is used, in percent.
+    pub used_percent: f64,
+}
+
 /// The tables of all databases that could be read.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TableReading {
     /// User tables.
     pub rows: Vec<TableCounters>,
+    /// Sequences that do not begin anew and are half used up, of those that our role may see: it needs USAGE or SELECT.
+    pub sequences: Vec<SequenceUse>,
     /// Databases that could not be read, with the reason.
     pub skipped: Vec<(String, String)>,
 }

@@ -3,7 +3,7 @@ use super::{get, oid, time};
 use crate::{Cluster, PgstatError, sql};
 use domain::{
     Timestamp,
-    reading::{BloatEstimate, ForeignKey, IndexCounters, IndexReading, TableCounters, TableReading},
+    reading::{BloatEstimate, ForeignKey, IndexCounters, IndexReading, SequenceUse, TableCounters, TableReading},
 };
 use sqlx::postgres::PgRow;
 use std::time::{Duration, Instant};
@@ -60,7 +60,18 @@ impl Cluster {
                 rows.iter().map(|row| table(&database, row)).collect::<Result<Vec<_>, _>>()
             };
             match found.await {
-                Ok(rows) => reading.rows.extend(rows),
+                Ok(rows) => {
+                    reading.rows.extend(rows);
+                    // One that is being altered must not hide the tables.
+                    match self.fetch_in(&database, "sequences", sql::SEQUENCES).await {
+                        Ok(rows) => {
+                            for row in &rows {
+                                reading.sequences.push(sequence(&database, row)?);
+                            }
+                        }
+                        Err(error) => tracing::debug!(%error, database, "sequences could not be read"),
+                    }
+                }
                 Err(error) => skip(&mut reading.skipped, database, error)?,
             }
         }
@@ -133,6 +144,16 @@ fn skip(skipped: &mut Vec<(String, String)>, database: String, error: PgstatErro
     }
     skipped.push((database, error.to_string()));
     Ok(())
+}
+
+fn sequence(database: &str, row: &PgRow) -> Result<SequenceUse, PgstatError> {
+    const NAME: &str = "sequences";
+    let (schema, name): (String, String) = (get(NAME, row, "schema")?, get(NAME, row, "name")?);
+    Ok(SequenceUse {
+        key: format!("{database}.{schema}.{name}"),
+        last_value: get(NAME, row, "last_value")?,
+        used_percent: get(NAME, row, "used_percent")?,
+    })
 }
 
 fn index(database: &str, row: &PgRow) -> Result<IndexCounters, PgstatError> {
