@@ -224,7 +224,7 @@ mod tests {
     fn rates_are_of_the_interval_and_a_reset_makes_none() {
         let reading = |scans| TableReading {
             rows: vec![TableCounters { seq_scans: scans, ..table(1.0, 0, &[]) }],
-            skipped: vec![],
+            ..TableReading::default()
         };
         let before = remember(&reading(10));
         let rate =
