@@ -4,8 +4,8 @@ use analysis::{connections, maintenance};
 use domain::{
     reading::{CollectorKind, ServerRole},
     view::{
-        ConnectionsPage, MaintenancePage, ReplicaState, ReplicationPage, SettingRow, SettingsPage, SlotRow, StandbyRow,
-        TablesPage, UpstreamView,
+        ConnectionsPage, DatabaseRow, MaintenancePage, ReplicaState, ReplicationPage, SettingRow, SettingsPage,
+        SlotRow, StandbyRow, TablesPage, UpstreamView,
     },
 };
 use std::sync::Arc;
@@ -33,12 +33,35 @@ pub(crate) fn make(state: &State, cluster: &str) -> Pages {
             cluster: cluster.clone(),
             sequence,
             availability: availability(state, CollectorKind::Tables),
+            databases: databases(state),
             ..TablesPage::clone(&state.tables_page)
         }),
         replication: Arc::new(ReplicationPage { cluster: cluster.clone(), sequence, ..replication(state) }),
         settings: Arc::new(SettingsPage { cluster: cluster.clone(), sequence, ..settings(state) }),
         maintenance: Arc::new(MaintenancePage { cluster, sequence, ..maintenance(state) }),
     }
+}
+
+fn databases(state: &State) -> Vec<DatabaseRow> {
+    let share = |part: i64, all: i64| (all > 0).then(|| 100.0 * part as f64 / all as f64);
+    let rows = state.database.as_ref().map(|(_, reading)| reading.rows.as_slice()).unwrap_or_default();
+    let mut rows = rows
+        .iter()
+        .map(|row| DatabaseRow {
+            name: row.name.clone(),
+            bytes: state.database_sizes.get(&row.oid).copied(),
+            backends: row.backends,
+            transactions: row.xact_commit + row.xact_rollback,
+            rollback_percent: share(row.xact_rollback, row.xact_commit + row.xact_rollback),
+            hit_percent: share(row.blks_hit, row.blks_hit + row.blks_read),
+            temp_bytes: row.temp_bytes,
+            deadlocks: row.deadlocks,
+            xid_age: row.oldest_id_age(),
+            since: row.stats_reset,
+        })
+        .collect::<Vec<_>>();
+    rows.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.name.cmp(&b.name)));
+    rows
 }
 
 fn replication(state: &State) -> ReplicationPage {

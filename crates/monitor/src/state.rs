@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) activity: Option<(Timestamp, ActivityReading)>,
     pub(crate) database: Option<(Instant, DatabaseReading)>,
     pub(crate) databases_bytes: Option<i64>,
+    /// By oid: read less often than the counters.
+    pub(crate) database_sizes: BTreeMap<u32, i64>,
     pub(crate) sizes_read: Option<Instant>,
     pub(crate) database_window: DatabaseWindow,
     pub(crate) statements_read: Option<Instant>,
@@ -125,6 +127,7 @@ impl State {
             activity: None,
             database: None,
             databases_bytes: None,
+            database_sizes: BTreeMap::new(),
             sizes_read: None,
             database_window: DatabaseWindow::new(WINDOW_SECONDS),
             statements_read: None,

@@ -320,6 +320,7 @@ impl Watch {
         let read_at = Instant::now();
         if with_sizes {
             self.state.sizes_read = Some(read_at);
+            self.state.database_sizes = reading.rows.iter().filter_map(|row| Some((row.oid, row.bytes?))).collect();
             self.state.databases_bytes = Some(reading.rows.iter().filter_map(|row| row.bytes).sum());
         }
         if let Some((before_at, before)) = &self.state.database {

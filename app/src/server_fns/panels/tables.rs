@@ -1,5 +1,5 @@
 //! `/database/tables`, and one table by `?table=`
-use super::layout::{Ask, available, chart, dash, fact, head, panel, since, size, some};
+use super::layout::{Ask, available, chart, dash, fact, head, heads, number, panel, since, size, some, table, text};
 use crate::{
     chart::build,
     panels::{Cell, Content, Head, PanelData, PanelPage, TableData},
@@ -8,7 +8,7 @@ use crate::{
 use control::ControlError;
 use domain::{
     format,
-    view::{TableDetail, TableRow},
+    view::{DatabaseRow, TableDetail, TableRow},
 };
 
 /// Rows shown at once; the rest is one search away.
@@ -105,6 +105,17 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         panel("Tables", "pg_stat_user_tables, pg_class", 12, available(&page.availability, content))
             .at(page.collected_at),
     );
+    if !page.databases.is_empty() {
+        panels.push(
+            panel(
+                "Databases",
+                "pg_stat_database",
+                12,
+                table(database_heads(), page.databases.iter().map(database).collect()),
+            )
+            .note("counters since the statistics of each were reset"),
+        );
+    }
     Ok(PanelPage {
         subtitle: format!(
             "{} tables, {}",
@@ -114,6 +125,36 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         banners,
         panels,
     })
+}
+
+fn database_heads() -> Vec<Head> {
+    heads(&[
+        ("Database", false),
+        ("Size", true),
+        ("Backends", true),
+        ("Transactions", true),
+        ("Rolled back %", true),
+        ("Hit %", true),
+        ("Temporary", true),
+        ("Deadlocks", true),
+        ("XID age", true),
+        ("Since", true),
+    ])
+}
+
+fn database(row: &DatabaseRow) -> Vec<Cell> {
+    vec![
+        text(row.name.as_str()),
+        size(row.bytes),
+        number(format::thousands(row.backends)),
+        number(format::count(row.transactions as f64)),
+        some(row.rollback_percent, format::percent),
+        some(row.hit_percent, format::percent),
+        size(Some(row.temp_bytes)),
+        number(format::thousands(row.deadlocks)),
+        some(row.xid_age, |age| format::count(age as f64)),
+        since(row.since),
+    ]
 }
 
 fn line(ask: &Ask, row: &TableRow, largest: i64) -> Vec<Cell> {

@@ -84,4 +84,4 @@ pub use server_pages::{
     SettingRow, SettingsPage, SlotRow, StandbyRow, UpstreamView, WalView, XidRow,
 };
 pub use signal::{SignalAction, SignalRequest, SignalResult};
-pub use table::{Forecast, TableDetail, TableRow, TablesPage, VacuumTrigger};
+pub use table::{DatabaseRow, Forecast, TableDetail, TableRow, TablesPage, VacuumTrigger};

@@ -78,6 +78,32 @@ pub struct TableRow {
     pub vacuum: VacuumTrigger,
 }
 
+/// One database (`pg_stat_database`); its counters are since `since`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DatabaseRow {
+    /// Name.
+    pub name: String,
+    /// Size on disk; `None` when it is not read yet or our role may not.
+    pub bytes: Option<i64>,
+    /// Backends connected now.
+    pub backends: i64,
+    /// Transactions, committed and rolled back.
+    pub transactions: i64,
+    /// Of those, rolled back, in percent.
+    pub rollback_percent: Option<f64>,
+    /// Blocks found in shared buffers, in percent.
+    pub hit_percent: Option<f64>,
+    /// Bytes written to temporary files.
+    pub temp_bytes: i64,
+    /// Deadlocks.
+    pub deadlocks: i64,
+    /// Age of its oldest id, transaction's or multixact's.
+    pub xid_age: Option<i64>,
+    /// When the counters were last reset.
+    pub since: Option<Timestamp>,
+}
+
 /// All tables.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -94,6 +120,9 @@ pub struct TablesPage {
     pub rows: Vec<TableRow>,
     /// Databases that could not be read, with the reason.
     pub skipped: Vec<(String, String)>,
+    /// The databases, the largest first.
+    #[serde(default)]
+    pub databases: Vec<DatabaseRow>,
     /// Larger tables without a bloat estimate, because their statistics cannot be seen.
     pub without_statistics: i64,
 }
