@@ -19,7 +19,7 @@ use domain::{
     view::{ClusterState, Health, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad, WalView},
 };
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex},
     time::Instant,
 };
