@@ -38,12 +38,14 @@ pub struct Actor {
     pub address: Option<String>,
     /// The request id, where there is one.
     pub request_id: Option<String>,
+    /// What the client calls this request: sent again under the same name it begins no second job.
+    pub idempotency_key: Option<String>,
 }
 
 impl Actor {
     /// Nobody is signed in.
     pub const fn anonymous(source: Source, address: Option<String>, request_id: Option<String>) -> Self {
-        Self { identity: None, source, address, request_id }
+        Self { identity: None, source, address, request_id, idempotency_key: None }
     }
 
     /// Whoever is signed in.
@@ -53,17 +55,17 @@ impl Actor {
         address: Option<String>,
         request_id: Option<String>,
     ) -> Self {
-        Self { identity: Some(identity), source, address, request_id }
+        Self { identity: Some(identity), source, address, request_id, idempotency_key: None }
     }
 
     /// The person at the command line of this host: whoever may read the store may administer it.
     pub fn cli() -> Self {
-        Self { identity: Some(Identity::cli()), source: Source::Cli, address: None, request_id: None }
+        Self::known(Identity::cli(), Source::Cli, None, None)
     }
 
     /// One of our own background tasks.
     pub fn system() -> Self {
-        Self { identity: Some(Identity::system()), source: Source::System, address: None, request_id: None }
+        Self::known(Identity::system(), Source::System, None, None)
     }
 
     /// Whether nobody is signed in.

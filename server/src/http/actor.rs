@@ -27,7 +27,11 @@ pub async fn identify(State(app): State<App>, session: Session, mut request: Req
     let address =
         request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip().to_string());
     let request_id = request.extensions().get::<RequestId>().map(|RequestId(id)| id.clone());
-    let anonymous = Actor::anonymous(source, address.clone(), request_id);
+    let idempotency_key = match idempotency_key(request.headers()) {
+        Ok(key) => key.filter(|_| source == Source::Api),
+        Err(problem) => return problem.into_response(),
+    };
+    let anonymous = Actor { idempotency_key, ..Actor::anonymous(source, address.clone(), request_id) };
 
     let identity = match bearer(request.headers()) {
         Some(token) => match app.control.token_authenticate(token, address.as_deref()).await {
@@ -66,6 +70,14 @@ pub async fn identify(State(app): State<App>, session: Session, mut request: Req
     // What one person may see is kept by no cache between.
     response.headers_mut().entry(header::CACHE_CONTROL).or_insert(axum::http::HeaderValue::from_static("no-store"));
     response
+}
+
+/// What the client calls its request: a repeated one begins no second job. Bulk operations and batches read their own.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=200).contains(&key.len()));
+    let wrong = || Problem::field("Idempotency-Key", "an idempotency key has 1 to 200 bytes of visible ASCII");
+    key.map(|key| Some(key.to_owned())).ok_or_else(wrong)
 }
 
 /// What may be seen without an identity.

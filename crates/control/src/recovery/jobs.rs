@@ -250,10 +250,22 @@ impl ControlPlane {
         params: JobParams,
         requested_by: Option<&str>,
     ) -> Result<JobView, ControlError> {
-        let made = self.job_insert(actor, action, cluster, params, requested_by, None).await?;
-        // Without a schedule key it is always made.
-        let Some(id) = made else { return Err(ControlError::Conflict("the job exists already".to_owned())) };
-        self.job_view(id).await
+        let who = actor.identity.as_ref().map(|identity| identity.name.as_str()).unwrap_or_default();
+        let named = |key: &String| format!("asked {who} {action} {} {key}", cluster.unwrap_or_default());
+        let key = actor.idempotency_key.as_ref().map(named);
+        let title = params.title();
+        let made = self.job_insert(actor, action, cluster, params, requested_by, key.clone()).await?;
+        if let Some(id) = made {
+            return self.job_view(id).await;
+        }
+        // It was asked before under the same name.
+        let again = JobRepo(self.inner.store.db()).by_schedule_key(&key.unwrap_or_default()).await?;
+        match again {
+            Some(row) if row.title == title => self.job_view(row.id).await,
+            _ => Err(ControlError::Conflict(
+                "another request was sent with this Idempotency-Key; give each request a key of its own".to_owned(),
+            )),
+        }
     }
 
     async fn job_insert(

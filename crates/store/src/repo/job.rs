@@ -29,7 +29,7 @@ pub struct NewJob {
     pub title: String,
     /// What exactly.
     pub params: serde_json::Value,
-    /// The moment of a schedule; only one job is ever made for it.
+    /// The moment of a schedule, or what a client calls its request; only one job is ever made for it.
     pub schedule_key: Option<String>,
     /// By whom.
     pub requested_by: String,
@@ -198,6 +198,15 @@ impl<C: ConnectionTrait> JobRepo<'_, C> {
     pub async fn get(&self, id: i64) -> Result<Option<JobRow>, StoreError> {
         let row = job::Entity::find_by_id(id).one(self.0).await.map_err(StoreError::query("find a job"))?;
         row.map(from_row).transpose()
+    }
+
+    /// The one job of a key.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn by_schedule_key(&self, key: &str) -> Result<Option<JobRow>, StoreError> {
+        let row = job::Entity::find().filter(job::Column::ScheduleKey.eq(key)).one(self.0).await;
+        row.map_err(StoreError::query("find a job"))?.map(from_row).transpose()
     }
 
     /// The newest first.
