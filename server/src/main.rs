@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod evidence;
 mod http;
+mod kit;
 mod open_files;
 mod openapi;
 mod platform;

@@ -128,6 +128,7 @@ impl FileBackup {
         let source = ConnInfo::parse(&url).map_err(|error| wrong("url", error.to_string()))?;
         let repository = RepositoryArgs { repo: all.repository.clone(), key_file: all.key_file.clone() };
         let place = repository.describe().map_err(|error| wrong("repository", error.to_string()))?;
+        let (found_by, _) = repository.found_by().map_err(|error| wrong("repository", error.to_string()))?;
         let retention = Retention {
             keep_full: all.keep_full,
             keep_days: all.keep_days,
@@ -199,7 +200,7 @@ impl FileBackup {
                 .unwrap_or_else(|| listen.clone()),
         };
         let kit = recovery_kit(&repository, all.recovery_kit.map(absolute));
-        let disaster = Disaster { hooks, kit, listen, port: all.dr_port, host };
+        let disaster = Disaster { hooks, kit, listen, port: all.dr_port, host, found_by };
         Ok(Some(Protected {
             cluster: cluster.to_owned(),
             source,

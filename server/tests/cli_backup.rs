@@ -1,10 +1,10 @@
 //! The commands of backup and recovery as a DBA types them, on a real cluster: repository, backup, WAL, restore.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
-use pgphysical::{ClusterOptions, Install, LocalCluster};
+use pgphysical::{ClusterOptions, Install, LocalCluster, ShutdownMode};
 use serde_json::Value;
 use std::{
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
@@ -331,6 +331,70 @@ async fn a_stream_says_where_it_stands_and_the_recovery_code_is_enough() {
     assert!(
         String::from_utf8_lossy(&plain.stderr).contains("--no-encryption") && !bench.path("plain/repo.json").exists()
     );
+}
+
+/// Ends a server that nobody here started.
+struct Left {
+    program: PathBuf,
+    data: PathBuf,
+    as_postgres: bool,
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        let mut command = match self.as_postgres {
+            true => Command::new("runuser"),
+            false => Command::new(&self.program),
+        };
+        if self.as_postgres {
+            command.args(["-u", "postgres", "--"]).arg(&self.program);
+        }
+        let _ = command.arg("-D").arg(&self.data).args(["-m", "immediate", "stop"]).current_dir("/").output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_kit_restores_by_the_commands_it_prints() {
+    let install = Install::discover().into_iter().find(Install::is_complete).unwrap();
+    let mut bench = Bench::new(install.clone()).await;
+    let kit = bench.json(&["repo", "init"])["recovery_kit"].as_str().unwrap().to_owned();
+    bench.sql(&bench.cluster, "CREATE TABLE public.kept AS SELECT n FROM generate_series(1, 4321) n").await;
+    bench.json(&["backup", "create", "--type", "full"]);
+    bench.hand_over();
+    // The disaster.
+    std::fs::remove_file(bench.path("key")).unwrap();
+    bench.cluster.stop(ShutdownMode::Immediate).await.unwrap();
+
+    let data = bench.path("restored");
+    let as_root = std::fs::metadata(bench.directory.path()).unwrap().uid() == 0;
+    let typed = ["export ", "mkdir ", "holdfast ", "chown ", "runuser "];
+    let mut script = kit
+        .lines()
+        .map(str::trim)
+        .filter(|line| typed.iter().any(|word| line.starts_with(word)))
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace("/etc/holdfast", bench.path("etc").to_str().unwrap())
+        .replace("/var/lib/postgresql/restored", data.to_str().unwrap());
+    if !as_root {
+        script = script.replace("chown postgres ", "test -f ").replace("runuser -u postgres -- ", "");
+    }
+    let programs = install.program("pg_ctl").parent().unwrap().display().to_string();
+    let before = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{programs}:{before}", bench.directory.path().display());
+    let _left = Left { program: install.program("pg_ctl"), data: data.clone(), as_postgres: as_root };
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-e", "-c", &script]).current_dir(bench.directory.path()).env_clear().env("PATH", path);
+    let done = shell.stdin(Stdio::null()).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{script}\n{said}");
+    // It has the original's configuration, its port and its socket.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while bench.sql(&bench.cluster, "SELECT pg_is_in_recovery()").await.as_deref() != Some("f") {
+        assert!(Instant::now() < deadline, "{said}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(bench.sql(&bench.cluster, "SELECT count(*) FROM public.kept").await.as_deref(), Some("4321"));
 }
 
 /// With a recovery code and no key file.

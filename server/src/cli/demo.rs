@@ -1,7 +1,11 @@
 //! `holdfast demo`: the whole product on clusters of its own.
 
 use super::{Failure, print, serve};
-use crate::{config::Config, platform};
+use crate::{
+    config::Config,
+    kit::{self, Found},
+    platform,
+};
 use backup::{KeySource, Repository};
 use clap::Args;
 use control::{Actor, Confirmation, ControlError, ControlPlane, RestoreTestParams};
@@ -144,11 +148,12 @@ async fn make_repository(dir: &Path) -> Result<bool, Failure> {
     let repository = Repository::init(Arc::new(blobs::DirStore::create(&root)?), Some(&source)).await?;
     let (recovery, code) = KeySource::new_recovery()?;
     repository.add_key(&recovery, "recovery code of the demo").await?;
+    let place = root.display().to_string();
+    let found = Found { variables: &[], place: &place, system: None };
     let kit = format!(
-        "Recovery kit of the Holdfast demo\n\nrepository     {}\nid             {}\nformat         1 (docs/repository-format.md)\nrecovery code  {code}\n\nWith this alone: HOLDFAST_RECOVERY_CODE='…' holdfast --repo {} restore --to DIR\n",
-        root.display(),
+        "Recovery kit of the Holdfast demo\n\nrepository     {place}\nid             {}\nformat         1 (docs/repository-format.md)\nrecovery code  {code}\n\nWith this alone, as root on a machine with PostgreSQL:\n{}\n",
         repository.file().id,
-        root.display()
+        kit::steps(&found, &code).join("\n"),
     );
     write(&dir.join(KIT), &kit)?;
     Ok(true)

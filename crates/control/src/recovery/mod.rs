@@ -153,6 +153,8 @@ pub struct Disaster {
     pub port: Option<u16>,
     /// The host's name in connection strings.
     pub host: String,
+    /// Variables by which another machine finds the repository, for the printed kit.
+    pub found_by: Vec<String>,
 }
 
 impl Default for Disaster {
@@ -163,6 +165,7 @@ impl Default for Disaster {
             listen: "127.0.0.1".to_owned(),
             port: None,
             host: "127.0.0.1".to_owned(),
+            found_by: Vec::new(),
         }
     }
 }
