@@ -224,6 +224,11 @@ impl Work {
         self.state().waiting = what;
     }
 
+    /// Whether it waits for a person's approval.
+    pub fn is_waiting(&self) -> bool {
+        self.state().waiting.is_some()
+    }
+
     /// Stops it, as soon as it looks.
     pub fn cancel(&self) {
         let mut state = self.state();

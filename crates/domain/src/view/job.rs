@@ -30,6 +30,11 @@ impl JobKind {
     pub const ALL: [Self; 7] =
         [Self::Backup, Self::Verify, Self::RestoreTest, Self::Restore, Self::Expire, Self::Drill, Self::Execution];
 
+    /// Somebody waits for it while a database is down: it goes before what a schedule asks for.
+    pub const fn is_urgent(self) -> bool {
+        matches!(self, Self::Restore | Self::Execution)
+    }
+
     /// Name in the store, on the wire and in addresses.
     pub const fn as_str(self) -> &'static str {
         match self {
