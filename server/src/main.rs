@@ -13,6 +13,7 @@ mod openapi;
 mod platform;
 mod protection;
 mod repository;
+mod size;
 
 use clap::Parser as _;
 use std::process::ExitCode;

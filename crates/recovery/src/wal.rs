@@ -1,6 +1,6 @@
 //! WAL streaming of one cluster, started again whenever it ends, and how far behind it is.
 use backup::wal::{StreamOptions, StreamStatus, stream};
-use control::{ControlPlane, Slot};
+use control::{ControlPlane, Protected, Slot};
 use domain::{Lsn, view::WalStreamView};
 use std::{
     collections::VecDeque,
@@ -61,9 +61,7 @@ async fn keep(slot: &Slot, status: &Arc<StreamStatus>, stop: &CancellationToken)
         let ended = match slot.repository().await {
             Ok(repository) => {
                 let source = slot.config.source.clone().with_application_name("holdfast wal stream");
-                let options =
-                    StreamOptions { slot: slot.config.slot.clone(), every: EVERY, ..StreamOptions::default() };
-                stream(&repository, &source, &options, status, stop).await.map_err(|error| error.to_string())
+                stream(&repository, &source, &options(&slot.config), status, stop).await.map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
@@ -78,6 +76,16 @@ async fn keep(slot: &Slot, status: &Arc<StreamStatus>, stop: &CancellationToken)
             () = stop.cancelled() => {}
         }
         wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+fn options(config: &Protected) -> StreamOptions {
+    StreamOptions {
+        slot: config.slot.clone(),
+        every: EVERY,
+        give_up_after: None,
+        heartbeat: config.heartbeat,
+        limits: config.slot_limits,
     }
 }
 

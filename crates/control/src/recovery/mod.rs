@@ -19,7 +19,7 @@ pub use restores::{RestoreAsk, RestoreParams, TargetAsk};
 
 use crate::{ControlError, ControlPlane};
 use arc_swap::ArcSwap;
-use backup::{KeySlot, Repository, RepositoryFile, Summary, retention::Retention};
+use backup::{KeySlot, Repository, RepositoryFile, Summary, retention::Retention, wal::SlotLimits};
 use domain::{
     Timestamp,
     view::{
@@ -122,6 +122,10 @@ pub struct Protected {
     pub stream: bool,
     /// The replication slot.
     pub slot: String,
+    /// A message with the time is written to the WAL so often, so that a quiet database has a commit record.
+    pub heartbeat: Option<Duration>,
+    /// When the slot is given up, so that the server's disk does not fill.
+    pub slot_limits: SlotLimits,
     /// Threads of a backup and of a restore.
     pub workers: usize,
     /// Restores go below this directory.
