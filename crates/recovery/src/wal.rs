@@ -46,6 +46,18 @@ impl Lag {
     }
 }
 
+/// How late WAL is in the repository, when the stream knows.
+pub(crate) fn lag(slot: &Slot) -> Option<f64> {
+    let wal = slot.wal.load();
+    wal.lag_seconds.filter(|_| wal.state == "streaming")
+}
+
+/// What a restore to the newest moment lost, in seconds: the age of the last transaction in it. On an idle server that is
+/// old without anything being lost, so that it is no more than what the stream had still to bring.
+pub(crate) fn lost(age: Option<f64>, lag: Option<f64>) -> Option<f64> {
+    age.into_iter().chain(lag).reduce(f64::min)
+}
+
 pub(crate) async fn supervise(control: ControlPlane, index: usize, stop: CancellationToken) {
     let Some(slot) = control.recovery().slots().get(index) else { return };
     let status = Arc::new(StreamStatus::default());
@@ -124,6 +136,14 @@ async fn watch(slot: &Slot, status: &StreamStatus, stop: &CancellationToken) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_idle_server_loses_nothing_although_its_last_transaction_is_old() {
+        assert_eq!(lost(Some(7_200.0), Some(0.5)), Some(0.5));
+        assert_eq!(lost(Some(3.0), Some(10.0)), Some(3.0));
+        // Without a stream nothing bounds it.
+        assert_eq!((lost(Some(7_200.0), None), lost(None, None)), (Some(7_200.0), None));
+    }
 
     #[test]
     fn lag_is_the_age_of_the_oldest_byte_that_is_not_durable() {
