@@ -107,14 +107,11 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
     let verify_job = newest(control, cluster, JobKind::Verify).await?;
     let verdicts = verdicts(control, cluster).await?;
     let drills = drills(control, slot, at).await?;
-    // A verification or a test that could not be done is no damage, and no proof either.
-    let found = |job: &Option<JobRow>| {
-        job.as_ref().and_then(|row| match &row.result {
-            Some(JobResult::Verify { problems, .. }) => problems.first().cloned(),
-            Some(JobResult::RestoreTest(proof)) => proof.problems.first().cloned(),
-            _ => row.error.clone(),
-        })
-    };
+    // A test that could not be done is no proof.
+    let test_problem = test_job.as_ref().and_then(|row| match &row.result {
+        Some(JobResult::RestoreTest(proof)) => proof.problems.first().cloned(),
+        _ => row.error.clone(),
+    });
     let proof = proofs.first();
     let input = ProtectionInput {
         repository_error: catalogue.error.clone(),
@@ -133,8 +130,7 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
         test_age_seconds: proof.map(|proof| at.seconds_since(proof.at)),
         test_every_seconds: pause(&[ScheduleKind::RestoreTest]),
         test_tried: test_job.is_some(),
-        test_problem: found(&test_job),
-        verify_problem: found(&verify_job),
+        test_problem,
         verify_tried: verify_job.is_some(),
         // With a result it could be done, whatever it found.
         verify_error: verify_job.as_ref().filter(|row| row.result.is_none()).and_then(|row| row.error.clone()),
