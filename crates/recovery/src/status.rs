@@ -43,24 +43,23 @@ struct Drills {
 
 /// What the drills of each plan showed, and how old the last sound one is.
 async fn drills(control: &ControlPlane, slot: &Slot, at: Timestamp) -> Result<Drills, ControlError> {
-    let (plans, runs) = control.dr_state(&slot.config.cluster).await?;
+    let cluster = &slot.config.cluster;
     let mut found = Drills::default();
-    for plan in plans {
-        let id = plan.id.to_string();
+    for plan in control.dr_plans(cluster).await? {
         for (kind, cron) in [(DrKind::Test, &plan.spec.test), (DrKind::FullTest, &plan.spec.full_test)] {
             let name = format!("{} of plan '{}'", kind.label().to_lowercase(), plan.spec.name);
-            let of = || runs.iter().filter(|run| run.plan_id.as_deref() == Some(&id) && run.kind == kind);
             // One that was stopped says nothing of the plan.
-            if let Some(newest) = of().find(|run| run.ok || run.evidence_sha256.is_some()) {
+            let (newest, sound) = control.dr_newest(cluster, plan.id, kind).await?;
+            if let Some(newest) = newest {
                 let problem =
                     (!newest.ok).then(|| newest.error.clone().unwrap_or_else(|| "see its evidence".to_owned()));
                 found.newest.push((name.clone(), problem));
-                found.runs.push(newest.clone());
+                found.runs.push(newest);
             }
             let promised =
                 cron.as_deref().and_then(|cron| Schedule::parse(cron, &slot.config.time_zone).ok()?.longest_pause(at));
             if let Some(every) = promised {
-                let since = of().find(|run| run.ok).map_or(plan.changed_at, |run| run.finished_at);
+                let since = sound.map_or(plan.changed_at, |run| run.finished_at);
                 found.due.push((name, at.seconds_since(since).max(0.0), every));
             }
         }
