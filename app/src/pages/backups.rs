@@ -438,7 +438,8 @@ pub fn RetentionPage() -> impl IntoView {
 #[component]
 fn ExpirePlan(data: ExpireData) -> impl IntoView {
     let ExpireData { cluster, plan, may } = data;
-    let going = plan.verdicts.iter().filter(|it| it.reasons.is_empty()).count();
+    let shown = plan.verdicts.iter().filter(|it| it.reasons.is_empty()).map(|it| it.id.clone()).collect::<Vec<_>>();
+    let (going, shown) = (shown.len(), shown.join(","));
     let lines = plan.verdicts.into_iter().rev().map(|it| {
         let goes = it.reasons.is_empty();
         view! { <tr><td><code>{it.id}</code></td><td>{if goes { view! { <span class="badge critical">"goes"</span> } } else { view! { <span class="badge good">"stays"</span> } }}</td><td class="reason">{it.reasons.join(", ")}</td></tr> }
@@ -460,6 +461,7 @@ fn ExpirePlan(data: ExpireData) -> impl IntoView {
             {(may.expire && going > 0).then(|| view! {
                 <form class="stack spaced" method="post" action="/backups/expire">
                     <input type="hidden" name="cluster" value=named.clone() />
+                    <input type="hidden" name="backups" value=shown />
                     <Confirm name=named.clone() /><button class="btn danger">{format!("Remove {going} backups")}</button>
                 </form>
             })}

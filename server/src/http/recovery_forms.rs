@@ -29,6 +29,8 @@ pub struct Fields {
     id: String,
     value: String,
     backup: String,
+    /// Ids with commas between them.
+    backups: String,
     directory: String,
     start: String,
     exclusive: String,
@@ -128,7 +130,8 @@ pub async fn expire(
     Asking(actor): Asking,
     Form(form): Form<Fields>,
 ) -> Result<Response, Problem> {
-    let asked = app.control.expire(&actor, form.cluster(), &form.confirmation()).await;
+    let shown = form.backups.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let asked = app.control.expire(&actor, form.cluster(), Some(&shown), &form.confirmation()).await;
     to_job(asked, &form.page("/backups/retention"))
 }
 

@@ -222,14 +222,16 @@ impl ControlPlane {
         })
     }
 
-    /// Removes what retention does not keep, soon: exactly what a plan shows now.
+    /// Removes what retention does not keep, soon. With the backups that a person was shown, nothing but these; without
+    /// them what a plan shows now.
     ///
     /// # Errors
-    /// [`ControlError`].
+    /// [`ControlError::Conflict`] when more would go than was shown.
     pub async fn expire(
         &self,
         actor: &Actor,
         cluster: Option<&str>,
+        shown: Option<&[String]>,
         confirmation: &Confirmation,
     ) -> Result<JobView, ControlError> {
         let object = cluster.unwrap_or_default().to_owned();
@@ -237,7 +239,8 @@ impl ControlPlane {
         let id = self.protected(cluster)?.0.to_owned();
         self.confirm(actor, "expire", ("cluster", &id), &id, confirmation).await?;
         let plan = self.expire_plan(actor, cluster).await?;
-        let only = plan.verdicts.into_iter().filter(|it| it.reasons.is_empty()).map(|it| it.id).collect::<Vec<_>>();
+        let going = plan.verdicts.into_iter().filter(|it| it.reasons.is_empty()).map(|it| it.id).collect();
+        let only = agreed(going, shown)?;
         self.job_ask(actor, "expire", cluster, JobParams::Expire(ExpireParams { only: Some(only) }), None).await
     }
 
@@ -458,6 +461,16 @@ impl ControlPlane {
     }
 }
 
+/// What may go: what would go now, as long as somebody was shown all of it.
+fn agreed(going: Vec<String>, shown: Option<&[String]>) -> Result<Vec<String>, ControlError> {
+    match shown.and_then(|shown| going.iter().find(|id| !shown.contains(id))) {
+        Some(more) => Err(ControlError::Conflict(format!(
+            "backup {more} would go too, which the plan did not show; look at it again"
+        ))),
+        None => Ok(going),
+    }
+}
+
 pub(super) fn view(row: JobRow) -> JobView {
     JobView {
         id: row.id.to_string(),
@@ -475,5 +488,19 @@ pub(super) fn view(row: JobRow) -> JobView {
         error: row.error,
         result: row.result,
         log: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_goes_that_was_not_shown() {
+        let ids = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert!(agreed(ids("a b"), None).is_ok_and(|it| it == ids("a b")));
+        assert!(agreed(ids("a b"), Some(&ids("b a c"))).is_ok_and(|it| it == ids("a b")), "c is kept again");
+        let more = agreed(ids("a b c"), Some(&ids("a b")));
+        assert!(more.is_err_and(|error| error.to_string().contains("backup c would go too")));
     }
 }

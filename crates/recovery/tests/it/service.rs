@@ -110,7 +110,9 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
     })
     .await;
     assert!(plan.verdicts[0].reasons.is_empty() && plan.objects > 0, "{plan:#?}");
-    let expired = succeeded(&control, &control.expire(&actor, None, &confirmed).await.unwrap()).await;
+    let shown = plan.verdicts.iter().filter(|it| it.reasons.is_empty()).map(|it| it.id.clone()).collect::<Vec<_>>();
+    assert!(control.expire(&actor, None, Some(&[]), &confirmed).await.is_err(), "it was not shown");
+    let expired = succeeded(&control, &control.expire(&actor, None, Some(&shown), &confirmed).await.unwrap()).await;
     assert!(
         matches!(expired.result, Some(JobResult::Expire { ref removed, .. }) if *removed == [plan.verdicts[0].id.clone()])
     );
