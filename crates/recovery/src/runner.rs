@@ -235,7 +235,7 @@ async fn heartbeat(
                 sign = Instant::now();
                 if cancelled {
                     kept = Kept::Cancelled;
-                    work.cancel();
+                    work.stop();
                 }
             }
             Ok(None) => {
