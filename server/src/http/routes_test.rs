@@ -532,6 +532,22 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_not_added_is_no_success_in_the_audit_log() {
+    let site = site().await;
+    let confirmation = control::Confirmation { name: "main".to_owned(), password: String::new() };
+    let added = site.control.repository_key_add(&Actor::cli(), None, "safe", &confirmation).await;
+    assert!(added.is_err(), "the repository is away");
+    let count = async |outcome: &str, action: &str| {
+        let filter = store::AuditFilter { outcome: Some(outcome.to_owned()), ..store::AuditFilter::default() };
+        let page = site.control.audit_list(&Actor::cli(), filter, None, 500).await.unwrap();
+        page.rows.iter().filter(|row| row.action == action).count()
+    };
+    assert_eq!(count("ok", "repository_key_add_asked").await, 1);
+    assert_eq!(count("ok", "repository_key_add").await, 0);
+    assert_eq!(count("failed", "repository_key_add").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_administrator_stays_and_a_changed_role_ends_sessions() {
     let site = site().await;
     let cookie = sign_in(&site, "operator").await;
