@@ -111,6 +111,7 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
         Some(JobResult::RestoreTest(proof)) => proof.problems.first().cloned(),
         _ => row.error.clone(),
     });
+    let verified = verify_job.as_ref().and_then(|row| Some((row.finished_at?, row.state == JobState::Succeeded)));
     let proof = proofs.first();
     let input = ProtectionInput {
         repository_error: catalogue.error.clone(),
@@ -163,6 +164,9 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
         }),
         problems: problems(&input, objectives),
         drills: drills.runs,
+        verified,
+        objectives: Some(objectives),
+        jobs: JobRepo(control.store().db()).counts(cluster).await.map_err(ControlError::from)?,
         forecast,
         schedules: parsed
             .iter()

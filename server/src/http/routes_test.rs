@@ -9,7 +9,10 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use control::{Actor, ClusterConfig, Clusters, ControlPlane};
-use domain::Role;
+use domain::{
+    Role,
+    view::{JobKind, JobState, Objectives},
+};
 use std::{collections::BTreeSet, time::Duration};
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -545,6 +548,40 @@ async fn a_key_that_was_not_added_is_no_success_in_the_audit_log() {
     assert_eq!(count("ok", "repository_key_add_asked").await, 1);
     assert_eq!(count("ok", "repository_key_add").await, 0);
     assert_eq!(count("failed", "repository_key_add").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_protects_a_cluster_can_be_scraped() {
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    let slot = site.control.recovery().slot("main").unwrap();
+    slot.status.store(std::sync::Arc::new(control::ProtectionStatus {
+        verified: Some((domain::Timestamp(5_000), false)),
+        objectives: Some(Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 }),
+        jobs: vec![(JobKind::Verify, JobState::Failed, 3)],
+        judged_at: Some(domain::Timestamp(6_000)),
+        ..control::ProtectionStatus::default()
+    }));
+    slot.catalogue.store(std::sync::Arc::new(control::Catalogue {
+        read_at: Some(domain::Timestamp(1)),
+        ..control::Catalogue::default()
+    }));
+    let get = Request::get("/metrics").header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let response = ask(&site, get.body(Body::empty()).unwrap()).await;
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    for line in [
+        "holdfast_verification_timestamp_seconds{cluster=\"main\"} 5",
+        "holdfast_verification_ok{cluster=\"main\"} 0",
+        "holdfast_objective_rpo_seconds{cluster=\"main\"} 60",
+        "holdfast_objective_rto_seconds{cluster=\"main\"} 900",
+        "holdfast_recovery_gaps_open{cluster=\"main\"} 0",
+        "holdfast_repository_keys{cluster=\"main\"} 0",
+        "holdfast_jobs{cluster=\"main\",kind=\"verify\",state=\"failed\"} 3",
+        "holdfast_jobs{cluster=\"main\",kind=\"restore\",state=\"running\"} 0",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line}: {text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,7 +23,7 @@ use backup::{KeySlot, Repository, RepositoryFile, Summary, retention::Retention,
 use domain::{
     Timestamp,
     view::{
-        BackupView, DrRunRow, Objectives, RecoveryGap, RecoveryInterval, RecoveryProblem, RestoreForecast,
+        BackupView, DrRunRow, JobKind, JobState, Objectives, RecoveryGap, RecoveryInterval, RecoveryProblem, RestoreForecast,
         ScheduleView, WalStreamView,
     },
 };
@@ -212,6 +212,12 @@ pub struct ProtectionStatus {
     pub problems: Vec<RecoveryProblem>,
     /// The newest drill of each plan and kind.
     pub drills: Vec<DrRunRow>,
+    /// End of the newest verification that was not stopped, and whether it was done and found nothing wrong.
+    pub verified: Option<(Timestamp, bool)>,
+    /// What is promised.
+    pub objectives: Option<Objectives>,
+    /// Jobs in the store by kind and state; none of what is left out.
+    pub jobs: Vec<(JobKind, JobState, u64)>,
     /// Schedules with their next runs.
     pub schedules: Vec<ScheduleView>,
     /// Since when nothing was known; `None` before the first judgement.

@@ -222,6 +222,30 @@ impl<C: ConnectionTrait> JobRepo<'_, C> {
         rows.map_err(StoreError::query("list jobs"))?.into_iter().map(from_row).collect()
     }
 
+    /// How many jobs of each kind and state a cluster has; what it has none of is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn counts(&self, cluster: &str) -> Result<Vec<(JobKind, JobState, u64)>, StoreError> {
+        let rows = job::Entity::find()
+            .select_only()
+            .column(job::Column::Kind)
+            .column(job::Column::State)
+            .column_as(job::Column::Id.count(), "number")
+            .filter(job::Column::ClusterId.eq(cluster))
+            .group_by(job::Column::Kind)
+            .group_by(job::Column::State)
+            .into_tuple::<(String, String, i64)>()
+            .all(self.0)
+            .await
+            .map_err(StoreError::query("count jobs"))?;
+        // What a newer version wrote is left out.
+        let row = |(kind, state, number): (String, String, i64)| {
+            Some((kind.parse().ok()?, state.parse().ok()?, number.cast_unsigned()))
+        };
+        Ok(rows.into_iter().filter_map(row).collect())
+    }
+
     /// Takes a waiting job whose lane is free: the urgent kinds first, then the oldest. Not inside a transaction: a lane
     /// that another server takes in the same moment is an error of the database, which only means "not this one".
     ///

@@ -50,6 +50,11 @@ async fn jobs_are_claimed_in_order_and_one_of_a_lane_at_a_time(store: Store) {
     let running = JobFilter { state: Some(JobState::Running), ..JobFilter::default() };
     let listed = repo.list(&running, 10).await.unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>();
     assert_eq!(listed, [ids[2], ids[1]], "the newest first");
+    let mut counts = repo.counts("main").await.unwrap();
+    counts.sort_by_key(|it| it.1.as_str());
+    let expected = [(JobKind::Backup, JobState::Running, 2), (JobKind::Backup, JobState::Succeeded, 1)];
+    assert_eq!(counts, expected);
+    assert_eq!(repo.counts("other").await.unwrap(), []);
 }
 
 async fn a_restore_goes_before_routine_however_much_of_it_waits(store: Store) {
