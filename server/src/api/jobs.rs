@@ -13,7 +13,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use domain::view::{JobKind, JobView, JobsPage};
+use domain::view::{JobKind, JobState, JobView, JobsPage};
 use futures::stream;
 use serde::Deserialize;
 use std::{convert::Infallible, time::Duration};
@@ -31,6 +31,8 @@ pub struct JobsQuery {
     cluster: Option<String>,
     /// Only of this kind: backup, verify, restore_test, restore, expire, drill, execution.
     kind: Option<String>,
+    /// Only in this state: queued, running, succeeded, failed, cancelled.
+    state: Option<String>,
     /// Rows, 1 to 200. Default: 50.
     limit: Option<u64>,
     /// `next_cursor` of the page before.
@@ -49,8 +51,10 @@ pub async fn jobs(
 ) -> Result<Json<JobsPage>, Problem> {
     let kind = query.kind.map(|text| text.parse::<JobKind>()).transpose();
     let kind = kind.map_err(|message| Problem::field("kind", message))?;
-    let limit = query.limit.unwrap_or(50);
-    Ok(Json(app.control.jobs_list(&actor, query.cluster.as_deref(), kind, query.cursor.as_deref(), limit).await?))
+    let state = query.state.map(|text| text.parse::<JobState>()).transpose();
+    let state = state.map_err(|message| Problem::field("state", message))?;
+    let (cluster, cursor) = (query.cluster.as_deref(), query.cursor.as_deref());
+    Ok(Json(app.control.jobs_list(&actor, cluster, kind, state, cursor, query.limit.unwrap_or(50)).await?))
 }
 
 /// One job with its log.

@@ -218,7 +218,7 @@ async fn rehearse(control: &ControlPlane) -> Result<(), ControlError> {
 async fn over(control: &ControlPlane, kind: JobKind) -> Result<(), ControlError> {
     loop {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let jobs = control.jobs_list(&Actor::system(), None, Some(kind), None, 1).await?;
+        let jobs = control.jobs_list(&Actor::system(), None, Some(kind), None, None, 1).await?;
         let Some(job) = jobs.rows.first().filter(|job| job.state.is_over()) else { continue };
         if job.state != JobState::Succeeded {
             return Err(ControlError::Conflict(job.error.clone().unwrap_or_default()));

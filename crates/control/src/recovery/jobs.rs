@@ -319,6 +319,7 @@ impl ControlPlane {
         actor: &Actor,
         cluster: Option<&str>,
         kind: Option<JobKind>,
+        state: Option<JobState>,
         cursor: Option<&str>,
         limit: u64,
     ) -> Result<JobsPage, ControlError> {
@@ -331,7 +332,7 @@ impl ControlPlane {
             .transpose()?;
         let cluster = cluster.map(|id| self.inner.clusters.find(Some(id))).transpose()?.map(|it| it.0.id.clone());
         let limit = limit.clamp(1, JOBS_AT_MOST);
-        let filter = JobFilter { cluster, kind, state: None, before_id };
+        let filter = JobFilter { cluster, kind, state, before_id };
         let rows = JobRepo(self.inner.store.db()).list(&filter, limit).await?;
         let next_cursor = rows.last().filter(|_| rows.len() as u64 == limit).map(|row| row.id.to_string());
         Ok(JobsPage { rows: rows.into_iter().map(view).collect(), next_cursor })

@@ -20,7 +20,7 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
 
     // Nobody asked: a cluster without a backup gets one at once, and its WAL is streamed.
     let first = until("the first backup", async || {
-        let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, 10).await.unwrap();
+        let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, None, 10).await.unwrap();
         jobs.rows.into_iter().next()
     })
     .await;
@@ -217,7 +217,7 @@ async fn a_gap_is_shown_and_ended_by_a_backup() {
     .await;
     assert_eq!((window.intervals.len(), window.gaps.len()), (2, 1), "{window:#?}");
     assert!(window.gaps[0].declared && window.gaps[0].reason.contains("slot"), "{window:#?}");
-    let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, 10).await.unwrap();
+    let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, None, 10).await.unwrap();
     assert_eq!(jobs.rows[0].requested_by, "gap in the WAL");
     // A moment in the gap is refused before anybody types a password.
     let inside = TargetAsk { kind: "time".into(), value: window.gaps[0].from.plus_ms(1).to_rfc3339() };
