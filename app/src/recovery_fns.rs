@@ -74,6 +74,8 @@ pub struct JobData {
     pub may_cancel: bool,
     /// Whether the reader may approve its steps.
     pub may_approve: bool,
+    /// Whether the reader may take the copy away that it started.
+    pub may_remove: bool,
     /// Now, by the server's clock.
     pub now: domain::Timestamp,
 }
@@ -200,7 +202,8 @@ pub async fn load_job(id: String) -> Result<JobData, AppError> {
             _ => P::BackupOperate,
         });
     let may_approve = actor.may(P::RestoreExecute);
-    Ok(JobData { job, may_cancel, may_approve, now: control::now() })
+    let may_remove = job.state.is_over() && job.copy.is_some() && actor.may(P::RestoreExecute);
+    Ok(JobData { job, may_cancel, may_approve, may_remove, now: control::now() })
 }
 
 /// What a restore would do, by the page's own address.

@@ -1,12 +1,12 @@
 //! Restores that stay, and restores that prove.
 use crate::{
-    copy::{Address, Copies, CopyHost, CopyPlan},
+    copy::{Address, CopyHost, CopyPlan},
     execute::find,
     wal,
     work::{Ended, Work},
 };
 use backup::restore::{self, RestoreOptions, RestoreRequest, Target};
-use control::{RestoreParams, RestoreTestParams, Slot, now};
+use control::{Copies, RestoreParams, RestoreTestParams, Slot, now};
 use domain::{
     format,
     view::{JobResult, ProofView},

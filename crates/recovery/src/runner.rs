@@ -1,7 +1,6 @@
 //! Jobs of the store, done by this server: claimed with a lease, kept by a heartbeat, never lost.
 use crate::{
     Pace,
-    copy::Copies,
     execute,
     work::{Ended, Work},
 };
@@ -64,7 +63,7 @@ fn room(busy: usize) -> Room {
     }
 }
 
-pub(crate) async fn run(control: ControlPlane, copies: Arc<Copies>, pace: Pace, stop: CancellationToken) {
+pub(crate) async fn run(control: ControlPlane, pace: Pace, stop: CancellationToken) {
     let holder = holder();
     let mut running = JoinSet::new();
     let mut under_way = Vec::<Weak<Work>>::new();
@@ -94,8 +93,7 @@ pub(crate) async fn run(control: ControlPlane, copies: Arc<Copies>, pace: Pace, 
                 Ok(Some(row)) => {
                     let work = Arc::new(Work::new(control.clone(), row));
                     under_way.push(Arc::downgrade(&work));
-                    let (control, copies, stop) = (control.clone(), copies.clone(), stop.clone());
-                    running.spawn(async move { one(control, copies, work, pace, stop).await });
+                    running.spawn(one(control.clone(), work, pace, stop.clone()));
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -140,14 +138,14 @@ async fn take_back(control: &ControlPlane, holder: &str) -> Result<(), ControlEr
     Ok(())
 }
 
-async fn one(control: ControlPlane, copies: Arc<Copies>, work: Arc<Work>, pace: Pace, stop: CancellationToken) {
+async fn one(control: ControlPlane, work: Arc<Work>, pace: Pace, stop: CancellationToken) {
     let row = work.row.clone();
     if row.attempt > 1 {
         work.log(&format!("try {}", row.attempt)).await;
     }
     let over = CancellationToken::new();
     let beat = tokio::spawn(heartbeat(control.clone(), work.clone(), pace, stop.clone(), over.clone()));
-    let ended = execute::execute(&control, &work, &copies).await;
+    let ended = execute::execute(&control, &work).await;
     over.cancel();
     let kept = beat.await.unwrap_or(Kept::Ours);
     if kept == Kept::Lost {

@@ -1,8 +1,9 @@
 //! Long work: list, one with its log, its events, stopping it.
 
+use super::recovery::Confirm;
 use crate::http::{
     App, Asking,
-    problem::{Params, Problem},
+    problem::{JsonBody, Params, Problem},
 };
 use axum::{
     Json,
@@ -85,6 +86,24 @@ pub async fn cancel(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     Ok(accepted(app.control.job_cancel(&actor, &id).await?))
+}
+
+/// Stops the copy that a restore started and removes its directory, on the host that is asked. Needs the role admin, the
+/// typed name and the password.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/copy/remove", tag = "recovery", request_body = Confirm,
+    params(("id" = String, Path, description = "Id of the job")), responses(
+    (status = 200, description = "The job", body = JobView),
+    (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such job", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "There is no copy here", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn copy_remove(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(id): Path<String>,
+    JsonBody(confirm): JsonBody<Confirm>,
+) -> Result<Json<JobView>, Problem> {
+    Ok(Json(app.control.copy_remove(&actor, &id, &confirm.into()).await?))
 }
 
 /// 202 with the job and where to ask for it.

@@ -138,6 +138,7 @@ fn plain() -> Vec<Plain> {
         post("/recovery/plans/save", routing::post(dr_forms::save)),
         post("/recovery/plans/remove", routing::post(dr_forms::remove)),
         post("/jobs/cancel", routing::post(recovery_forms::cancel)),
+        post("/jobs/copy/remove", routing::post(recovery_forms::copy_remove)),
         post("/jobs/decide", routing::post(dr_forms::decide)),
         get("/api/docs", Place::Known, routing::get(crate::api::docs)),
         get("/api/openapi.json", Place::Known, routing::get(crate::api::openapi)),

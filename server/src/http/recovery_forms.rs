@@ -222,6 +222,16 @@ pub async fn cancel(
     to_job(app.control.job_cancel(&actor, &form.id).await, "/recovery")
 }
 
+/// `POST /jobs/copy/remove`
+pub async fn copy_remove(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Form(form): Form<Fields>,
+) -> Result<Response, Problem> {
+    let page = format!("/jobs/{}", encode(&form.id));
+    to_job(app.control.copy_remove(&actor, &form.id, &form.confirmation()).await, &page)
+}
+
 /// `POST /backups/kit`: a new recovery code on a page to print. It is shown this once and stands in no address.
 pub async fn print_kit(
     State(app): State<App>,

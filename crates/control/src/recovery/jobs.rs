@@ -1,5 +1,5 @@
 //! Jobs: asking for one, seeing them, stopping them.
-use super::{RestoreParams, TargetAsk, engine};
+use super::{RestoreParams, TargetAsk, copies::copy_of, engine};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use domain::{
     Permission,
@@ -356,7 +356,8 @@ impl ControlPlane {
     pub(super) async fn job_view(&self, id: i64) -> Result<JobView, ControlError> {
         let repo = JobRepo(self.inner.store.db());
         let row = repo.get(id).await?.ok_or_else(|| ControlError::not_found("job", id, ""))?;
-        Ok(JobView { log: repo.log_of(id).await?, ..view(row) })
+        let copy = copy_of(&row);
+        Ok(JobView { log: repo.log_of(id).await?, copy, ..view(row) })
     }
 
     /// Stops a job: one that waits at once, one that runs as soon as it hears of it.
@@ -488,6 +489,7 @@ pub(super) fn view(row: JobRow) -> JobView {
         progress: row.progress,
         error: row.error,
         result: row.result,
+        copy: None,
         log: Vec::new(),
     }
 }

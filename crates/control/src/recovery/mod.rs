@@ -3,6 +3,7 @@
 //! As with monitoring, a page view reaches neither the cluster nor the repository: it reads a catalogue that the
 //! `recovery` room keeps fresh. Only plans and changes open the repository.
 mod confirm;
+mod copies;
 mod dr;
 mod jobs;
 mod manage;
@@ -10,6 +11,7 @@ mod overview;
 mod restores;
 
 pub use confirm::Confirmation;
+pub use copies::Copies;
 pub use dr::DrSchedule;
 pub use jobs::{
     BackupParams, BackupWanted, DrillParams, ExecutionParams, ExpireParams, JobParams, RestoreTestParams, VerifyParams,
@@ -269,6 +271,7 @@ pub struct Recovery {
     pub(crate) schedule: Option<DrSchedule>,
     /// Told when a job was asked for.
     pub wanted: Notify,
+    copies: Copies,
 }
 
 impl Recovery {
@@ -288,7 +291,7 @@ impl Recovery {
                 repository: Mutex::new(None),
             })
             .collect();
-        Self { slots, schedule: None, wanted: Notify::new() }
+        Self { slots, schedule: None, wanted: Notify::new(), copies: Copies::default() }
     }
 
     /// Reads the calendars of plans by this.
@@ -296,6 +299,11 @@ impl Recovery {
     pub fn with_schedule(mut self, schedule: DrSchedule) -> Self {
         self.schedule = Some(schedule);
         self
+    }
+
+    /// Copies that restores started here.
+    pub const fn copies(&self) -> &Copies {
+        &self.copies
     }
 
     /// All places.

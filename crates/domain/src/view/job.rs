@@ -234,6 +234,16 @@ pub struct JobLogLine {
     pub line: String,
 }
 
+/// A copy that a restore started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobCopy {
+    /// Where it is.
+    pub directory: String,
+    /// Its server runs.
+    pub runs: bool,
+}
+
 /// One job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -266,6 +276,9 @@ pub struct JobView {
     pub error: Option<String>,
     /// What came of it.
     pub result: Option<JobResult>,
+    /// The copy that a restore started, while it is on the host that was asked; only when one job was asked for.
+    #[serde(default)]
+    pub copy: Option<JobCopy>,
     /// Its log; only when one job was asked for.
     pub log: Vec<JobLogLine>,
 }

@@ -56,6 +56,7 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
     );
     let job = control.restore_start(&actor, None, &ask, &confirmed).await.unwrap();
     let job = succeeded(&control, &job).await;
+    let restored = job.id.clone();
     let Some(JobResult::Restore { directory, port: Some(port), last_commit_at, problems, .. }) = job.result else {
         panic!("{job:#?}")
     };
@@ -118,10 +119,23 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
     );
     assert_eq!(control.audit_verify(&actor).await.unwrap().broken, None);
 
+    // A copy is stopped and removed when somebody says so; what stays ends with us, and is removed just so.
+    let ask = RestoreAsk { start: true, ..RestoreAsk::default() };
+    // Its probe finds the lost table missing, and it runs all the same.
+    let second = over(&control, &control.restore_start(&actor, None, &ask, &confirmed).await.unwrap().id).await;
+    let copy = control.job_get(&actor, &second.id).await.unwrap().copy.unwrap();
+    assert!(copy.runs && std::fs::exists(&copy.directory).unwrap(), "{copy:?}");
+    assert!(control.copy_remove(&actor, &second.id, &Confirmation::default()).await.is_err(), "no name was typed");
+    let removed = control.copy_remove(&actor, &second.id, &confirmed).await.unwrap();
+    assert!(removed.copy.is_none() && !std::fs::exists(&copy.directory).unwrap(), "{removed:#?}");
+    assert!(control.copy_remove(&actor, &second.id, &confirmed).await.is_err(), "it is gone");
     stop.cancel();
     service.join().await;
     let gone = PgConnection::connect(&beside).await;
     assert!(gone.is_err(), "the copy ends with us");
+    let first = control.job_get(&actor, &restored).await.unwrap().copy.unwrap();
+    assert!(!first.runs, "{first:?}");
+    assert!(control.copy_remove(&actor, &restored, &confirmed).await.unwrap().copy.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
