@@ -49,7 +49,8 @@ mod tests {
         let lines = steps(&found, "HFR1-A");
         assert_eq!(lines.first().map(String::as_str), Some("export BACKUP_STORAGE_REGION=eu"));
         assert!(lines.iter().all(|line| !line.contains("--no-restore-command")));
-        let restore = format!("holdfast --repo 's3://bucket/a b' --key-file {KEY_FILE} restore --cluster 7 --to {DATA}");
+        let restore =
+            format!("holdfast --repo 's3://bucket/a b' --key-file {KEY_FILE} restore --cluster 7 --to {DATA}");
         assert!(lines.contains(&restore), "{lines:?}");
     }
 }

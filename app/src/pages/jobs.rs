@@ -36,11 +36,7 @@ pub fn JobsPage() -> impl IntoView {
 
 /// The list by kind and state, from a place in it.
 fn path(kind: Option<JobKind>, state: Option<JobState>, cursor: Option<&str>) -> String {
-    let pairs = [
-        ("kind", kind.map(JobKind::as_str)),
-        ("state", state.map(JobState::as_str)),
-        ("cursor", cursor),
-    ];
+    let pairs = [("kind", kind.map(JobKind::as_str)), ("state", state.map(JobState::as_str)), ("cursor", cursor)];
     let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))).collect::<Vec<_>>();
     address("/jobs", &pairs, None)
 }
@@ -51,20 +47,22 @@ fn Loaded(data: JobsData, scope: Scope) -> impl IntoView {
     let chip = move |label: &'static str, on: bool, path: String| {
         view! { <a class="chip" class:on=on aria-current=on.then_some("true") href=scope.link_untracked(&path)>{label}</a> }
     };
-    let kinds = std::iter::once(None).chain(JobKind::ALL.map(Some)).map(|one| {
-        chip(one.map_or("All kinds", JobKind::label), one == kind, path(one, state, None))
-    });
-    let states = std::iter::once(None).chain(JobState::ALL.map(Some)).map(|one| {
-        chip(one.map_or("All states", JobState::as_str), one == state, path(kind, one, None))
-    });
+    let kinds = std::iter::once(None)
+        .chain(JobKind::ALL.map(Some))
+        .map(|one| chip(one.map_or("All kinds", JobKind::label), one == kind, path(one, state, None)));
+    let states = std::iter::once(None)
+        .chain(JobState::ALL.map(Some))
+        .map(|one| chip(one.map_or("All states", JobState::as_str), one == state, path(kind, one, None)));
     let first = is_later.then(|| scope.link_untracked(&path(kind, state, None)));
     let next = page.next_cursor.as_deref().map(|cursor| scope.link_untracked(&path(kind, state, Some(cursor))));
-    let pager = (first.is_some() || next.is_some()).then(|| view! {
-        <p class="pager">
-            {first.map(|href| view! { <a class="btn" href=href>"Newest"</a> })}
-            <span class="grow"></span>
-            {next.map(|href| view! { <a class="btn" href=href rel="next">"Older"</a> })}
-        </p>
+    let pager = (first.is_some() || next.is_some()).then(|| {
+        view! {
+            <p class="pager">
+                {first.map(|href| view! { <a class="btn" href=href>"Newest"</a> })}
+                <span class="grow"></span>
+                {next.map(|href| view! { <a class="btn" href=href rel="next">"Older"</a> })}
+            </p>
+        }
     });
     view! {
         <Panel title="All jobs" flush=true>

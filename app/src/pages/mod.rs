@@ -71,6 +71,7 @@ mod elsewhere;
 pub use elsewhere::{
     Elsewhere as Account, Elsewhere as Advice, Elsewhere as AnalyticsPage, Elsewhere as BackupPage,
     Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as JobPage,
-    Elsewhere as JobsPage, Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as QueryPlan,
-    Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage, Elsewhere as Setup,
+    Elsewhere as JobsPage, Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage,
+    Elsewhere as QueryPlan, Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage,
+    Elsewhere as Setup,
 };

@@ -589,7 +589,10 @@ mod tests {
             (ProtectionInput { test_age_seconds: None, ..sound.clone() }, "restore_test_overdue"),
             (ProtectionInput { test_problem: Some("x".into()), ..sound.clone() }, "restore_test_failed"),
             (ProtectionInput { verify_error: Some("x".into()), ..sound.clone() }, "verification_failed"),
-            (ProtectionInput { verdicts: vec![("a".into(), Some("x".into()))], ..sound.clone() }, "verification_failed"),
+            (
+                ProtectionInput { verdicts: vec![("a".into(), Some("x".into()))], ..sound.clone() },
+                "verification_failed",
+            ),
             (ProtectionInput { forecast_seconds: Some(901.0), ..sound.clone() }, "rto_forecast"),
         ] {
             assert_eq!(rules(input), [rule]);

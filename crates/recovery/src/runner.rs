@@ -1,7 +1,6 @@
 //! Jobs of the store, done by this server: claimed with a lease, kept by a heartbeat, never lost.
 use crate::{
-    Pace,
-    execute,
+    Pace, execute,
     work::{Ended, Work},
 };
 use control::{ControlError, ControlPlane};

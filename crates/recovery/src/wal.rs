@@ -73,7 +73,9 @@ async fn keep(slot: &Slot, status: &Arc<StreamStatus>, stop: &CancellationToken)
         let ended = match slot.repository().await {
             Ok(repository) => {
                 let source = slot.config.source.clone().with_application_name("holdfast wal stream");
-                stream(&repository, &source, &options(&slot.config), status, stop).await.map_err(|error| error.to_string())
+                stream(&repository, &source, &options(&slot.config), status, stop)
+                    .await
+                    .map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
@@ -134,8 +136,49 @@ async fn watch(slot: &Slot, status: &StreamStatus, stop: &CancellationToken) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use backup::{retention::Retention, wal::SlotLimits};
+    use control::{Disaster, OpenRepository};
+    use domain::view::Objectives;
+    use pgphysical::replication::ConnInfo;
+
+    fn protected() -> Protected {
+        Protected {
+            cluster: "main".to_owned(),
+            source: ConnInfo::parse("postgres://watch@localhost/x").unwrap(),
+            place: "/nowhere".to_owned(),
+            open: OpenRepository(Arc::new(|| Box::pin(async { Err("away".to_owned()) }))),
+            restore_command: None,
+            superuser: "postgres".to_owned(),
+            schedules: Vec::new(),
+            time_zone: "UTC".to_owned(),
+            jitter: Duration::ZERO,
+            retention: Retention::default(),
+            objectives: Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 },
+            stream: true,
+            slot: "mine".to_owned(),
+            heartbeat: Some(Duration::from_secs(10)),
+            slot_limits: SlotLimits { most_kept: Some(7), least_free: None },
+            workers: 2,
+            restore_directory: "/nowhere".into(),
+            restore_over: Vec::new(),
+            repository_directory: None,
+            test_directory: "/nowhere".into(),
+            probes: Vec::new(),
+            refresh: Duration::from_secs(30),
+            disaster: Disaster::default(),
+        }
+    }
+
+    #[test]
+    fn the_stream_beats_and_gives_up_as_configured() {
+        let config = protected();
+        let options = options(&config);
+        assert_eq!((options.slot.as_str(), options.give_up_after), ("mine", None));
+        assert_eq!((options.heartbeat, options.limits), (config.heartbeat, config.slot_limits));
+    }
 
     #[test]
     fn an_idle_server_loses_nothing_although_its_last_transaction_is_old() {

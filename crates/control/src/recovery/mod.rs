@@ -25,8 +25,8 @@ use backup::{KeySlot, Repository, RepositoryFile, Summary, retention::Retention,
 use domain::{
     Timestamp,
     view::{
-        BackupView, DrRunRow, JobKind, JobState, Objectives, RecoveryGap, RecoveryInterval, RecoveryProblem, RestoreForecast,
-        ScheduleView, WalStreamView,
+        BackupView, DrRunRow, JobKind, JobState, Objectives, RecoveryGap, RecoveryInterval, RecoveryProblem,
+        RestoreForecast, ScheduleView, WalStreamView,
     },
 };
 use futures::future::BoxFuture;

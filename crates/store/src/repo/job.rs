@@ -241,7 +241,7 @@ impl<C: ConnectionTrait> JobRepo<'_, C> {
             .map_err(StoreError::query("count jobs"))?;
         // What a newer version wrote is left out.
         let row = |(kind, state, number): (String, String, i64)| {
-            Some((kind.parse().ok()?, state.parse().ok()?, number.cast_unsigned()))
+            Some((kind.parse::<JobKind>().ok()?, state.parse::<JobState>().ok()?, number.cast_unsigned()))
         };
         Ok(rows.into_iter().filter_map(row).collect())
     }
