@@ -3,10 +3,13 @@
 
 use crate::repository::sh_word;
 
+/// Who types them: a key slot that root writes into a directory could not be read by the restored server.
+pub const WHO: &str = "As the user postgres, on any machine with the program holdfast, PostgreSQL of the same major \
+                       version in its PATH, and storage that this user may read and write";
 /// The new key file: the restored server fetches WAL with it, and a code must not stand in its configuration.
-pub const KEY_FILE: &str = "/etc/holdfast/key";
+const KEY_FILE: &str = "/var/lib/postgresql/holdfast.key";
 /// The new data directory.
-pub const DATA: &str = "/var/lib/postgresql/restored";
+const DATA: &str = "/var/lib/postgresql/restored";
 
 /// Where the backups are, as another machine finds them.
 #[derive(Debug)]
@@ -19,7 +22,7 @@ pub struct Found<'a> {
     pub system: Option<u64>,
 }
 
-/// Command lines, one a line, as `root`.
+/// Command lines, by [`WHO`].
 pub fn steps(found: &Found<'_>, code: &str) -> Vec<String> {
     let holdfast = format!("holdfast --repo {}", sh_word(found.place));
     let with_key = format!("{holdfast} --key-file {KEY_FILE}");
@@ -28,12 +31,10 @@ pub fn steps(found: &Found<'_>, code: &str) -> Vec<String> {
     lines.extend([
         format!("export HOLDFAST_RECOVERY_CODE='{code}'"),
         format!("{holdfast} backup list"),
-        format!("mkdir -p {}", KEY_FILE.rsplit_once('/').map_or(".", |it| it.0)),
         format!("{holdfast} repo key add --file {KEY_FILE}"),
         format!("{with_key} restore{which} --to {DATA} --plan"),
         format!("{with_key} restore{which} --to {DATA}"),
-        format!("chown postgres {KEY_FILE}"),
-        format!("runuser -u postgres -- pg_ctl -D {DATA} -l {DATA}/startup.log start"),
+        format!("pg_ctl -D {DATA} -l {DATA}/startup.log start"),
     ]);
     lines
 }

@@ -151,8 +151,9 @@ async fn make_repository(dir: &Path) -> Result<bool, Failure> {
     let place = root.display().to_string();
     let found = Found { variables: &[], place: &place, system: None };
     let kit = format!(
-        "Recovery kit of the Holdfast demo\n\nrepository     {place}\nid             {}\nformat         1 (docs/repository-format.md)\nrecovery code  {code}\n\nWith this alone, as root on a machine with PostgreSQL:\n{}\n",
+        "Recovery kit of the Holdfast demo\n\nrepository     {place}\nid             {}\nformat         1 (docs/repository-format.md)\nrecovery code  {code}\n\n{}:\n{}\n",
         repository.file().id,
+        kit::WHO,
         kit::steps(&found, &code).join("\n"),
     );
     write(&dir.join(KIT), &kit)?;

@@ -130,11 +130,12 @@ fn recovery_kit(args: &RepositoryArgs, repository: &Repository, code: &str) -> R
     Ok(format!(
         "RECOVERY KIT. Print this and keep it away from the repository: without a key and without this code nobody can read the backups.\n\
          \n  repository     {}\n  id             {}\n  format         {} (docs/repository-format.md of Holdfast)\n  recovery code  {code}\n\
-         \n  As root on any machine with the 'holdfast' program, PostgreSQL of the same major version, and access to the storage, for the user postgres too\n  (a repository that holds several clusters asks for --cluster):\n\
+         \n  {}\n  (a repository that holds several clusters asks for --cluster):\n\
          {}",
         repository.store().describe(),
         file.id,
         file.format,
+        kit::WHO,
         steps.trim_end(),
     ))
 }

@@ -263,9 +263,10 @@ pub async fn print_kit(
          <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}}dt{{color:#555;margin-top:.8rem}}dd{{margin:0}}code,pre{{font:14px/1.5 ui-monospace,monospace;overflow-wrap:anywhere;white-space:pre-wrap}}.code{{font-size:17px;border:2px solid #111;padding:.8rem;border-radius:6px}}@media print{{a{{display:none}}}}</style>\
          <h1>Recovery kit</h1><p>Print this and keep it away from the repository. The code is shown this once. With it and the repository alone everything can be restored; without any key nobody can read the backups.</p>\
          <dl><dt>Cluster</dt><dd>{} ({})</dd><dt>Repository</dt><dd><code>{place}</code></dd><dt>Repository id</dt><dd><code>{id}</code></dd><dt>Format</dt><dd>1, as written in docs/repository-format.md</dd><dt>For</dt><dd>{label}</dd><dt>Made</dt><dd>{made}</dd><dt>Recovery code</dt><dd class=\"code\"><code>{code}</code></dd></dl>\
-         <h2>On an empty machine</h2><p>As root, with the program holdfast, PostgreSQL of the same major version, and access to the storage, for the user postgres too.</p><pre>{steps}</pre><p><a href=\"{page}\">Back to the backups</a></p></html>",
+         <h2>On an empty machine</h2><p>{}:</p><pre>{steps}</pre><p><a href=\"{page}\">Back to the backups</a></p></html>",
         escape(&overview.cluster_name),
         escape(&overview.cluster),
+        kit::WHO,
     );
     // Its one style sheet is its own and inline; nothing else may load or run, and no cache keeps it.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
