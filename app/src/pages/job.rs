@@ -161,7 +161,7 @@ pub(super) fn Proof(proof: ProofView) -> impl IntoView {
             <dt>"Files written in"</dt><dd>{format!("{} ({})", format::duration_s(proof.restore_seconds), format::bytes(proof.bytes as f64))}</dd>
             <dt>"Recovered in"</dt><dd>{format!("{} ({} of WAL)", format::duration_s(proof.recovery_seconds), format::bytes(proof.wal_bytes as f64))}</dd>
             <dt>"Checked in"</dt><dd>{format::duration_s(proof.check_seconds)}</dd>
-            <dt title="Age of the newest transaction in the copy when the test began">"Measured RPO"</dt><dd>{rpo}</dd>
+            <dt title="Age of the newest transaction in the copy when the test began, and no more than the stream had still to bring">"Measured RPO"</dt><dd>{rpo}</dd>
         </dl>
         <ul class="checks">
             {proof.checks.into_iter().map(|check| view! { <li><Icon name="check" />{check}</li> }).collect_view()}
