@@ -49,10 +49,10 @@ fn Loaded(data: JobsData, scope: Scope) -> impl IntoView {
     };
     let kinds = std::iter::once(None)
         .chain(JobKind::ALL.map(Some))
-        .map(|one| chip(one.map_or("All kinds", JobKind::label), one == kind, path(one, state, None)));
+        .map(move |one| chip(one.map_or("All kinds", JobKind::label), one == kind, path(one, state, None)));
     let states = std::iter::once(None)
         .chain(JobState::ALL.map(Some))
-        .map(|one| chip(one.map_or("All states", JobState::as_str), one == state, path(kind, one, None)));
+        .map(move |one| chip(one.map_or("All states", JobState::as_str), one == state, path(kind, one, None)));
     let first = is_later.then(|| scope.link_untracked(&path(kind, state, None)));
     let next = page.next_cursor.as_deref().map(|cursor| scope.link_untracked(&path(kind, state, Some(cursor))));
     let pager = (first.is_some() || next.is_some()).then(|| {
