@@ -5,6 +5,7 @@ const FURTHER = [
   ["Index suggestions", "/database/advice", "Performance"],
   ["Restore to a moment", "/recovery/restore", "Recovery"],
   ["Disaster recovery plans and drills", "/recovery/plans", "Recovery"],
+  ["All jobs", "/jobs", "Recovery"],
   ["Retention: what would be deleted", "/backups/retention", "Backups"],
   ["Alert rules", "/alerts?tab=rules", "Alerts"],
   ["Alert channels", "/alerts?tab=channels", "Alerts"],

@@ -83,7 +83,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 #[cfg(feature = "ssr")]
 fn is_server_only() -> bool {
     let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
-    ["/login", "/setup", "/account", "/backups", "/recovery", "/jobs/", "/plugins", "/analytics", "/database/advice"]
+    ["/login", "/setup", "/account", "/backups", "/recovery", "/jobs", "/plugins", "/analytics", "/database/advice"]
         .iter()
         .any(|prefix| path.starts_with(prefix))
         || path.starts_with("/database/queries/") && path.ends_with("/plan")
@@ -140,6 +140,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/recovery") view=pages::Recovery ssr=SsrMode::Async />
                     <Route path=path!("/recovery/restore") view=pages::RestorePage ssr=SsrMode::Async />
                     <Route path=path!("/recovery/plans") view=pages::Plans ssr=SsrMode::Async />
+                    <Route path=path!("/jobs") view=pages::JobsPage ssr=SsrMode::Async />
                     <Route path=path!("/jobs/:id") view=pages::JobPage ssr=SsrMode::Async />
                     <Route path=path!("/plugins") view=pages::PluginsPage ssr=SsrMode::Async />
                     <Route path=path!("/plugins/bulk") view=pages::BulkPreviewPage ssr=SsrMode::Async />

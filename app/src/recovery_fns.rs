@@ -5,10 +5,15 @@ use crate::AppError;
 #[cfg(feature = "ssr")]
 use crate::server_fns::{asking, form, told};
 use domain::view::{
-    BackupRow, DrDryRun, DrOverview, DrPlanView, DrRunView, ExpirePlanView, JobView, RecoveryOverview, RestorePlanView,
+    BackupRow, DrDryRun, DrOverview, DrPlanView, DrRunView, ExpirePlanView, JobKind, JobState, JobView, JobsPage,
+    RecoveryOverview, RestorePlanView,
 };
 use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
+
+/// Jobs on one page.
+#[cfg(feature = "ssr")]
+const JOBS_SHOWN: u64 = 50;
 
 /// What the reader may do here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,8 +74,23 @@ pub struct JobData {
     pub may_cancel: bool,
     /// Whether the reader may approve its steps.
     pub may_approve: bool,
+    /// Whether the reader may take the copy away that it started.
+    pub may_remove: bool,
     /// Now, by the server's clock.
     pub now: domain::Timestamp,
+}
+
+/// A page of jobs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct JobsData {
+    /// The jobs.
+    pub page: JobsPage,
+    /// Only of this kind.
+    pub kind: Option<JobKind>,
+    /// Only in this state.
+    pub state: Option<JobState>,
+    /// Not the first page.
+    pub is_later: bool,
 }
 
 /// The plan of a restore.
@@ -156,10 +176,23 @@ pub async fn load_backup(cluster: Option<String>, id: String) -> Result<BackupDa
     Ok(BackupData { cluster, backup, may: may(&actor) })
 }
 
+/// Jobs, by what the page's own address asks for; what it does not know there is left out.
+#[server(endpoint = "jobs", input = GetUrl)]
+pub async fn load_jobs(cluster: Option<String>, search: String) -> Result<JobsData, AppError> {
+    let (control, actor) = asking()?;
+    let pairs = form(&search);
+    let value =
+        |name: &str| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone()).filter(|it| !it.is_empty());
+    let (kind, state, cursor) = (value("kind"), value("state"), value("cursor"));
+    let (kind, state) = (kind.and_then(|it| it.parse().ok()), state.and_then(|it| it.parse().ok()));
+    let page = control.jobs_list(&actor, cluster.as_deref(), kind, state, cursor.as_deref(), JOBS_SHOWN).await;
+    Ok(JobsData { page: told(page)?, kind, state, is_later: cursor.is_some() })
+}
+
 /// One job.
 #[server(endpoint = "job", input = GetUrl)]
 pub async fn load_job(id: String) -> Result<JobData, AppError> {
-    use domain::{Permission as P, view::JobKind};
+    use domain::Permission as P;
     let (control, actor) = asking()?;
     let job = told(control.job_get(&actor, &id).await)?;
     let may_cancel = !job.state.is_over()
@@ -169,7 +202,8 @@ pub async fn load_job(id: String) -> Result<JobData, AppError> {
             _ => P::BackupOperate,
         });
     let may_approve = actor.may(P::RestoreExecute);
-    Ok(JobData { job, may_cancel, may_approve, now: control::now() })
+    let may_remove = job.state.is_over() && job.copy.is_some() && actor.may(P::RestoreExecute);
+    Ok(JobData { job, may_cancel, may_approve, may_remove, now: control::now() })
 }
 
 /// What a restore would do, by the page's own address.

@@ -7,11 +7,13 @@ mod cli;
 mod config;
 mod evidence;
 mod http;
+mod kit;
 mod open_files;
 mod openapi;
 mod platform;
 mod protection;
 mod repository;
+mod size;
 
 use clap::Parser as _;
 use std::process::ExitCode;

@@ -102,6 +102,7 @@ pub fn api() -> (axum::Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(api::jobs::jobs))
         .routes(routes!(api::jobs::job))
         .routes(routes!(api::jobs::cancel))
+        .routes(routes!(api::jobs::copy_remove))
         .routes(routes!(api::plugins::plugins, api::plugins::create))
         .routes(routes!(api::plugins::facets))
         .routes(routes!(api::plugins::bulk))

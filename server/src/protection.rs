@@ -1,7 +1,7 @@
 //! `[backup]` and `[cluster.backup]` of the configuration: which cluster is backed up, where to, when, and what is kept.
 
-use crate::{config::ConfigError, repository::RepositoryArgs};
-use backup::retention::Retention;
+use crate::{config::ConfigError, repository::RepositoryArgs, size::size};
+use backup::{retention::Retention, wal::SlotLimits};
 use control::{Disaster, OpenRepository, Protected, ScheduleConfig, ScheduleKind};
 use domain::view::Objectives;
 use pgphysical::replication::ConnInfo;
@@ -35,6 +35,9 @@ pub struct FileBackup {
     rto_seconds: Option<f64>,
     stream: Option<bool>,
     slot: Option<String>,
+    heartbeat_seconds: Option<f64>,
+    drop_slot_above: Option<String>,
+    drop_slot_below_free: Option<String>,
     workers: Option<usize>,
     restore_directory: Option<PathBuf>,
     restore_over: Option<Vec<PathBuf>>,
@@ -82,6 +85,9 @@ impl FileBackup {
             rto_seconds,
             stream,
             slot,
+            heartbeat_seconds,
+            drop_slot_above,
+            drop_slot_below_free,
             workers,
             restore_directory,
             restore_over,
@@ -128,6 +134,7 @@ impl FileBackup {
         let source = ConnInfo::parse(&url).map_err(|error| wrong("url", error.to_string()))?;
         let repository = RepositoryArgs { repo: all.repository.clone(), key_file: all.key_file.clone() };
         let place = repository.describe().map_err(|error| wrong("repository", error.to_string()))?;
+        let (found_by, _) = repository.found_by().map_err(|error| wrong("repository", error.to_string()))?;
         let retention = Retention {
             keep_full: all.keep_full,
             keep_days: all.keep_days,
@@ -170,6 +177,16 @@ impl FileBackup {
         if !(1..=256).contains(&workers) {
             return Err(wrong("workers", "it must be a number from 1 to 256".to_owned()));
         }
+        if all.heartbeat_seconds.is_some_and(|it| !(0.5..=3_600.0).contains(&it)) {
+            return Err(wrong("heartbeat_seconds", "it must be a number of seconds from 0.5 to 3600".to_owned()));
+        }
+        let bytes = |name: &str, text: Option<String>| {
+            text.map(|text| size(&text)).transpose().map_err(|reason| wrong(name, reason))
+        };
+        let slot_limits = SlotLimits {
+            most_kept: bytes("drop_slot_above", all.drop_slot_above)?,
+            least_free: bytes("drop_slot_below_free", all.drop_slot_below_free)?,
+        };
         let refresh = all.refresh_seconds.unwrap_or(30);
         if !(1..=3_600).contains(&refresh) {
             return Err(wrong("refresh_seconds", "it must be a number of seconds from 1 to 3600".to_owned()));
@@ -199,7 +216,7 @@ impl FileBackup {
                 .unwrap_or_else(|| listen.clone()),
         };
         let kit = recovery_kit(&repository, all.recovery_kit.map(absolute));
-        let disaster = Disaster { hooks, kit, listen, port: all.dr_port, host };
+        let disaster = Disaster { hooks, kit, listen, port: all.dr_port, host, found_by };
         Ok(Some(Protected {
             cluster: cluster.to_owned(),
             source,
@@ -215,6 +232,8 @@ impl FileBackup {
             objectives,
             stream: all.stream.unwrap_or(true),
             slot: all.slot.unwrap_or_else(|| "holdfast".to_owned()),
+            heartbeat: all.heartbeat_seconds.map(Duration::from_secs_f64),
+            slot_limits,
             workers,
             restore_directory,
             restore_over: all.restore_over.unwrap_or_default().into_iter().map(absolute).collect(),
@@ -284,6 +303,16 @@ mod tests {
     }
 
     #[test]
+    fn the_stream_has_a_heartbeat_and_limits_when_somebody_set_them() {
+        let bare = protect("", "repository = \"/backups\"").unwrap().unwrap();
+        assert_eq!((bare.heartbeat, bare.slot_limits), (None, SlotLimits::default()));
+        let settings = "heartbeat_seconds = 2.5\ndrop_slot_above = \"20GB\"\ndrop_slot_below_free = \"512MB\"";
+        let set = protect(settings, "repository = \"/backups\"").unwrap().unwrap();
+        assert_eq!(set.heartbeat, Some(Duration::from_millis(2_500)));
+        assert_eq!(set.slot_limits, SlotLimits { most_kept: Some(20 << 30), least_free: Some(512 << 20) });
+    }
+
+    #[test]
     fn what_the_host_does_for_disaster_recovery_is_its_configuration_alone() {
         let bare = protect("", "repository = \"/backups\"").unwrap().unwrap();
         assert_eq!((bare.disaster.listen.as_str(), bare.disaster.host.as_str()), ("127.0.0.1", "127.0.0.1"));
@@ -312,6 +341,8 @@ mod tests {
             ("rto_seconds = 0", "rto_seconds"),
             ("probes = [\"SELECT 1\"]", "probes"),
             ("workers = 0", "workers"),
+            ("heartbeat_seconds = 0", "heartbeat_seconds"),
+            ("drop_slot_above = \"much\"", "drop_slot_above"),
             ("url = \"mysql://x\"", "url"),
             ("hooks = { dns = \"\" }", "hooks"),
         ] {

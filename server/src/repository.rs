@@ -219,11 +219,15 @@ pub fn recovery_code(text: &str) -> Option<&str> {
     text.split(|c: char| c.is_whitespace() || c == '\'' || c == '"').find(|word| word.starts_with("HFR1-"))
 }
 
+/// One word for `sh`.
+pub fn sh_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=@+,".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 /// One word for `sh`, and for PostgreSQL, where `%` is special.
 fn shell_word(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:=@+,".contains(c);
-    let quoted = if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) };
-    quoted.replace('%', "%%")
+    sh_word(word).replace('%', "%%")
 }
 
 impl From<BackupError> for Failure {

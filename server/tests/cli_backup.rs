@@ -1,10 +1,10 @@
 //! The commands of backup and recovery as a DBA types them, on a real cluster: repository, backup, WAL, restore.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
-use pgphysical::{ClusterOptions, Install, LocalCluster};
+use pgphysical::{ClusterOptions, Install, LocalCluster, ShutdownMode};
 use serde_json::Value;
 use std::{
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     time::{Duration, Instant},
@@ -331,6 +331,76 @@ async fn a_stream_says_where_it_stands_and_the_recovery_code_is_enough() {
     assert!(
         String::from_utf8_lossy(&plain.stderr).contains("--no-encryption") && !bench.path("plain/repo.json").exists()
     );
+}
+
+/// Ends a server that nobody here started.
+struct Left {
+    program: PathBuf,
+    data: PathBuf,
+    as_postgres: bool,
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        let mut command = as_postgres(self.as_postgres, &self.program);
+        let _ = command.arg("-D").arg(&self.data).args(["-m", "immediate", "stop"]).current_dir("/").output();
+    }
+}
+
+/// PostgreSQL does not run as root.
+fn as_postgres(is_root: bool, program: &Path) -> Command {
+    if !is_root {
+        return Command::new(program);
+    }
+    let mut command = Command::new("runuser");
+    command.args(["-u", "postgres", "--"]).arg(program);
+    command
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_kit_restores_by_the_commands_it_prints() {
+    let install = Install::discover().into_iter().find(Install::is_complete).unwrap();
+    let mut bench = Bench::new(install.clone()).await;
+    let kit = bench.json(&["repo", "init"])["recovery_kit"].as_str().unwrap().to_owned();
+    bench.sql(&bench.cluster, "CREATE TABLE public.kept AS SELECT n FROM generate_series(1, 4321) n").await;
+    bench.json(&["backup", "create", "--type", "full"]);
+    bench.hand_over();
+    // The disaster.
+    std::fs::remove_file(bench.path("key")).unwrap();
+    bench.cluster.stop(ShutdownMode::Immediate).await.unwrap();
+    // It went with its cluster; on another machine it would be there.
+    std::fs::create_dir_all(bench.cluster.socket_dir()).unwrap();
+    std::fs::set_permissions(bench.cluster.socket_dir(), std::fs::Permissions::from_mode(0o777)).unwrap();
+
+    let (home, as_root) = (bench.path("home"), std::fs::metadata(bench.directory.path()).unwrap().uid() == 0);
+    std::fs::create_dir(&home).unwrap();
+    if as_root {
+        Command::new("chown").arg("postgres").arg(&home).status().unwrap();
+    }
+    let typed = ["export ", "holdfast ", "pg_ctl "];
+    let script = kit
+        .lines()
+        .map(str::trim)
+        .filter(|line| typed.iter().any(|word| line.starts_with(word)))
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace("/var/lib/postgresql", home.to_str().unwrap());
+    let programs = install.program("pg_ctl").parent().unwrap().display().to_string();
+    let before = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{programs}:{before}", bench.directory.path().display());
+    let _left = Left { program: install.program("pg_ctl"), data: home.join("restored"), as_postgres: as_root };
+    let mut shell = as_postgres(as_root, Path::new("/bin/sh"));
+    shell.args(["-e", "-c", &script]).current_dir(&home).env_clear().env("PATH", path);
+    let done = shell.stdin(Stdio::null()).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success(), "{script}\n{said}");
+    // It has the original's configuration, its port and its socket.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while bench.sql(&bench.cluster, "SELECT pg_is_in_recovery()").await.as_deref() != Some("f") {
+        assert!(Instant::now() < deadline, "{said}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(bench.sql(&bench.cluster, "SELECT count(*) FROM public.kept").await.as_deref(), Some("4321"));
 }
 
 /// With a recovery code and no key file.

@@ -141,7 +141,7 @@ fn Navigation(frame: Resource<Result<FrameData, AppError>>) -> impl IntoView {
             || (path.ends_with("#queries") && here.starts_with("/database/queries/"))
             || (path == "/plugins" && here.starts_with("/plugins/"))
             || (path == "/backups" && here.starts_with("/backups/"))
-            || (path == "/recovery" && (here.starts_with("/recovery/") || here.starts_with("/jobs/")));
+            || (path == "/recovery" && (here.starts_with("/recovery/") || here.starts_with("/jobs")));
         let tab = match fragment {
             Some("indexes") => hash.get() == "#indexes",
             Some(_) => hash.get() != "#indexes",
@@ -424,7 +424,7 @@ mod tests {
         for path in ["/database", "/database/performance", "/database/queries/1.2.3", "/database/cost"] {
             assert_eq!(follows(path, false), (true, true), "{path}");
         }
-        for path in ["/plugins", "/recovery", "/backups", "/analytics", "/alerts", "/account", "/jobs/1"] {
+        for path in ["/plugins", "/recovery", "/backups", "/analytics", "/alerts", "/account", "/jobs", "/jobs/1"] {
             assert_eq!(follows(path, false), (false, false), "{path}");
         }
         for path in ["/database/settings", "/database/locks", "/database/advice", "/database/queries/1.2.3/plan"] {

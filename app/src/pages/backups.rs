@@ -96,7 +96,7 @@ fn Loaded(data: RecoveryData) -> impl IntoView {
         <Problems problems=overview.problems.clone() />
         <Tiles overview=overview.clone() />
         <Panel title="Backups taken" note=note flush=true><BackupTable rows /></Panel>
-        <Panel title="Jobs" span="c7" flush=true><Jobs jobs=overview.jobs.clone() /></Panel>
+        <Panel title="Jobs" span="c7" flush=true aside=all_jobs()><Jobs jobs=overview.jobs.clone() /></Panel>
         <Panel title="Schedules" span="c5" flush=true><Schedules schedules=overview.schedules.clone() now=overview.now /></Panel>
         <Retention rules=overview.retention.clone() />
         <Keys repository=overview.repository.clone() cluster may_manage=may.manage />
@@ -209,9 +209,20 @@ pub(super) fn BackupTable(rows: Vec<BackupRow>) -> impl IntoView {
     .into_any()
 }
 
-/// The newest jobs.
+/// To the page of all jobs.
+pub(super) fn all_jobs() -> AnyView {
+    let scope = Scope::get();
+    view! { <a class="link" href=move || scope.link("/jobs")>"all jobs"</a> }.into_any()
+}
+
+/// The newest jobs, or a page of them.
 #[component]
-pub(super) fn Jobs(jobs: Vec<JobView>) -> impl IntoView {
+pub(super) fn Jobs(
+    jobs: Vec<JobView>,
+    /// Of all clusters and days: with both.
+    #[prop(optional)]
+    whole: bool,
+) -> impl IntoView {
     if jobs.is_empty() {
         return view! { <p class="fine muted">"No job yet."</p> }.into_any();
     }
@@ -222,8 +233,9 @@ pub(super) fn Jobs(jobs: Vec<JobView>) -> impl IntoView {
         view! {
             <tr>
                 <td><a class="link" data-row href=move || scope.link(&path)>{job.title.clone()}</a></td>
+                {whole.then(|| view! { <td>{job.cluster.clone()}</td> })}
                 <td><span class=class(job.state)>{job.state.as_str()}</span></td>
-                <td title=job.requested_at.local()>{job.requested_at.local_clock()}</td>
+                <td title=job.requested_at.local()>{if whole { job.requested_at.local() } else { job.requested_at.local_clock() }}</td>
                 <td>{job.requested_by.clone()}</td>
                 <td class="n">{seconds.map_or_else(|| "—".to_owned(), format::duration_s)}</td>
             </tr>
@@ -231,7 +243,7 @@ pub(super) fn Jobs(jobs: Vec<JobView>) -> impl IntoView {
     });
     view! {
         <div class="scroll" tabindex="0" role="region" aria-label="Jobs table">
-            <table><thead><tr><th scope="col">"Job"</th><th scope="col">"State"</th><th scope="col">"Asked"</th><th scope="col">"By"</th><th scope="col" class="n">"Took"</th></tr></thead><tbody>{lines.collect_view()}</tbody></table>
+            <table><thead><tr><th scope="col">"Job"</th>{whole.then(|| view! { <th scope="col">"Cluster"</th> })}<th scope="col">"State"</th><th scope="col">"Asked"</th><th scope="col">"By"</th><th scope="col" class="n">"Took"</th></tr></thead><tbody>{lines.collect_view()}</tbody></table>
         </div>
     }
     .into_any()
@@ -438,7 +450,8 @@ pub fn RetentionPage() -> impl IntoView {
 #[component]
 fn ExpirePlan(data: ExpireData) -> impl IntoView {
     let ExpireData { cluster, plan, may } = data;
-    let going = plan.verdicts.iter().filter(|it| it.reasons.is_empty()).count();
+    let shown = plan.verdicts.iter().filter(|it| it.reasons.is_empty()).map(|it| it.id.clone()).collect::<Vec<_>>();
+    let (going, shown) = (shown.len(), shown.join(","));
     let lines = plan.verdicts.into_iter().rev().map(|it| {
         let goes = it.reasons.is_empty();
         view! { <tr><td><code>{it.id}</code></td><td>{if goes { view! { <span class="badge critical">"goes"</span> } } else { view! { <span class="badge good">"stays"</span> } }}</td><td class="reason">{it.reasons.join(", ")}</td></tr> }
@@ -460,6 +473,7 @@ fn ExpirePlan(data: ExpireData) -> impl IntoView {
             {(may.expire && going > 0).then(|| view! {
                 <form class="stack spaced" method="post" action="/backups/expire">
                     <input type="hidden" name="cluster" value=named.clone() />
+                    <input type="hidden" name="backups" value=shown />
                     <Confirm name=named.clone() /><button class="btn danger">{format!("Remove {going} backups")}</button>
                 </form>
             })}

@@ -2,14 +2,14 @@
 
 use super::plans::{Decide, DrFacts};
 use crate::{
-    components::{Failed, Icon, Panel, Skeleton},
+    components::{Confirm, Failed, FormOutcome, Icon, Panel, Skeleton},
     recovery_fns::{JobData, load_job},
     scope::Scope,
     zone::Local as _,
 };
 use domain::{
     format,
-    view::{JobKind, JobProgress, JobResult, JobState, ProofView},
+    view::{JobCopy, JobKind, JobProgress, JobResult, JobState, ProofView},
 };
 use leptos::prelude::*;
 use leptos_meta::{Meta, Title};
@@ -48,7 +48,7 @@ pub(super) const fn class(state: JobState) -> &'static str {
 
 #[component]
 fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
-    let JobData { job, may_cancel, may_approve, now } = data;
+    let JobData { job, may_cancel, may_approve, may_remove, now } = data;
     let since = job.started_at.map(|at| job.finished_at.unwrap_or(now).seconds_since(at).max(0.0));
     let state = match since {
         Some(seconds) if job.state == JobState::Running => format!("running, {}", format::age_s(seconds)),
@@ -76,6 +76,15 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
             view! { <p class="banner attention c12"><Icon name="warn" /><span>{format!("Waits for an administrator's approval: {}", waiting.what)}</span></p> }.into_any()
         }
     });
+    let remove = may_remove.then(|| {
+        let (job, named) = (id.clone(), cluster.clone());
+        view! {
+            <form class="stack spaced" method="post" action="/jobs/copy/remove">
+                <input type="hidden" name="id" value=job />
+                <Confirm name=named /><div><button class="btn danger">"Stop and remove the copy"</button></div>
+            </form>
+        }
+    });
     let waits_for_others = decide.is_some() && !may_approve;
     view! {
         <div class="title">
@@ -88,6 +97,7 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
             // A form that somebody fills in is not taken away under their hands.
             {(!over && (decide.is_none() || waits_for_others)).then(|| view! { <Meta http_equiv="refresh" content="2" /> })}
         </div>
+        <FormOutcome />
         {error.map(|error| view! { <p class="banner critical c12" role="alert"><Icon name="warn" /><span>{error}</span></p> })}
         {paused.map(|reason| view! { <p class="banner attention c12"><Icon name="warn" /><span>{format!("Waits for the database: {reason}")}</span></p> })}
         {decide}
@@ -99,7 +109,8 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
                 <dt>"Asked for"</dt><dd>{requested_at.local()}</dd>
                 <dt>"Try"</dt><dd>{attempt.to_string()}</dd>
             </dl>
-            <Report result=job.result />
+            <Report result=job.result copy=job.copy />
+            {remove}
             {is_run.then(|| view! { <p class="actions"><a class="btn" href=move || scope.link(&run_path)>"Evidence"</a></p> })}
         </Panel>
         <Panel title="Log" flush=true><ul class="events log" aria-live="polite">{lines}</ul></Panel>
@@ -150,7 +161,7 @@ pub(super) fn Proof(proof: ProofView) -> impl IntoView {
             <dt>"Files written in"</dt><dd>{format!("{} ({})", format::duration_s(proof.restore_seconds), format::bytes(proof.bytes as f64))}</dd>
             <dt>"Recovered in"</dt><dd>{format!("{} ({} of WAL)", format::duration_s(proof.recovery_seconds), format::bytes(proof.wal_bytes as f64))}</dd>
             <dt>"Checked in"</dt><dd>{format::duration_s(proof.check_seconds)}</dd>
-            <dt title="Age of the newest transaction in the copy when the test began">"Measured RPO"</dt><dd>{rpo}</dd>
+            <dt title="Age of the newest transaction in the copy when the test began, and no more than the stream had still to bring">"Measured RPO"</dt><dd>{rpo}</dd>
         </dl>
         <ul class="checks">
             {proof.checks.into_iter().map(|check| view! { <li><Icon name="check" />{check}</li> }).collect_view()}
@@ -160,8 +171,9 @@ pub(super) fn Proof(proof: ProofView) -> impl IntoView {
 }
 
 #[component]
-fn Report(result: Option<JobResult>) -> impl IntoView {
+fn Report(result: Option<JobResult>, copy: Option<JobCopy>) -> impl IntoView {
     let scope = Scope::get();
+    let runs = copy.as_ref().is_some_and(|copy| copy.runs);
     match result {
         None => ().into_any(),
         Some(JobResult::Backup { id, kind, stored_bytes, damaged_pages }) => {
@@ -197,8 +209,12 @@ fn Report(result: Option<JobResult>) -> impl IntoView {
                 <dt>"Recovery time"</dt><dd>{format::duration_s(rto_seconds)}</dd>
                 <dt>"Written"</dt><dd>{format!("{}, {} were there", format::bytes(written_bytes as f64), format::bytes(kept_bytes as f64))}</dd>
                 <dt>"Directory"</dt><dd><code>{directory}</code></dd>
-                {port.map(|port| view! { <dt>"Port on 127.0.0.1"</dt><dd data-port=port.to_string()>{port.to_string()}</dd> })}
-                <dt>"Next"</dt><dd><code>{next}</code></dd>
+                {port.map(|port| match (runs, copy.is_some()) {
+                    (true, _) => view! { <dt>"Port on 127.0.0.1"</dt><dd data-port=port.to_string()>{port.to_string()}</dd> }.into_any(),
+                    (false, true) => view! { <dt>"Copy"</dt><dd>"does not run any more; its directory is here"</dd> }.into_any(),
+                    (false, false) => view! { <dt>"Copy"</dt><dd>"is not on this host, or was removed"</dd> }.into_any(),
+                })}
+                {(port.is_none() || runs).then(|| view! { <dt>"Next"</dt><dd><code>{next}</code></dd> })}
             </dl>
             <ul class="checks">
                 {checks.into_iter().map(|check| view! { <li><Icon name="check" />{check}</li> }).collect_view()}

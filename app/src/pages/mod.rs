@@ -13,6 +13,8 @@ mod backups;
 mod indexes;
 #[cfg(feature = "ssr")]
 mod job;
+#[cfg(feature = "ssr")]
+mod jobs;
 mod locks;
 #[cfg(feature = "ssr")]
 mod login;
@@ -44,6 +46,8 @@ pub use analytics::AnalyticsPage;
 pub use backups::{BackupPage, Backups, RetentionPage};
 #[cfg(feature = "ssr")]
 pub use job::JobPage;
+#[cfg(feature = "ssr")]
+pub use jobs::JobsPage;
 pub use locks::Locks;
 #[cfg(feature = "ssr")]
 pub use login::{Login, Setup};
@@ -67,6 +71,7 @@ mod elsewhere;
 pub use elsewhere::{
     Elsewhere as Account, Elsewhere as Advice, Elsewhere as AnalyticsPage, Elsewhere as BackupPage,
     Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as JobPage,
-    Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as QueryPlan,
-    Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage, Elsewhere as Setup,
+    Elsewhere as JobsPage, Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage,
+    Elsewhere as QueryPlan, Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage,
+    Elsewhere as Setup,
 };

@@ -1,7 +1,7 @@
 //! `/recovery` and `/recovery/restore`: from a moment on the time bar to a restore.
 
 use super::{
-    backups::{Jobs, Problems, StartButtons, StreamBadge, unavailable},
+    backups::{Jobs, Problems, StartButtons, StreamBadge, all_jobs, unavailable},
     plans::DrSummary,
 };
 use crate::{
@@ -72,7 +72,7 @@ fn Loaded(data: RecoveryData, at: Option<Timestamp>) -> impl IntoView {
         </Panel>
         <Moment overview=for_moment at />
         {dr.map(|overview| view! { <DrSummary overview /> })}
-        <Panel title="Jobs" span="c7" flush=true><Jobs jobs /></Panel>
+        <Panel title="Jobs" span="c7" flush=true aside=all_jobs()><Jobs jobs /></Panel>
         {promised.map(|now| view! { <ObjectivesPanel now overview may_manage=may.manage cluster /> })}
     }
     .into_any()

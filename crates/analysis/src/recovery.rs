@@ -248,8 +248,6 @@ pub struct ProtectionInput {
     pub test_tried: bool,
     /// What the newest restore test found wrong.
     pub test_problem: Option<String>,
-    /// What the newest verification found wrong.
-    pub verify_problem: Option<String>,
     /// A verification is over, well or not.
     pub verify_tried: bool,
     /// Why the newest verification could not be done.
@@ -323,13 +321,25 @@ pub fn problems(input: &ProtectionInput, objectives: Objectives) -> Vec<Recovery
             "sound".into(),
         );
     }
-    if let Some(problem) = &input.verify_problem {
+    // Each backup by its own newest verification: that a newer one is whole mends no older one.
+    for (backup, problem) in &input.verdicts {
+        if let Some(problem) = problem {
+            add(
+                "verification_failed",
+                "critical",
+                format!("Backup {backup} in the repository is damaged: {problem}"),
+                "damaged".into(),
+                "whole".into(),
+            );
+        }
+    }
+    if let Some(error) = &input.verify_error {
         add(
             "verification_failed",
-            "critical",
-            format!("A backup in the repository is damaged: {problem}"),
-            "damaged".into(),
-            "whole".into(),
+            "warning",
+            format!("The last verification could not be done: {error}"),
+            "not done".into(),
+            "done".into(),
         );
     }
     if input.streams {
@@ -578,10 +588,34 @@ mod tests {
             (ProtectionInput { test_age_seconds: Some(1e6), ..sound.clone() }, "restore_test_overdue"),
             (ProtectionInput { test_age_seconds: None, ..sound.clone() }, "restore_test_overdue"),
             (ProtectionInput { test_problem: Some("x".into()), ..sound.clone() }, "restore_test_failed"),
-            (ProtectionInput { verify_problem: Some("x".into()), ..sound.clone() }, "verification_failed"),
+            (ProtectionInput { verify_error: Some("x".into()), ..sound.clone() }, "verification_failed"),
+            (
+                ProtectionInput { verdicts: vec![("a".into(), Some("x".into()))], ..sound.clone() },
+                "verification_failed",
+            ),
             (ProtectionInput { forecast_seconds: Some(901.0), ..sound.clone() }, "rto_forecast"),
         ] {
             assert_eq!(rules(input), [rule]);
         }
+    }
+
+    #[test]
+    fn a_verification_that_could_not_be_done_is_no_damage_and_a_whole_backup_mends_no_other() {
+        let objectives = Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 };
+        let found = |verify_error: Option<&str>, verdicts: &[(&str, Option<&str>)]| {
+            let verdicts = verdicts.iter().map(|(id, it)| ((*id).to_owned(), it.map(str::to_owned))).collect();
+            let verify_error = verify_error.map(str::to_owned);
+            let input = ProtectionInput {
+                backup_age_seconds: Some(100.0),
+                verify_error,
+                verdicts,
+                ..ProtectionInput::default()
+            };
+            problems(&input, objectives).into_iter().map(|it| (it.severity, it.message)).collect::<Vec<_>>()
+        };
+        let away = found(Some("no answer"), &[("old", None), ("new", None)]);
+        assert_eq!(away, [("warning".into(), "The last verification could not be done: no answer".into())]);
+        let damaged = found(None, &[("old", Some("a byte")), ("new", None)]);
+        assert_eq!(damaged, [("critical".into(), "Backup old in the repository is damaged: a byte".into())]);
     }
 }

@@ -38,7 +38,7 @@ pub use pages::OWN_CLUSTER;
 pub use platform::{Platform, PluginQuery};
 pub use queries::StatementCache;
 pub use recovery::{
-    BackupParams, BackupWanted, Catalogue, Confirmation, Disaster, DrSchedule, DrillParams, ExecutionParams,
+    BackupParams, BackupWanted, Catalogue, Confirmation, Copies, Disaster, DrSchedule, DrillParams, ExecutionParams,
     ExpireParams, JobParams, OpenRepository, Protected, ProtectionStatus, RebuiltBackup, Recovery, RestoreAsk,
     RestoreParams, RestoreTestParams, ScheduleConfig, ScheduleKind, Slot, TargetAsk, VerifyParams,
 };

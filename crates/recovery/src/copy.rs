@@ -16,14 +16,12 @@ use pgphysical::{
     replication::{ConnInfo, ReplicationConnection},
 };
 use std::{
-    collections::HashMap,
     fs,
     os::unix::fs::{MetadataExt as _, chown},
     path::{Path, PathBuf},
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
-use tokio::sync::Mutex;
 
 /// Replay of much WAL takes long; a copy that does nothing at all is noticed by its log.
 const RECOVERY_TIMEOUT: Duration = Duration::from_secs(6 * 3_600);
@@ -34,26 +32,6 @@ const STILL: Duration = Duration::from_secs(1);
 const TAMED: &str = "postgresql.auto.conf.tamed";
 /// Tables whose rows are counted, the largest first.
 const TABLES_COUNTED: usize = 20;
-
-/// Copies that go on after their job, until we end.
-#[derive(Debug, Default)]
-pub(crate) struct Copies(Mutex<HashMap<i64, LocalCluster>>);
-
-impl Copies {
-    /// Keeps a running copy.
-    pub async fn keep(&self, job: i64, server: LocalCluster) {
-        self.0.lock().await.insert(job, server);
-    }
-
-    /// Stops all of them.
-    pub async fn stop_all(&self) {
-        for (job, mut server) in self.0.lock().await.drain() {
-            if let Err(error) = server.stop(ShutdownMode::Fast).await {
-                tracing::warn!(%error, job, "a restored copy was not stopped");
-            }
-        }
-    }
-}
 
 /// What a copy is started with and looked at by.
 #[derive(Clone, Debug)]

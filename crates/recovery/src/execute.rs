@@ -1,6 +1,5 @@
 //! What each kind of job does.
 use crate::{
-    copy::Copies,
     dr, pressure, restore,
     work::{Ended, Work},
 };
@@ -16,7 +15,7 @@ use std::{
 const LONGEST_PAUSE: Duration = Duration::from_secs(1_800);
 const LOOK: Duration = Duration::from_secs(2);
 
-pub(crate) async fn execute(control: &ControlPlane, work: &Arc<Work>, copies: &Copies) -> Result<JobResult, Ended> {
+pub(crate) async fn execute(control: &ControlPlane, work: &Arc<Work>) -> Result<JobResult, Ended> {
     let cluster = &work.row.cluster;
     let slot = control.recovery().slot(cluster).ok_or_else(|| {
         Ended::Failed(format!("cluster '{cluster}' is no longer backed up: it is not in the configuration"))
@@ -27,7 +26,7 @@ pub(crate) async fn execute(control: &ControlPlane, work: &Arc<Work>, copies: &C
         JobParams::Backup(params) => take_backup(control, work, slot, params.kind).await,
         JobParams::Verify(params) => verify(work, slot, params.backup.as_deref()).await,
         JobParams::RestoreTest(params) => restore::test(work, slot, &params).await,
-        JobParams::Restore(params) => restore::restore(work, slot, &params, copies).await,
+        JobParams::Restore(params) => restore::restore(work, slot, &params, control.recovery().copies()).await,
         JobParams::Expire(params) => expire(work, slot, &params).await,
         JobParams::Drill(params) => dr::drill(control, work, slot, &params).await,
         JobParams::Execution(params) => dr::execution(control, work, slot, &params).await,

@@ -23,8 +23,7 @@ pub use dr::{Drill, StandAlone};
 pub use schedule::{Schedule, upcoming};
 
 use control::ControlPlane;
-use copy::Copies;
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -49,16 +48,15 @@ impl Default for Pace {
 #[derive(Debug)]
 pub struct Service {
     tasks: JoinSet<()>,
-    copies: Arc<Copies>,
+    control: ControlPlane,
 }
 
 impl Service {
     /// Starts them. Nothing need be reachable yet.
     pub fn start(control: &ControlPlane, pace: Pace, stop: &CancellationToken) -> Self {
         let mut tasks = JoinSet::new();
-        let copies = Arc::new(Copies::default());
         if control.recovery().slots().is_empty() {
-            return Self { tasks, copies };
+            return Self { tasks, control: control.clone() };
         }
         for (index, slot) in control.recovery().slots().iter().enumerate() {
             if slot.config.stream {
@@ -68,14 +66,14 @@ impl Service {
             tasks.spawn(plan(control.clone(), slot.config.cluster.clone(), stop.clone()));
         }
         tasks.spawn(scheduler::run(control.clone(), pace, stop.clone()));
-        tasks.spawn(runner::run(control.clone(), copies.clone(), pace, stop.clone()));
-        Self { tasks, copies }
+        tasks.spawn(runner::run(control.clone(), pace, stop.clone()));
+        Self { tasks, control: control.clone() }
     }
 
     /// Waits until all have ended; the caller has cancelled the token. Copies that were started end too.
     pub async fn join(mut self) {
         while self.tasks.join_next().await.is_some() {}
-        self.copies.stop_all().await;
+        self.control.recovery().copies().stop_all().await;
     }
 }
 

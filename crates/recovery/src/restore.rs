@@ -1,11 +1,12 @@
 //! Restores that stay, and restores that prove.
 use crate::{
-    copy::{Address, Copies, CopyHost, CopyPlan},
+    copy::{Address, CopyHost, CopyPlan},
     execute::find,
+    wal,
     work::{Ended, Work},
 };
 use backup::restore::{self, RestoreOptions, RestoreRequest, Target};
-use control::{RestoreParams, RestoreTestParams, Slot, now};
+use control::{Copies, RestoreParams, RestoreTestParams, Slot, now};
 use domain::{
     format,
     view::{JobResult, ProofView},
@@ -181,7 +182,7 @@ pub(crate) async fn test(work: &Arc<Work>, slot: &Slot, params: &RestoreTestPara
 }
 
 async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root: &Path) -> Result<ProofView, Ended> {
-    let began_at = now();
+    let (began_at, lag) = (now(), wal::lag(slot));
     let repository = slot.repository().await?;
     let one = find(slot, &repository, params.backup.as_deref()).await?;
     let request = RestoreRequest {
@@ -233,7 +234,7 @@ async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root:
         recovery_seconds,
         check_seconds,
         rto_seconds: restore_seconds + recovery_seconds,
-        rpo_seconds: last.filter(|_| params.latest).map(|at| began_at.seconds_since(at).max(0.0)),
+        rpo_seconds: wal::lost(last.map(|at| began_at.seconds_since(at).max(0.0)), lag).filter(|_| params.latest),
         checks,
         problems,
     })

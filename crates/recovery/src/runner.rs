@@ -1,22 +1,22 @@
 //! Jobs of the store, done by this server: claimed with a lease, kept by a heartbeat, never lost.
 use crate::{
-    Pace,
-    copy::Copies,
-    execute,
+    Pace, execute,
     work::{Ended, Work},
 };
 use control::{ControlError, ControlPlane};
 use domain::view::{JobResult, JobState};
 use std::{
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
-use store::{JobRepo, JobRow};
+use store::JobRepo;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Jobs at once on this server.
+/// Jobs of any kind at once on this server.
 const AT_ONCE: usize = 3;
+/// More places, for urgent kinds alone: a restore does not wait for routine.
+const RESERVED: usize = 1;
 /// A job whose server vanished so often has something to do with it.
 const TRIES: i64 = 5;
 /// Between two looks for what killed servers left.
@@ -43,9 +43,29 @@ fn is_gone(other: &str, ours: &str) -> bool {
     !alive && other.1 != own.1
 }
 
-pub(crate) async fn run(control: ControlPlane, copies: Arc<Copies>, pace: Pace, stop: CancellationToken) {
+/// Which jobs may be begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Room {
+    Any,
+    Urgent,
+    None,
+}
+
+/// With so many under way; what waits for an approval does nothing, perhaps for days, and takes no place.
+fn room(busy: usize) -> Room {
+    if busy < AT_ONCE {
+        Room::Any
+    } else if busy < AT_ONCE + RESERVED {
+        Room::Urgent
+    } else {
+        Room::None
+    }
+}
+
+pub(crate) async fn run(control: ControlPlane, pace: Pace, stop: CancellationToken) {
     let holder = holder();
     let mut running = JoinSet::new();
+    let mut under_way = Vec::<Weak<Work>>::new();
     let mut swept = None::<Instant>;
     while !stop.is_cancelled() {
         if swept.is_none_or(|at| at.elapsed() > SWEEP_EVERY) {
@@ -59,11 +79,20 @@ pub(crate) async fn run(control: ControlPlane, copies: Arc<Copies>, pace: Pace, 
         if let Err(error) = take_back(&control, &holder).await {
             tracing::warn!(%error, "jobs of vanished servers could not be looked for");
         }
-        while running.len() < AT_ONCE {
-            match JobRepo(control.store().db()).claim(&holder, lease_ms(pace)).await {
+        loop {
+            under_way.retain(|work| work.strong_count() > 0);
+            let busy = under_way.iter().filter_map(Weak::upgrade).filter(|work| !work.is_waiting()).count();
+            let repo = JobRepo(control.store().db());
+            let claimed = match room(busy) {
+                Room::Any => repo.claim(&holder, lease_ms(pace)).await,
+                Room::Urgent => repo.claim_urgent(&holder, lease_ms(pace)).await,
+                Room::None => break,
+            };
+            match claimed {
                 Ok(Some(row)) => {
-                    let (control, copies, stop) = (control.clone(), copies.clone(), stop.clone());
-                    running.spawn(async move { one(control, copies, row, pace, stop).await });
+                    let work = Arc::new(Work::new(control.clone(), row));
+                    under_way.push(Arc::downgrade(&work));
+                    running.spawn(one(control.clone(), work, pace, stop.clone()));
                 }
                 Ok(None) => break,
                 Err(error) => {
@@ -108,14 +137,14 @@ async fn take_back(control: &ControlPlane, holder: &str) -> Result<(), ControlEr
     Ok(())
 }
 
-async fn one(control: ControlPlane, copies: Arc<Copies>, row: JobRow, pace: Pace, stop: CancellationToken) {
-    let work = Arc::new(Work::new(control.clone(), row.clone()));
+async fn one(control: ControlPlane, work: Arc<Work>, pace: Pace, stop: CancellationToken) {
+    let row = work.row.clone();
     if row.attempt > 1 {
         work.log(&format!("try {}", row.attempt)).await;
     }
     let over = CancellationToken::new();
     let beat = tokio::spawn(heartbeat(control.clone(), work.clone(), pace, stop.clone(), over.clone()));
-    let ended = execute::execute(&control, &work, &copies).await;
+    let ended = execute::execute(&control, &work).await;
     over.cancel();
     let kept = beat.await.unwrap_or(Kept::Ours);
     if kept == Kept::Lost {
@@ -203,7 +232,7 @@ async fn heartbeat(
                 sign = Instant::now();
                 if cancelled {
                     kept = Kept::Cancelled;
-                    work.cancel();
+                    work.stop();
                 }
             }
             Ok(None) => {
@@ -229,6 +258,11 @@ async fn heartbeat(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_kept_for_what_is_urgent() {
+        assert_eq!([0, 2, 3, 4].map(room), [Room::Any, Room::Any, Room::Urgent, Room::None]);
+    }
 
     #[test]
     fn only_an_ended_process_of_this_host_is_gone() {

@@ -103,7 +103,7 @@ async fn look(control: &ControlPlane, slot: &Slot, pace: Pace) -> Result<(), Con
 /// Plans are rehearsed by their calendars. What was due before a plan was written, or changed, is not made up for.
 async fn drills(control: &ControlPlane, slot: &Slot, at: Timestamp) -> Result<(), ControlError> {
     let cluster = slot.config.cluster.as_str();
-    let (plans, _) = control.dr_state(cluster).await?;
+    let plans = control.dr_plans(cluster).await?;
     for plan in plans {
         for (kind, cron) in [(DrKind::Test, &plan.spec.test), (DrKind::FullTest, &plan.spec.full_test)] {
             let Some(parsed) = cron.as_deref().and_then(|cron| Schedule::parse(cron, &slot.config.time_zone).ok())

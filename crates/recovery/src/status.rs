@@ -43,24 +43,23 @@ struct Drills {
 
 /// What the drills of each plan showed, and how old the last sound one is.
 async fn drills(control: &ControlPlane, slot: &Slot, at: Timestamp) -> Result<Drills, ControlError> {
-    let (plans, runs) = control.dr_state(&slot.config.cluster).await?;
+    let cluster = &slot.config.cluster;
     let mut found = Drills::default();
-    for plan in plans {
-        let id = plan.id.to_string();
+    for plan in control.dr_plans(cluster).await? {
         for (kind, cron) in [(DrKind::Test, &plan.spec.test), (DrKind::FullTest, &plan.spec.full_test)] {
             let name = format!("{} of plan '{}'", kind.label().to_lowercase(), plan.spec.name);
-            let of = || runs.iter().filter(|run| run.plan_id.as_deref() == Some(&id) && run.kind == kind);
             // One that was stopped says nothing of the plan.
-            if let Some(newest) = of().find(|run| run.ok || run.evidence_sha256.is_some()) {
+            let (newest, sound) = control.dr_newest(cluster, plan.id, kind).await?;
+            if let Some(newest) = newest {
                 let problem =
                     (!newest.ok).then(|| newest.error.clone().unwrap_or_else(|| "see its evidence".to_owned()));
                 found.newest.push((name.clone(), problem));
-                found.runs.push(newest.clone());
+                found.runs.push(newest);
             }
             let promised =
                 cron.as_deref().and_then(|cron| Schedule::parse(cron, &slot.config.time_zone).ok()?.longest_pause(at));
             if let Some(every) = promised {
-                let since = of().find(|run| run.ok).map_or(plan.changed_at, |run| run.finished_at);
+                let since = sound.map_or(plan.changed_at, |run| run.finished_at);
                 found.due.push((name, at.seconds_since(since).max(0.0), every));
             }
         }
@@ -107,14 +106,12 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
     let verify_job = newest(control, cluster, JobKind::Verify).await?;
     let verdicts = verdicts(control, cluster).await?;
     let drills = drills(control, slot, at).await?;
-    // A verification or a test that could not be done is no damage, and no proof either.
-    let found = |job: &Option<JobRow>| {
-        job.as_ref().and_then(|row| match &row.result {
-            Some(JobResult::Verify { problems, .. }) => problems.first().cloned(),
-            Some(JobResult::RestoreTest(proof)) => proof.problems.first().cloned(),
-            _ => row.error.clone(),
-        })
-    };
+    // A test that could not be done is no proof.
+    let test_problem = test_job.as_ref().and_then(|row| match &row.result {
+        Some(JobResult::RestoreTest(proof)) => proof.problems.first().cloned(),
+        _ => row.error.clone(),
+    });
+    let verified = verify_job.as_ref().and_then(|row| Some((row.finished_at?, row.state == JobState::Succeeded)));
     let proof = proofs.first();
     let input = ProtectionInput {
         repository_error: catalogue.error.clone(),
@@ -133,8 +130,7 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
         test_age_seconds: proof.map(|proof| at.seconds_since(proof.at)),
         test_every_seconds: pause(&[ScheduleKind::RestoreTest]),
         test_tried: test_job.is_some(),
-        test_problem: found(&test_job),
-        verify_problem: found(&verify_job),
+        test_problem,
         verify_tried: verify_job.is_some(),
         // With a result it could be done, whatever it found.
         verify_error: verify_job.as_ref().filter(|row| row.result.is_none()).and_then(|row| row.error.clone()),
@@ -168,6 +164,9 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
         }),
         problems: problems(&input, objectives),
         drills: drills.runs,
+        verified,
+        objectives: Some(objectives),
+        jobs: JobRepo(control.store().db()).counts(cluster).await.map_err(ControlError::from)?,
         forecast,
         schedules: parsed
             .iter()

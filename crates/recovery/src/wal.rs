@@ -1,6 +1,6 @@
 //! WAL streaming of one cluster, started again whenever it ends, and how far behind it is.
 use backup::wal::{StreamOptions, StreamStatus, stream};
-use control::{ControlPlane, Slot};
+use control::{ControlPlane, Protected, Slot};
 use domain::{Lsn, view::WalStreamView};
 use std::{
     collections::VecDeque,
@@ -46,6 +46,18 @@ impl Lag {
     }
 }
 
+/// How late WAL is in the repository, when the stream knows.
+pub(crate) fn lag(slot: &Slot) -> Option<f64> {
+    let wal = slot.wal.load();
+    wal.lag_seconds.filter(|_| wal.state == "streaming")
+}
+
+/// What a restore to the newest moment lost, in seconds: the age of the last transaction in it. On an idle server that is
+/// old without anything being lost, so that it is no more than what the stream had still to bring.
+pub(crate) fn lost(age: Option<f64>, lag: Option<f64>) -> Option<f64> {
+    age.into_iter().chain(lag).reduce(f64::min)
+}
+
 pub(crate) async fn supervise(control: ControlPlane, index: usize, stop: CancellationToken) {
     let Some(slot) = control.recovery().slots().get(index) else { return };
     let status = Arc::new(StreamStatus::default());
@@ -61,9 +73,9 @@ async fn keep(slot: &Slot, status: &Arc<StreamStatus>, stop: &CancellationToken)
         let ended = match slot.repository().await {
             Ok(repository) => {
                 let source = slot.config.source.clone().with_application_name("holdfast wal stream");
-                let options =
-                    StreamOptions { slot: slot.config.slot.clone(), every: EVERY, ..StreamOptions::default() };
-                stream(&repository, &source, &options, status, stop).await.map_err(|error| error.to_string())
+                stream(&repository, &source, &options(&slot.config), status, stop)
+                    .await
+                    .map_err(|error| error.to_string())
             }
             Err(error) => Err(error.to_string()),
         };
@@ -78,6 +90,16 @@ async fn keep(slot: &Slot, status: &Arc<StreamStatus>, stop: &CancellationToken)
             () = stop.cancelled() => {}
         }
         wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+fn options(config: &Protected) -> StreamOptions {
+    StreamOptions {
+        slot: config.slot.clone(),
+        every: EVERY,
+        give_up_after: None,
+        heartbeat: config.heartbeat,
+        limits: config.slot_limits,
     }
 }
 
@@ -114,8 +136,57 @@ async fn watch(slot: &Slot, status: &StreamStatus, stop: &CancellationToken) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use backup::{retention::Retention, wal::SlotLimits};
+    use control::{Disaster, OpenRepository};
+    use domain::view::Objectives;
+    use pgphysical::replication::ConnInfo;
+
+    fn protected() -> Protected {
+        Protected {
+            cluster: "main".to_owned(),
+            source: ConnInfo::parse("postgres://watch@localhost/x").unwrap(),
+            place: "/nowhere".to_owned(),
+            open: OpenRepository(Arc::new(|| Box::pin(async { Err("away".to_owned()) }))),
+            restore_command: None,
+            superuser: "postgres".to_owned(),
+            schedules: Vec::new(),
+            time_zone: "UTC".to_owned(),
+            jitter: Duration::ZERO,
+            retention: Retention::default(),
+            objectives: Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 },
+            stream: true,
+            slot: "mine".to_owned(),
+            heartbeat: Some(Duration::from_secs(10)),
+            slot_limits: SlotLimits { most_kept: Some(7), least_free: None },
+            workers: 2,
+            restore_directory: "/nowhere".into(),
+            restore_over: Vec::new(),
+            repository_directory: None,
+            test_directory: "/nowhere".into(),
+            probes: Vec::new(),
+            refresh: Duration::from_secs(30),
+            disaster: Disaster::default(),
+        }
+    }
+
+    #[test]
+    fn the_stream_beats_and_gives_up_as_configured() {
+        let config = protected();
+        let options = options(&config);
+        assert_eq!((options.slot.as_str(), options.give_up_after), ("mine", None));
+        assert_eq!((options.heartbeat, options.limits), (config.heartbeat, config.slot_limits));
+    }
+
+    #[test]
+    fn an_idle_server_loses_nothing_although_its_last_transaction_is_old() {
+        assert_eq!(lost(Some(7_200.0), Some(0.5)), Some(0.5));
+        assert_eq!(lost(Some(3.0), Some(10.0)), Some(3.0));
+        // Without a stream nothing bounds it.
+        assert_eq!((lost(Some(7_200.0), None), lost(None, None)), (Some(7_200.0), None));
+    }
 
     #[test]
     fn lag_is_the_age_of_the_oldest_byte_that_is_not_durable() {

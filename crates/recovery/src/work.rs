@@ -53,6 +53,8 @@ struct State {
     paused: Option<String>,
     waiting: Option<DrWaiting>,
     cancelled: bool,
+    /// By a person, not by the end of this server.
+    stopped: bool,
 }
 
 impl State {
@@ -115,6 +117,7 @@ impl Work {
             paused: None,
             waiting: None,
             cancelled: false,
+            stopped: false,
         };
         Self { control, row, sink, state: Mutex::new(state) }
     }
@@ -224,6 +227,11 @@ impl Work {
         self.state().waiting = what;
     }
 
+    /// Whether it waits for a person's approval.
+    pub fn is_waiting(&self) -> bool {
+        self.state().waiting.is_some()
+    }
+
     /// Stops it, as soon as it looks.
     pub fn cancel(&self) {
         let mut state = self.state();
@@ -231,6 +239,17 @@ impl Work {
         if let Some(counters) = &state.counters {
             counters.cancelled.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// As [`Self::cancel`], because a person asked for it.
+    pub fn stop(&self) {
+        self.state().stopped = true;
+        self.cancel();
+    }
+
+    /// Whether a person stopped it.
+    pub fn is_stopped_by_a_person(&self) -> bool {
+        self.state().stopped
     }
 
     /// Whether it is to stop.

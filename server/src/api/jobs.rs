@@ -1,8 +1,9 @@
 //! Long work: list, one with its log, its events, stopping it.
 
+use super::recovery::Confirm;
 use crate::http::{
     App, Asking,
-    problem::{Params, Problem},
+    problem::{JsonBody, Params, Problem},
 };
 use axum::{
     Json,
@@ -13,7 +14,7 @@ use axum::{
         sse::{Event, KeepAlive, Sse},
     },
 };
-use domain::view::{JobKind, JobView, JobsPage};
+use domain::view::{JobKind, JobState, JobView, JobsPage};
 use futures::stream;
 use serde::Deserialize;
 use std::{convert::Infallible, time::Duration};
@@ -31,6 +32,8 @@ pub struct JobsQuery {
     cluster: Option<String>,
     /// Only of this kind: backup, verify, restore_test, restore, expire, drill, execution.
     kind: Option<String>,
+    /// Only in this state: queued, running, succeeded, failed, cancelled.
+    state: Option<String>,
     /// Rows, 1 to 200. Default: 50.
     limit: Option<u64>,
     /// `next_cursor` of the page before.
@@ -49,8 +52,10 @@ pub async fn jobs(
 ) -> Result<Json<JobsPage>, Problem> {
     let kind = query.kind.map(|text| text.parse::<JobKind>()).transpose();
     let kind = kind.map_err(|message| Problem::field("kind", message))?;
-    let limit = query.limit.unwrap_or(50);
-    Ok(Json(app.control.jobs_list(&actor, query.cluster.as_deref(), kind, query.cursor.as_deref(), limit).await?))
+    let state = query.state.map(|text| text.parse::<JobState>()).transpose();
+    let state = state.map_err(|message| Problem::field("state", message))?;
+    let (cluster, cursor) = (query.cluster.as_deref(), query.cursor.as_deref());
+    Ok(Json(app.control.jobs_list(&actor, cluster, kind, state, cursor, query.limit.unwrap_or(50)).await?))
 }
 
 /// One job with its log.
@@ -81,6 +86,24 @@ pub async fn cancel(
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
     Ok(accepted(app.control.job_cancel(&actor, &id).await?))
+}
+
+/// Stops the copy that a restore started and removes its directory, on the host that is asked. Needs the role admin, the
+/// typed name and the password.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/copy/remove", tag = "recovery", request_body = Confirm,
+    params(("id" = String, Path, description = "Id of the job")), responses(
+    (status = 200, description = "The job", body = JobView),
+    (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such job", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "There is no copy here", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn copy_remove(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(id): Path<String>,
+    JsonBody(confirm): JsonBody<Confirm>,
+) -> Result<Json<JobView>, Problem> {
+    Ok(Json(app.control.copy_remove(&actor, &id, &confirm.into()).await?))
 }
 
 /// 202 with the job and where to ask for it.

@@ -177,20 +177,35 @@ impl From<Confirm> for Confirmation {
     }
 }
 
+/// Retention, confirmed.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExpireBody {
+    /// Ids of the backups that the plan showed as going: none but these go. Without them what a plan shows now.
+    backups: Option<Vec<String>>,
+    /// Id of the cluster, typed.
+    confirm: String,
+    /// Password of the account; a token needs the scope `restore` instead.
+    #[serde(default)]
+    password: String,
+}
+
 /// Removes what the plan shows. Needs the role admin, the typed name and the password.
-#[utoipa::path(post, path = "/api/v1/clusters/{cluster}/expire", tag = "recovery", request_body = Confirm,
+#[utoipa::path(post, path = "/api/v1/clusters/{cluster}/expire", tag = "recovery", request_body = ExpireBody,
     params(("cluster" = String, Path, description = "Id of the cluster")), responses(
     (status = 202, description = "The job", body = JobView),
     (status = 400, description = "Name or password is wrong", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "More would go than was shown", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn expire(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(cluster): Path<String>,
-    JsonBody(confirm): JsonBody<Confirm>,
+    JsonBody(body): JsonBody<ExpireBody>,
 ) -> Result<Response, Problem> {
-    Ok(accepted(app.control.expire(&actor, Some(&cluster), &confirm.into()).await?))
+    let confirmation = Confirmation { name: body.confirm, password: body.password };
+    Ok(accepted(app.control.expire(&actor, Some(&cluster), body.backups.as_deref(), &confirmation).await?))
 }
 
 /// Until where.

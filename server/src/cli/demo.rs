@@ -1,7 +1,11 @@
 //! `holdfast demo`: the whole product on clusters of its own.
 
 use super::{Failure, print, serve};
-use crate::{config::Config, platform};
+use crate::{
+    config::Config,
+    kit::{self, Found},
+    platform,
+};
 use backup::{KeySource, Repository};
 use clap::Args;
 use control::{Actor, Confirmation, ControlError, ControlPlane, RestoreTestParams};
@@ -144,11 +148,13 @@ async fn make_repository(dir: &Path) -> Result<bool, Failure> {
     let repository = Repository::init(Arc::new(blobs::DirStore::create(&root)?), Some(&source)).await?;
     let (recovery, code) = KeySource::new_recovery()?;
     repository.add_key(&recovery, "recovery code of the demo").await?;
+    let place = root.display().to_string();
+    let found = Found { variables: &[], place: &place, system: None };
     let kit = format!(
-        "Recovery kit of the Holdfast demo\n\nrepository     {}\nid             {}\nformat         1 (docs/repository-format.md)\nrecovery code  {code}\n\nWith this alone: HOLDFAST_RECOVERY_CODE='…' holdfast --repo {} restore --to DIR\n",
-        root.display(),
+        "Recovery kit of the Holdfast demo\n\nrepository     {place}\nid             {}\nformat         1 (docs/repository-format.md)\nrecovery code  {code}\n\n{}:\n{}\n",
         repository.file().id,
-        root.display()
+        kit::WHO,
+        kit::steps(&found, &code).join("\n"),
     );
     write(&dir.join(KIT), &kit)?;
     Ok(true)
@@ -213,7 +219,7 @@ async fn rehearse(control: &ControlPlane) -> Result<(), ControlError> {
 async fn over(control: &ControlPlane, kind: JobKind) -> Result<(), ControlError> {
     loop {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        let jobs = control.jobs_list(&Actor::system(), None, Some(kind), None, 1).await?;
+        let jobs = control.jobs_list(&Actor::system(), None, Some(kind), None, None, 1).await?;
         let Some(job) = jobs.rows.first().filter(|job| job.state.is_over()) else { continue };
         if job.state != JobState::Succeeded {
             return Err(ControlError::Conflict(job.error.clone().unwrap_or_default()));

@@ -1,7 +1,10 @@
 //! `holdfast repo`.
 
 use super::{Failure, print};
-use crate::repository::RepositoryArgs;
+use crate::{
+    kit::{self, Found},
+    repository::RepositoryArgs,
+};
 use backup::{BackupError, KeySource, Repository};
 use clap::Subcommand;
 use std::{
@@ -121,22 +124,19 @@ async fn init(args: &RepositoryArgs, no_encryption: bool, json: bool) -> Result<
 /// All that somebody needs who has the storage and a sheet of paper.
 fn recovery_kit(args: &RepositoryArgs, repository: &Repository, code: &str) -> Result<String, Failure> {
     let (variables, place) = args.found_by()?;
-    let exports = variables.iter().map(|it| format!("     export {it}\n")).collect::<String>();
+    let found = Found { variables: &variables, place: &place, system: None };
+    let steps = kit::steps(&found, code).iter().map(|line| format!("     {line}\n")).collect::<String>();
     let file = repository.file();
     Ok(format!(
         "RECOVERY KIT. Print this and keep it away from the repository: without a key and without this code nobody can read the backups.\n\
          \n  repository     {}\n  id             {}\n  format         {} (docs/repository-format.md of Holdfast)\n  recovery code  {code}\n\
-         \n  On any machine with the 'holdfast' program, PostgreSQL of the same major version, and access to the storage:\n\
-         {exports}     export HOLDFAST_RECOVERY_CODE='{code}'\n\
-         \x20    holdfast --repo {place} backup list\n\
-         \x20    holdfast --repo {place} repo key add --file /etc/holdfast/key\n\
-         \x20    holdfast --repo {place} --key-file /etc/holdfast/key restore --to /restore/data --plan\n\
-         \x20    holdfast --repo {place} --key-file /etc/holdfast/key restore --to /restore/data\n\
-         \x20    chown postgres /etc/holdfast/key    # the restored server fetches WAL with it\n\
-         \x20    pg_ctl -D /restore/data start",
+         \n  {}\n  (a repository that holds several clusters asks for --cluster):\n\
+         {}",
         repository.store().describe(),
         file.id,
         file.format,
+        kit::WHO,
+        steps.trim_end(),
     ))
 }
 

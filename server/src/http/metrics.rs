@@ -1,6 +1,7 @@
 //! `/metrics`: the newest snapshots in the Prometheus text format.
 
 mod pools;
+mod recovery;
 
 use super::{App, actor::Asking, problem::Problem};
 use axum::{extract::State, http::header, response::IntoResponse};
@@ -240,6 +241,7 @@ fn text(control: &ControlPlane, actor: &control::Actor) -> Result<String, Proble
             status(it).iter().flat_map(|it| &it.drills).map(|run| (label(run), value(run))).collect()
         });
     }
+    recovery::write(&mut out, control, &dashboards);
     Ok(out)
 }
 

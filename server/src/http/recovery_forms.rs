@@ -6,6 +6,7 @@ use super::{
     actor::{Asking, encode},
     problem::Problem,
 };
+use crate::kit::{self, Found};
 use axum::{
     Form,
     extract::State,
@@ -28,6 +29,8 @@ pub struct Fields {
     id: String,
     value: String,
     backup: String,
+    /// Ids with commas between them.
+    backups: String,
     directory: String,
     start: String,
     exclusive: String,
@@ -127,7 +130,8 @@ pub async fn expire(
     Asking(actor): Asking,
     Form(form): Form<Fields>,
 ) -> Result<Response, Problem> {
-    let asked = app.control.expire(&actor, form.cluster(), &form.confirmation()).await;
+    let shown = form.backups.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let asked = app.control.expire(&actor, form.cluster(), Some(&shown), &form.confirmation()).await;
     to_job(asked, &form.page("/backups/retention"))
 }
 
@@ -218,8 +222,22 @@ pub async fn cancel(
     to_job(app.control.job_cancel(&actor, &form.id).await, "/recovery")
 }
 
+/// `POST /jobs/copy/remove`
+pub async fn copy_remove(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Form(form): Form<Fields>,
+) -> Result<Response, Problem> {
+    let page = format!("/jobs/{}", encode(&form.id));
+    to_job(app.control.copy_remove(&actor, &form.id, &form.confirmation()).await, &page)
+}
+
 /// `POST /backups/kit`: a new recovery code on a page to print. It is shown this once and stands in no address.
-pub async fn kit(State(app): State<App>, Asking(actor): Asking, Form(form): Form<Fields>) -> Result<Response, Problem> {
+pub async fn print_kit(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Form(form): Form<Fields>,
+) -> Result<Response, Problem> {
     let page = form.page("/backups");
     let code = app.control.repository_key_add(&actor, form.cluster(), &form.label, &form.confirmation()).await;
     let code = match code {
@@ -228,6 +246,13 @@ pub async fn kit(State(app): State<App>, Asking(actor): Asking, Form(form): Form
     };
     let overview = app.control.recovery_overview(&actor, form.cluster()).await?;
     let repository = overview.repository;
+    let slot = app.control.recovery().slot(&overview.cluster);
+    let found = Found {
+        variables: slot.map(|slot| slot.config.disaster.found_by.as_slice()).unwrap_or_default(),
+        place: &repository.place,
+        system: slot.and_then(|slot| slot.catalogue.load().system),
+    };
+    let steps = escape(&kit::steps(&found, &code).join("\n"));
     let place = escape(&repository.place);
     let id = escape(repository.id.as_deref().unwrap_or_default());
     let made = control::now().to_human();
@@ -238,9 +263,10 @@ pub async fn kit(State(app): State<App>, Asking(actor): Asking, Form(form): Form
          <style>body{{font:15px/1.5 system-ui,sans-serif;max-width:44rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}}dt{{color:#555;margin-top:.8rem}}dd{{margin:0}}code,pre{{font:14px/1.5 ui-monospace,monospace;overflow-wrap:anywhere;white-space:pre-wrap}}.code{{font-size:17px;border:2px solid #111;padding:.8rem;border-radius:6px}}@media print{{a{{display:none}}}}</style>\
          <h1>Recovery kit</h1><p>Print this and keep it away from the repository. The code is shown this once. With it and the repository alone everything can be restored; without any key nobody can read the backups.</p>\
          <dl><dt>Cluster</dt><dd>{} ({})</dd><dt>Repository</dt><dd><code>{place}</code></dd><dt>Repository id</dt><dd><code>{id}</code></dd><dt>Format</dt><dd>1, as written in docs/repository-format.md</dd><dt>For</dt><dd>{label}</dd><dt>Made</dt><dd>{made}</dd><dt>Recovery code</dt><dd class=\"code\"><code>{code}</code></dd></dl>\
-         <h2>On an empty machine</h2><pre>export HOLDFAST_RECOVERY_CODE='…'\nholdfast --repo {place} backup list\nholdfast --repo {place} restore --to /var/lib/postgresql/restored --no-restore-command --plan</pre><p><a href=\"{page}\">Back to the backups</a></p></html>",
+         <h2>On an empty machine</h2><p>{}:</p><pre>{steps}</pre><p><a href=\"{page}\">Back to the backups</a></p></html>",
         escape(&overview.cluster_name),
         escape(&overview.cluster),
+        kit::WHO,
     );
     // Its one style sheet is its own and inline; nothing else may load or run, and no cache keeps it.
     let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";

@@ -9,7 +9,10 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use control::{Actor, ClusterConfig, Clusters, ControlPlane};
-use domain::Role;
+use domain::{
+    Role,
+    view::{JobKind, JobState, Objectives},
+};
 use std::{collections::BTreeSet, time::Duration};
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -162,6 +165,7 @@ const ROWS: &[Row] = &[
     ("POST", "/api/v1/clusters/{cluster}/dr-plans/{id}/executions", WRONG_NAME, [401, 403, 403, 400, 403]),
     ("GET", "/api/v1/clusters/{cluster}/drills/{id}", "", [401, 404, 404, 404, 404]),
     ("GET", "/api/v1/clusters/{cluster}/drills/{id}/evidence", "", [401, 404, 404, 404, 404]),
+    ("POST", "/api/v1/jobs/{id}/copy/remove", WRONG_NAME, [401, 403, 403, 404, 403]),
     ("POST", "/api/v1/jobs/{id}/decision", r#"{"step":3,"approve":false}"#, [401, 403, 403, 404, 403]),
     ("GET", "/api/v1/jobs", "", READ),
     ("GET", "/api/v1/jobs/{id}", "", [401, 404, 404, 404, 404]),
@@ -242,9 +246,11 @@ const ROWS: &[Row] = &[
     ("GET", "/backups/{id}", "", [303, 404, 404, 404, 404]),
     ("GET", "/recovery", "", PAGE),
     ("GET", "/recovery/restore", "", PAGE),
+    ("GET", "/jobs", "", PAGE),
     ("GET", "/jobs/{id}", "", [303, 404, 404, 404, 404]),
     ("GET", "/fn/recovery", "", READ),
     ("GET", "/fn/backup", "id=1.2.3", [401, 404, 404, 404, 404]),
+    ("GET", "/fn/jobs", "search=", READ),
     ("GET", "/fn/job", "id=1.2.3", [401, 404, 404, 404, 404]),
     ("GET", "/recovery/plans", "", PAGE),
     ("GET", "/fn/dr", "search=", READ),
@@ -281,6 +287,7 @@ const ROWS: &[Row] = &[
     ("POST", "/recovery/restore", "kind=latest&confirm=another", [303, 403, 403, 303, 403]),
     ("POST", "/recovery/objectives", "rpo_seconds=1&rto_seconds=1&confirm=another", [303, 403, 403, 303, 403]),
     ("POST", "/jobs/cancel", "id=999", [303, 403, 303, 303, 403]),
+    ("POST", "/jobs/copy/remove", "id=999&confirm=another", [303, 403, 403, 303, 403]),
     ("POST", "/recovery/plans/drill", "plan=999", [303, 403, 303, 303, 403]),
     ("POST", "/recovery/plans/execute", "plan=999&confirm=another", [303, 403, 403, 303, 403]),
     ("POST", "/recovery/plans/save", "name=x&confirm=another", [303, 403, 403, 303, 403]),
@@ -479,6 +486,7 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
         ("GET", "/api/v1/clusters/main/queries?format=xml", "", 400, "format"),
         ("GET", "/api/v1/clusters/main/history/speed", "", 400, "metric"),
         ("GET", "/api/v1/clusters/main/waits?by=colour", "", 400, "by"),
+        ("GET", "/api/v1/jobs?state=lost", "", 400, "state"),
         ("GET", "/api/v1/clusters/main/history/active_sessions?range=1y", "", 400, "range"),
         ("GET", "/api/v1/clusters/main/history/active_sessions?from=2026-01-01T00:00:00Z", "", 400, "to"),
         ("GET", "/api/v1/clusters/main/queries?from=2026-01-01T02:00:00Z&to=2026-01-01T01:00:00Z", "", 400, "to"),
@@ -529,6 +537,56 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
         .body(Body::from(vec![b' '; 2 << 20]))
         .unwrap();
     assert_eq!(ask(&site, big).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_not_added_is_no_success_in_the_audit_log() {
+    let site = site().await;
+    let confirmation = control::Confirmation { name: "main".to_owned(), password: String::new() };
+    let added = site.control.repository_key_add(&Actor::cli(), None, "safe", &confirmation).await;
+    assert!(added.is_err(), "the repository is away");
+    let count = async |outcome: &str, action: &str| {
+        let filter = store::AuditFilter { outcome: Some(outcome.to_owned()), ..store::AuditFilter::default() };
+        let page = site.control.audit_list(&Actor::cli(), filter, None, 500).await.unwrap();
+        page.rows.iter().filter(|row| row.action == action).count()
+    };
+    assert_eq!(count("ok", "repository_key_add_asked").await, 1);
+    assert_eq!(count("ok", "repository_key_add").await, 0);
+    assert_eq!(count("failed", "repository_key_add").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_protects_a_cluster_can_be_scraped() {
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    let slot = site.control.recovery().slot("main").unwrap();
+    slot.status.store(std::sync::Arc::new(control::ProtectionStatus {
+        verified: Some((domain::Timestamp(5_000), false)),
+        objectives: Some(Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 }),
+        jobs: vec![(JobKind::Verify, JobState::Failed, 3)],
+        judged_at: Some(domain::Timestamp(6_000)),
+        ..control::ProtectionStatus::default()
+    }));
+    slot.catalogue.store(std::sync::Arc::new(control::Catalogue {
+        read_at: Some(domain::Timestamp(1)),
+        ..control::Catalogue::default()
+    }));
+    let get = Request::get("/metrics").header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let response = ask(&site, get.body(Body::empty()).unwrap()).await;
+    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    for line in [
+        "holdfast_verification_timestamp_seconds{cluster=\"main\"} 5",
+        "holdfast_verification_ok{cluster=\"main\"} 0",
+        "holdfast_objective_rpo_seconds{cluster=\"main\"} 60",
+        "holdfast_objective_rto_seconds{cluster=\"main\"} 900",
+        "holdfast_recovery_gaps_open{cluster=\"main\"} 0",
+        "holdfast_repository_keys{cluster=\"main\"} 0",
+        "holdfast_jobs{cluster=\"main\",kind=\"verify\",state=\"failed\"} 3",
+        "holdfast_jobs{cluster=\"main\",kind=\"restore\",state=\"running\"} 0",
+    ] {
+        assert!(text.lines().any(|it| it == line), "{line}: {text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

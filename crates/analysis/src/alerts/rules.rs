@@ -496,7 +496,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         key: "verification_failed",
-        title: "A backup is damaged",
+        title: "A backup is damaged, or could not be verified",
         about: "Verification found bytes that are not what was written, or could not be done. Over when a later one finds \
                 the backup whole, or when it is gone.",
         kind: Condition,

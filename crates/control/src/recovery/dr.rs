@@ -520,13 +520,27 @@ impl ControlPlane {
         Ok(run)
     }
 
-    /// For the service: plans and runs of a cluster.
+    /// For the service: plans of a cluster.
     ///
     /// # Errors
     /// [`ControlError`].
-    pub async fn dr_state(&self, cluster: &str) -> Result<(Vec<DrPlanRow>, Vec<DrRunRow>), ControlError> {
+    pub async fn dr_plans(&self, cluster: &str) -> Result<Vec<DrPlanRow>, ControlError> {
+        Ok(DrRepo(self.inner.store.db()).plans(cluster).await?)
+    }
+
+    /// For the service: the newest run of one kind of a plan, and the newest sound one, however many others there were.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub async fn dr_newest(
+        &self,
+        cluster: &str,
+        plan: i64,
+        kind: DrKind,
+    ) -> Result<(Option<DrRunRow>, Option<DrRunRow>), ControlError> {
         let repo = DrRepo(self.inner.store.db());
-        Ok((repo.plans(cluster).await?, repo.runs(cluster, RUNS_SHOWN).await?))
+        let newest = repo.newest_run(cluster, plan, kind, false).await?;
+        Ok((newest, repo.newest_run(cluster, plan, kind, true).await?))
     }
 
     /// For a run: the newest row of the audit log, whose hash stands for all before it.

@@ -1,5 +1,5 @@
 //! Jobs: asking for one, seeing them, stopping them.
-use super::{RestoreParams, TargetAsk, engine};
+use super::{RestoreParams, TargetAsk, copies::copy_of, engine};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use domain::{
     Permission,
@@ -222,14 +222,16 @@ impl ControlPlane {
         })
     }
 
-    /// Removes what retention does not keep, soon: exactly what a plan shows now.
+    /// Removes what retention does not keep, soon. With the backups that a person was shown, nothing but these; without
+    /// them what a plan shows now.
     ///
     /// # Errors
-    /// [`ControlError`].
+    /// [`ControlError::Conflict`] when more would go than was shown.
     pub async fn expire(
         &self,
         actor: &Actor,
         cluster: Option<&str>,
+        shown: Option<&[String]>,
         confirmation: &Confirmation,
     ) -> Result<JobView, ControlError> {
         let object = cluster.unwrap_or_default().to_owned();
@@ -237,7 +239,8 @@ impl ControlPlane {
         let id = self.protected(cluster)?.0.to_owned();
         self.confirm(actor, "expire", ("cluster", &id), &id, confirmation).await?;
         let plan = self.expire_plan(actor, cluster).await?;
-        let only = plan.verdicts.into_iter().filter(|it| it.reasons.is_empty()).map(|it| it.id).collect::<Vec<_>>();
+        let going = plan.verdicts.into_iter().filter(|it| it.reasons.is_empty()).map(|it| it.id).collect();
+        let only = agreed(going, shown)?;
         self.job_ask(actor, "expire", cluster, JobParams::Expire(ExpireParams { only: Some(only) }), None).await
     }
 
@@ -328,6 +331,7 @@ impl ControlPlane {
         actor: &Actor,
         cluster: Option<&str>,
         kind: Option<JobKind>,
+        state: Option<JobState>,
         cursor: Option<&str>,
         limit: u64,
     ) -> Result<JobsPage, ControlError> {
@@ -340,7 +344,7 @@ impl ControlPlane {
             .transpose()?;
         let cluster = cluster.map(|id| self.inner.clusters.find(Some(id))).transpose()?.map(|it| it.0.id.clone());
         let limit = limit.clamp(1, JOBS_AT_MOST);
-        let filter = JobFilter { cluster, kind, state: None, before_id };
+        let filter = JobFilter { cluster, kind, state, before_id };
         let rows = JobRepo(self.inner.store.db()).list(&filter, limit).await?;
         let next_cursor = rows.last().filter(|_| rows.len() as u64 == limit).map(|row| row.id.to_string());
         Ok(JobsPage { rows: rows.into_iter().map(view).collect(), next_cursor })
@@ -364,7 +368,8 @@ impl ControlPlane {
     pub(super) async fn job_view(&self, id: i64) -> Result<JobView, ControlError> {
         let repo = JobRepo(self.inner.store.db());
         let row = repo.get(id).await?.ok_or_else(|| ControlError::not_found("job", id, ""))?;
-        Ok(JobView { log: repo.log_of(id).await?, ..view(row) })
+        let copy = copy_of(&row);
+        Ok(JobView { log: repo.log_of(id).await?, copy, ..view(row) })
     }
 
     /// Stops a job: one that waits at once, one that runs as soon as it hears of it.
@@ -470,6 +475,16 @@ impl ControlPlane {
     }
 }
 
+/// What may go: what would go now, as long as somebody was shown all of it.
+fn agreed(going: Vec<String>, shown: Option<&[String]>) -> Result<Vec<String>, ControlError> {
+    match shown.and_then(|shown| going.iter().find(|id| !shown.contains(id))) {
+        Some(more) => Err(ControlError::Conflict(format!(
+            "backup {more} would go too, which the plan did not show; look at it again"
+        ))),
+        None => Ok(going),
+    }
+}
+
 pub(super) fn view(row: JobRow) -> JobView {
     JobView {
         id: row.id.to_string(),
@@ -486,6 +501,21 @@ pub(super) fn view(row: JobRow) -> JobView {
         progress: row.progress,
         error: row.error,
         result: row.result,
+        copy: None,
         log: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_goes_that_was_not_shown() {
+        let ids = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert!(agreed(ids("a b"), None).is_ok_and(|it| it == ids("a b")));
+        assert!(agreed(ids("a b"), Some(&ids("b a c"))).is_ok_and(|it| it == ids("a b")), "c is kept again");
+        let more = agreed(ids("a b c"), Some(&ids("a b")));
+        assert!(more.is_err_and(|error| error.to_string().contains("backup c would go too")));
     }
 }

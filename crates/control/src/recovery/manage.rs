@@ -29,14 +29,27 @@ impl ControlPlane {
         self.confirm(actor, ACTION, ("cluster", id), id, confirmation).await?;
         let label = label.trim().chars().take(80).collect::<String>();
         let label = if label.is_empty() { "recovery code".to_owned() } else { label };
-        let repository = slot.repository().await?;
-        let (source, code) = KeySource::new_recovery().map_err(engine)?;
-        // The audit log first: a key that nobody was told of opens nothing, one that nobody wrote down would.
-        let after = json!({ "kind": "recovery", "label": label });
-        self.audit_outcome(actor, ACTION, ("cluster", id), Outcome::Ok, Some(after)).await?;
-        repository.add_key(&source, &label).await.map_err(engine)?;
-        slot.stale.notify_one();
-        Ok(code)
+        // That it is asked for comes first: a key that nobody was told of opens nothing, one that nobody wrote down would.
+        let asked = json!({ "kind": "recovery", "label": label });
+        self.audit_outcome(actor, "repository_key_add_asked", ("cluster", id), Outcome::Ok, Some(asked)).await?;
+        let added = async {
+            let repository = slot.repository().await?;
+            let (source, code) = KeySource::new_recovery().map_err(engine)?;
+            Ok::<_, ControlError>((repository.add_key(&source, &label).await.map_err(engine)?, code))
+        };
+        match added.await {
+            Ok((key, code)) => {
+                slot.stale.notify_one();
+                let after = json!({ "id": key.id.to_string(), "kind": "recovery", "label": label });
+                self.audit_outcome(actor, ACTION, ("cluster", id), Outcome::Ok, Some(after)).await?;
+                Ok(code)
+            }
+            Err(error) => {
+                let detail = json!({ "label": label, "reason": error.to_string() });
+                self.audit_outcome(actor, ACTION, ("cluster", id), Outcome::Failed, Some(detail)).await?;
+                Err(error)
+            }
+        }
     }
 
     /// Removes a key; the last one stays.

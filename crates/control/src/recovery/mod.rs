@@ -3,6 +3,7 @@
 //! As with monitoring, a page view reaches neither the cluster nor the repository: it reads a catalogue that the
 //! `recovery` room keeps fresh. Only plans and changes open the repository.
 mod confirm;
+mod copies;
 mod dr;
 mod jobs;
 mod manage;
@@ -10,6 +11,7 @@ mod overview;
 mod restores;
 
 pub use confirm::Confirmation;
+pub use copies::Copies;
 pub use dr::DrSchedule;
 pub use jobs::{
     BackupParams, BackupWanted, DrillParams, ExecutionParams, ExpireParams, JobParams, RestoreTestParams, VerifyParams,
@@ -19,12 +21,12 @@ pub use restores::{RestoreAsk, RestoreParams, TargetAsk};
 
 use crate::{ControlError, ControlPlane};
 use arc_swap::ArcSwap;
-use backup::{KeySlot, Repository, RepositoryFile, Summary, retention::Retention};
+use backup::{KeySlot, Repository, RepositoryFile, Summary, retention::Retention, wal::SlotLimits};
 use domain::{
     Timestamp,
     view::{
-        BackupView, DrRunRow, Objectives, RecoveryGap, RecoveryInterval, RecoveryProblem, RestoreForecast,
-        ScheduleView, WalStreamView,
+        BackupView, DrRunRow, JobKind, JobState, Objectives, RecoveryGap, RecoveryInterval, RecoveryProblem,
+        RestoreForecast, ScheduleView, WalStreamView,
     },
 };
 use futures::future::BoxFuture;
@@ -122,6 +124,10 @@ pub struct Protected {
     pub stream: bool,
     /// The replication slot.
     pub slot: String,
+    /// A message with the time is written to the WAL so often, so that a quiet database has a commit record.
+    pub heartbeat: Option<Duration>,
+    /// When the slot is given up, so that the server's disk does not fill.
+    pub slot_limits: SlotLimits,
     /// Threads of a backup and of a restore.
     pub workers: usize,
     /// Restores go below this directory.
@@ -153,6 +159,8 @@ pub struct Disaster {
     pub port: Option<u16>,
     /// The host's name in connection strings.
     pub host: String,
+    /// Variables by which another machine finds the repository, for the printed kit.
+    pub found_by: Vec<String>,
 }
 
 impl Default for Disaster {
@@ -163,6 +171,7 @@ impl Default for Disaster {
             listen: "127.0.0.1".to_owned(),
             port: None,
             host: "127.0.0.1".to_owned(),
+            found_by: Vec::new(),
         }
     }
 }
@@ -205,6 +214,12 @@ pub struct ProtectionStatus {
     pub problems: Vec<RecoveryProblem>,
     /// The newest drill of each plan and kind.
     pub drills: Vec<DrRunRow>,
+    /// End of the newest verification that was not stopped, and whether it was done and found nothing wrong.
+    pub verified: Option<(Timestamp, bool)>,
+    /// What is promised.
+    pub objectives: Option<Objectives>,
+    /// Jobs in the store by kind and state; none of what is left out.
+    pub jobs: Vec<(JobKind, JobState, u64)>,
     /// Schedules with their next runs.
     pub schedules: Vec<ScheduleView>,
     /// Since when nothing was known; `None` before the first judgement.
@@ -256,6 +271,7 @@ pub struct Recovery {
     pub(crate) schedule: Option<DrSchedule>,
     /// Told when a job was asked for.
     pub wanted: Notify,
+    copies: Copies,
 }
 
 impl Recovery {
@@ -275,7 +291,7 @@ impl Recovery {
                 repository: Mutex::new(None),
             })
             .collect();
-        Self { slots, schedule: None, wanted: Notify::new() }
+        Self { slots, schedule: None, wanted: Notify::new(), copies: Copies::default() }
     }
 
     /// Reads the calendars of plans by this.
@@ -283,6 +299,11 @@ impl Recovery {
     pub fn with_schedule(mut self, schedule: DrSchedule) -> Self {
         self.schedule = Some(schedule);
         self
+    }
+
+    /// Copies that restores started here.
+    pub const fn copies(&self) -> &Copies {
+        &self.copies
     }
 
     /// All places.

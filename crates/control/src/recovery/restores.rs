@@ -1,5 +1,5 @@
 //! Restoring: the plan that is shown, and the order to do it.
-use super::{JobParams, Slot, engine};
+use super::{JobParams, Slot, copies::running_in, engine};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use backup::restore::{self, RestoreRequest, Target};
 use domain::{
@@ -248,12 +248,8 @@ fn directory(slot: &Slot, cluster: &str, ask: &RestoreAsk) -> Result<PathBuf, Co
 fn refusals(data: &Path, delta: bool) -> Vec<String> {
     let shown = data.display();
     let is_empty = std::fs::read_dir(data).map_or(true, |mut entries| entries.next().is_none());
-    let pid = std::fs::read_to_string(data.join("postmaster.pid"))
-        .ok()
-        .and_then(|text| text.lines().next()?.trim().parse::<u32>().ok())
-        .filter(|pid| Path::new(&format!("/proc/{pid}")).exists());
     let mut found = Vec::new();
-    if let Some(pid) = pid {
+    if let Some(pid) = running_in(data) {
         found.push(format!(
             "a server runs in {shown} (process {pid}): stop it first; a running server is never restored over"
         ));

@@ -30,6 +30,11 @@ impl JobKind {
     pub const ALL: [Self; 7] =
         [Self::Backup, Self::Verify, Self::RestoreTest, Self::Restore, Self::Expire, Self::Drill, Self::Execution];
 
+    /// Somebody waits for it while a database is down: it goes before what a schedule asks for.
+    pub const fn is_urgent(self) -> bool {
+        matches!(self, Self::Restore | Self::Execution)
+    }
+
     /// Name in the store, on the wire and in addresses.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -86,7 +91,8 @@ pub enum JobState {
 }
 
 impl JobState {
-    const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled];
 
     /// Name in the store and on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -228,6 +234,16 @@ pub struct JobLogLine {
     pub line: String,
 }
 
+/// A copy that a restore started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobCopy {
+    /// Where it is.
+    pub directory: String,
+    /// Its server runs.
+    pub runs: bool,
+}
+
 /// One job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -260,6 +276,9 @@ pub struct JobView {
     pub error: Option<String>,
     /// What came of it.
     pub result: Option<JobResult>,
+    /// The copy that a restore started, while it is on the host that was asked; only when one job was asked for.
+    #[serde(default)]
+    pub copy: Option<JobCopy>,
     /// Its log; only when one job was asked for.
     pub log: Vec<JobLogLine>,
 }

@@ -57,7 +57,7 @@ pub use dr::{
 pub use health::{Attention, Band, Health, HealthComponent, HealthLine};
 pub use history::{Event, EventKind, TimeSeries, TimeSeriesLine};
 pub use index::{DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, MissingForeignKey};
-pub use job::{JobKind, JobLogLine, JobProgress, JobResult, JobState, JobStep, JobView, JobsPage};
+pub use job::{JobCopy, JobKind, JobLogLine, JobProgress, JobResult, JobState, JobStep, JobView, JobsPage};
 pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use metric::Metric;

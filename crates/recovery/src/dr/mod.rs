@@ -14,6 +14,7 @@ pub(crate) use sweep::sweep;
 
 use crate::{
     copy::CopyHost,
+    wal::lag,
     work::{Ended, Work},
 };
 use control::{ControlPlane, DrillParams, ExecutionParams, Slot};
@@ -96,10 +97,4 @@ pub(crate) async fn execution(
     )
     .await?;
     Ok(JobResult::DrRun(Box::new(report)))
-}
-
-/// How late WAL was in the repository, when the stream knew.
-fn lag(slot: &Slot) -> Option<f64> {
-    let wal = slot.wal.load();
-    wal.lag_seconds.filter(|_| wal.state == "streaming")
 }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     copy::{Address, CopyHost, CopyPlan, Started},
     restore::{prove, running_in, wait_for_predecessor},
+    wal::lost,
     work::{Ended, Work},
 };
 use backup::{
@@ -397,12 +398,10 @@ async fn promote(
 fn verdict(of: &Run, book: &mut Book, target: &Target) {
     let report = &mut book.report;
     match (target, report.last_commit_at) {
-        (Target::Latest, Some(last)) => {
-            let age = report.started_at.seconds_since(last).max(0.0);
-            // On an idle server the newest transaction is old without anything being lost: what the stream says counts.
-            report.rpo_seconds = Some(of.lag_seconds.map_or(age, |lag| age.min(lag)));
+        (Target::Latest, last) => {
+            let age = last.map(|last| report.started_at.seconds_since(last).max(0.0));
+            report.rpo_seconds = lost(age, of.lag_seconds);
         }
-        (Target::Latest, None) => report.rpo_seconds = of.lag_seconds,
         (Target::Time(text, at), Some(last)) if last > *at => {
             report.problems.push(format!("the copy holds a transaction of {}, later than {text}", last.to_rfc3339()));
         }

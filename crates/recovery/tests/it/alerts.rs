@@ -81,7 +81,7 @@ async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
     ended(&control, "verification_failed").await;
 
     // Whoever stops watching ends nothing: with the service gone the feed dries up, and what is open stays open.
-    let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, 10).await.unwrap();
+    let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, None, 10).await.unwrap();
     assert!(jobs.rows.len() >= 3);
     stop.cancel();
     service.join().await;

@@ -39,7 +39,7 @@ async fn a_drill_that_its_calendar_promised_and_that_did_not_go_well_is_overdue_
     assert!(told.measured.contains("at most"), "{told:#?}");
     assert!(is_told(&control, "drill_overdue"));
     let by_calendar = until("the drill of the calendar", async || {
-        let jobs = control.jobs_list(&actor, None, Some(JobKind::Drill), None, 10).await.unwrap();
+        let jobs = control.jobs_list(&actor, None, Some(JobKind::Drill), None, None, 10).await.unwrap();
         jobs.rows.into_iter().find(|job| job.requested_by == "calendar")
     })
     .await;
@@ -98,7 +98,7 @@ async fn a_restore_that_would_take_too_long_is_told_and_an_incremental_is_brough
     assert!(is_told(&control, "rto_forecast"));
     // Nobody asked for it.
     let brought = until("the backup that is brought forward", async || {
-        let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, 10).await.unwrap();
+        let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, None, 10).await.unwrap();
         jobs.rows.into_iter().find(|job| job.requested_by == "forecast above the RTO")
     })
     .await;

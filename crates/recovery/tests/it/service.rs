@@ -20,7 +20,7 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
 
     // Nobody asked: a cluster without a backup gets one at once, and its WAL is streamed.
     let first = until("the first backup", async || {
-        let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, 10).await.unwrap();
+        let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, None, 10).await.unwrap();
         jobs.rows.into_iter().next()
     })
     .await;
@@ -56,6 +56,7 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
     );
     let job = control.restore_start(&actor, None, &ask, &confirmed).await.unwrap();
     let job = succeeded(&control, &job).await;
+    let restored = job.id.clone();
     let Some(JobResult::Restore { directory, port: Some(port), last_commit_at, problems, .. }) = job.result else {
         panic!("{job:#?}")
     };
@@ -110,16 +111,31 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
     })
     .await;
     assert!(plan.verdicts[0].reasons.is_empty() && plan.objects > 0, "{plan:#?}");
-    let expired = succeeded(&control, &control.expire(&actor, None, &confirmed).await.unwrap()).await;
+    let shown = plan.verdicts.iter().filter(|it| it.reasons.is_empty()).map(|it| it.id.clone()).collect::<Vec<_>>();
+    assert!(control.expire(&actor, None, Some(&[]), &confirmed).await.is_err(), "it was not shown");
+    let expired = succeeded(&control, &control.expire(&actor, None, Some(&shown), &confirmed).await.unwrap()).await;
     assert!(
         matches!(expired.result, Some(JobResult::Expire { ref removed, .. }) if *removed == [plan.verdicts[0].id.clone()])
     );
     assert_eq!(control.audit_verify(&actor).await.unwrap().broken, None);
 
+    // A copy is stopped and removed when somebody says so; what stays ends with us, and is removed just so.
+    let ask = RestoreAsk { start: true, ..RestoreAsk::default() };
+    // Its probe finds the lost table missing, and it runs all the same.
+    let second = over(&control, &control.restore_start(&actor, None, &ask, &confirmed).await.unwrap().id).await;
+    let copy = control.job_get(&actor, &second.id).await.unwrap().copy.unwrap();
+    assert!(copy.runs && std::fs::exists(&copy.directory).unwrap(), "{copy:?}");
+    assert!(control.copy_remove(&actor, &second.id, &Confirmation::default()).await.is_err(), "no name was typed");
+    let removed = control.copy_remove(&actor, &second.id, &confirmed).await.unwrap();
+    assert!(removed.copy.is_none() && !std::fs::exists(&copy.directory).unwrap(), "{removed:#?}");
+    assert!(control.copy_remove(&actor, &second.id, &confirmed).await.is_err(), "it is gone");
     stop.cancel();
     service.join().await;
     let gone = PgConnection::connect(&beside).await;
     assert!(gone.is_err(), "the copy ends with us");
+    let first = control.job_get(&actor, &restored).await.unwrap().copy.unwrap();
+    assert!(!first.runs, "{first:?}");
+    assert!(control.copy_remove(&actor, &restored, &confirmed).await.unwrap().copy.is_none());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -215,7 +231,7 @@ async fn a_gap_is_shown_and_ended_by_a_backup() {
     .await;
     assert_eq!((window.intervals.len(), window.gaps.len()), (2, 1), "{window:#?}");
     assert!(window.gaps[0].declared && window.gaps[0].reason.contains("slot"), "{window:#?}");
-    let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, 10).await.unwrap();
+    let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, None, 10).await.unwrap();
     assert_eq!(jobs.rows[0].requested_by, "gap in the WAL");
     // A moment in the gap is refused before anybody types a password.
     let inside = TargetAsk { kind: "time".into(), value: window.gaps[0].from.plus_ms(1).to_rfc3339() };

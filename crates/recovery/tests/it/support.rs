@@ -134,6 +134,8 @@ impl Bench {
             objectives: Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 },
             stream: true,
             slot: "holdfast".to_owned(),
+            heartbeat: None,
+            slot_limits: backup::wal::SlotLimits::default(),
             workers: 2,
             restore_directory: self.path("restores"),
             restore_over: Vec::new(),

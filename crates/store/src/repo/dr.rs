@@ -5,7 +5,7 @@ use crate::{
 };
 use domain::{
     Timestamp,
-    view::{DrPlanSpec, DrReport, DrRunRow, Objectives},
+    view::{DrKind, DrPlanSpec, DrReport, DrRunRow, Objectives},
 };
 use sea_orm::{
     ActiveValue::Set,
@@ -270,6 +270,34 @@ impl<C: ConnectionTrait> DrRepo<'_, C> {
             .await
             .map_err(StoreError::query("list runs"))?;
         rows.into_iter().map(|row| Ok(run(row)?.row)).collect()
+    }
+
+    /// The newest run of one kind of a plan that says something of it: that went well, or, unless it must be `sound`, that
+    /// left evidence of why not.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn newest_run(
+        &self,
+        cluster: &str,
+        plan: i64,
+        kind: DrKind,
+        sound: bool,
+    ) -> Result<Option<DrRunRow>, StoreError> {
+        let mut telling = Condition::any().add(dr_run::Column::Ok.eq(true));
+        if !sound {
+            telling = telling.add(dr_run::Column::ReportSha256.is_not_null());
+        }
+        let row = dr_run::Entity::find()
+            .filter(dr_run::Column::ClusterId.eq(cluster))
+            .filter(dr_run::Column::PlanId.eq(plan))
+            .filter(dr_run::Column::Kind.eq(kind.as_str()))
+            .filter(telling)
+            .order_by_desc(dr_run::Column::FinishedAt)
+            .one(self.0)
+            .await
+            .map_err(StoreError::query("find a run"))?;
+        row.map(|row| Ok(run(row)?.row)).transpose()
     }
 
     /// One run of a cluster with its evidence.

@@ -231,14 +231,60 @@ impl<C: ConnectionTrait> JobRepo<'_, C> {
         rows.map_err(StoreError::query("list jobs"))?.into_iter().map(from_row).collect()
     }
 
-    /// Takes the oldest waiting job whose lane is free. Not inside a transaction: a lane that another server takes in
-    /// the same moment is an error of the database, which only means "not this one".
+    /// How many jobs of each kind and state a cluster has; what it has none of is left out.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn counts(&self, cluster: &str) -> Result<Vec<(JobKind, JobState, u64)>, StoreError> {
+        let rows = job::Entity::find()
+            .select_only()
+            .column(job::Column::Kind)
+            .column(job::Column::State)
+            .column_as(job::Column::Id.count(), "number")
+            .filter(job::Column::ClusterId.eq(cluster))
+            .group_by(job::Column::Kind)
+            .group_by(job::Column::State)
+            .into_tuple::<(String, String, i64)>()
+            .all(self.0)
+            .await
+            .map_err(StoreError::query("count jobs"))?;
+        // What a newer version wrote is left out.
+        let row = |(kind, state, number): (String, String, i64)| {
+            Some((kind.parse::<JobKind>().ok()?, state.parse::<JobState>().ok()?, number.cast_unsigned()))
+        };
+        Ok(rows.into_iter().filter_map(row).collect())
+    }
+
+    /// Takes a waiting job whose lane is free: the urgent kinds first, then the oldest. Not inside a transaction: a lane
+    /// that another server takes in the same moment is an error of the database, which only means "not this one".
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn claim(&self, holder: &str, lease_ms: i64) -> Result<Option<JobRow>, StoreError> {
+        self.claim_of(&JobKind::ALL, holder, lease_ms).await
+    }
+
+    /// As [`Self::claim`], of the urgent kinds alone.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn claim_urgent(&self, holder: &str, lease_ms: i64) -> Result<Option<JobRow>, StoreError> {
+        let urgent = JobKind::ALL.into_iter().filter(|kind| kind.is_urgent()).collect::<Vec<_>>();
+        self.claim_of(&urgent, holder, lease_ms).await
+    }
+
+    async fn claim_of(&self, kinds: &[JobKind], holder: &str, lease_ms: i64) -> Result<Option<JobRow>, StoreError> {
+        let free_lane = format!(
+            "NOT EXISTS (SELECT 1 FROM job other WHERE other.lane = job.lane AND other.state = '{}')",
+            JobState::Running.as_str()
+        );
+        let urgent = JobKind::ALL.iter().filter(|kind| kind.is_urgent()).map(|kind| format!("'{}'", kind.as_str()));
+        let urgency = format!("CASE WHEN kind IN ({}) THEN 0 ELSE 1 END", urgent.collect::<Vec<_>>().join(", "));
         let waiting = job::Entity::find()
             .filter(job::Column::State.eq(JobState::Queued.as_str()))
+            .filter(job::Column::Kind.is_in(kinds.iter().map(|kind| kind.as_str())))
+            .filter(Expr::cust(free_lane.clone()))
+            .order_by_asc(Expr::cust(urgency))
             .order_by_asc(job::Column::Id)
             .limit(20)
             .all(self.0)
@@ -246,10 +292,6 @@ impl<C: ConnectionTrait> JobRepo<'_, C> {
             .map_err(StoreError::query("list waiting jobs"))?;
         for one in waiting {
             let now = self.now_sql();
-            let busy = format!(
-                "NOT EXISTS (SELECT 1 FROM job other WHERE other.lane = job.lane AND other.state = '{}')",
-                JobState::Running.as_str()
-            );
             let done = job::Entity::update_many()
                 .col_expr(job::Column::State, Expr::value(JobState::Running.as_str()))
                 .col_expr(job::Column::Holder, Expr::value(holder))
@@ -258,7 +300,7 @@ impl<C: ConnectionTrait> JobRepo<'_, C> {
                 .col_expr(job::Column::StartedAt, Expr::cust(format!("coalesce(started_at, {now})")))
                 .filter(job::Column::Id.eq(one.id))
                 .filter(job::Column::State.eq(JobState::Queued.as_str()))
-                .filter(Expr::cust(busy))
+                .filter(Expr::cust(free_lane.clone()))
                 .exec(self.0)
                 .await;
             match done {

@@ -5,7 +5,11 @@ use domain::{
 };
 use store::{DrDecisionRow, DrRepo, Store, dr_plan_hash};
 
-on_both_databases!(a_plan_has_one_name_and_stays_known_to_its_runs, a_step_is_decided_once_and_a_run_is_written_once);
+on_both_databases!(
+    a_plan_has_one_name_and_stays_known_to_its_runs,
+    a_step_is_decided_once_and_a_run_is_written_once,
+    the_newest_sound_run_is_found_behind_many_others,
+);
 
 async fn a_plan_has_one_name_and_stays_known_to_its_runs(store: Store) {
     let repo = DrRepo(store.db());
@@ -75,4 +79,34 @@ async fn a_step_is_decided_once_and_a_run_is_written_once(store: Store) {
     assert!(repo.run("other", "1").await.unwrap().is_none());
     let found = repo.run("main", "1").await.unwrap().unwrap();
     assert_eq!((found.row.clone(), found.read_report()), (row("1", 100), None));
+}
+
+async fn the_newest_sound_run_is_found_behind_many_others(store: Store) {
+    let repo = DrRepo(store.db());
+    let row = |at: i64, kind: DrKind, ok: bool| DrRunRow {
+        id: at.to_string(),
+        plan_id: Some("4".to_owned()),
+        plan_name: "standard".to_owned(),
+        cluster: "main".to_owned(),
+        kind,
+        started_at: Timestamp(at),
+        finished_at: Timestamp(at + 10),
+        ok,
+        rto_seconds: None,
+        rpo_seconds: None,
+        objectives: None,
+        error: (!ok).then(|| "stopped".to_owned()),
+        evidence_sha256: None,
+    };
+    repo.run_add(row(100, DrKind::FullTest, true), None).await.unwrap();
+    for at in 200..260 {
+        repo.run_add(row(at, DrKind::Test, true), None).await.unwrap();
+    }
+    repo.run_add(row(300, DrKind::FullTest, false), None).await.unwrap();
+    let sound = repo.newest_run("main", 4, DrKind::FullTest, true).await.unwrap();
+    assert_eq!(sound, Some(row(100, DrKind::FullTest, true)));
+    assert_eq!(repo.newest_run("main", 4, DrKind::FullTest, false).await.unwrap(), sound, "a stopped one says nothing");
+    assert_eq!(repo.newest_run("main", 4, DrKind::Test, true).await.unwrap(), Some(row(259, DrKind::Test, true)));
+    assert_eq!(repo.newest_run("main", 5, DrKind::Test, true).await.unwrap(), None);
+    assert_eq!(repo.newest_run("other", 4, DrKind::Test, true).await.unwrap(), None);
 }

@@ -9,6 +9,7 @@ use store::{JobFilter, JobRepo, NewJob, ObjectiveRepo, Store};
 
 on_both_databases!(
     jobs_are_claimed_in_order_and_one_of_a_lane_at_a_time,
+    a_restore_goes_before_routine_however_much_of_it_waits,
     many_servers_at_once_never_claim_the_same_job_or_lane,
     a_moment_of_a_schedule_has_one_job,
     a_job_whose_lease_ended_is_another_servers,
@@ -49,6 +50,28 @@ async fn jobs_are_claimed_in_order_and_one_of_a_lane_at_a_time(store: Store) {
     let running = JobFilter { state: Some(JobState::Running), ..JobFilter::default() };
     let listed = repo.list(&running, 10).await.unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>();
     assert_eq!(listed, [ids[2], ids[1]], "the newest first");
+    let mut counts = repo.counts("main").await.unwrap();
+    counts.sort_by_key(|it| it.1.as_str());
+    let expected = [(JobKind::Backup, JobState::Running, 2), (JobKind::Backup, JobState::Succeeded, 1)];
+    assert_eq!(counts, expected);
+    assert_eq!(repo.counts("other").await.unwrap(), []);
+}
+
+async fn a_restore_goes_before_routine_however_much_of_it_waits(store: Store) {
+    let repo = JobRepo(store.db());
+    for _ in 0..30 {
+        repo.insert(new("write /a", None)).await.unwrap();
+    }
+    repo.claim("one", LEASE).await.unwrap().unwrap();
+    let routine = repo.insert(new("write /b", None)).await.unwrap().unwrap();
+    let restore = NewJob { kind: JobKind::Restore, ..new("restore main", None) };
+    let urgent = repo.insert(restore.clone()).await.unwrap().unwrap();
+    let behind = repo.insert(restore).await.unwrap().unwrap();
+    assert_eq!(repo.claim("one", LEASE).await.unwrap().unwrap().id, urgent);
+    assert_eq!(repo.claim_urgent("one", LEASE).await.unwrap(), None, "its lane is busy, and the rest is routine");
+    assert_eq!(repo.claim("one", LEASE).await.unwrap().unwrap().id, routine, "behind 29 of a busy lane");
+    repo.finish(urgent, "one", 1, JobState::Succeeded, &JobProgress::default(), None, None).await.unwrap();
+    assert_eq!(repo.claim_urgent("one", LEASE).await.unwrap().unwrap().id, behind);
 }
 
 async fn many_servers_at_once_never_claim_the_same_job_or_lane(store: Store) {
