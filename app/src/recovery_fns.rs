@@ -35,6 +35,8 @@ pub struct RecoveryData {
     pub overview: RecoveryOverview,
     /// Plans and drills; `None` when the cluster is not backed up.
     pub dr: Option<DrOverview>,
+    /// A restore to the moment that was chosen, or why there is none.
+    pub chosen: Option<Result<RestorePlanView, String>>,
     /// What the reader may.
     pub may: May,
 }
@@ -126,7 +128,7 @@ fn may(actor: &control::Actor) -> May {
 
 /// Backups, the window, schedules, keys, jobs.
 #[server(endpoint = "recovery", input = GetUrl)]
-pub async fn load_recovery(cluster: Option<String>) -> Result<RecoveryData, AppError> {
+pub async fn load_recovery(cluster: Option<String>, at: Option<String>) -> Result<RecoveryData, AppError> {
     let (control, actor) = asking()?;
     let overview = told(control.recovery_overview(&actor, cluster.as_deref()).await)?;
     let dr = match control.dr_overview(&actor, cluster.as_deref()).await {
@@ -134,7 +136,20 @@ pub async fn load_recovery(cluster: Option<String>) -> Result<RecoveryData, AppE
         Err(error) if error.kind() == domain::ErrorKind::Conflict => None,
         Err(error) => return told(Err(error)),
     };
-    Ok(RecoveryData { overview, dr, may: may(&actor) })
+    let ask = at.map(|value| control::RestoreAsk {
+        target: control::TargetAsk { kind: "time".to_owned(), value },
+        start: true,
+        ..control::RestoreAsk::default()
+    });
+    let chosen = match ask {
+        None => None,
+        Some(ask) => match control.restore_plan(&actor, cluster.as_deref(), &ask).await {
+            Ok(plan) => Some(Ok(plan)),
+            // Whatever is wrong with one moment must not hide all the others.
+            Err(error) => Some(Err(error.to_string())),
+        },
+    };
+    Ok(RecoveryData { overview, dr, chosen, may: may(&actor) })
 }
 
 /// Plans, and what the page's own address asks for: one plan with what it would do now, one run, or a new plan.

@@ -24,7 +24,10 @@ pub fn Recovery() -> impl IntoView {
     let scope = Scope::get();
     let query = use_query_map();
     let at = Memo::new(move |_| query.with(|query| query.get("at")).and_then(|text| Timestamp::parse_rfc3339(&text)));
-    let data = Resource::new(move || scope.cluster.get(), load_recovery);
+    let data = Resource::new(
+        move || (scope.cluster.get(), at.get().map(Timestamp::to_rfc3339)),
+        |(cluster, at)| load_recovery(cluster, at),
+    );
     view! {
         <Title text="Recovery" />
         <Transition fallback=|| view! { <Skeleton /> }>
@@ -43,7 +46,7 @@ pub fn Recovery() -> impl IntoView {
 
 #[component]
 fn Loaded(data: RecoveryData, at: Option<Timestamp>) -> impl IntoView {
-    let RecoveryData { overview, dr, may } = data;
+    let RecoveryData { overview, dr, chosen, may } = data;
     if let Some(missing) = unavailable(&overview) {
         return view! { <div class="title"><h1>"Recovery"</h1></div>{missing} }.into_any();
     }
@@ -70,7 +73,7 @@ fn Loaded(data: RecoveryData, at: Option<Timestamp>) -> impl IntoView {
         <Panel title="What can be restored" aside=legend.into_any()>
             <TimeBar overview=for_bar chosen=at />
         </Panel>
-        <Moment overview=for_moment at />
+        <Moment overview=for_moment at chosen />
         {dr.map(|overview| view! { <DrSummary overview /> })}
         <Panel title="Jobs" span="c7" flush=true aside=all_jobs()><Jobs jobs /></Panel>
         {promised.map(|now| view! { <ObjectivesPanel now overview may_manage=may.manage cluster /> })}
@@ -80,12 +83,34 @@ fn Loaded(data: RecoveryData, at: Option<Timestamp>) -> impl IntoView {
 
 /// The moment that is chosen, and other ways to say until where.
 #[component]
-fn Moment(overview: RecoveryOverview, at: Option<Timestamp>) -> impl IntoView {
+fn Moment(
+    overview: RecoveryOverview,
+    at: Option<Timestamp>,
+    chosen: Option<Result<RestorePlanView, String>>,
+) -> impl IntoView {
     let scope = Scope::get();
     let newest = overview.window.intervals.last().map(|it| it.to);
     let shown = at.or(newest);
     let backup = shown.and_then(|at| overview.backups.iter().find(|row| row.stopped_at <= at)).cloned();
     let inside = shown.is_some_and(|at| overview.window.intervals.iter().any(|it| it.from <= at && at <= it.to));
+    let refusal = chosen.as_ref().and_then(|plan| plan.as_ref().err().cloned());
+    let plan = chosen.and_then(Result::ok);
+    let inside = inside && refusal.is_none();
+    // For the newest moment the forecast says it already.
+    let expected = plan.as_ref().map_or(overview.forecast.as_ref().map(|it| it.seconds), |it| it.expected_seconds);
+    let wal = plan.as_ref().map(|it| it.wal_bytes).or(overview
+        .forecast
+        .as_ref()
+        .filter(|_| at.is_none())
+        .map(|it| it.wal_bytes));
+    let rto = overview.objectives.map(|it| it.rto_seconds);
+    let within = expected.filter(|_| refusal.is_none()).zip(rto).map(|(seconds, rto)| {
+        let (class, words) =
+            if seconds <= rto { ("badge good", "within the RTO") } else { ("badge critical", "over the RTO") };
+        view! { <span class=class>{words}</span> }
+    });
+    let expected = expected.filter(|_| refusal.is_none());
+    let last_commit = plan.as_ref().and_then(|it| it.last_commit_at);
     let verdict = match (at, inside) {
         (None, _) => ("badge", "the last moment there is"),
         (Some(_), true) => ("badge good", "can be restored"),
@@ -104,8 +129,12 @@ fn Moment(overview: RecoveryOverview, at: Option<Timestamp>) -> impl IntoView {
                 <dt>"Verdict"</dt><dd><span class=verdict.0>{verdict.1}</span></dd>
                 <dt>"From backup"</dt><dd>{backup.as_ref().map_or_else(|| "—".to_owned(), |it| format!("{}, {}", it.kind, it.stopped_at.local()))}</dd>
                 <dt>"To read"</dt><dd>{backup.as_ref().map_or_else(|| "—".to_owned(), |it| format::bytes(it.bytes as f64))}</dd>
+                <dt>"WAL to replay"</dt><dd>{wal.map_or_else(|| "—".to_owned(), |bytes| format::bytes(bytes as f64))}</dd>
+                <dt>"Expected duration"</dt><dd>{expected.map_or_else(|| "—".to_owned(), format::duration_s)}" "{within}</dd>
+                {last_commit.map(|at| view! { <dt>"Last transaction before"</dt><dd>{at.local()}</dd> })}
                 <dt>"Replay over"</dt><dd>{backup.as_ref().zip(shown).map_or_else(|| "—".to_owned(), |(it, at)| format!("{} of work", format::duration_s(at.seconds_since(it.stopped_at).max(0.0))))}</dd>
             </dl>
+            {refusal.map(|reason| view! { <p class="refusal"><Icon name="warn" /><span>{reason}</span></p> })}
             <p class="actions"><a class="btn primary" href=move || scope.link(&path)>"Plan the restore"</a></p>
             <details class="exactly"><summary>"An exact time, position, transaction or name"</summary>
                 <form class="stack" method="get" action="/recovery/restore">

@@ -177,6 +177,7 @@ impl ControlPlane {
             files: plan.files,
             wal_bytes: plan.wal_bytes,
             wal_until: plan.wal_until,
+            last_commit_at: plan.last_commit,
             expected_seconds: expected.map(|it| it.seconds),
             rto_seconds: Some(self.objectives(slot).await?.rto_seconds),
             directory: params.data_directory().display().to_string(),

@@ -324,6 +324,9 @@ pub struct RestorePlanView {
     pub wal_bytes: u64,
     /// WAL is there without a hole up to here.
     pub wal_until: Lsn,
+    /// The last transaction that it would hold, as far as that was looked up: for a target by time.
+    #[serde(default)]
+    pub last_commit_at: Option<Timestamp>,
     /// By measured rates; `None` before the first restore test.
     pub expected_seconds: Option<f64>,
     /// The objective.
