@@ -197,6 +197,13 @@ async fn two_servers_on_one_store_never_run_the_same_job_and_take_over_from_a_va
     let waiting = one.backup_start(&actor, None, BackupWanted::Full).await.unwrap();
     assert_eq!(two.job_cancel(&actor, &waiting.id).await.unwrap().state, JobState::Cancelled);
     assert!(one.job_cancel(&actor, &waiting.id).await.is_err());
+
+    // Sent again under the same name it is the same job, whoever hears it; another request is refused.
+    let named = Actor { idempotency_key: Some("night".to_owned()), ..actor.clone() };
+    let once = one.backup_start(&named, None, BackupWanted::Full).await.unwrap();
+    assert_eq!(two.backup_start(&named, None, BackupWanted::Full).await.unwrap().id, once.id);
+    let other = one.backup_start(&named, None, BackupWanted::Incremental).await;
+    assert!(matches!(other, Err(control::ControlError::Conflict(text)) if text.contains("Idempotency-Key")));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
