@@ -19,7 +19,7 @@ use leptos_router::hooks::use_params_map;
 #[component]
 pub fn Backups() -> impl IntoView {
     let scope = Scope::get();
-    let data = Resource::new(move || scope.cluster.get(), load_recovery);
+    let data = Resource::new(move || scope.cluster.get(), |cluster| load_recovery(cluster, None));
     view! {
         <Title text="Backups" />
         <Transition fallback=|| view! { <Skeleton /> }>
