@@ -1,7 +1,8 @@
 //! Keys: `/` to search, `j` and `k` to walk rows, `g` and a letter to go to a page, `?` for the list.
 
 /// Letters after `g`, and where they lead.
-pub const PAGES: [(&str, &str, &str); 15] = [
+pub const PAGES: [(&str, &str, &str); 16] = [
+    ("h", "/estate", "Estate"),
     ("o", "/database", "Overview"),
     ("q", "/database/performance#queries", "Queries"),
     ("i", "/database/performance#indexes", "Indexes"),

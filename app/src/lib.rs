@@ -9,6 +9,8 @@ mod chart;
 mod columns;
 mod components;
 mod error;
+#[cfg(feature = "ssr")]
+mod estate_fns;
 mod keyboard;
 mod live;
 mod pages;
@@ -83,7 +85,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 #[cfg(feature = "ssr")]
 fn is_server_only() -> bool {
     let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
-    ["/login", "/setup", "/account", "/backups", "/recovery", "/jobs/", "/plugins", "/analytics", "/database/advice"]
+    ["/login", "/setup", "/account", "/backups", "/recovery", "/jobs/", "/plugins", "/analytics", "/database/advice", "/estate"]
         .iter()
         .any(|prefix| path.starts_with(prefix))
         || path.starts_with("/database/queries/") && path.ends_with("/plan")
@@ -120,6 +122,7 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/login") view=pages::Login ssr=SsrMode::Async />
                 <Route path=path!("/setup") view=pages::Setup ssr=SsrMode::Async />
                 <ParentRoute path=path!("") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("/estate") view=pages::Estate ssr=SsrMode::Async />
                     <Route path=path!("/database") view=pages::Overview ssr=SsrMode::Async />
                     <Route path=path!("/database/performance") view=pages::Performance ssr=SsrMode::Async />
                     <Route path=path!("/database/queries/:id") view=pages::QueryPage ssr=SsrMode::Async />

@@ -10,6 +10,8 @@ mod alerts;
 mod analytics;
 #[cfg(feature = "ssr")]
 mod backups;
+#[cfg(feature = "ssr")]
+mod estate;
 mod indexes;
 #[cfg(feature = "ssr")]
 mod job;
@@ -43,6 +45,8 @@ pub use analytics::AnalyticsPage;
 #[cfg(feature = "ssr")]
 pub use backups::{BackupPage, Backups, RetentionPage};
 #[cfg(feature = "ssr")]
+pub use estate::Estate;
+#[cfg(feature = "ssr")]
 pub use job::JobPage;
 pub use locks::Locks;
 #[cfg(feature = "ssr")]
@@ -66,7 +70,7 @@ mod elsewhere;
 #[cfg(not(feature = "ssr"))]
 pub use elsewhere::{
     Elsewhere as Account, Elsewhere as Advice, Elsewhere as AnalyticsPage, Elsewhere as BackupPage,
-    Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as JobPage,
+    Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as Estate, Elsewhere as JobPage,
     Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as QueryPlan,
     Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage, Elsewhere as Setup,
 };

@@ -11,6 +11,7 @@ mod backends;
 mod clock;
 mod clusters;
 mod error;
+mod estate;
 mod events;
 mod history_policy;
 mod latency_history;

@@ -4,6 +4,7 @@
 use super::{
     App,
     actor::{Asking, encode},
+    home_of,
     problem::Problem,
 };
 use auth::{SESSION_KEY, SignedIn};
@@ -39,9 +40,8 @@ pub async fn sign_in(
         Ok(signed_in) => {
             begin(&session, signed_in.clone()).await?;
             let identity = app.control.session_identity(&signed_in).await?;
-            // Whoever belongs to a tenant has no overview of the estate to begin with.
-            let within = form.next.is_empty() && identity.is_some_and(|identity| identity.tenant.is_some());
-            Ok(Redirect::to(if within { "/plugins" } else { local(&form.next) }).into_response())
+            let to = if form.next.is_empty() { home_of(&app, identity.as_ref()) } else { local(&form.next) };
+            Ok(Redirect::to(to).into_response())
         }
         Err(error) => back(error, &format!("/login?next={}&name={}", encode(local(&form.next)), encode(&form.name))),
     }
@@ -74,7 +74,7 @@ pub async fn set_up(
     match app.control.setup_complete(&actor, &form.token, &form.name, &form.password).await {
         Ok(signed_in) => {
             begin(&session, signed_in).await?;
-            Ok(Redirect::to("/database").into_response())
+            Ok(Redirect::to(home_of(&app, None)).into_response())
         }
         Err(error) => back(error, &format!("/setup?token={}&name={}", encode(&form.token), encode(&form.name))),
     }

@@ -216,6 +216,7 @@ const ROWS: &[Row] = &[
     ("GET", "/", "", [303; 5]),
     ("GET", "/login", "", ANYBODY),
     ("GET", "/setup", "", ANYBODY),
+    ("GET", "/estate", "", PAGE),
     ("GET", "/database", "", PAGE),
     ("GET", "/database/performance", "", PAGE),
     ("GET", "/database/queries/{id}", "", [303, 404, 404, 404, 404]),
@@ -314,11 +315,15 @@ fn protected() -> control::Protected {
 }
 
 async fn site() -> Site {
+    site_of(&["main"]).await
+}
+
+async fn site_of(clusters: &[&str]) -> Site {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::connect(&format!("sqlite://{}", directory.path().join("store.db").display())).await.unwrap();
     store.migrate().await.unwrap();
-    let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
-    let clusters = Clusters::new(vec![config], |config| monitor::first_snapshot(config, Duration::from_secs(30)));
+    let config = |id: &&str| ClusterConfig { id: (*id).to_owned(), name: (*id).to_owned(), standby_of: None };
+    let clusters = Clusters::new(clusters.iter().map(config).collect(), |config| monitor::first_snapshot(config, Duration::from_secs(30)));
     let recovery = control::Recovery::new(vec![protected()]);
     let control = ControlPlane::with_recovery(store, clusters, 1_000.0, recovery).await.unwrap();
     let key = Some(auth::SealingKey::random().unwrap());
@@ -529,6 +534,25 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
         .body(Body::from(vec![b' '; 2 << 20]))
         .unwrap();
     assert_eq!(ask(&site, big).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_clusters_are_begun_with_side_by_side() {
+    let home = async |clusters: &[&str]| {
+        let site = site_of(clusters).await;
+        let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+        let get = |path| Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let to = ask(&site, get("/").body(Body::empty()).unwrap()).await.headers()[header::LOCATION].clone();
+        let page = ask(&site, get("/estate").body(Body::empty()).unwrap()).await;
+        let page = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
+        (to.to_str().unwrap().to_owned(), String::from_utf8_lossy(&page).into_owned())
+    };
+    assert_eq!(home(&["main"]).await.0, "/database");
+    let (to, page) = home(&["main", "other"]).await;
+    assert_eq!(to, "/estate");
+    for cluster in ["main", "other"] {
+        assert!(page.contains(&format!("href=\"/database/locks?cluster={cluster}\"")), "{page}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
