@@ -85,7 +85,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 #[cfg(feature = "ssr")]
 fn is_server_only() -> bool {
     let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
-    ["/login", "/setup", "/account", "/backups", "/recovery", "/jobs/", "/plugins", "/analytics", "/database/advice", "/estate"]
+    ["/login", "/setup", "/account", "/backups", "/recovery", "/jobs/", "/plugins", "/analytics", "/database/advice", "/estate", "/audit"]
         .iter()
         .any(|prefix| path.starts_with(prefix))
         || path.starts_with("/database/queries/") && path.ends_with("/plan")
@@ -122,6 +122,7 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/login") view=pages::Login ssr=SsrMode::Async />
                 <Route path=path!("/setup") view=pages::Setup ssr=SsrMode::Async />
                 <ParentRoute path=path!("") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("/audit") view=pages::Audit ssr=SsrMode::Async />
                     <Route path=path!("/estate") view=pages::Estate ssr=SsrMode::Async />
                     <Route path=path!("/database") view=pages::Overview ssr=SsrMode::Async />
                     <Route path=path!("/database/performance") view=pages::Performance ssr=SsrMode::Async />

@@ -8,7 +8,10 @@ use crate::{
     server_fns::{FrameData, load_frame},
     zone::{self, Local as _},
 };
-use domain::view::{ClusterState, ClusterSummary, Compare, Range};
+use domain::{
+    Permission,
+    view::{ClusterState, ClusterSummary, Compare, Range},
+};
 use leptos::prelude::*;
 use leptos_router::{
     components::Outlet,
@@ -408,6 +411,7 @@ const fn keys() -> String {
 
 #[component]
 fn AccountMenu(data: FrameData) -> impl IntoView {
+    let audit = data.me.permissions.contains(&Permission::AuditRead);
     let initial = data.me.name.chars().take(2).collect::<String>().to_uppercase();
     view! {
         <details class="menu right">
@@ -415,6 +419,7 @@ fn AccountMenu(data: FrameData) -> impl IntoView {
             <ul>
                 <li class="who"><strong>{data.me.name.clone()}</strong><span class="role">{data.me.role.to_string()}</span></li>
                 <li><a href="/account"><Icon name="account" />"Account"</a></li>
+                {audit.then(|| view! { <li><a href="/audit" rel="external"><Icon name="queries" />"Audit log"</a></li> })}
                 <li><form method="post" action="/logout"><button class="plain"><Icon name="out" />"Sign out"</button></form></li>
             </ul>
         </details>

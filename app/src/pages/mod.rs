@@ -9,6 +9,8 @@ mod alerts;
 #[cfg(feature = "ssr")]
 mod analytics;
 #[cfg(feature = "ssr")]
+mod audit;
+#[cfg(feature = "ssr")]
 mod backups;
 #[cfg(feature = "ssr")]
 mod estate;
@@ -43,6 +45,8 @@ pub use alerts::Alerts;
 #[cfg(feature = "ssr")]
 pub use analytics::AnalyticsPage;
 #[cfg(feature = "ssr")]
+pub use audit::Audit;
+#[cfg(feature = "ssr")]
 pub use backups::{BackupPage, Backups, RetentionPage};
 #[cfg(feature = "ssr")]
 pub use estate::Estate;
@@ -69,7 +73,7 @@ pub use recovery::{Recovery, RestorePage};
 mod elsewhere;
 #[cfg(not(feature = "ssr"))]
 pub use elsewhere::{
-    Elsewhere as Account, Elsewhere as Advice, Elsewhere as AnalyticsPage, Elsewhere as BackupPage,
+    Elsewhere as Account, Elsewhere as Advice, Elsewhere as AnalyticsPage, Elsewhere as Audit, Elsewhere as BackupPage,
     Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as Estate, Elsewhere as JobPage,
     Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as QueryPlan,
     Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage, Elsewhere as Setup,

@@ -217,6 +217,7 @@ const ROWS: &[Row] = &[
     ("GET", "/login", "", ANYBODY),
     ("GET", "/setup", "", ANYBODY),
     ("GET", "/estate", "", PAGE),
+    ("GET", "/audit", "", [303, 403, 403, 200, 403]),
     ("GET", "/database", "", PAGE),
     ("GET", "/database/performance", "", PAGE),
     ("GET", "/database/queries/{id}", "", [303, 404, 404, 404, 404]),
@@ -437,12 +438,12 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
         "tokens_list",
         "token_create",
         "token_revoke",
-        "audit_list",
         "audit_verify",
         "audit_export",
     ] {
         assert_eq!(count(action), 3, "{action} was refused to viewer, operator and token");
     }
+    assert_eq!(count("audit_list"), 6, "it was refused to viewer, operator and token, by the page and by the API");
     for action in [
         "expire",
         "restore_start",
@@ -496,6 +497,7 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
             400,
             "from",
         ),
+        ("GET", "/api/v1/audit?since=yesterday", "", 400, "since"),
         ("GET", "/api/database/dashboard?clutser=main", "", 400, "clutser"),
         ("POST", "/api/v1/users", r#"{"name":"x","role":"root","password":"a long password"}"#, 400, "role"),
         ("POST", "/api/v1/users", r#"{"name":"x","role":"viewer","password":"short"}"#, 400, "password"),
