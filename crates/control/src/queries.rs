@@ -90,8 +90,9 @@ impl ControlPlane {
                 .into_iter()
                 .map(|(id, mut row)| {
                     row.spark = sparks.get(&id).cloned().unwrap_or_default();
-                    row.mean_change_percent =
-                        means.get(&id).filter(|mean| **mean > 0.0).map(|mean| 100.0 * (row.mean_ms - mean) / mean);
+                    if let Some(mean) = means.get(&id) {
+                        rules::compare(&mut row, *mean);
+                    }
                     row
                 })
                 .collect(),
