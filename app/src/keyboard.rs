@@ -97,9 +97,9 @@ mod browser {
         visible(selector).first().is_some_and(|element| element.focus().is_ok())
     }
 
-    /// The focus is the selection: Enter then follows the row's link by itself.
+    /// The focus is the selection: Enter then follows the row's link by itself, where it has one.
     fn walk(step: i32) {
-        let rows = visible("a[data-row]");
+        let rows = visible("[data-row]");
         let active = document().active_element();
         let now = rows.iter().position(|row| active.as_ref().is_some_and(|active| active.is_same_node(Some(row))));
         let next = match now {

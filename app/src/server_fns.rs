@@ -55,6 +55,8 @@ pub struct QueryData {
 pub struct ActivityData {
     /// Backends.
     pub page: ActivityPage,
+    /// The id of the statement of each, where it is known.
+    pub statements: Vec<Option<String>>,
     /// Sessions by state.
     pub states: ChartData,
     /// Slots that ordinary roles can use.
@@ -147,7 +149,9 @@ pub async fn load_activity(
     let states = told(control.history_compared(&actor, id, Metric::ConnectionsByState, range, compare).await)?;
     let usable = told(control.dashboard_get(&actor, id))?.connections.map(|connections| connections.usable);
     let may_signal = actor.may(domain::Permission::BackendSignal);
-    Ok(ActivityData { page, states: build::stacked(&states), usable, may_signal })
+    let sessions = page.rows.iter().map(|row| (row.query_id.as_deref(), row.database.as_deref(), row.user.as_deref()));
+    let statements = told(control.statements_of_sessions(&actor, id, &sessions.collect::<Vec<_>>()).await)?;
+    Ok(ActivityData { page, statements, states: build::stacked(&states), usable, may_signal })
 }
 
 #[cfg(feature = "ssr")]

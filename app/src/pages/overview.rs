@@ -2,7 +2,7 @@
 
 use super::alerts::SeverityBadges;
 use crate::{
-    components::{CopyButton, Failed, Icon, LoadPanel, Missing, Panel, Skeleton, Spark, ago},
+    components::{CopyButton, Failed, Icon, LoadPanel, Missing, Panel, Skeleton, Spark, ago, statement},
     live::Live,
     panels::panel,
     scope::Scope,
@@ -160,12 +160,10 @@ fn Slow(slow: Vec<SlowQuery>) -> impl IntoView {
     if slow.is_empty() {
         return view! { <p class="fine"><Icon name="check" />"No statement is over the threshold."</p> }.into_any();
     }
-    let scope = Scope::get();
     let rows = slow.into_iter().map(|slow| {
-        let path = format!("/database/queries/{}", slow.id);
         view! {
             <tr>
-                <td class="statement"><a class="sql" data-row href=move || scope.link(&path) title=slow.query.clone()>{highlighted(&slow.query.chars().take(120).collect::<String>())}</a></td>
+                <td class="statement">{statement(slow.query, Some(slow.id))}</td>
                 <td class="n">{format::duration_ms(slow.mean_ms)}</td>
                 <td class="n">{format!("{:.1}", slow.total_percent)}</td>
             </tr>
