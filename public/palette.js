@@ -10,6 +10,7 @@ const FURTHER = [
   ["Alert channels", "/alerts?tab=channels", "Alerts"],
   ["Blackouts", "/alerts?tab=blackouts", "Alerts"],
   ["Account and API tokens", "/account", "Account"],
+  ["Getting started: what a server needs", "/start", "Account"],
   ["Audit log", "/audit", "Account"],
   ["API reference", "/api/docs", "API"],
 ];

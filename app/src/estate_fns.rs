@@ -5,7 +5,7 @@ use crate::{
     AppError,
     server_fns::{asking, form, told},
 };
-use domain::view::{AuditPage, AuditVerdict, EstateRow};
+use domain::view::{Attention, AuditPage, AuditVerdict, ClusterSummary, EstateRow};
 use serde::{Deserialize, Serialize};
 
 /// The parameters of the audit log's page.
@@ -34,15 +34,23 @@ pub async fn load_estate() -> Result<Vec<EstateRow>, AppError> {
     told(control.estate_list(&actor).await)
 }
 
+/// What each server needs to be watched, and how far it is.
+pub async fn load_setup() -> Result<Vec<(ClusterSummary, Vec<Attention>)>, AppError> {
+    let (control, actor) = asking()?;
+    told(control.setup_list(&actor))
+}
+
 /// Rows of the audit log by the page's own address.
 pub async fn load_audit(search: String) -> Result<AuditData, AppError> {
     let (control, actor) = asking()?;
     let pairs = form(&search);
-    let get = |name: &str| pairs.iter().find(|pair| pair.0 == name && !pair.1.trim().is_empty()).map(|pair| pair.1.clone());
+    let get =
+        |name: &str| pairs.iter().find(|pair| pair.0 == name && !pair.1.trim().is_empty()).map(|pair| pair.1.clone());
     let filter = told(control::audit_filter(get))?;
     let cursor = get("cursor");
     let page = told(control.audit_list(&actor, filter, cursor.as_deref(), AUDIT_ROWS).await)?;
-    let newest = told(control.audit_list(&actor, Default::default(), None, 1).await)?.rows.first().map_or(0, |row| row.seq);
+    let newest =
+        told(control.audit_list(&actor, Default::default(), None, 1).await)?.rows.first().map_or(0, |row| row.seq);
     let verdict = if newest <= AUDIT_VERIFY_UNASKED || get("verify").is_some() {
         Some(told(control.audit_verify(&actor).await)?)
     } else {

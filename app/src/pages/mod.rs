@@ -34,6 +34,8 @@ mod query;
 #[cfg(feature = "ssr")]
 mod recovery;
 #[cfg(feature = "ssr")]
+mod start;
+#[cfg(feature = "ssr")]
 mod tenant;
 
 #[cfg(feature = "ssr")]
@@ -67,6 +69,8 @@ pub use plugins::{BulkPage, BulkPreviewPage, PluginPage, PluginsPage};
 pub use query::QueryPage;
 #[cfg(feature = "ssr")]
 pub use recovery::{Recovery, RestorePage};
+#[cfg(feature = "ssr")]
+pub use start::Start;
 
 // In the browser these addresses lead to the server.
 #[cfg(not(feature = "ssr"))]
@@ -74,7 +78,8 @@ mod elsewhere;
 #[cfg(not(feature = "ssr"))]
 pub use elsewhere::{
     Elsewhere as Account, Elsewhere as Advice, Elsewhere as AnalyticsPage, Elsewhere as Audit, Elsewhere as BackupPage,
-    Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as Estate, Elsewhere as JobPage,
-    Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as QueryPlan,
-    Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage, Elsewhere as Setup,
+    Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as Estate,
+    Elsewhere as JobPage, Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage,
+    Elsewhere as QueryPlan, Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage,
+    Elsewhere as Setup, Elsewhere as Start,
 };

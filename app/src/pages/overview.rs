@@ -67,7 +67,7 @@ fn Loaded(data: OverviewData) -> impl IntoView {
             <p class="banner c12">{format!("Collecting: the first figures come within {}.", format::age_s(dashboard.interval_seconds))}</p>
         })}
         <HealthPanel health=dashboard.health.clone() history=data.health alerts=dashboard.alerts.as_ref().map(AlertCounts::of) />
-        <AttentionPanel items=dashboard.attention.clone() />
+        <AttentionPanel title=if first { "Getting started" } else { "Needs attention" } items=dashboard.attention.clone() />
         {data.tiles.into_iter().map(tile).collect_view()}
         <LoadPanel load=data.load by=data.by top=data.top samples=data.samples cpus=data.cpus />
         <Panel title="Slow statements" span="c4" note="by mean in this window" flush=true><Slow slow /></Panel>
@@ -118,11 +118,13 @@ fn HealthPanel(health: Health, history: Vec<Option<f64>>, alerts: Option<AlertCo
     }
 }
 
+/// What is to do, each with its commands.
 #[component]
-fn AttentionPanel(items: Vec<Attention>) -> impl IntoView {
+pub fn AttentionPanel(#[prop(into)] title: String, items: Vec<Attention>) -> impl IntoView {
     let rows = items.into_iter().map(|item| {
         let icon = match item.level.as_str() {
             "good" => "check",
+            "unknown" => "cost",
             _ => "warn",
         };
         let scope = Scope::get();
@@ -136,7 +138,7 @@ fn AttentionPanel(items: Vec<Attention>) -> impl IntoView {
             view! { <li class=format!("need {}", item.level)><Icon name=icon /><span>{item.title.clone()}</span>{place}</li> }.into_any()
         }
     });
-    view! { <Panel title="Needs attention" span="c6"><ul class="needs">{rows.collect_view()}</ul></Panel> }
+    view! { <Panel title span="c6"><ul class="needs">{rows.collect_view()}</ul></Panel> }
 }
 
 /// A figure with its history, and where it leads.

@@ -1,7 +1,7 @@
 //! What the overview asks for.
+use super::tiles::TileData;
 #[cfg(feature = "ssr")]
 use super::{asking, compare_of, name, panels::layout, range_of, told};
-use super::tiles::TileData;
 use crate::{AppError, chart::ChartData, panels::PanelData};
 use domain::view::{Dashboard, Event, LoadBy, LoadRow};
 use leptos::{prelude::*, server_fn::codec::GetUrl};
@@ -44,10 +44,21 @@ pub async fn load_overview(
     use crate::chart::build;
     use domain::view::{Metric, Range};
     let (control, actor) = asking()?;
+    let servers = told(control.setup_list(&actor))?;
+    if servers.is_empty() {
+        leptos_axum::redirect("/start");
+        let message = "no cluster is configured yet".to_owned();
+        return Err(AppError { kind: domain::ErrorKind::NotFound, message });
+    }
     let range = told(range_of(&range))?;
     let compare = told(compare_of(&compare))?;
     let id = cluster.as_deref();
-    let dashboard = told(control.dashboard_get(&actor, id))?;
+    let mut dashboard = told(control.dashboard_get(&actor, id))?;
+    if dashboard.collected_at.is_none() {
+        // Nothing was read yet: what needs attention is what the server lacks to be read.
+        let own = servers.into_iter().find(|server| server.0.id == dashboard.cluster.id);
+        dashboard.attention = own.map(|server| server.1).unwrap_or_default();
+    }
     let history = async |metric| told(control.history_compared(&actor, id, metric, range, compare).await);
     let lately = async |metric, range| told(control.history_get(&actor, id, metric, range).await);
     let by = if by.is_empty() {
@@ -98,8 +109,7 @@ pub async fn load_overview(
     let health = health.series.into_iter().next().map(|line| line.values).unwrap_or_default();
     let mut events = load.series.events.clone();
     events.reverse();
-    let chart =
-        |title, note, source, series| layout::chart(title, note, source, 6, build::lines(series), false);
+    let chart = |title, note, source, series| layout::chart(title, note, source, 6, build::lines(series), false);
     let charts = vec![
         chart(
             "Latency",
@@ -109,7 +119,12 @@ pub async fn load_overview(
         ),
         chart("Transactions", "per second", "pg_stat_database", &throughput),
         chart("Cache hit", "blocks found in shared buffers", "pg_stat_database", &cache),
-        chart("Temporary files", "written per second, when sorts and hashes do not fit work_mem", "pg_stat_database", &temp),
+        chart(
+            "Temporary files",
+            "written per second, when sorts and hashes do not fit work_mem",
+            "pg_stat_database",
+            &temp,
+        ),
     ];
     Ok(OverviewData {
         tiles: tiles(&dashboard, load.cpus, &histories, &sizes, control::now()),

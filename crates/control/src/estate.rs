@@ -2,7 +2,7 @@
 use crate::{Actor, ControlError, ControlPlane, now};
 use domain::{
     Permission, Timestamp,
-    view::{ClusterState, Dashboard, EstateRow, Metric, Range},
+    view::{Attention, ClusterState, ClusterSummary, Dashboard, EstateRow, Metric, Range},
 };
 use std::cmp::Reverse;
 
@@ -27,6 +27,16 @@ impl ControlPlane {
         }
         rows.sort_by_cached_key(rank);
         Ok(rows)
+    }
+
+    /// What each server needs to be watched, and how far it is.
+    ///
+    /// # Errors
+    /// [`ControlError`].
+    pub fn setup_list(&self, actor: &Actor) -> Result<Vec<(ClusterSummary, Vec<Attention>)>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let all = self.inner.clusters.all();
+        Ok(all.map(|(_, snapshot)| (snapshot.dashboard.cluster.clone(), snapshot.setup.clone())).collect())
     }
 }
 

@@ -161,7 +161,11 @@ fn home_of(app: &App, identity: Option<&auth::Identity>) -> &'static str {
     if identity.is_some_and(|identity| identity.tenant.is_some()) {
         return "/plugins";
     }
-    if app.control.clusters().all().nth(1).is_some() { "/estate" } else { "/database" }
+    match app.control.clusters().all().count() {
+        0 => "/start",
+        1 => "/database",
+        _ => "/estate",
+    }
 }
 
 /// Everything that is served. Layers, outermost first: request id, panics, security headers, size and time limits,

@@ -217,6 +217,7 @@ const ROWS: &[Row] = &[
     ("GET", "/login", "", ANYBODY),
     ("GET", "/setup", "", ANYBODY),
     ("GET", "/estate", "", PAGE),
+    ("GET", "/start", "", PAGE),
     ("GET", "/audit", "", [303, 403, 403, 200, 403]),
     ("GET", "/database", "", PAGE),
     ("GET", "/database/performance", "", PAGE),
@@ -324,7 +325,9 @@ async fn site_of(clusters: &[&str]) -> Site {
     let store = Store::connect(&format!("sqlite://{}", directory.path().join("store.db").display())).await.unwrap();
     store.migrate().await.unwrap();
     let config = |id: &&str| ClusterConfig { id: (*id).to_owned(), name: (*id).to_owned(), standby_of: None };
-    let clusters = Clusters::new(clusters.iter().map(config).collect(), |config| monitor::first_snapshot(config, Duration::from_secs(30)));
+    let clusters = Clusters::new(clusters.iter().map(config).collect(), |config| {
+        monitor::first_snapshot(config, Duration::from_secs(30))
+    });
     let recovery = control::Recovery::new(vec![protected()]);
     let control = ControlPlane::with_recovery(store, clusters, 1_000.0, recovery).await.unwrap();
     let key = Some(auth::SealingKey::random().unwrap());
@@ -432,15 +435,9 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
     let filter = store::AuditFilter { outcome: Some("refused".to_owned()), ..store::AuditFilter::default() };
     let refused = site.control.audit_list(&Actor::cli(), filter, None, 500).await.unwrap();
     let count = |action: &str| refused.rows.iter().filter(|row| row.action == action).count();
-    for action in [
-        "users_list",
-        "user_add",
-        "tokens_list",
-        "token_create",
-        "token_revoke",
-        "audit_verify",
-        "audit_export",
-    ] {
+    for action in
+        ["users_list", "user_add", "tokens_list", "token_create", "token_revoke", "audit_verify", "audit_export"]
+    {
         assert_eq!(count(action), 3, "{action} was refused to viewer, operator and token");
     }
     assert_eq!(count("audit_list"), 6, "it was refused to viewer, operator and token, by the page and by the API");
@@ -550,10 +547,29 @@ async fn several_clusters_are_begun_with_side_by_side() {
         (to.to_str().unwrap().to_owned(), String::from_utf8_lossy(&page).into_owned())
     };
     assert_eq!(home(&["main"]).await.0, "/database");
+    assert_eq!(home(&[]).await.0, "/start");
     let (to, page) = home(&["main", "other"]).await;
     assert_eq!(to, "/estate");
     for cluster in ["main", "other"] {
         assert!(page.contains(&format!("href=\"/database/locks?cluster={cluster}\"")), "{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_cluster_the_overview_leads_to_the_steps() {
+    let site = site_of(&[]).await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    let get = |path| {
+        let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        request.header(header::ACCEPT, "text/html").body(Body::empty())
+    };
+    let led = ask(&site, get("/database").unwrap()).await;
+    assert_eq!((led.status(), led.headers()[header::LOCATION].to_str().unwrap()), (StatusCode::FOUND, "/start"));
+    let page = ask(&site, get("/start").unwrap()).await;
+    let page = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
+    let page = String::from_utf8_lossy(&page);
+    for command in ["GRANT pg_monitor TO holdfast_monitor;", "CREATE EXTENSION IF NOT EXISTS pg_stat_statements;"] {
+        assert!(page.contains(command), "{command}");
     }
 }
 
