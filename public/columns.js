@@ -1,13 +1,15 @@
 // Which columns of a table are shown: each tick of the menu counts at once, and this browser keeps it. The style sheet
-// hides by `data-hide` of the document's root.
+// hides by `data-hide` of the document's root: it names the columns that stand otherwise than they come. Those from `extra` on
+// come hidden.
 const hidden = () => (document.documentElement.dataset.hide ?? "").split(" ").filter(Boolean);
 const table = (menu) => menu.querySelector("form").elements.table.value;
+const comesHidden = (tick) => Number(tick.value) >= Number(tick.form.elements.extra.value);
 // New figures may write the menu anew: one that was open stays open, with its ticks and the focus where it was.
 let open = null;
 let focused = null;
 
 function ticks(menu) {
-  for (const tick of menu.querySelectorAll("input[name=shown]")) tick.checked = !hidden().includes(`${table(menu)}-${tick.value}`);
+  for (const tick of menu.querySelectorAll("input[name=shown]")) tick.checked = hidden().includes(`${table(menu)}-${tick.value}`) === comesHidden(tick);
 }
 
 document.addEventListener(
@@ -40,7 +42,7 @@ document.addEventListener("change", (event) => {
   const name = menu.elements.table.value;
   const others = hidden().filter((entry) => !entry.startsWith(`${name}-`));
   const boxes = [...menu.querySelectorAll("input[name=shown]")];
-  const entries = [...others, ...boxes.filter((tick) => !tick.checked).map((tick) => `${name}-${tick.value}`)];
+  const entries = [...others, ...boxes.filter((tick) => tick.checked === comesHidden(tick)).map((tick) => `${name}-${tick.value}`)];
   document.documentElement.dataset.hide = entries.join(" ");
   document.cookie = `hide=${entries.join(".")}; Path=/; Max-Age=31536000; SameSite=Lax`;
 });

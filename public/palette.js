@@ -11,6 +11,8 @@ const FURTHER = [
   ["Alert channels", "/alerts?tab=channels", "Alerts"],
   ["Blackouts", "/alerts?tab=blackouts", "Alerts"],
   ["Account and API tokens", "/account", "Account"],
+  ["Getting started: what a server needs", "/start", "Account"],
+  ["Audit log", "/audit", "Account"],
   ["API reference", "/api/docs", "API"],
 ];
 const SHOWN = 24;
@@ -55,7 +57,11 @@ function places() {
     out.push({ text: label(link), kind: "page", href: link.getAttribute("href") });
   }
   if (!root.dataset.tenant) {
-    for (const [text, path, kind] of FURTHER) out.push({ text, kind: kind.toLowerCase(), href: within(path) });
+    for (const [text, path, kind] of FURTHER) {
+      // Who may read it has it in the menu of the account.
+      if (path === "/audit" && !document.querySelector("a[href='/audit']")) continue;
+      out.push({ text, kind: kind.toLowerCase(), href: within(path) });
+    }
     for (const link of document.querySelectorAll("header.top .menu:not(.right) li a")) {
       const name = link.querySelector("span")?.textContent.trim();
       if (name) out.push({ text: name, kind: "server", href: link.getAttribute("href") });

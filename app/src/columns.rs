@@ -7,7 +7,8 @@ use leptos::prelude::*;
 /// Tables whose columns can be chosen.
 pub const TABLES: [&str; 3] = ["queries", "indexes", "tables"];
 
-/// For the document's root: what is hidden, `queries-3 tables-5`, by table and place of the column from 1.
+/// For the document's root: which columns stand otherwise than they come, `queries-3 tables-5`, by table and number of the
+/// column from 1. Most come shown; those at the end of a menu come hidden.
 pub fn hidden() -> String {
     crate::scope::cookie("hide").map(|text| read(&text).join(" ")).unwrap_or_default()
 }
@@ -28,6 +29,9 @@ pub fn Columns(
     table: &'static str,
     /// Names from the second column on, without what HTML would mistake; the first is what a row is about.
     names: Vec<String>,
+    /// How many of the last ones come hidden.
+    #[prop(optional)]
+    extra: usize,
 ) -> impl IntoView {
     // In the browser it is always the same text, so that new figures never take the focus from a box: `columns.js` sets
     // the ticks when the menu is opened.
@@ -36,13 +40,14 @@ pub fn Columns(
     #[cfg(not(feature = "ssr"))]
     let hidden = String::new();
     let last = names.len() + 1;
+    let first_extra = last + 1 - extra;
     // Written as text: names and numbers of ours, and views of it would cost the browser some KiB.
     let mut html = format!(
-        "<input type='hidden' name='table' value='{table}'><input type='hidden' name='last' value='{last}'><ul>"
+        "<input type='hidden' name='table' value='{table}'><input type='hidden' name='last' value='{last}'><input type='hidden' name='extra' value='{first_extra}'><ul>"
     );
     for (i, name) in names.into_iter().enumerate() {
         let column = i + 2;
-        let shown = !hidden.split(' ').any(|entry| entry == format!("{table}-{column}"));
+        let shown = (column >= first_extra) == hidden.split(' ').any(|entry| entry == format!("{table}-{column}"));
         let checked = if shown { " checked" } else { "" };
         html +=
             &format!("<li><label><input type='checkbox' name='shown' value='{column}'{checked}>{name}</label></li>");

@@ -1,7 +1,8 @@
 //! Keys: `/` to search, `j` and `k` to walk rows, `g` and a letter to go to a page, `?` for the list.
 
 /// Letters after `g`, and where they lead.
-pub const PAGES: [(&str, &str, &str); 15] = [
+pub const PAGES: [(&str, &str, &str); 16] = [
+    ("h", "/estate", "Estate"),
     ("o", "/database", "Overview"),
     ("q", "/database/performance#queries", "Queries"),
     ("i", "/database/performance#indexes", "Indexes"),
@@ -96,9 +97,9 @@ mod browser {
         visible(selector).first().is_some_and(|element| element.focus().is_ok())
     }
 
-    /// The focus is the selection: Enter then follows the row's link by itself.
+    /// The focus is the selection: Enter then follows the row's link by itself, where it has one.
     fn walk(step: i32) {
-        let rows = visible("a[data-row]");
+        let rows = visible("[data-row]");
         let active = document().active_element();
         let now = rows.iter().position(|row| active.as_ref().is_some_and(|active| active.is_same_node(Some(row))));
         let next = match now {

@@ -9,6 +9,8 @@ mod chart;
 mod columns;
 mod components;
 mod error;
+#[cfg(feature = "ssr")]
+mod estate_fns;
 mod keyboard;
 mod live;
 mod pages;
@@ -50,6 +52,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let range = format!("{base}/range.js");
     let columns = format!("{base}/columns.js");
     let charts = format!("{base}/charts.js");
+    let copy = format!("{base}/copy.js");
     let palette = format!("{base}/palette.js");
     let icon = format!("{base}/favicon.svg");
     let style = format!("{base}/main.css");
@@ -67,6 +70,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <script type="module" src=charts></script>
                 <script type="module" src=range></script>
                 <script type="module" src=columns></script>
+                <script type="module" src=copy></script>
                 <script type="module" src=palette></script>
                 {(!is_server_only()).then(|| view! { <HydrationScripts options /> })}
                 <MetaTags />
@@ -83,9 +87,22 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 #[cfg(feature = "ssr")]
 fn is_server_only() -> bool {
     let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
-    ["/login", "/setup", "/account", "/backups", "/recovery", "/jobs", "/plugins", "/analytics", "/database/advice"]
-        .iter()
-        .any(|prefix| path.starts_with(prefix))
+    [
+        "/login",
+        "/setup",
+        "/account",
+        "/backups",
+        "/recovery",
+        "/jobs",
+        "/plugins",
+        "/analytics",
+        "/database/advice",
+        "/estate",
+        "/audit",
+        "/start",
+    ]
+    .iter()
+    .any(|prefix| path.starts_with(prefix))
         || path.starts_with("/database/queries/") && path.ends_with("/plan")
 }
 
@@ -120,6 +137,9 @@ pub fn App() -> impl IntoView {
                 <Route path=path!("/login") view=pages::Login ssr=SsrMode::Async />
                 <Route path=path!("/setup") view=pages::Setup ssr=SsrMode::Async />
                 <ParentRoute path=path!("") view=Frame ssr=SsrMode::Async>
+                    <Route path=path!("/audit") view=pages::Audit ssr=SsrMode::Async />
+                    <Route path=path!("/start") view=pages::Start ssr=SsrMode::Async />
+                    <Route path=path!("/estate") view=pages::Estate ssr=SsrMode::Async />
                     <Route path=path!("/database") view=pages::Overview ssr=SsrMode::Async />
                     <Route path=path!("/database/performance") view=pages::Performance ssr=SsrMode::Async />
                     <Route path=path!("/database/queries/:id") view=pages::QueryPage ssr=SsrMode::Async />

@@ -162,7 +162,8 @@ fn Loaded(page: PanelPage, title: &'static str) -> impl IntoView {
     }
 }
 
-fn panel(panel: PanelData) -> impl IntoView {
+/// One panel.
+pub fn panel(panel: PanelData) -> impl IntoView {
     let span = match panel.columns {
         4 => "c4",
         6 => "c6",

@@ -2,17 +2,18 @@
 
 mod alerts;
 mod locks;
+mod overview;
 mod panels;
+mod tiles;
 
 pub use alerts::{AlertsData, load_alerts};
 pub use locks::{LocksData, load_locks};
+pub use overview::{OverviewData, load_overview};
 pub use panels::load_panels;
+pub use tiles::TileData;
 
 use crate::{AppError, chart::ChartData};
-use domain::view::{
-    ActivityPage, AlertCounts, ClusterSummary, Dashboard, IndexesPage, LoadBy, LoadRow, QueriesPage, QueryDetail,
-    Whoami,
-};
+use domain::view::{ActivityPage, AlertCounts, ClusterSummary, IndexesPage, QueriesPage, QueryDetail, Whoami};
 use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
 
@@ -25,31 +26,6 @@ pub struct FrameData {
     pub clusters: Vec<ClusterSummary>,
     /// Open alerts of all of them.
     pub alerts: AlertCounts,
-}
-
-/// The overview.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OverviewData {
-    /// The picture.
-    pub dashboard: Dashboard,
-    /// Average active sessions.
-    pub load: ChartData,
-    /// What the load is taken apart by.
-    pub by: LoadBy,
-    /// The statements that make most of the load.
-    pub top: Vec<LoadRow>,
-    /// Of how many samples.
-    pub samples: (i64, i64),
-    /// Processors of the machine, where they are known.
-    pub cpus: Option<u32>,
-    /// Percentiles.
-    pub latency: ChartData,
-    /// Transactions.
-    pub throughput: ChartData,
-    /// Small histories of the tiles, by metric, and how their mean stands to that of the time compared with.
-    pub sparks: Vec<(String, Vec<Option<f64>>, String)>,
-    /// What happened in the range, the newest first.
-    pub events: Vec<domain::view::Event>,
 }
 
 /// The list of statements with its chart.
@@ -79,6 +55,8 @@ pub struct QueryData {
 pub struct ActivityData {
     /// Backends.
     pub page: ActivityPage,
+    /// The id of the statement of each, where it is known.
+    pub statements: Vec<Option<String>>,
     /// Sessions by state.
     pub states: ChartData,
     /// Slots that ordinary roles can use.
@@ -100,86 +78,6 @@ pub async fn load_frame() -> Result<FrameData, AppError> {
         me,
         clusters: told(control.clusters_list(&actor))?,
         alerts: told(control.alerts_count(&actor, None))?,
-    })
-}
-
-/// The overview of a cluster.
-#[server(endpoint = "overview", input = GetUrl)]
-pub async fn load_overview(
-    cluster: Option<String>,
-    range: String,
-    #[server(default)] compare: String,
-    by: String,
-) -> Result<OverviewData, AppError> {
-    use crate::chart::build;
-    use domain::{
-        format,
-        view::{Metric, TimeSeries, TimeSeriesLine},
-    };
-    let (control, actor) = asking()?;
-    let range = told(range_of(&range))?;
-    let compare = told(compare_of(&compare))?;
-    let id = cluster.as_deref();
-    let dashboard = told(control.dashboard_get(&actor, id))?;
-    let history = async |metric| told(control.history_compared(&actor, id, metric, range, compare).await);
-    let by = if by.is_empty() {
-        LoadBy::default()
-    } else {
-        told(by.parse().map_err(|message: String| control::ControlError::field("by", message)))?
-    };
-    let mut load = told(control.load_get(&actor, id, by, range).await)?;
-    if by == LoadBy::Wait {
-        load.series.earlier = history(Metric::ActiveSessions).await?.earlier;
-    }
-    let mut latency = history(Metric::LatencyP95Ms).await?;
-    name(&mut latency, "P95");
-    for (metric, label) in [(Metric::LatencyP50Ms, "P50"), (Metric::LatencyP99Ms, "P99")] {
-        let mut other = history(metric).await?;
-        name(&mut other, label);
-        latency.series.extend(other.series);
-        latency.earlier.extend(other.earlier);
-    }
-    latency.series.sort_by(|a, b| a.name.cmp(&b.name));
-    let mut throughput = history(Metric::TransactionsPerSecond).await?;
-    name(&mut throughput, "Transactions");
-    let mut rollbacks = history(Metric::RollbacksPerSecond).await?;
-    name(&mut rollbacks, "Rollbacks");
-    let spark = |metric: Metric, series: &TimeSeries, line: &str| {
-        let pick = |lines: &[TimeSeriesLine]| {
-            let found = lines.iter().find(|it| line.is_empty() || it.name == line);
-            found.map(|line| line.values.clone()).unwrap_or_default()
-        };
-        let values = pick(&series.series);
-        let change = analysis::change::between(&values, &pick(&series.earlier));
-        let change = change.map(|percent| format!("{} % on the {}", format::signed_percent(percent), compare.label()));
-        (metric.as_str().to_owned(), values, change.unwrap_or_default())
-    };
-    let mut sparks =
-        vec![spark(Metric::TransactionsPerSecond, &throughput, ""), spark(Metric::LatencyP95Ms, &latency, "P95")];
-    throughput.series.extend(rollbacks.series);
-    throughput.earlier.extend(rollbacks.earlier);
-    for metric in [
-        Metric::ConnectionsUsed,
-        Metric::CacheHitPercent,
-        Metric::ReplicationLagSeconds,
-        Metric::WalBytesPerSecond,
-        Metric::HealthScore,
-    ] {
-        sparks.push(spark(metric, &history(metric).await?, ""));
-    }
-    let mut events = load.series.events.clone();
-    events.reverse();
-    Ok(OverviewData {
-        dashboard,
-        cpus: load.cpus,
-        load: build::load(&load.series, load.cpus),
-        by,
-        top: load.top,
-        samples: (load.samples, load.skipped),
-        latency: build::lines(&latency),
-        throughput: build::lines(&throughput),
-        sparks,
-        events,
     })
 }
 
@@ -251,7 +149,9 @@ pub async fn load_activity(
     let states = told(control.history_compared(&actor, id, Metric::ConnectionsByState, range, compare).await)?;
     let usable = told(control.dashboard_get(&actor, id))?.connections.map(|connections| connections.usable);
     let may_signal = actor.may(domain::Permission::BackendSignal);
-    Ok(ActivityData { page, states: build::stacked(&states), usable, may_signal })
+    let sessions = page.rows.iter().map(|row| (row.query_id.as_deref(), row.database.as_deref(), row.user.as_deref()));
+    let statements = told(control.statements_of_sessions(&actor, id, &sessions.collect::<Vec<_>>()).await)?;
+    Ok(ActivityData { page, statements, states: build::stacked(&states), usable, may_signal })
 }
 
 #[cfg(feature = "ssr")]

@@ -91,6 +91,12 @@ test("columns are chosen by keys, kept by the browser, and the CSV has them all"
   await page.keyboard.press("Space");
   await expect(page.locator("table.queries .spark").first()).toBeHidden();
   await expect(page.locator("table.queries th").nth(3)).toBeVisible();
+  // Some come hidden and are shown when they are ticked.
+  const deviation = page.locator("table.queries th", { hasText: "σ" });
+  await expect(deviation).toBeHidden();
+  await menu.getByLabel("σ").focus();
+  await page.keyboard.press("Space");
+  await expect(deviation).toBeVisible();
   // The menu stays open while figures come in, and Escape closes it.
   await page.waitForTimeout(5_000);
   await expect(menu).toHaveAttribute("open", "");

@@ -96,6 +96,20 @@ test("keys: g and a letter, the search, rows, the list of keys", async ({ page }
   await expect(page).toHaveURL(/\/database\/queries\//);
 });
 
+test("j and k walk the sessions and the indexes too", async ({ page }) => {
+  await signIn(page, "viewer", "/database/activity");
+  await alive(page);
+  await page.getByRole("button", { name: "with idle and background" }).click();
+  await page.keyboard.press("j");
+  await expect(page.locator("tbody [data-row]").first()).toBeFocused();
+  await expect(page.getByRole("columnheader", { name: "Client" })).toBeVisible();
+  await page.goto(`${demo.url}/database/performance#indexes`);
+  await alive(page);
+  await expect(page.locator("#indexes a[data-row]").first()).toHaveAttribute("href", /\/database\/tables\?table=/);
+  await page.keyboard.press("j");
+  await expect(page.locator("#indexes a[data-row]").first()).toBeFocused();
+});
+
 test("a chart is drawn by ECharts from our own files", async ({ page }) => {
   const elsewhere: string[] = [];
   page.on("request", (request) => {

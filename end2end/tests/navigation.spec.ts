@@ -70,3 +70,12 @@ test("an earlier time is set beside the range, stands in the address, and stays 
   expect(wrong.status()).toBe(400);
   expect(JSON.stringify(await wrong.json())).toContain("previous");
 });
+
+test("tiles lead to the page on their figure", async ({ page }) => {
+  await signIn(page, "viewer", "/database?range=6h");
+  await expect(page.locator("a.tile")).toHaveCount(12);
+  for (const [name, path] of [["Connections", "connections"], ["Replication lag", "replication"], ["Active sessions", "activity"], ["Database size", "tables"]]) {
+    await expect(page.locator("a.tile", { hasText: name })).toHaveAttribute("href", `/database/${path}?range=6h`);
+  }
+  for (const name of ["Cache hit", "Temporary files"]) await expect(page.getByRole("heading", { name })).toBeVisible();
+});

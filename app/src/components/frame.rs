@@ -8,14 +8,20 @@ use crate::{
     server_fns::{FrameData, load_frame},
     zone::{self, Local as _},
 };
-use domain::view::{ClusterState, ClusterSummary, Compare, Range};
+use domain::{
+    Permission,
+    view::{ClusterState, ClusterSummary, Compare, Range},
+};
 use leptos::prelude::*;
 use leptos_router::{
     components::Outlet,
     hooks::{use_location, use_query_map},
 };
 
-/// Pages in the navigation: icon, label, address.
+/// All clusters beside each other.
+const ESTATE: [(&str, &str, &str); 1] = [("estate", "Estate", "/estate")];
+
+/// Pages on one cluster in the navigation: icon, label, address.
 const NAV: [(&str, &str, &str); 12] = [
     ("overview", "Overview", "/database"),
     ("queries", "Queries", "/database/performance#queries"),
@@ -149,17 +155,20 @@ fn Navigation(frame: Resource<Result<FrameData, AppError>>) -> impl IntoView {
         };
         (same && tab).then_some("page")
     };
+    // Pages of the server alone.
+    let elsewhere = move |(icon, label, path): (&'static str, &'static str, &'static str)| {
+        view! { <a class="page estate" rel="external" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}</a> }
+    };
     view! {
         <nav id="nav" class="nav" popover="auto" aria-label="Pages">
             <a class="brand" href=move || scope.link("/database")><Logo />"Holdfast"</a>
+            {ESTATE.into_iter().map(elsewhere).collect_view()}
             <p class="group estate">"Performance"</p>
             {NAV.into_iter().map(|(icon, label, path)| view! {
                 <a class="page estate" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}{(icon == "alerts").then(|| view! { <AlertBadge frame /> })}</a>
             }).collect_view()}
             <p class="group estate">"Protect"</p>
-            {PROTECT.into_iter().map(|(icon, label, path)| view! {
-                <a class="page estate" rel="external" href=move || scope.link(path) aria-current=move || current(path)><Icon name=icon />{label}</a>
-            }).collect_view()}
+            {PROTECT.into_iter().map(elsewhere).collect_view()}
             <p class="group">"Platform"</p>
             {PLATFORM.into_iter().map(|(icon, label, path)| view! {
                 <a class="page" rel="external" href=path aria-current=move || current(path)><Icon name=icon />{label}</a>
@@ -402,6 +411,7 @@ const fn keys() -> String {
 
 #[component]
 fn AccountMenu(data: FrameData) -> impl IntoView {
+    let audit = data.me.permissions.contains(&Permission::AuditRead);
     let initial = data.me.name.chars().take(2).collect::<String>().to_uppercase();
     view! {
         <details class="menu right">
@@ -409,6 +419,7 @@ fn AccountMenu(data: FrameData) -> impl IntoView {
             <ul>
                 <li class="who"><strong>{data.me.name.clone()}</strong><span class="role">{data.me.role.to_string()}</span></li>
                 <li><a href="/account"><Icon name="account" />"Account"</a></li>
+                {audit.then(|| view! { <li><a href="/audit" rel="external"><Icon name="queries" />"Audit log"</a></li> })}
                 <li><form method="post" action="/logout"><button class="plain"><Icon name="out" />"Sign out"</button></form></li>
             </ul>
         </details>
@@ -424,7 +435,9 @@ mod tests {
         for path in ["/database", "/database/performance", "/database/queries/1.2.3", "/database/cost"] {
             assert_eq!(follows(path, false), (true, true), "{path}");
         }
-        for path in ["/plugins", "/recovery", "/backups", "/analytics", "/alerts", "/account", "/jobs", "/jobs/1"] {
+        for path in
+            ["/plugins", "/recovery", "/backups", "/analytics", "/alerts", "/account", "/jobs", "/jobs/1", "/estate"]
+        {
             assert_eq!(follows(path, false), (false, false), "{path}");
         }
         for path in ["/database/settings", "/database/locks", "/database/advice", "/database/queries/1.2.3/plan"] {

@@ -7,6 +7,7 @@ use leptos::prelude::*;
 pub fn Icon(name: &'static str) -> impl IntoView {
     let path = match name {
         "overview" => "M2 9l6-6 6 6v5H2z",
+        "estate" => "M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.2M5 11h.2",
         "queries" => "M3 4h10M3 8h7M3 12h4",
         "indexes" => "M3 3h4v4H3zM9 3h4v4H9zM3 9h4v4H3zM9 9h4v4H9z",
         "activity" => "M1 8h3l2-5 3 10 2-5h4",

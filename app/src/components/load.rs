@@ -1,11 +1,7 @@
 //! Database load: the chart, what it is taken apart by, and the statements that make it.
 
-use super::{Chart, Panel};
-use crate::{
-    chart::ChartData,
-    scope::{Scope, with_param},
-    sql::highlighted,
-};
+use super::{Chart, Panel, statement};
+use crate::{chart::ChartData, scope::with_param};
 use domain::{
     format,
     view::{LoadBy, LoadRow},
@@ -43,24 +39,14 @@ pub fn LoadPanel(
 
 #[component]
 fn Top(top: Vec<LoadRow>) -> impl IntoView {
-    let scope = Scope::get();
     let widest = top.iter().map(|row| row.percent).fold(0.0, f64::max);
     let rows = top.into_iter().take(6).map(|row| {
         let share =
             format!("share w{}", ((row.percent / widest.max(f64::MIN_POSITIVE) * 20.0).round() as u32).min(20) * 5);
         let waits = row.waits.iter().take(2).map(|(class, _)| class.clone()).collect::<Vec<_>>().join(", ");
-        let text = highlighted(&row.query.chars().take(120).collect::<String>());
-        let statement = match &row.id {
-            Some(id) => {
-                let path = format!("/database/queries/{id}");
-                view! { <a class="sql" data-row href=move || scope.link(&path) title=row.query.clone()>{text}</a> }
-                    .into_any()
-            }
-            None => view! { <span class="sql muted" title=row.query.clone()>{row.query.clone()}</span> }.into_any(),
-        };
         view! {
             <tr>
-                <td class="statement">{statement}</td>
+                <td class="statement">{statement(row.query, row.id)}</td>
                 <td class="n"><span class=share><b>{format!("{:.1}", row.percent)}</b></span></td>
                 <td class="n">{format!("{:.2}", row.average_active_sessions)}</td>
                 <td>{waits}</td>

@@ -12,6 +12,7 @@ mod load;
 mod panel;
 mod signal;
 mod state;
+mod statement;
 #[cfg(feature = "ssr")]
 mod timebar;
 
@@ -27,5 +28,6 @@ pub use load::LoadPanel;
 pub use panel::Panel;
 pub use signal::{SignalMenu, Told};
 pub use state::{Failed, Missing, Skeleton, ago};
+pub use statement::statement;
 #[cfg(feature = "ssr")]
 pub use timebar::TimeBar;

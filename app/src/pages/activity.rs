@@ -1,11 +1,10 @@
 //! `/database/activity`: who does what now.
 
 use crate::{
-    components::{Chart, Failed, Icon, Panel, SignalMenu, Skeleton, Told, ago},
+    components::{Chart, Failed, Icon, Panel, SignalMenu, Skeleton, Told, ago, statement},
     live::Live,
     scope::{Scope, address},
     server_fns::{ActivityData, load_activity},
-    sql::highlighted,
 };
 use domain::{format, view::BackendRow};
 use leptos::prelude::*;
@@ -41,7 +40,7 @@ pub fn Activity() -> impl IntoView {
 
 #[component]
 fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
-    let ActivityData { page, states, usable, may_signal } = data;
+    let ActivityData { page, statements, states, usable, may_signal } = data;
     let note = usable.map_or_else(String::new, |usable| format!("of {usable} usable slots"));
     let blocked = page.rows.iter().filter(|row| !row.blocked_by.is_empty()).count();
     let collected = page.collected_at;
@@ -52,16 +51,16 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
         &[("format", "csv".to_owned())],
         None,
     );
-    let rows = StoredValue::new(page.rows);
+    let rows = StoredValue::new(page.rows.into_iter().zip(statements).collect::<Vec<_>>());
     let busy = |row: &BackendRow| row.state.as_deref() != Some("idle") && row.backend_type == "client backend";
     let shown = move || {
         rows.with_value(|rows| {
             let some = rows
                 .iter()
-                .filter(|row| show_idle.get() || busy(row))
-                .map(|row| backend(row, may_signal))
+                .filter(|row| show_idle.get() || busy(&row.0))
+                .map(|(row, id)| backend(row, id.clone(), may_signal))
                 .collect_view();
-            let empty = !rows.iter().any(|row| show_idle.get() || busy(row));
+            let empty = !rows.iter().any(|row| show_idle.get() || busy(&row.0));
             (some, empty)
         })
     };
@@ -81,7 +80,7 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
             <div class="scroll" tabindex="0" role="region" aria-label="Backends table">
                 <table>
                     <thead><tr>
-                        <th scope="col" class="n">"PID"</th><th scope="col">"State"</th><th scope="col">"Wait"</th><th scope="col">"Role"</th><th scope="col">"Application"</th><th scope="col">"Database"</th>
+                        <th scope="col" class="n">"PID"</th><th scope="col">"State"</th><th scope="col">"Wait"</th><th scope="col">"Role"</th><th scope="col">"Application"</th><th scope="col">"Database"</th><th scope="col">"Client"</th>
                         <th scope="col" class="n">"Transaction"</th><th scope="col" class="n">"Statement ↓"</th><th scope="col">"Blocked by"</th><th scope="col">"Statement text"</th>{may_signal.then(|| view! { <th scope="col"><span class="sr">"Actions"</span></th> })}
                     </tr></thead>
                     <tbody>{move || shown().0}</tbody>
@@ -92,7 +91,7 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
     }
 }
 
-fn backend(row: &BackendRow, may_signal: bool) -> impl IntoView + use<> {
+fn backend(row: &BackendRow, id: Option<String>, may_signal: bool) -> impl IntoView + use<> {
     let wait = match (&row.wait_class, &row.wait_event) {
         (Some(class), Some(event)) => format!("{class}: {event}"),
         (Some(class), None) => class.clone(),
@@ -122,10 +121,11 @@ fn backend(row: &BackendRow, may_signal: bool) -> impl IntoView + use<> {
             <td>{row.user.clone()}</td>
             <td>{row.application.clone()}</td>
             <td>{row.database.clone()}</td>
+            <td>{row.client_address.clone()}</td>
             <td class="n">{seconds(row.transaction_seconds)}</td>
             <td class="n">{seconds(row.query_seconds)}</td>
             <td>{(!blocked.is_empty()).then_some(blocked)}{root}</td>
-            <td class="statement"><span class="sql" title=text.clone()>{highlighted(&text.chars().take(160).collect::<String>())}</span></td>
+            <td class="statement">{statement(text, id)}</td>
             {action}
         </tr>
     }

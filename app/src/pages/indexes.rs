@@ -123,10 +123,13 @@ fn all(page: &IndexesPage, words: &str) -> AnyView {
     let mut rows = page.rows.iter().filter(|row| matches(row, words)).collect::<Vec<_>>();
     rows.sort_by_key(|row| std::cmp::Reverse(row.bytes));
     let hidden = rows.len().saturating_sub(ROWS);
+    let tables = Scope::get().link("/database/tables");
     let lines = rows.into_iter().take(ROWS).map(|row| {
+        let table = format!("{}.{}.{}", row.database, row.schema, row.table);
+        let href = address(&tables, &[("table", table)], None);
         view! {
             <tr>
-                <td class="statement"><span class="name" title=row.definition.clone()>{row.name.clone()}</span></td>
+                <td class="statement"><a class="name" data-row href=href title=row.definition.clone()>{row.name.clone()}</a></td>
                 <td><span class="muted">{format!("{}.", row.schema)}</span>{row.table.clone()}</td>
                 <td>{row.method.clone()}</td>
                 <td class="n">{format::bytes(row.bytes as f64)}</td>

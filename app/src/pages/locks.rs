@@ -1,11 +1,10 @@
 //! `/database/locks`: who waits for whom, now and at the worst moments of the last days.
 
 use crate::{
-    components::{Chart, Failed, Icon, Missing, Panel, SignalMenu, Skeleton, Told, ago},
+    components::{Chart, Failed, Icon, Missing, Panel, SignalMenu, Skeleton, Told, ago, statement},
     live::Live,
     scope::{Scope, address, with_param},
     server_fns::{LocksData, load_locks},
-    sql::highlighted,
     zone::Local as _,
 };
 use domain::{
@@ -44,7 +43,7 @@ pub fn Locks() -> impl IntoView {
 
 #[component]
 fn Loaded(data: LocksData) -> impl IntoView {
-    let LocksData { page, kept, waiters, may_signal } = data;
+    let LocksData { page, kept, statements, waiters, may_signal } = data;
     if let Availability::Missing { reason, cure } = page.availability.clone() {
         return view! { <Panel title="Blocked sessions"><Missing reason cure /></Panel> }.into_any();
     }
@@ -87,7 +86,7 @@ fn Loaded(data: LocksData) -> impl IntoView {
             {if empty {
                 view! { <p class="fine"><Icon name="check" />"No session waited for a lock at the last look."</p> }.into_any()
             } else {
-                view! { <Forest nodes act /> }.into_any()
+                view! { <Forest nodes=nodes.into_iter().zip(statements).collect() act /> }.into_any()
             }}
             {(!empty).then(|| view! { <footer class="pager"><span class="muted">"The root holds what the others wait for: begin there."</span><span class="grow"></span><a class="btn" href=csv rel="external" download="locks.csv"><Icon name="download" />"CSV"</a></footer> })}
         </section>
@@ -98,8 +97,8 @@ fn Loaded(data: LocksData) -> impl IntoView {
 }
 
 #[component]
-fn Forest(nodes: Vec<LockNode>, act: bool) -> impl IntoView {
-    let rows = nodes.into_iter().map(|node| row(node, act)).collect_view();
+fn Forest(nodes: Vec<(LockNode, Option<String>)>, act: bool) -> impl IntoView {
+    let rows = nodes.into_iter().map(|(node, id)| row(node, id, act)).collect_view();
     view! {
         <div class="scroll" tabindex="0" role="region" aria-label="Blocked sessions table">
             <table class="locks">
@@ -114,7 +113,7 @@ fn Forest(nodes: Vec<LockNode>, act: bool) -> impl IntoView {
     }
 }
 
-fn row(node: LockNode, act: bool) -> impl IntoView {
+fn row(node: LockNode, id: Option<String>, act: bool) -> impl IntoView {
     let dash = || "—".to_owned();
     let depth = node.depth.min(8);
     let others = node.blocked_by.iter().skip(1).map(ToString::to_string).collect::<Vec<_>>().join(", ");
@@ -151,7 +150,7 @@ fn row(node: LockNode, act: bool) -> impl IntoView {
             <td>{node.state.clone().unwrap_or_else(|| node.backend_type.clone())}</td>
             <td>{who}</td>
             <td class="n">{node.transaction_seconds.map_or_else(dash, format::duration_s)}</td>
-            <td class="statement"><span class="sql" title=text.clone()>{highlighted(&text.chars().take(160).collect::<String>())}</span></td>
+            <td class="statement">{statement(text, id)}</td>
             {act.then(|| view! { <td class="flags"><SignalMenu pid=node.pid started_at=node.started_at autovacuum /></td> })}
         </tr>
     }

@@ -9,7 +9,11 @@ mod alerts;
 #[cfg(feature = "ssr")]
 mod analytics;
 #[cfg(feature = "ssr")]
+mod audit;
+#[cfg(feature = "ssr")]
 mod backups;
+#[cfg(feature = "ssr")]
+mod estate;
 mod indexes;
 #[cfg(feature = "ssr")]
 mod job;
@@ -32,6 +36,8 @@ mod query;
 #[cfg(feature = "ssr")]
 mod recovery;
 #[cfg(feature = "ssr")]
+mod start;
+#[cfg(feature = "ssr")]
 mod tenant;
 
 #[cfg(feature = "ssr")]
@@ -43,7 +49,11 @@ pub use alerts::Alerts;
 #[cfg(feature = "ssr")]
 pub use analytics::AnalyticsPage;
 #[cfg(feature = "ssr")]
+pub use audit::Audit;
+#[cfg(feature = "ssr")]
 pub use backups::{BackupPage, Backups, RetentionPage};
+#[cfg(feature = "ssr")]
+pub use estate::Estate;
 #[cfg(feature = "ssr")]
 pub use job::JobPage;
 #[cfg(feature = "ssr")]
@@ -63,15 +73,17 @@ pub use plugins::{BulkPage, BulkPreviewPage, PluginPage, PluginsPage};
 pub use query::QueryPage;
 #[cfg(feature = "ssr")]
 pub use recovery::{Recovery, RestorePage};
+#[cfg(feature = "ssr")]
+pub use start::Start;
 
 // In the browser these addresses lead to the server.
 #[cfg(not(feature = "ssr"))]
 mod elsewhere;
 #[cfg(not(feature = "ssr"))]
 pub use elsewhere::{
-    Elsewhere as Account, Elsewhere as Advice, Elsewhere as AnalyticsPage, Elsewhere as BackupPage,
-    Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as JobPage,
-    Elsewhere as JobsPage, Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage, Elsewhere as PluginsPage,
-    Elsewhere as QueryPlan, Elsewhere as Recovery, Elsewhere as RestorePage, Elsewhere as RetentionPage,
-    Elsewhere as Setup,
+    Elsewhere as Account, Elsewhere as Advice, Elsewhere as AnalyticsPage, Elsewhere as Audit, Elsewhere as BackupPage,
+    Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as Estate,
+    Elsewhere as JobPage, Elsewhere as JobsPage, Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage,
+    Elsewhere as PluginsPage, Elsewhere as QueryPlan, Elsewhere as Recovery, Elsewhere as RestorePage,
+    Elsewhere as RetentionPage, Elsewhere as Setup, Elsewhere as Start,
 };

@@ -2,17 +2,18 @@
 
 use super::alerts::SeverityBadges;
 use crate::{
-    components::{Chart, CopyButton, Failed, Icon, LoadPanel, Missing, Panel, Skeleton, Spark, ago},
+    components::{CopyButton, Failed, Icon, LoadPanel, Missing, Panel, Skeleton, Spark, ago, statement},
     live::Live,
+    panels::panel,
     scope::Scope,
-    server_fns::{OverviewData, load_overview},
+    server_fns::{OverviewData, TileData, load_overview},
     sql::highlighted,
     zone::Local as _,
 };
 use domain::{
     format,
     reading::{CollectorState, CollectorStatus},
-    view::{AlertCounts, Attention, ClusterState, Dashboard, Event, Health, SlowQuery},
+    view::{AlertCounts, Attention, ClusterState, Event, Health, SlowQuery},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -54,9 +55,6 @@ fn Loaded(data: OverviewData) -> impl IntoView {
     let first = matches!(dashboard.cluster.state, ClusterState::Connecting) || dashboard.collected_at.is_none();
     let collectors = dashboard.collectors.clone();
     let slow = dashboard.slow_queries.clone();
-    let spark = |metric: &str| {
-        data.sparks.iter().find(|spark| spark.0 == metric).map(|spark| spark.1.clone()).unwrap_or_default()
-    };
     view! {
         <div class="title">
             <h1>"Overview"</h1>
@@ -68,13 +66,12 @@ fn Loaded(data: OverviewData) -> impl IntoView {
         {(first && !matches!(dashboard.cluster.state, ClusterState::Unreachable { .. } | ClusterState::Refused { .. })).then(|| view! {
             <p class="banner c12">{format!("Collecting: the first figures come within {}.", format::age_s(dashboard.interval_seconds))}</p>
         })}
-        <HealthPanel health=dashboard.health.clone() history=spark("health_score") alerts=dashboard.alerts.as_ref().map(AlertCounts::of) />
-        <AttentionPanel items=dashboard.attention.clone() />
-        <Tiles dashboard=dashboard.clone() sparks=data.sparks.clone() />
+        <HealthPanel health=dashboard.health.clone() history=data.health alerts=dashboard.alerts.as_ref().map(AlertCounts::of) />
+        <AttentionPanel title=if first { "Getting started" } else { "Needs attention" } items=dashboard.attention.clone() />
+        {data.tiles.into_iter().map(tile).collect_view()}
         <LoadPanel load=data.load by=data.by top=data.top samples=data.samples cpus=data.cpus />
         <Panel title="Slow statements" span="c4" note="by mean in this window" flush=true><Slow slow /></Panel>
-        <Panel title="Latency" span="c6" note="of all statements" source="durations in the server's log where it has them; otherwise estimated from pg_stat_statements: a log-normal mixture from mean and deviation"><Chart data=data.latency label="Latency" /></Panel>
-        <Panel title="Transactions" span="c6" note="per second" source="pg_stat_database"><Chart data=data.throughput label="Transactions" /></Panel>
+        {data.charts.into_iter().map(panel).collect_view()}
         <Panel title="Events" span="c4" flush=true><Events events=data.events /></Panel>
         <Panel title="Collectors" span="c8" flush=true><Collectors collectors /></Panel>
     }
@@ -109,7 +106,7 @@ fn HealthPanel(health: Health, history: Vec<Option<f64>>, alerts: Option<AlertCo
                         <text x="60" y="66" text-anchor="middle" class="score">{health.score}</text>
                         <text x="60" y="84" text-anchor="middle">"of 100"</text>
                     </svg>
-                    <Spark values=history width=120.0 height=24.0 />
+                    <div title="The last 24 hours"><Spark values=history width=120.0 height=24.0 /></div>
                 </div>
                 <ul class="lines">
                     {lines.collect_view()}
@@ -121,11 +118,13 @@ fn HealthPanel(health: Health, history: Vec<Option<f64>>, alerts: Option<AlertCo
     }
 }
 
+/// What is to do, each with its commands.
 #[component]
-fn AttentionPanel(items: Vec<Attention>) -> impl IntoView {
+pub fn AttentionPanel(#[prop(into)] title: String, items: Vec<Attention>) -> impl IntoView {
     let rows = items.into_iter().map(|item| {
         let icon = match item.level.as_str() {
             "good" => "check",
+            "unknown" => "cost",
             _ => "warn",
         };
         let scope = Scope::get();
@@ -139,77 +138,22 @@ fn AttentionPanel(items: Vec<Attention>) -> impl IntoView {
             view! { <li class=format!("need {}", item.level)><Icon name=icon /><span>{item.title.clone()}</span>{place}</li> }.into_any()
         }
     });
-    view! { <Panel title="Needs attention" span="c6"><ul class="needs">{rows.collect_view()}</ul></Panel> }
+    view! { <Panel title span="c6"><ul class="needs">{rows.collect_view()}</ul></Panel> }
 }
 
-/// A tile: name, badge, value, unit, what it says besides, where it leads, its history, whether it is a breach.
-#[component]
-fn Tile(
-    name: &'static str,
-    #[prop(optional)] badge: &'static str,
-    #[prop(into)] value: String,
-    #[prop(into)] detail: String,
-    href: &'static str,
-    spark: (Vec<Option<f64>>, String),
-    #[prop(optional_no_strip)] breach: Option<&'static str>,
-) -> impl IntoView {
+/// A figure with its history, and where it leads.
+fn tile(tile: TileData) -> impl IntoView {
     let scope = Scope::get();
-    let (number, unit) = value
-        .split_once(' ')
-        .map_or((value.clone(), String::new()), |(number, unit)| (number.to_owned(), unit.to_owned()));
-    let breach = breach.unwrap_or_default();
-    let (spark, change) = spark;
-    let detail = if change.is_empty() { detail } else { change };
+    let TileData { name, badge, number, unit, detail, page, spark, breach } = tile;
+    let class = format!("panel tile c2 {breach}");
+    let badge = (!badge.is_empty()).then(|| view! { <span class="badge">{badge}</span> });
+    let breach = (!breach.is_empty()).then(|| view! { <Icon name="warn" /><span class="sr">{breach}</span> });
     view! {
-        <a class=format!("panel tile c2 {breach}") href=move || scope.link(href)>
-            <span class="k">{name}{(!badge.is_empty()).then(|| view! { <span class="badge">{badge}</span> })}{(!breach.is_empty()).then(|| view! { <Icon name="warn" /><span class="sr">{breach}</span> })}</span>
+        <a class=class href=move || scope.link(&page)>
+            <span class="k">{name}{badge}{breach}</span>
             <span class="v">{number}<small>{unit}</small></span>
             <span class="d"><span>{detail}</span><Spark values=spark /></span>
         </a>
-    }
-}
-
-#[component]
-fn Tiles(dashboard: Dashboard, sparks: Vec<(String, Vec<Option<f64>>, String)>) -> impl IntoView {
-    let spark = |metric: &str| {
-        let found = sparks.iter().find(|spark| spark.0 == metric);
-        found.map(|spark| (spark.1.clone(), spark.2.clone())).unwrap_or_default()
-    };
-    let none = || "—".to_owned();
-    let connections = dashboard.connections.as_ref();
-    let utilization = connections.map_or(0.0, |it| it.utilization_percent);
-    let in_transaction = connections.map_or(0, |it| {
-        it.by_state.iter().filter(|state| state.0.starts_with("idle in transaction")).map(|state| state.1).sum()
-    });
-    let latency = dashboard.latency.as_ref();
-    let hit = dashboard.cache.as_ref().and_then(|cache| cache.hit_ratio_percent);
-    let worst = dashboard
-        .replication
-        .iter()
-        .filter_map(|one| one.lag_seconds)
-        .fold(None, |worst: Option<f64>, lag| Some(worst.map_or(lag, |worst| worst.max(lag))));
-    let standbys = match dashboard.replication.as_slice() {
-        [] => "no standby".to_owned(),
-        [one] => format!("{} {}", one.name, one.state.as_str()),
-        many => format!("{} standbys", many.len()),
-    };
-    let lag_known = dashboard
-        .replication
-        .first()
-        .and_then(|one| one.lag_bytes)
-        .map_or(standbys.clone(), |bytes| format!("{standbys}, {}", format::bytes(bytes as f64)));
-    view! {
-        <Tile name="Connections" value=connections.map_or_else(none, |it| format!("{} /{}", it.used, it.usable)) detail=connections.map_or_else(String::new, |it| format!("{} %, {in_transaction} idle in transaction", format::percent(it.utilization_percent)))
-            href="/database/activity" spark=spark("connections_used") breach=(utilization > 90.0).then_some("critical") />
-        <Tile name="Transactions" value=dashboard.throughput.as_ref().map_or_else(none, |it| format!("{} /s", format::count(it.transactions_per_second))) detail=dashboard.throughput.as_ref().map_or_else(String::new, |it| format!("{} rolled back", format::rate(it.rollbacks_per_second)))
-            href="/database/performance#queries" spark=spark("transactions_per_second") />
-        <Tile name="Latency P95" badge=latency.map_or("", |it| it.source.badge()) value=latency.map_or_else(none, |it| format::duration_ms(it.p95_ms)) detail=latency.map_or_else(String::new, |it| format!("P50 {}, P99 {}", format::duration_ms(it.p50_ms), format::duration_ms(it.p99_ms)))
-            href="/database/performance#queries" spark=spark("latency_p95_ms") />
-        <Tile name="Cache hit" value=hit.map_or_else(none, |it| format!("{it:.1} %")) detail=dashboard.databases_bytes.map_or_else(String::new, |bytes| format!("databases {}", format::bytes(bytes as f64)))
-            href="/database/performance#queries" spark=spark("cache_hit_percent") breach=hit.filter(|hit| *hit < 90.0).map(|_| "warning") />
-        <Tile name="Replication lag" value=worst.map_or_else(none, format::duration_s) detail=lag_known href="/database" spark=spark("replication_lag_seconds") breach=worst.filter(|lag| *lag > 5.0).map(|_| "warning") />
-        <Tile name="WAL" value=dashboard.wal_bytes_per_second.map_or_else(none, |it| format!("{}/s", format::bytes(it))) detail=dashboard.temp_bytes_per_second.map_or_else(String::new, |it| format!("temp {}/s", format::bytes(it)))
-            href="/database/performance#queries" spark=spark("wal_bytes_per_second") />
     }
 }
 
@@ -218,12 +162,10 @@ fn Slow(slow: Vec<SlowQuery>) -> impl IntoView {
     if slow.is_empty() {
         return view! { <p class="fine"><Icon name="check" />"No statement is over the threshold."</p> }.into_any();
     }
-    let scope = Scope::get();
     let rows = slow.into_iter().map(|slow| {
-        let path = format!("/database/queries/{}", slow.id);
         view! {
             <tr>
-                <td class="statement"><a class="sql" data-row href=move || scope.link(&path) title=slow.query.clone()>{highlighted(&slow.query.chars().take(120).collect::<String>())}</a></td>
+                <td class="statement">{statement(slow.query, Some(slow.id))}</td>
                 <td class="n">{format::duration_ms(slow.mean_ms)}</td>
                 <td class="n">{format!("{:.1}", slow.total_percent)}</td>
             </tr>

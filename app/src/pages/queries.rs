@@ -142,7 +142,9 @@ fn Toolbar(page: QueriesPage, params: QueriesParams) -> impl IntoView {
         cursor: None,
         ..params.clone()
     });
-    let names = COLUMNS.iter().map(|column| column.1).chain(["Time over the range"]).map(str::to_owned).collect();
+    let (usual, extra) = COLUMNS.split_at(COLUMNS.len() - EXTRA);
+    let names = |columns: &[Column]| columns.iter().map(|column| column.1.to_owned()).collect::<Vec<_>>();
+    let names = [names(usual), vec!["Time over the range".to_owned()], names(extra)].concat();
     let csv = {
         let cluster = params.cluster.clone().unwrap_or_else(|| page.cluster.clone());
         let pairs = params
@@ -167,14 +169,19 @@ fn Toolbar(page: QueriesPage, params: QueriesParams) -> impl IntoView {
             {user}
             {monitoring}
             <span class="grow"></span>
-            <Columns table="queries" names />
+            <Columns table="queries" names extra=EXTRA />
             <a class="btn" href=csv rel="external" download="queries.csv"><Icon name="download" />"CSV"</a>
         </div>
     }
 }
 
-/// Columns: what they sort by, head, explanation.
-const COLUMNS: [(QuerySort, &str, &str); 7] = [
+/// What it sorts by, head, explanation.
+type Column = (QuerySort, &'static str, &'static str);
+
+/// The last columns, which come hidden: the table would be too wide.
+const EXTRA: usize = 5;
+
+const COLUMNS: [Column; 12] = [
     (QuerySort::Total, "% of time", "Share of all statements' execution time"),
     (QuerySort::Calls, "Calls/s", "Executions per second"),
     (QuerySort::Mean, "Mean", "Mean execution time"),
@@ -182,20 +189,28 @@ const COLUMNS: [(QuerySort, &str, &str); 7] = [
     (QuerySort::Rows, "Rows/call", "Rows returned or changed per execution"),
     (QuerySort::Hit, "Hit %", "Blocks found in shared buffers"),
     (QuerySort::Temp, "Temp", "Temporary files written"),
+    (QuerySort::Total, "Total time", "Time of all executions"),
+    (QuerySort::Stddev, "σ", "Standard deviation of the execution time"),
+    (QuerySort::Wal, "WAL", "WAL written"),
+    (QuerySort::Database, "Database", ""),
+    (QuerySort::User, "Role", ""),
 ];
 
 #[component]
 fn Table(page: QueriesPage, params: QueriesParams) -> impl IntoView {
-    let head = |sort: QuerySort, label: &'static str, hint: &'static str, class: &'static str| {
+    let head = |(sort, label, hint): Column| {
         let sorted = params.sort == sort;
         // The first click sorts by what stands out: the largest first, names from A.
-        let descending = if sorted { !params.descending } else { sort != QuerySort::Query };
+        let text = matches!(sort, QuerySort::Query | QuerySort::Database | QuerySort::User);
+        let descending = if sorted { !params.descending } else { !text };
+        let class = if text { "" } else { "n" };
         let href = link(&QueriesParams { sort, descending, cursor: None, ..params.clone() });
         let direction = sorted.then_some(if params.descending { "descending" } else { "ascending" });
         let arrow = sorted.then_some(if params.descending { " ↓" } else { " ↑" });
         view! { <th scope="col" class=class aria-sort=direction><a href=href title=hint>{label}{arrow}</a></th> }
     };
-    let heads = COLUMNS.into_iter().map(|(sort, label, hint)| head(sort, label, hint, "n")).collect_view();
+    let heads =
+        std::iter::once((QuerySort::Query, "Statement", "Normalised text")).chain(COLUMNS).map(head).collect_view();
     let widest = page.rows.iter().map(|row| row.total_percent).fold(0.0, f64::max);
     let detail = params
         .pairs()
@@ -206,6 +221,16 @@ fn Table(page: QueriesPage, params: QueriesParams) -> impl IntoView {
     let compared = params.compare != Compare::Off;
     let rows = page.rows.iter().map(|row| query_row(row, widest, &detail, compared)).collect_view();
     let other = page.other.clone();
+    let rest = [
+        percent(other.total_percent),
+        format::rate(other.calls as f64 / page.window_seconds.max(1.0)),
+        if other.calls > 0 { format::duration_ms(other.total_ms / other.calls as f64) } else { "—".to_owned() },
+    ];
+    // The total stands where the columns that come hidden begin; below the others there is nothing to say.
+    let empty = std::iter::repeat_n(String::new(), COLUMNS.len() - EXTRA - rest.len());
+    let ends = std::iter::repeat_n(String::new(), EXTRA + usize::from(compared) + 1);
+    let rest = rest.into_iter().chain(empty).chain([format::duration_ms(other.total_ms)]).chain(ends);
+    let rest = rest.map(|text| view! { <td class="n">{text}</td> }).collect_view();
     let shown = page.rows.len();
     let next = page.next_cursor.clone().map(|cursor| link(&QueriesParams { cursor: Some(cursor), ..params.clone() }));
     let first = params.cursor.is_some().then(|| link(&QueriesParams { cursor: None, ..params.clone() }));
@@ -216,15 +241,9 @@ fn Table(page: QueriesPage, params: QueriesParams) -> impl IntoView {
     view! {
         <div class="scroll" tabindex="0" role="region" aria-label="Statements table">
             <table class="queries" data-columns="queries">
-                <thead><tr>{head(QuerySort::Query, "Statement", "Normalised text", "")}{heads}{compared.then(|| view! { <th scope="col" class="n" title=format!("Mean time against that of the {}", params.compare.label())>"Mean Δ %"</th> })}<th scope="col">{spark_head}</th><th scope="col"><span class="sr">"Flags"</span></th></tr></thead>
+                <thead><tr>{heads}{compared.then(|| view! { <th scope="col" class="n" title=format!("Mean time against that of the {}", params.compare.label())>"Mean Δ %"</th> })}<th scope="col">{spark_head}</th><th scope="col"><span class="sr">"Flags"</span></th></tr></thead>
                 <tbody>{rows}</tbody>
-                <tfoot><tr>
-                    <td>{format!("other ({} statements)", format::thousands(other.statements))}</td>
-                    <td class="n">{percent(other.total_percent)}</td>
-                    <td class="n">{format::rate(other.calls as f64 / page.window_seconds.max(1.0))}</td>
-                    <td class="n">{if other.calls > 0 { format::duration_ms(other.total_ms / other.calls as f64) } else { "—".to_owned() }}</td>
-                    {(0..if compared { 7 } else { 6 }).map(|_| view! { <td></td> }).collect_view()}
-                </tr></tfoot>
+                <tfoot><tr><td>{format!("other ({} statements)", format::thousands(other.statements))}</td>{rest}</tr></tfoot>
             </table>
         </div>
         <footer class="pager">
@@ -248,28 +267,41 @@ fn dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
 fn query_row(row: &QueryRow, widest: f64, detail: &[(&'static str, String)], compared: bool) -> impl IntoView + use<> {
     let href = address(&format!("/database/queries/{}", row.id), detail, None);
     // Temporary files and cold reads have columns of their own.
-    let flags = row.flags.iter().filter(|flag| matches!(flag, QueryFlag::Slow | QueryFlag::New)).map(|flag| {
-        let class = match flag.label() {
-            "slow" => "badge warning",
-            "new" => "badge accent",
-            _ => "badge",
-        };
-        view! { <span class=class>{flag.label()}</span> }
-    });
+    let flags =
+        row.flags.iter().filter(|flag| matches!(flag, QueryFlag::Slow | QueryFlag::New | QueryFlag::Regressed)).map(
+            |flag| {
+                let class = match flag.label() {
+                    "slow" | "regressed" => "badge warning",
+                    "new" => "badge accent",
+                    _ => "badge",
+                };
+                view! { <span class=class>{flag.label()}</span> }
+            },
+        );
     // In steps of five, by class: the content security policy allows no inline style.
     let share =
         format!("share w{}", ((row.total_percent / widest.max(f64::MIN_POSITIVE) * 20.0).round() as u32).min(20) * 5);
+    let bytes = |bytes: i64| if bytes > 0 { format::bytes(bytes as f64) } else { "—".to_owned() };
+    let numbers = [
+        format::rate(row.calls_per_second),
+        format::duration_ms(row.mean_ms),
+        dash(row.max_ms, format::duration_ms),
+        format::count(row.rows_per_call),
+        dash(row.hit_percent, percent),
+        bytes(row.temp_bytes),
+        format::duration_ms(row.total_ms),
+        dash(row.stddev_ms, format::duration_ms),
+        bytes(row.wal_bytes),
+    ];
+    let numbers = numbers.into_iter().map(|text| view! { <td class="n">{text}</td> }).collect_view();
     let title = format!("{} · {} · {}", row.database, row.user, row.query.chars().take(300).collect::<String>());
     view! {
         <tr>
             <td class="statement"><a class="sql" data-row href=href title=title>{highlighted(&row.query.chars().take(160).collect::<String>())}</a><CopyButton text=row.query.clone() label="Copy the statement" /></td>
             <td class="n"><span class=share><b>{percent(row.total_percent)}</b></span></td>
-            <td class="n">{format::rate(row.calls_per_second)}</td>
-            <td class="n">{format::duration_ms(row.mean_ms)}</td>
-            <td class="n">{dash(row.max_ms, format::duration_ms)}</td>
-            <td class="n">{format::count(row.rows_per_call)}</td>
-            <td class="n">{dash(row.hit_percent, percent)}</td>
-            <td class="n">{if row.temp_bytes > 0 { format::bytes(row.temp_bytes as f64) } else { "—".to_owned() }}</td>
+            {numbers}
+            <td>{row.database.clone()}</td>
+            <td>{row.user.clone()}</td>
             {compared.then(|| view! { <td class="n">{dash(row.mean_change_percent, format::signed_percent)}</td> })}
             <td><Spark values=row.spark.clone() /></td>
             <td class="flags">{flags.collect_view()}</td>

@@ -13,6 +13,8 @@ pub struct LocksData {
     pub page: LocksPage,
     /// The kept graph that was asked for.
     pub kept: Option<LockSnapshot>,
+    /// The id of the statement of each session of the graph that is shown, where it is known.
+    pub statements: Vec<Option<String>>,
     /// Waiting sessions over a day.
     pub waiters: ChartData,
     /// The reader may cancel and terminate.
@@ -33,6 +35,9 @@ pub async fn load_locks(cluster: Option<String>, snapshot: Option<String>) -> Re
     };
     let mut waiters = told(control.history_get(&actor, id, Metric::BlockedSessions, Range::Hours24).await)?;
     name(&mut waiters, "Waiting sessions");
+    let nodes = kept.as_ref().map_or(&page.nodes, |kept| &kept.nodes);
+    let sessions = nodes.iter().map(|node| (node.query_id.as_deref(), node.database.as_deref(), node.user.as_deref()));
+    let statements = told(control.statements_of_sessions(&actor, id, &sessions.collect::<Vec<_>>()).await)?;
     let may_signal = actor.may(domain::Permission::BackendSignal);
-    Ok(LocksData { page, kept, waiters: build::lines(&waiters), may_signal })
+    Ok(LocksData { page, kept, statements, waiters: build::lines(&waiters), may_signal })
 }

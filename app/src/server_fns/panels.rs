@@ -7,7 +7,7 @@ mod connections;
 #[cfg(feature = "ssr")]
 mod cost;
 #[cfg(feature = "ssr")]
-mod layout;
+pub(super) mod layout;
 #[cfg(feature = "ssr")]
 mod maintenance;
 #[cfg(feature = "ssr")]

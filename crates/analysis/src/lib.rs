@@ -26,6 +26,7 @@ pub mod rates;
 pub mod recovery;
 pub mod replication;
 pub mod sessions;
+pub mod setup;
 pub mod sqltext;
 pub mod statements;
 pub mod svg;

@@ -107,6 +107,7 @@ fn node(pid: i32, backend: Option<&Backend>, wait: Option<&LockWait>) -> LockNod
             node.application = backend.application.clone();
             node.state = backend.state.clone();
             node.transaction_seconds = backend.transaction_seconds;
+            node.query_id = backend.query_id.clone();
             node.query = backend
                 .query
                 .as_deref()

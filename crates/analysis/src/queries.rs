@@ -46,6 +46,9 @@ pub const BLOCK_BYTES: i64 = 8_192;
 /// Characters of a statement in a list.
 const TEXT_CHARS: usize = 400;
 
+/// From this change of the mean on a statement has become slower, and did not merely vary.
+const REGRESSED_PERCENT: f64 = 50.0;
+
 /// What a page is made of.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QueryList {
@@ -140,7 +143,7 @@ pub fn row(sum: &StatementSum, total_ms: f64, window_seconds: f64, slow_ms: f64,
         total_ms: sum.total_ms,
         total_percent: percent(sum.total_ms, total_ms),
         mean_ms,
-        stddev_ms: (sum.calls > 1).then(|| (sum.m2.max(0.0) / sum.calls as f64).sqrt()),
+        stddev_ms: (sum.calls > 1).then(|| stddev(sum)),
         max_ms: Some(sum.max_ms),
         rows_per_call: sum.rows as f64 / sum.calls.max(1) as f64,
         hit_percent: crate::rates::hit_percent(sum.shared_blks_hit, sum.shared_blks_read),
@@ -150,6 +153,18 @@ pub fn row(sum: &StatementSum, total_ms: f64, window_seconds: f64, slow_ms: f64,
         mean_change_percent: None,
         spark: Vec::new(),
         flags: flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag).collect(),
+    }
+}
+
+/// Says by how much the mean changed, and whether that stands out.
+pub fn compare(row: &mut QueryRow, earlier_mean_ms: f64) {
+    if earlier_mean_ms <= 0.0 {
+        return;
+    }
+    let percent = 100.0 * (row.mean_ms - earlier_mean_ms) / earlier_mean_ms;
+    row.mean_change_percent = Some(percent);
+    if percent >= REGRESSED_PERCENT {
+        row.flags.push(QueryFlag::Regressed);
     }
 }
 
@@ -189,6 +204,7 @@ fn sort_value(sum: &StatementSum, sort: QuerySort) -> Value {
         QuerySort::Total => sum.total_ms,
         QuerySort::Calls => sum.calls as f64,
         QuerySort::Mean => mean(sum),
+        QuerySort::Stddev => stddev(sum),
         QuerySort::Max => sum.max_ms,
         QuerySort::Rows => sum.rows as f64 / sum.calls.max(1) as f64,
         // Not applicable sorts after everything else in either direction would surprise: it counts as 101 %.
@@ -201,12 +217,18 @@ fn sort_value(sum: &StatementSum, sort: QuerySort) -> Value {
         }
         QuerySort::Temp => sum.temp_blks_written as f64,
         QuerySort::Wal => sum.wal_bytes as f64,
+        QuerySort::Database => return Value::Text(sum.database.clone()),
+        QuerySort::User => return Value::Text(sum.user.clone()),
         QuerySort::Query => return Value::Text(sqltext::one_line(&sum.text, TEXT_CHARS).to_lowercase()),
     })
 }
 
 fn mean(sum: &StatementSum) -> f64 {
     sum.total_ms / sum.calls.max(1) as f64
+}
+
+fn stddev(sum: &StatementSum) -> f64 {
+    (sum.m2.max(0.0) / sum.calls.max(1) as f64).sqrt()
 }
 
 fn percent(part: f64, whole: f64) -> f64 {
@@ -248,7 +270,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pages_show_every_statement_once_and_shares_add_up(count in 1i64..60, limit in 1u32..20, descending: bool, sort in 0usize..9) {
+        fn pages_show_every_statement_once_and_shares_add_up(count in 1i64..60, limit in 1u32..20, descending: bool, sort in 0usize..12) {
             let all = statements(count);
             let mut params = QueriesParams { limit, descending, sort: QuerySort::ALL[sort], ..QueriesParams::default() };
             let mut seen = Vec::new();
@@ -264,6 +286,18 @@ mod tests {
             seen.sort_unstable();
             prop_assert_eq!(seen, (1..=count).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_mean_that_is_half_as_long_again_is_marked_and_an_earlier_one_of_nothing_says_nothing() {
+        let changed = |earlier| {
+            let mut row = row(&sum(1, "SELECT 1", 10, 150.0), 150.0, 60.0, 1_000.0, Timestamp(0));
+            compare(&mut row, earlier);
+            (row.mean_change_percent, row.flags.contains(&QueryFlag::Regressed))
+        };
+        assert_eq!(changed(10.0), (Some(50.0), true));
+        assert_eq!(changed(12.0), (Some(25.0), false));
+        assert_eq!(changed(0.0), (None, false));
     }
 
     #[test]

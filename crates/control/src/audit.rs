@@ -1,7 +1,7 @@
 //! Writing and reading the audit log.
 use crate::{Actor, ControlError, ControlPlane, now};
 use domain::{
-    Permission,
+    Permission, Timestamp,
     view::{AuditPage, AuditVerdict},
 };
 use serde_json::Value;
@@ -104,6 +104,32 @@ impl ControlPlane {
     }
 }
 
+/// Reads which rows are meant from the parameters of an address; empty values are absent ones.
+///
+/// # Errors
+/// [`ControlError::Invalid`] for a moment that is none.
+pub fn audit_filter(get: impl Fn(&str) -> Option<String>) -> Result<AuditFilter, ControlError> {
+    let text = |name: &str| get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let moment = |name: &str| {
+        text(name)
+            .map(|value| {
+                Timestamp::parse_moment(&value).ok_or_else(|| {
+                    ControlError::field(name, format!("'{value}' is not a moment; write it like 2026-11-24T02:00:00Z"))
+                })
+            })
+            .transpose()
+    };
+    Ok(AuditFilter {
+        actor: text("actor"),
+        action: text("action"),
+        outcome: text("outcome"),
+        object: text("object"),
+        since: moment("since")?,
+        until: moment("until")?,
+        before_seq: None,
+    })
+}
+
 fn row(
     actor: &Actor,
     action: &str,
@@ -128,5 +154,19 @@ fn row(
         before: change.0,
         after: change.1,
         request_id: actor.request_id.clone(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_of_a_form_are_utc_and_wrong_ones_are_named() {
+        let read = |value: &'static str| audit_filter(move |name| (name == "until").then(|| value.to_owned()));
+        assert_eq!(read("2026-11-24T02:00").unwrap().until, read("2026-11-24T03:00:00+01:00").unwrap().until);
+        assert_eq!(read("  ").unwrap().until, None);
+        assert!(read("yesterday").unwrap_err().to_string().contains("'yesterday' is not a moment"));
     }
 }

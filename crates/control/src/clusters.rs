@@ -4,8 +4,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::{
     Timestamp,
     view::{
-        ActivityPage, ClusterCost, ClusterState, ClusterSummary, ConnectionsPage, Dashboard, IndexAdvice, IndexesPage,
-        LiveEvent, LockSnapshot, LocksPage, MaintenancePage, ReplicationPage, SettingsPage, TablesPage,
+        ActivityPage, Attention, ClusterCost, ClusterState, ClusterSummary, ConnectionsPage, Dashboard, IndexAdvice,
+        IndexesPage, LiveEvent, LockSnapshot, LocksPage, MaintenancePage, ReplicationPage, SettingsPage, TablesPage,
     },
 };
 use std::sync::{Arc, OnceLock};
@@ -48,6 +48,8 @@ pub struct ClusterSnapshot {
     pub locks_worst: Option<Arc<LockSnapshot>>,
     /// What watching it costs.
     pub watching: ClusterCost,
+    /// What the server needs to be watched, and how far it is.
+    pub setup: Vec<Attention>,
     /// Whether statements can be read.
     pub statements: domain::view::Availability,
     /// Statements evicted from `pg_stat_statements` per hour.

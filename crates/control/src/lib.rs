@@ -11,6 +11,7 @@ mod backends;
 mod clock;
 mod clusters;
 mod error;
+mod estate;
 mod events;
 mod history_policy;
 mod latency_history;
@@ -26,6 +27,7 @@ mod sessions;
 mod tokens;
 
 pub use actor::{Actor, Source};
+pub use audit::audit_filter;
 pub use backends::{AgentFailure, BackendAgent, Signalled};
 pub use catalog::{
     BulkMode, BulkOperation, BulkRequest, NewDependency, NewPlugin, NewVersion, PluginChange, PluginFilter, Sort,

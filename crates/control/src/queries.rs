@@ -3,7 +3,7 @@ use crate::{Actor, ControlError, ControlPlane, monitoring, now};
 use analysis::{latency, queries as rules, queries::StatementSum, sqltext};
 use domain::{
     Permission, Timestamp,
-    reading::StatementKey,
+    reading::{StatementKey, StatementText},
     view::{Compare, QueriesPage, QueriesParams, QueryDetail, Range, TimeSeries, TimeSeriesLine},
 };
 use std::{
@@ -39,6 +39,9 @@ struct Loaded {
 
 /// A line of a chart: its name, and its value in a bucket.
 type NamedValue<'a> = (&'a str, &'a dyn Fn(&Buckets, &StatementBucket) -> f64);
+
+/// What tells which statement a session runs: `query_id`, database, role.
+pub type SessionStatement<'a> = (Option<&'a str>, Option<&'a str>, Option<&'a str>);
 
 /// One statement in steps of time, and the time that all took in each.
 struct Buckets {
@@ -90,8 +93,9 @@ impl ControlPlane {
                 .into_iter()
                 .map(|(id, mut row)| {
                     row.spark = sparks.get(&id).cloned().unwrap_or_default();
-                    row.mean_change_percent =
-                        means.get(&id).filter(|mean| **mean > 0.0).map(|mean| 100.0 * (row.mean_ms - mean) / mean);
+                    if let Some(mean) = means.get(&id) {
+                        rules::compare(&mut row, *mean);
+                    }
                     row
                 })
                 .collect(),
@@ -198,6 +202,26 @@ impl ControlPlane {
             ),
             row,
         })
+    }
+
+    /// The ids of the statements that sessions run, in their order: each session by its `query_id`, database and role. `None`
+    /// for a statement that has not ended once since we watch.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn statements_of_sessions(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        sessions: &[SessionStatement<'_>],
+    ) -> Result<Vec<Option<String>>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let config = self.inner.clusters.find(cluster)?.0;
+        let ids = sessions.iter().filter_map(|session| session.0?.parse().ok()).collect::<HashSet<i64>>();
+        let ids = ids.into_iter().collect::<Vec<_>>();
+        let records = StatementRepo(self.inner.store.db()).by_queryid(&config.id, &ids).await?;
+        let texts = records.into_iter().map(|record| record.text).collect::<Vec<_>>();
+        Ok(sessions.iter().map(|session| statement_of(&texts, *session)).collect())
     }
 
     /// Temporary files that statements wrote in a day, in bytes, and how much of the day is known, in seconds.
@@ -308,6 +332,16 @@ impl ControlPlane {
     }
 }
 
+/// The statement of a session; that of another role or database with the same text is better than none.
+fn statement_of(texts: &[StatementText], (id, database, user): SessionStatement<'_>) -> Option<String> {
+    let id = id?.parse::<i64>().ok()?;
+    let near = |text: &&StatementText| {
+        (Some(text.database.as_str()) == database, Some(text.user.as_str()) == user, text.key.toplevel)
+    };
+    let same = texts.iter().filter(|text| text.key.queryid == id);
+    same.max_by_key(near).map(|text| text.key.to_string())
+}
+
 /// Ranges that end now are few; of two moments each is another, and they would fill the memory one by one.
 fn make_room(slots: &mut HashMap<SlotKey, (u64, Slot)>) {
     let custom = |key: &SlotKey| matches!(key.1, Range::Between { .. });
@@ -331,6 +365,22 @@ fn spread(buckets: &[StatementBucket], count: i64, value: &dyn Fn(&StatementBuck
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_runs_the_statement_of_its_database_and_role() {
+        let text = |dbid, userid, queryid, database: &str, user: &str| StatementText {
+            key: StatementKey { dbid, userid, queryid, toplevel: true },
+            database: database.to_owned(),
+            user: user.to_owned(),
+            query: "SELECT $1".to_owned(),
+        };
+        let texts = [text(1, 1, -7, "shop", "api"), text(1, 2, -7, "shop", "batch"), text(2, 1, 8, "other", "api")];
+        let of = |id, database, user| statement_of(&texts, (id, database, user));
+        assert_eq!(of(Some("-7"), Some("shop"), Some("batch")), Some(texts[1].key.to_string()));
+        assert_eq!(of(Some("8"), Some("shop"), Some("api")), Some(texts[2].key.to_string()));
+        assert_eq!(of(Some("9"), Some("shop"), Some("api")), None);
+        assert_eq!(of(None, Some("shop"), Some("api")), None);
+    }
 
     #[test]
     fn remembered_ranges_of_two_moments_are_bounded() {

@@ -116,6 +116,11 @@ impl Timestamp {
         let year = yoe + era * 400 + i64::from(month <= 2);
         (year, month, day, rest / 3_600_000, rest / 60_000 % 60, rest / 1_000 % 60, rest % 1_000)
     }
+    /// As [`Self::parse_rfc3339`]; without an offset, as a form sends it, it is UTC.
+    pub fn parse_moment(text: &str) -> Option<Self> {
+        let read = |end: &str| Self::parse_rfc3339(&format!("{text}{end}"));
+        read("").or_else(|| read("Z")).or_else(|| read(":00Z"))
+    }
     /// Reads RFC 3339 with any offset. By hand for the same reason as [`Self::civil`].
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();

@@ -3,7 +3,7 @@ use crate::{cadence::Cadence, pages, state::State};
 use analysis::{
     activity, attention,
     health::{HealthInput, HealthTracker},
-    indexes, latency, locks, replication,
+    indexes, latency, locks, replication, setup,
     statements::StatementDelta,
 };
 use control::{ClusterConfig, ClusterSnapshot, connecting};
@@ -175,6 +175,7 @@ pub(crate) fn make(
             snapshots: Vec::new(),
         }),
         locks_worst: state.lock_episode.now(at).map(Arc::new),
+        setup: setup::checklist(&state.connection, state.server.as_ref()),
         statements: availability(state, CollectorKind::Statements),
         evictions_per_hour,
         dashboard,

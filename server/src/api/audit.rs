@@ -14,7 +14,6 @@ use axum::{
 use domain::view::{AuditPage, AuditVerdict};
 use futures::stream;
 use serde::Deserialize;
-use store::AuditFilter;
 
 /// Which rows.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -25,6 +24,14 @@ pub struct AuditQuery {
     actor: Option<String>,
     /// Only this action.
     action: Option<String>,
+    /// Only with this outcome: `ok`, `refused`, `failed`.
+    outcome: Option<String>,
+    /// Only on this object: its kind, its id, or both as `kind/id`.
+    object: Option<String>,
+    /// Only from this moment on, in RFC 3339.
+    since: Option<String>,
+    /// Only before this moment, in RFC 3339.
+    until: Option<String>,
     /// Rows, 1 to 500. Default: 100.
     limit: Option<u64>,
     /// `next_cursor` of the page before.
@@ -41,7 +48,15 @@ pub async fn list(
     Asking(actor): Asking,
     Params(query): Params<AuditQuery>,
 ) -> Result<Json<AuditPage>, Problem> {
-    let filter = AuditFilter { actor: query.actor, action: query.action, ..AuditFilter::default() };
+    let filter = control::audit_filter(|name| match name {
+        "actor" => query.actor.clone(),
+        "action" => query.action.clone(),
+        "outcome" => query.outcome.clone(),
+        "object" => query.object.clone(),
+        "since" => query.since.clone(),
+        "until" => query.until.clone(),
+        _ => None,
+    })?;
     Ok(Json(app.control.audit_list(&actor, filter, query.cursor.as_deref(), query.limit.unwrap_or(100)).await?))
 }
 

@@ -29,7 +29,7 @@ pub struct QueriesQuery {
     to: Option<String>,
     /// An earlier time beside it: off (default), previous, 7d; then each row has `mean_change_percent`.
     compare: Option<String>,
-    /// Column: total, calls, mean, max, rows, hit, temp, wal, query; a leading '-' is descending. Default: -total.
+    /// Column: total, calls, mean, stddev, max, rows, hit, temp, wal, database, user, query; a leading '-' is descending. Default: -total.
     sort: Option<String>,
     /// Words that text, database, user or id must contain.
     q: Option<String>,

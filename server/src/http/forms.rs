@@ -4,6 +4,7 @@
 use super::{
     App,
     actor::{Asking, encode},
+    home_of,
     problem::Problem,
 };
 use auth::{SESSION_KEY, SignedIn};
@@ -39,9 +40,8 @@ pub async fn sign_in(
         Ok(signed_in) => {
             begin(&session, signed_in.clone()).await?;
             let identity = app.control.session_identity(&signed_in).await?;
-            // Whoever belongs to a tenant has no overview of the estate to begin with.
-            let within = form.next.is_empty() && identity.is_some_and(|identity| identity.tenant.is_some());
-            Ok(Redirect::to(if within { "/plugins" } else { local(&form.next) }).into_response())
+            let to = if form.next.is_empty() { home_of(&app, identity.as_ref()) } else { local(&form.next) };
+            Ok(Redirect::to(to).into_response())
         }
         Err(error) => back(error, &format!("/login?next={}&name={}", encode(local(&form.next)), encode(&form.name))),
     }
@@ -74,7 +74,7 @@ pub async fn set_up(
     match app.control.setup_complete(&actor, &form.token, &form.name, &form.password).await {
         Ok(signed_in) => {
             begin(&session, signed_in).await?;
-            Ok(Redirect::to("/database").into_response())
+            Ok(Redirect::to(home_of(&app, None)).into_response())
         }
         Err(error) => back(error, &format!("/setup?token={}&name={}", encode(&form.token), encode(&form.name))),
     }
@@ -137,15 +137,18 @@ pub async fn zone(headers: HeaderMap, Form(form): Form<Zone>) -> Response {
     kept(&headers, &format!("zone={zone}"))
 }
 
-/// `POST /columns`: which columns of a table are shown. What is not ticked is hidden; other tables stay as they are.
+/// `POST /columns`: which columns of a table are shown. What is not ticked is hidden, and from `extra` on, where columns
+/// come hidden, what is ticked is shown; other tables stay as they are.
 pub async fn columns(headers: HeaderMap, Form(fields): Form<Vec<(String, String)>>) -> Response {
     let get = |name: &str| fields.iter().find(|field| field.0 == name).map_or("", |field| field.1.as_str());
     let (table, last) = (get("table"), get("last").parse::<u8>().unwrap_or(1).min(20));
+    let extra = get("extra").parse::<u8>().unwrap_or(u8::MAX);
     let shown = |column: u8| fields.iter().any(|(name, value)| name == "shown" && *value == column.to_string());
     let cookies = headers.get(header::COOKIE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let before = cookies.split(';').find_map(|cookie| cookie.trim().strip_prefix("hide=")).unwrap_or_default();
     let others = app::read_hidden(before).into_iter().filter(|entry| !entry.starts_with(&format!("{table}-")));
-    let hidden = (2..=last).filter(|column| !shown(*column)).map(|column| format!("{table}-{column}"));
+    let hidden =
+        (2..=last).filter(|column| shown(*column) == (*column >= extra)).map(|column| format!("{table}-{column}"));
     let text = app::read_hidden(&others.chain(hidden).collect::<Vec<_>>().join("."));
     kept(&headers, &format!("hide={}", text.join(".")))
 }
@@ -213,6 +216,11 @@ mod tests {
         let response = columns(headers, Form(fields)).await;
         assert!(cookie(&response).starts_with("hide=tables-3.queries-3; Path=/"), "{}", cookie(&response));
         assert_eq!(response.headers()[header::LOCATION], "/database/performance?range=6h");
+        // One that comes hidden is kept when it is shown.
+        let fields = [("table", "queries"), ("last", "4"), ("extra", "3"), ("shown", "2"), ("shown", "4")];
+        let fields = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let response = columns(HeaderMap::new(), Form(fields)).await;
+        assert!(cookie(&response).starts_with("hide=queries-4; Path=/"), "{}", cookie(&response));
         // A table that is none hides nothing.
         let fields = [("table", "x\r\ny"), ("last", "9")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         let response = columns(HeaderMap::new(), Form(fields.to_vec())).await;

@@ -23,7 +23,7 @@ pub use actor::{Asking, encode};
 use auth::StoreSessions;
 use axum::{
     Router,
-    extract::FromRef,
+    extract::{FromRef, State},
     middleware,
     response::{IntoResponse as _, Redirect},
     routing::{self, MethodRouter},
@@ -153,14 +153,20 @@ fn plain() -> Vec<Plain> {
 }
 
 /// Where a person begins: with the estate, or with their tenant's plugins.
-async fn home(Asking(actor): Asking) -> Redirect {
-    Redirect::to(home_of(&actor))
+async fn home(State(app): State<App>, Asking(actor): Asking) -> Redirect {
+    Redirect::to(home_of(&app, actor.identity.as_ref()))
 }
 
-/// The address of the first page that the actor may see.
-fn home_of(actor: &control::Actor) -> &'static str {
-    let tenant = actor.identity.as_ref().and_then(|identity| identity.tenant);
-    if tenant.is_some() { "/plugins" } else { "/database" }
+/// The address of the first page for somebody: with several clusters it is that on which the worst stands first.
+fn home_of(app: &App, identity: Option<&auth::Identity>) -> &'static str {
+    if identity.is_some_and(|identity| identity.tenant.is_some()) {
+        return "/plugins";
+    }
+    match app.control.clusters().all().count() {
+        0 => "/start",
+        1 => "/database",
+        _ => "/estate",
+    }
 }
 
 /// Everything that is served. Layers, outermost first: request id, panics, security headers, size and time limits,

@@ -220,6 +220,9 @@ const ROWS: &[Row] = &[
     ("GET", "/", "", [303; 5]),
     ("GET", "/login", "", ANYBODY),
     ("GET", "/setup", "", ANYBODY),
+    ("GET", "/estate", "", PAGE),
+    ("GET", "/start", "", PAGE),
+    ("GET", "/audit", "", [303, 403, 403, 200, 403]),
     ("GET", "/database", "", PAGE),
     ("GET", "/database/performance", "", PAGE),
     ("GET", "/database/queries/{id}", "", [303, 404, 404, 404, 404]),
@@ -321,11 +324,17 @@ fn protected() -> control::Protected {
 }
 
 async fn site() -> Site {
+    site_of(&["main"]).await
+}
+
+async fn site_of(clusters: &[&str]) -> Site {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::connect(&format!("sqlite://{}", directory.path().join("store.db").display())).await.unwrap();
     store.migrate().await.unwrap();
-    let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
-    let clusters = Clusters::new(vec![config], |config| monitor::first_snapshot(config, Duration::from_secs(30)));
+    let config = |id: &&str| ClusterConfig { id: (*id).to_owned(), name: (*id).to_owned(), standby_of: None };
+    let clusters = Clusters::new(clusters.iter().map(config).collect(), |config| {
+        monitor::first_snapshot(config, Duration::from_secs(30))
+    });
     let recovery = control::Recovery::new(vec![protected()]);
     let control = ControlPlane::with_recovery(store, clusters, 1_000.0, recovery).await.unwrap();
     let key = Some(auth::SealingKey::random().unwrap());
@@ -433,18 +442,12 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
     let filter = store::AuditFilter { outcome: Some("refused".to_owned()), ..store::AuditFilter::default() };
     let refused = site.control.audit_list(&Actor::cli(), filter, None, 500).await.unwrap();
     let count = |action: &str| refused.rows.iter().filter(|row| row.action == action).count();
-    for action in [
-        "users_list",
-        "user_add",
-        "tokens_list",
-        "token_create",
-        "token_revoke",
-        "audit_list",
-        "audit_verify",
-        "audit_export",
-    ] {
+    for action in
+        ["users_list", "user_add", "tokens_list", "token_create", "token_revoke", "audit_verify", "audit_export"]
+    {
         assert_eq!(count(action), 3, "{action} was refused to viewer, operator and token");
     }
+    assert_eq!(count("audit_list"), 6, "it was refused to viewer, operator and token, by the page and by the API");
     for action in [
         "expire",
         "restore_start",
@@ -499,6 +502,7 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
             400,
             "from",
         ),
+        ("GET", "/api/v1/audit?since=yesterday", "", 400, "since"),
         ("GET", "/api/database/dashboard?clutser=main", "", 400, "clutser"),
         ("POST", "/api/v1/users", r#"{"name":"x","role":"root","password":"a long password"}"#, 400, "role"),
         ("POST", "/api/v1/users", r#"{"name":"x","role":"viewer","password":"short"}"#, 400, "password"),
@@ -586,6 +590,44 @@ async fn what_protects_a_cluster_can_be_scraped() {
         "holdfast_jobs{cluster=\"main\",kind=\"restore\",state=\"running\"} 0",
     ] {
         assert!(text.lines().any(|it| it == line), "{line}: {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_clusters_are_begun_with_side_by_side() {
+    let home = async |clusters: &[&str]| {
+        let site = site_of(clusters).await;
+        let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+        let get = |path| Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let to = ask(&site, get("/").body(Body::empty()).unwrap()).await.headers()[header::LOCATION].clone();
+        let page = ask(&site, get("/estate").body(Body::empty()).unwrap()).await;
+        let page = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
+        (to.to_str().unwrap().to_owned(), String::from_utf8_lossy(&page).into_owned())
+    };
+    assert_eq!(home(&["main"]).await.0, "/database");
+    assert_eq!(home(&[]).await.0, "/start");
+    let (to, page) = home(&["main", "other"]).await;
+    assert_eq!(to, "/estate");
+    for cluster in ["main", "other"] {
+        assert!(page.contains(&format!("href=\"/database/locks?cluster={cluster}\"")), "{page}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_cluster_the_overview_leads_to_the_steps() {
+    let site = site_of(&[]).await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    let get = |path| {
+        let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        request.header(header::ACCEPT, "text/html").body(Body::empty())
+    };
+    let led = ask(&site, get("/database").unwrap()).await;
+    assert_eq!((led.status(), led.headers()[header::LOCATION].to_str().unwrap()), (StatusCode::FOUND, "/start"));
+    let page = ask(&site, get("/start").unwrap()).await;
+    let page = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
+    let page = String::from_utf8_lossy(&page);
+    for command in ["GRANT pg_monitor TO holdfast_monitor;", "CREATE EXTENSION IF NOT EXISTS pg_stat_statements;"] {
+        assert!(page.contains(command), "{command}");
     }
 }
 

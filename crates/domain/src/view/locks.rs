@@ -35,6 +35,9 @@ pub struct LockNode {
     pub wait_seconds: Option<f64>,
     /// Its statement, literals masked.
     pub query: Option<String>,
+    /// Its `query_id` as text, where the server tells it.
+    #[serde(default)]
+    pub query_id: Option<String>,
     /// Everybody it waits for.
     pub blocked_by: Vec<i32>,
     /// How many sessions wait for it, directly or behind another.

@@ -11,6 +11,7 @@ mod cluster;
 mod cost;
 mod dashboard;
 mod dr;
+mod estate;
 mod health;
 mod history;
 mod index;
@@ -54,6 +55,7 @@ pub use dr::{
     DrAction, DrDryRun, DrDryStep, DrHashes, DrKind, DrOverview, DrPlanSpec, DrPlanView, DrReport, DrRunRow, DrRunView,
     DrStep, DrStepReport, DrWaiting,
 };
+pub use estate::EstateRow;
 pub use health::{Attention, Band, Health, HealthComponent, HealthLine};
 pub use history::{Event, EventKind, TimeSeries, TimeSeriesLine};
 pub use index::{DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, MissingForeignKey};

@@ -56,6 +56,8 @@ pub enum QueryFlag {
     Temp,
     /// Reads most of its blocks from outside the cache.
     ColdReads,
+    /// Its mean is half as long again as that of the time compared with, or longer.
+    Regressed,
 }
 
 impl QueryFlag {
@@ -66,6 +68,7 @@ impl QueryFlag {
             Self::New => "new",
             Self::Temp => "temp files",
             Self::ColdReads => "cold reads",
+            Self::Regressed => "regressed",
         }
     }
 }
@@ -82,6 +85,8 @@ pub enum QuerySort {
     Calls,
     /// Mean time.
     Mean,
+    /// Standard deviation.
+    Stddev,
     /// Longest.
     Max,
     /// Rows a call.
@@ -92,25 +97,44 @@ pub enum QuerySort {
     Temp,
     /// WAL.
     Wal,
+    /// Database.
+    Database,
+    /// Role.
+    User,
     /// Text.
     Query,
 }
 
 impl QuerySort {
     /// All columns.
-    pub const ALL: [Self; 9] =
-        [Self::Total, Self::Calls, Self::Mean, Self::Max, Self::Rows, Self::Hit, Self::Temp, Self::Wal, Self::Query];
+    pub const ALL: [Self; 12] = [
+        Self::Total,
+        Self::Calls,
+        Self::Mean,
+        Self::Stddev,
+        Self::Max,
+        Self::Rows,
+        Self::Hit,
+        Self::Temp,
+        Self::Wal,
+        Self::Database,
+        Self::User,
+        Self::Query,
+    ];
     /// Value in the address.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Total => "total",
             Self::Calls => "calls",
             Self::Mean => "mean",
+            Self::Stddev => "stddev",
             Self::Max => "max",
             Self::Rows => "rows",
             Self::Hit => "hit",
             Self::Temp => "temp",
             Self::Wal => "wal",
+            Self::Database => "database",
+            Self::User => "user",
             Self::Query => "query",
         }
     }

@@ -143,9 +143,7 @@ fn moment(text: &str) -> Result<Timestamp, String> {
     if text.is_empty() {
         return Err("a range of two moments needs both 'from' and 'to'".to_owned());
     }
-    let read = |end: &str| Timestamp::parse_rfc3339(&format!("{text}{end}"));
-    let found = read("").or_else(|| read("Z")).or_else(|| read(":00Z"));
-    found.ok_or_else(|| {
+    Timestamp::parse_moment(text).ok_or_else(|| {
         let text = text.chars().take(40).collect::<String>();
         format!("'{text}' is not a moment; write it like 2026-11-24T02:00:00Z")
     })

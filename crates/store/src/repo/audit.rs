@@ -5,7 +5,7 @@
 use crate::{StoreError, Transaction, entity::audit_log};
 use domain::{Timestamp, view::AuditEntry, view::AuditVerdict};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait, DbBackend, EntityTrait as _, QueryFilter as _,
+    ActiveValue::Set, ColumnTrait as _, Condition, ConnectionTrait, DbBackend, EntityTrait as _, QueryFilter as _,
     QueryOrder as _, QuerySelect as _,
 };
 use sha2::{Digest as _, Sha256};
@@ -70,6 +70,12 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// Only this outcome.
     pub outcome: Option<String>,
+    /// Only this object: its kind, its id, or both as `kind/id`.
+    pub object: Option<String>,
+    /// Only from this moment on.
+    pub since: Option<Timestamp>,
+    /// Only before this moment.
+    pub until: Option<Timestamp>,
     /// Only rows before this position.
     pub before_seq: Option<i64>,
 }
@@ -153,6 +159,21 @@ impl<C: ConnectionTrait> AuditRepo<'_, C> {
         }
         if let Some(outcome) = &filter.outcome {
             find = find.filter(Column::Outcome.eq(outcome.as_str()));
+        }
+        if let Some(object) = filter.object.as_deref() {
+            let whole = Condition::any().add(Column::ObjectKind.eq(object)).add(Column::ObjectId.eq(object));
+            find = find.filter(match object.split_once('/') {
+                Some((kind, id)) => {
+                    whole.add(Condition::all().add(Column::ObjectKind.eq(kind)).add(Column::ObjectId.eq(id)))
+                }
+                None => whole,
+            });
+        }
+        if let Some(since) = filter.since {
+            find = find.filter(Column::At.gte(since.0));
+        }
+        if let Some(until) = filter.until {
+            find = find.filter(Column::At.lt(until.0));
         }
         if let Some(seq) = filter.before_seq {
             find = find.filter(Column::Seq.lt(seq));

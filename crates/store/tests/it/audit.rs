@@ -153,6 +153,13 @@ async fn rows_are_filtered_and_paged_the_newest_first(store: Store) {
     assert_eq!(seqs(AuditFilter { actor: Some("user-1".into()), ..AuditFilter::default() }, 9).await, [8, 5, 2]);
     assert_eq!(seqs(AuditFilter { outcome: Some("refused".into()), ..AuditFilter::default() }, 2).await, [8, 6]);
     assert_eq!(seqs(AuditFilter { action: Some("nothing".into()), ..AuditFilter::default() }, 9).await, [0; 0]);
+    let of = |object: &str| AuditFilter { object: Some(object.to_owned()), ..AuditFilter::default() };
+    assert_eq!(seqs(of("user"), 2).await, [9, 8]);
+    assert_eq!(seqs(of("4"), 9).await, [5]);
+    assert_eq!(seqs(of("user/4"), 9).await, [5]);
+    assert_eq!(seqs(of("token/4"), 9).await, [0; 0]);
+    let (since, until) = (Some(Timestamp(1_003)), Some(Timestamp(1_006)));
+    assert_eq!(seqs(AuditFilter { since, until, ..AuditFilter::default() }, 9).await, [6, 5, 4]);
     let entry = log.list(&AuditFilter { before_seq: Some(2), ..AuditFilter::default() }, 1).await.unwrap().remove(0);
     assert_eq!(entry.after, Some(serde_json::json!({ "role": "grün 'x'", "n": 0 })));
 }

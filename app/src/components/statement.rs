@@ -1,0 +1,17 @@
+//! A statement in a row of a table.
+
+use crate::{scope::Scope, sql::highlighted};
+use leptos::prelude::*;
+
+/// Cut to the width of its cell. It leads to its page where that is known; `j` and `k` stop at it in any case.
+pub fn statement(text: String, id: Option<String>) -> AnyView {
+    let shown = highlighted(&text.chars().take(160).collect::<String>());
+    match id {
+        Some(id) => {
+            let scope = Scope::get();
+            let path = format!("/database/queries/{id}");
+            view! { <a class="sql" data-row href=move || scope.link(&path) title=text>{shown}</a> }.into_any()
+        }
+        None => view! { <span class="sql" data-row tabindex="-1" title=text>{shown}</span> }.into_any(),
+    }
+}

@@ -1,0 +1,114 @@
+//! What a server needs to be watched: the commands, and how far it is.
+use domain::{
+    reading::{ExtensionState, ServerReading},
+    view::{Attention, ClusterState},
+};
+
+/// The role that watches; `pg_monitor` and nothing else to read.
+pub const ROLE_SQL: &str = "CREATE ROLE holdfast_monitor LOGIN PASSWORD '…';\nGRANT pg_monitor TO holdfast_monitor;";
+/// Statements, in the database that is connected to.
+pub const STATEMENTS_SQL: &str = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements;";
+/// Before [`STATEMENTS_SQL`]; it takes effect at a restart.
+pub const PRELOAD_SQL: &str =
+    "ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements';  -- with what is there already";
+/// How long reads and writes take.
+pub const TIMING_SQL: &str = "ALTER SYSTEM SET track_io_timing = on;\nSELECT pg_reload_conf();";
+
+/// Connected, `pg_monitor`, `pg_stat_statements`, `track_io_timing`: whether it is so, and the cure. Before the first reading
+/// of the server the last three are not known.
+pub fn checklist(state: &ClusterState, server: Option<&ServerReading>) -> Vec<Attention> {
+    vec![connected(state), rights(server), statements(server), timing(server)]
+}
+
+fn item(key: &str, level: &str, title: impl Into<String>, detail: impl Into<String>, sql: Option<String>) -> Attention {
+    Attention {
+        key: key.to_owned(),
+        level: level.to_owned(),
+        title: title.into(),
+        detail: detail.into(),
+        sql,
+        page: String::new(),
+    }
+}
+
+fn awaited(key: &str, title: &str) -> Attention {
+    item(key, "unknown", format!("{title}: looked for with the first reading"), "", None)
+}
+
+fn connected(state: &ClusterState) -> Attention {
+    let key = "setup_connected";
+    match state {
+        ClusterState::Up => item(key, "good", "Connected", "", None),
+        ClusterState::Connecting => item(key, "unknown", "Connecting", "", None),
+        ClusterState::Unreachable { reason, .. } => item(key, "critical", "The server does not answer", reason, None),
+        ClusterState::Refused { reason, .. } => {
+            item(key, "critical", "The server refuses us", reason, Some(ROLE_SQL.to_owned()))
+        }
+    }
+}
+
+fn rights(server: Option<&ServerReading>) -> Attention {
+    let key = "setup_pg_monitor";
+    let Some(server) = server else { return awaited(key, "pg_monitor") };
+    if server.has_pg_monitor {
+        return item(key, "good", format!("'{}' is a member of pg_monitor", server.role_name), "", None);
+    }
+    let grant = format!("GRANT pg_monitor TO \"{}\";", server.role_name.replace('"', "\"\""));
+    let title = format!("'{}' is no member of pg_monitor", server.role_name);
+    item(key, "warning", title, "What other roles do is hidden from it.", Some(grant))
+}
+
+fn statements(server: Option<&ServerReading>) -> Attention {
+    let key = "setup_pg_stat_statements";
+    let Some(server) = server else { return awaited(key, "pg_stat_statements") };
+    let all = format!("{PRELOAD_SQL}\n-- then restart the server\n{STATEMENTS_SQL}");
+    let (title, sql) = match &server.statements_extension {
+        ExtensionState::Installed { version } => {
+            return item(key, "good", format!("pg_stat_statements {version}"), "", None);
+        }
+        ExtensionState::NotCreated => {
+            (format!("pg_stat_statements is not created in '{}'", server.database), STATEMENTS_SQL.to_owned())
+        }
+        ExtensionState::NotPreloaded => ("pg_stat_statements is not preloaded".to_owned(), all),
+        ExtensionState::NotAvailable => {
+            ("pg_stat_statements is not installed: it is in the package postgresql-contrib".to_owned(), all)
+        }
+    };
+    item(key, "warning", title, "Without it there are no statements and no latency.", Some(sql))
+}
+
+fn timing(server: Option<&ServerReading>) -> Attention {
+    let key = "setup_track_io_timing";
+    match server {
+        None => awaited(key, "track_io_timing"),
+        Some(server) if server.track_io_timing => item(key, "good", "track_io_timing is on", "", None),
+        Some(_) => {
+            let detail = "How long reads and writes take is not measured.";
+            item(key, "attention", "track_io_timing is off", detail, Some(TIMING_SQL.to_owned()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::Timestamp;
+
+    #[test]
+    fn before_the_first_reading_only_the_connection_is_judged() {
+        let levels = |state| checklist(&state, None).into_iter().map(|item| item.level).collect::<Vec<_>>();
+        assert_eq!(levels(ClusterState::Connecting), ["unknown"; 4]);
+        let refused = ClusterState::Refused { reason: "no role".to_owned(), since: Timestamp(0) };
+        assert_eq!(levels(refused.clone()), ["critical", "unknown", "unknown", "unknown"]);
+        let cure = checklist(&refused, None).swap_remove(0).sql.unwrap_or_default();
+        assert!(cure.starts_with("CREATE ROLE"), "{cure}");
+    }
+
+    #[test]
+    fn the_commands_are_those_of_the_readme() {
+        let readme = include_str!("../../../README.md");
+        for line in ROLE_SQL.lines().chain([STATEMENTS_SQL]) {
+            assert!(readme.contains(line), "{line}");
+        }
+    }
+}
