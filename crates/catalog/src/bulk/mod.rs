@@ -8,6 +8,7 @@ use crate::{
     bulk_status::{check_key, other_request},
     error::said,
     listen::CHANNEL,
+    versions::NEWEST,
 };
 use domain::view::{BulkReport, PlannedChange, RefusedItem};
 use pool::{Reader, Work, Writer};
@@ -196,7 +197,6 @@ impl BulkRequest {
     }
 }
 
-const NEWEST: &str = "SELECT v.id, v.version FROM plugin_versions v WHERE v.plugin_id = p.id AND NOT v.yanked ORDER BY v.released_at DESC, v.id DESC LIMIT 1";
 /// Something needed that is neither installed nor part of the operation (`$2`).
 const NEEDED: &str = "(SELECT min(n.name) FROM plugin_dependencies d JOIN plugins n ON n.id = d.depends_on_id WHERE d.plugin_version_id = newest.id AND NOT d.optional AND NOT n.is_installed AND n.id <> ALL($2))";
 const NEEDING: &str = "(SELECT min(n.name) FROM plugin_dependencies d JOIN plugin_versions v ON v.id = d.plugin_version_id JOIN plugins n ON n.id = v.plugin_id WHERE d.depends_on_id = p.id AND NOT d.optional AND n.is_enabled AND v.version = n.installed_version AND n.id <> ALL($2))";
