@@ -234,7 +234,8 @@ pub async fn load_preview(search: String) -> Result<Previewed, AppError> {
             Ok(operation) => {
                 let (add_tags, remove_tags) = read_tags(&tags);
                 let mode = control::BulkMode::Each;
-                let request = BulkRequest { operation, mode, plugins, add_tags, remove_tags };
+                let versions = std::collections::BTreeMap::new();
+                let request = BulkRequest { operation, mode, plugins, add_tags, remove_tags, versions };
                 match control.plugin_bulk_plan(&actor, tenant, &request).await {
                     Ok(plan) => Ok(plan),
                     Err(ControlError::Invalid { message, .. }) => Err(message),

@@ -16,7 +16,7 @@ use domain::view::{
     BulkReport, BulkStatus, Facets, OperationRow, Plugin, PluginDependencies, PluginDetails, PluginsPage, TenantView,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which tenant.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -426,6 +426,10 @@ pub struct BulkBody {
     /// Tags to remove, for the operation tag.
     #[serde(default)]
     remove_tags: Vec<String>,
+    /// For the operation install: versions by id of the plugin, as a plan has them; the newest of those that are not named.
+    /// An installed plugin goes to the version that is named.
+    #[serde(default)]
+    versions: BTreeMap<String, String>,
     /// Only say what it would do; nothing is changed, and no key is used.
     #[serde(default)]
     plan: bool,
@@ -438,7 +442,9 @@ impl BulkBody {
         let mode = self.mode.as_deref().unwrap_or("each");
         let mode = mode.parse::<BulkMode>().map_err(|error| wrong("mode", &error))?;
         let plugins = self.plugins.iter().map(|id| number("plugins", id)).collect::<Result<BTreeSet<_>, _>>()?;
-        Ok(BulkRequest { operation, mode, plugins, add_tags: self.add_tags, remove_tags: self.remove_tags })
+        let versions = self.versions.into_iter().map(|(id, version)| Ok((number("versions", &id)?, version)));
+        let versions = versions.collect::<Result<BTreeMap<_, _>, Problem>>()?;
+        Ok(BulkRequest { operation, mode, plugins, add_tags: self.add_tags, remove_tags: self.remove_tags, versions })
     }
 }
 

@@ -14,7 +14,7 @@ use axum::{
 use control::{BulkMode, BulkOperation, BulkRequest, ControlError};
 use domain::ErrorKind;
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All its fields; what it lacks is empty.
 #[derive(Debug, Default, Deserialize)]
@@ -53,7 +53,7 @@ impl Fields {
             return Err(ControlError::field("confirm", message));
         }
         let (add_tags, remove_tags) = app::read_tags(&self.tags);
-        Ok(BulkRequest { operation, mode, plugins, add_tags, remove_tags })
+        Ok(BulkRequest { operation, mode, plugins, add_tags, remove_tags, versions: BTreeMap::new() })
     }
 }
 

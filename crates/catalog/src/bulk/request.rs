@@ -145,3 +145,19 @@ impl BulkRequest {
         })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_an_older_version_wrote_down_is_still_the_same() {
+        let old = r#"{"operation":"install","mode":"each","plugins":[1,2],"add_tags":[],"remove_tags":[]}"#;
+        let request = serde_json::from_str::<BulkRequest>(old).unwrap();
+        assert_eq!(serde_json::to_string(&request).unwrap(), old);
+        let request = BulkRequest { versions: BTreeMap::from([(2, "1.0.0".to_owned())]), ..request };
+        let again = serde_json::from_str::<BulkRequest>(&serde_json::to_string(&request).unwrap()).unwrap();
+        assert_eq!(again, request);
+    }
+}

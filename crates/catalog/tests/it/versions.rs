@@ -1,6 +1,7 @@
 //! Which version is the newest: by its number, not by the day of its release.
 use crate::{A, World};
 use catalog::{BulkMode, BulkOperation, BulkRequest};
+use std::collections::BTreeMap;
 
 /// In the order of semantic versions, but for pre-releases, which come before all releases.
 const ORDERED: [&str; 14] = [
@@ -29,13 +30,18 @@ async fn keys_are_in_the_order_of_versions() {
         .sql(&format!("DELETE FROM plugin_versions WHERE plugin_id = 1; INSERT INTO plugin_versions (plugin_id, version) SELECT 1, unnest(ARRAY[{list}, 'banana', '1.2'])"))
         .await;
     let sorted = world
-        .texts("SELECT version FROM plugin_versions WHERE plugin_id = 1 AND version_key IS NOT NULL ORDER BY version_key")
+        .texts(
+            "SELECT version FROM plugin_versions WHERE plugin_id = 1 AND version_key IS NOT NULL ORDER BY version_key",
+        )
         .await;
     assert_eq!(sorted, ORDERED);
     let releases = ORDERED.iter().skip(8).map(|it| semver::Version::parse(it).unwrap());
     assert!(releases.is_sorted());
     assert!(ORDERED.iter().take(8).map(|it| semver::Version::parse(it).unwrap()).is_sorted());
-    assert_eq!(world.number("SELECT count(*) FROM plugin_versions WHERE plugin_id = 1 AND version_key IS NULL").await, 2);
+    assert_eq!(
+        world.number("SELECT count(*) FROM plugin_versions WHERE plugin_id = 1 AND version_key IS NULL").await,
+        2
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,8 +59,10 @@ async fn a_back_port_is_not_the_newest_and_a_pre_release_only_where_nothing_else
         plugins: plugins.iter().copied().collect(),
         add_tags: Vec::new(),
         remove_tags: Vec::new(),
+        versions: BTreeMap::new(),
     };
-    let run = async |key: &str, request: &BulkRequest| catalog.bulk_run(A, key, "ada", request, &|_, _| {}).await.unwrap();
+    let run =
+        async |key: &str, request: &BulkRequest| catalog.bulk_run(A, key, "ada", request, &|_, _| {}).await.unwrap();
     assert_eq!(run("i", &request(BulkOperation::Install, &[1, 3])).await.done, 2);
     assert_eq!(run("u", &request(BulkOperation::Upgrade, &[2])).await.unchanged, 1, "1.4.9 is no upgrade of 2.0.0");
     assert_eq!(
@@ -65,8 +73,5 @@ async fn a_back_port_is_not_the_newest_and_a_pre_release_only_where_nothing_else
     let versions = details.versions.iter().map(|it| it.version.as_str()).collect::<Vec<_>>();
     assert_eq!(versions, ["2.0.0", "1.4.9", "1.1.0", "1.0.0", "3.0.0-rc.1"]);
     // What is not installed is looked at by its newest version.
-    assert_eq!(
-        catalog.dependency_graph(A, 5, false).await.unwrap().nodes[0].version.as_deref(),
-        Some("2.0.0")
-    );
+    assert_eq!(catalog.dependency_graph(A, 5, false).await.unwrap().nodes[0].version.as_deref(), Some("2.0.0"));
 }
