@@ -5,14 +5,17 @@ use crate::{analytics as place, config::Config, platform, repository::Repository
 use backup::Repository;
 use clap::Subcommand;
 use control::{
-    Actor, ControlPlane,
+    Actor, Confirmation, ControlPlane,
     analytics::{ArchiveStep, RestoreOutcome},
 };
 use domain::{
     Timestamp, format,
     view::{ErasureReport, SubjectPlan},
 };
-use std::io::IsTerminal as _;
+use std::{io::IsTerminal as _, time::Duration};
+
+/// A command waits for its work.
+const TO_THE_END: Duration = Duration::MAX;
 
 /// Months of analytics.
 #[derive(Debug, Subcommand)]
@@ -236,7 +239,7 @@ pub async fn gdpr(command: GdprCommand, repository: &RepositoryArgs, json: bool)
     let actor = Actor::cli();
     match command {
         GdprCommand::Export { subject, tenant } => {
-            let export = control.subject_export(&actor, tenant.as_deref(), &subject).await?;
+            let export = control.subject_export(&actor, tenant.as_deref(), &subject, TO_THE_END).await?;
             print(&serde_json::to_string_pretty(&export).unwrap_or_default());
             Ok(())
         }
@@ -263,7 +266,10 @@ pub async fn gdpr(command: GdprCommand, repository: &RepositoryArgs, json: bool)
                     ));
                 }
             };
-            let report = control.subject_erase(&actor, tenant.as_deref(), &subject, &confirm).await?;
+            let confirmation = Confirmation { name: confirm, ..Confirmation::default() };
+            let report =
+                control.subject_erase(&actor, tenant.as_deref(), &subject, &confirmation, TO_THE_END).await?;
+            let Some(report) = report else { return Err(Failure::failed("the erasure goes on; list them later")) };
             print(&if json { serde_json::to_string_pretty(&report).unwrap_or_default() } else { certificate(&report) });
             Ok(())
         }

@@ -11,7 +11,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use control::{BulkMode, BulkOperation, BulkRequest, ControlError};
+use control::{Actor, BulkMode, BulkOperation, BulkRequest, Confirmation, ControlError};
 use domain::ErrorKind;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,6 +27,7 @@ pub struct Fields {
     tags: String,
     key: String,
     confirm: String,
+    password: String,
 }
 
 impl Fields {
@@ -48,13 +49,14 @@ impl Fields {
             .map(|id| id.trim().parse())
             .collect::<Result<BTreeSet<i64>, _>>()
             .map_err(|_| ControlError::field("plugins", "the form was changed on its way; choose the plugins again"))?;
-        if operation == BulkOperation::Delete && self.confirm.trim() != plugins.len().to_string() {
-            let message = format!("to remove {} plugins type that number; nothing was removed", plugins.len());
-            return Err(ControlError::field("confirm", message));
-        }
         let (add_tags, remove_tags) = app::read_tags(&self.tags);
         Ok(BulkRequest { operation, mode, plugins, add_tags, remove_tags, versions: BTreeMap::new() })
     }
+}
+
+async fn begin(app: &App, actor: &Actor, form: &Fields, request: BulkRequest) -> Result<(), ControlError> {
+    let confirmation = Confirmation { name: form.confirm.clone(), password: form.password.clone() };
+    app.control.plugin_bulk_start(actor, form.tenant(), &form.key, request, &confirmation).await.map(drop)
 }
 
 /// `POST /plugins/bulk`
@@ -64,7 +66,7 @@ pub async fn bulk(
     Form(form): Form<Fields>,
 ) -> Result<Response, Problem> {
     let begun = match form.request() {
-        Ok(request) => app.control.plugin_bulk_start(&actor, form.tenant(), &form.key, request).await.map(drop),
+        Ok(request) => begin(&app, &actor, &form, request).await,
         // The right is asked first, also for what is refused for another reason.
         Err(error) => match app.control.platform_may_change(&actor, form.tenant(), "plugin_bulk").await {
             Ok(()) => Err(error),

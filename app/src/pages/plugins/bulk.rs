@@ -154,7 +154,10 @@ fn form(
     let many = plan.total.to_string();
     let asks = danger.then(|| {
         let text = format!("To remove them with their versions and history, type the number of plugins, {many}");
-        view! { <label>{text}<input name="confirm" inputmode="numeric" autocomplete="off" required /></label> }
+        view! {
+            <label>{text}<input name="confirm" inputmode="numeric" autocomplete="off" required /></label>
+            <label>"Your password"<input name="password" type="password" autocomplete="current-password" required maxlength="256" /></label>
+        }
     });
     let button = if danger { "btn danger" } else { "btn primary" };
     let label = format!("{} {}", verb(operation), plural(plan.done));

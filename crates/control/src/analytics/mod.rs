@@ -2,6 +2,7 @@
 //!
 //! Every use case begins as those on plugins do: the permission, then the tenant, then whether there is a platform.
 mod archive;
+mod exports;
 mod questions;
 mod subjects;
 
@@ -20,11 +21,12 @@ use std::sync::{
 pub struct AnalyticsPlace {
     retention_days: AtomicU32,
     archive: OnceLock<OpenRepository>,
+    exports: exports::Exports,
 }
 
 impl Default for AnalyticsPlace {
     fn default() -> Self {
-        Self { retention_days: AtomicU32::new(RETENTION_DAYS), archive: OnceLock::new() }
+        Self { retention_days: AtomicU32::new(RETENTION_DAYS), archive: OnceLock::new(), exports: exports::Exports::default() }
     }
 }
 

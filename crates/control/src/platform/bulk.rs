@@ -4,8 +4,8 @@
 //! process is working on at the moment: after a kill an operation stands there as it is, and is taken up by
 //! [`ControlPlane::plugin_bulks_resume`] at the next start, or by whoever sends the same request with the same key.
 use super::plugins::by;
-use crate::{Actor, ControlError, ControlPlane};
-use catalog::{BulkRequest, Catalog, CatalogError, PluginFilter, Tenant};
+use crate::{Actor, Confirmation, ControlError, ControlPlane};
+use catalog::{BulkOperation, BulkRequest, Catalog, CatalogError, PluginFilter, Tenant};
 use domain::{
     ErrorKind, Permission,
     view::{BulkReport, BulkStatus, Plugin},
@@ -113,7 +113,7 @@ impl ControlPlane {
     }
 
     /// Begins a bulk operation, or takes up the one of the same key; it is followed by [`Self::plugin_bulk_get`]. The key
-    /// stands for this one request of the tenant for ever.
+    /// stands for this one request of the tenant for ever. To remove plugins is confirmed by their number and the password.
     ///
     /// # Errors
     /// As [`Self::plugin_bulk_plan`]; what fails later is in the status.
@@ -123,12 +123,16 @@ impl ControlPlane {
         tenant: Option<&str>,
         key: &str,
         request: BulkRequest,
+        confirmation: &Confirmation,
     ) -> Result<BulkStatus, ControlError> {
         let object = ("plugin_bulk", key);
         let (catalog, tenant) = self.platform_to_change(actor, tenant, "plugin_bulk", object).await?;
         // What is wrong with the request or its key is told now, not by the status.
         catalog.bulk_check(tenant, key, &request).await?;
         let total = request.plugins.len() as u64;
+        if request.operation == BulkOperation::Delete {
+            self.confirm(actor, "plugin_bulk", object, &total.to_string(), confirmation).await?;
+        }
         if let Some(run) = self.inner.bulks.begin(tenant, key, total) {
             let asked = json!({ "tenant": tenant.0, "operation": request.operation, "mode": request.mode, "plugins": total, "add_tags": request.add_tags, "remove_tags": request.remove_tags });
             self.audit_outcome(actor, "plugin_bulk_asked", object, store::Outcome::Ok, Some(asked)).await?;
