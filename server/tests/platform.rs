@@ -348,6 +348,14 @@ async fn a_tenants_token_sees_and_changes_its_own_rows_only() {
     assert_eq!(bench.ask(&a, "POST", "/api/v1/plugins/bulk", many("2")).0, 403);
     assert_eq!(bench.ask(&remover, "DELETE", &path, named("fresh")).0, 200);
 
+    // An erasure wants the subject's id typed, and of a token the scope.
+    let eraser = ["token", "create", "eraser", "--role", "admin", "--scope", "restore"];
+    let eraser = bench.run(&eraser).trim().to_owned();
+    for (token, confirm, status) in [(&admin, "nobody-1", 403), (&eraser, "nobody-2", 400), (&eraser, "nobody-1", 200)] {
+        let body = Some(json!({ "confirm": confirm }));
+        assert_eq!(bench.ask(token, "POST", "/api/v1/subjects/nobody-1/erase", body).0, status, "{confirm}");
+    }
+
     // Each change and each refusal is in the log, whose chain holds.
     let (_, audit, _) = bench.ask(&admin, "GET", "/api/v1/audit?limit=500", None);
     let rows = audit["rows"].as_array().unwrap();
@@ -361,6 +369,8 @@ async fn a_tenants_token_sees_and_changes_its_own_rows_only() {
         ("plugin_delete", "refused"),
         ("plugin_delete", "ok"),
         ("plugin_bulk", "refused"),
+        ("subject_erase", "refused"),
+        ("subject_erase", "ok"),
         ("token_create", "ok"),
     ] {
         assert!(has(action, outcome), "{action} {outcome}");
