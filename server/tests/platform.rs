@@ -336,11 +336,8 @@ async fn a_tenants_token_sees_and_changes_its_own_rows_only() {
     assert!(status == 409 && problem["detail"].as_str().unwrap().contains("needs it"), "{problem}");
     let path = format!("/api/v1/plugins/{}", made["plugin"]["id"].as_str().unwrap());
     // Without the name nobody may, without the scope no token; many at once neither.
-    for (token, body, refused) in [
-        (&remover, None, 400),
-        (&remover, named("plugin-7"), 400),
-        (&a, named("fresh"), 403),
-    ] {
+    for (token, body, refused) in [(&remover, None, 400), (&remover, named("plugin-7"), 400), (&a, named("fresh"), 403)]
+    {
         assert_eq!(bench.ask(token, "DELETE", &path, body).0, refused);
     }
     let many = |confirm: &str| Some(json!({ "operation": "delete", "plugins": ["1", "2"], "confirm": confirm }));
@@ -351,7 +348,8 @@ async fn a_tenants_token_sees_and_changes_its_own_rows_only() {
     // An erasure wants the subject's id typed, and of a token the scope.
     let eraser = ["token", "create", "eraser", "--role", "admin", "--scope", "restore"];
     let eraser = bench.run(&eraser).trim().to_owned();
-    for (token, confirm, status) in [(&admin, "nobody-1", 403), (&eraser, "nobody-2", 400), (&eraser, "nobody-1", 200)] {
+    for (token, confirm, status) in [(&admin, "nobody-1", 403), (&eraser, "nobody-2", 400), (&eraser, "nobody-1", 200)]
+    {
         let body = Some(json!({ "confirm": confirm }));
         assert_eq!(bench.ask(token, "POST", "/api/v1/subjects/nobody-1/erase", body).0, status, "{confirm}");
     }
@@ -381,6 +379,7 @@ async fn a_tenants_token_sees_and_changes_its_own_rows_only() {
     let (_, _, metrics) = bench.ask(&admin, "GET", "/metrics", None);
     for line in [
         "holdfast_platform_ready 1",
+        "holdfast_bulks_failed_total 0",
         "holdfast_pool_connections_max{pool=\"primary\"",
         "holdfast_pool_acquire_seconds_bucket{pool=\"primary\"",
         "holdfast_pool_routed_total{to=\"primary\",why=\"write\"}",

@@ -38,11 +38,12 @@ struct Run {
 pub(crate) struct BulkRuns {
     runs: Mutex<HashMap<(i64, String), Arc<Run>>>,
     places: Arc<Semaphore>,
+    failed: AtomicU64,
 }
 
 impl Default for BulkRuns {
     fn default() -> Self {
-        Self { runs: Mutex::default(), places: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { runs: Mutex::default(), places: Arc::new(Semaphore::new(AT_ONCE)), failed: AtomicU64::new(0) }
     }
 }
 
@@ -155,6 +156,15 @@ impl ControlPlane {
         self.bulk_status(&catalog, tenant, key).await
     }
 
+    /// Bulk operations of this process that failed, or some of whose items did.
+    ///
+    /// # Errors
+    /// [`ControlError::Forbidden`].
+    pub fn plugin_bulks_failed(&self, actor: &Actor) -> Result<u64, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        Ok(self.inner.bulks.failed.load(Ordering::Relaxed))
+    }
+
     /// Takes up what an earlier process left. Two that take up the same do it once: the items' transactions see to that.
     ///
     /// # Errors
@@ -195,6 +205,9 @@ impl ControlPlane {
             });
             if let Err(error) = control.platform_told(&actor, "plugin_bulk", ("plugin_bulk", &key), told).await {
                 tracing::error!(%error, key, "the outcome of a bulk operation could not be written into the audit log");
+            }
+            if done.as_ref().map_or(true, |report| report.failed > 0 && !report.repeated) {
+                control.inner.bulks.failed.fetch_add(1, Ordering::Relaxed);
             }
             let outcome = done.map_err(|error| (error.kind(), error.to_string()));
             // It is set here only.
