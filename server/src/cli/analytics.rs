@@ -127,7 +127,9 @@ pub async fn analytics(command: AnalyticsCommand, repository: &RepositoryArgs, j
                 return Err(Failure::failed("another process works on the archive; try again when it is done"));
             }
             if done.months.is_empty() && done.waiting.is_empty() {
-                print("nothing is past its time");
+                print(
+                    "nothing is past its time; a month goes as a whole, when all of it is older than what is configured",
+                );
             }
             for it in &done.months {
                 let stored = if dry_run {
@@ -226,10 +228,11 @@ fn restored(done: &RestoreOutcome, json: bool) -> String {
         String::new()
     };
     format!(
-        "{} events and {} metrics from {}{withheld}\nthey are in analytics_restored.plugin_analytics and analytics_restored.plugin_metrics; 'holdfast analytics restore --discard' removes them",
+        "{} events and {} metrics from {}{withheld}\n{}",
         format::thousands(done.events as i64),
         format::thousands(done.metrics as i64),
-        done.months.join(", ")
+        done.months.join(", "),
+        done.remark
     )
 }
 
@@ -267,8 +270,7 @@ pub async fn gdpr(command: GdprCommand, repository: &RepositoryArgs, json: bool)
                 }
             };
             let confirmation = Confirmation { name: confirm, ..Confirmation::default() };
-            let report =
-                control.subject_erase(&actor, tenant.as_deref(), &subject, &confirmation, TO_THE_END).await?;
+            let report = control.subject_erase(&actor, tenant.as_deref(), &subject, &confirmation, TO_THE_END).await?;
             let Some(report) = report else { return Err(Failure::failed("the erasure goes on; list them later")) };
             print(&if json { serde_json::to_string_pretty(&report).unwrap_or_default() } else { certificate(&report) });
             Ok(())
