@@ -28,7 +28,7 @@ mod zone;
 pub use columns::read as read_hidden;
 pub use error::AppError;
 #[cfg(feature = "ssr")]
-pub use platform_fns::read_tags;
+pub use platform_fns::{read_ids, read_tags};
 
 use components::Frame;
 use leptos::{config::LeptosOptions, prelude::*};

@@ -34,8 +34,8 @@ const OURS: [&str; 16] = [
     "all",
     "tags",
 ];
-/// Most plugins of one operation that is begun from a page.
-pub const MOST_CHOSEN: u32 = 10_000;
+/// Most plugins of one operation.
+pub const MOST_CHOSEN: u32 = 100_000;
 
 /// Whose plugins they are and what the reader may do with them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -91,6 +91,8 @@ pub struct Detailed {
     pub reverse: bool,
     /// For which versions the plan is made.
     pub range: String,
+    /// Stands for carrying out this plan, however often its form is sent.
+    pub key: String,
     /// Now.
     pub now: Timestamp,
 }
@@ -104,8 +106,12 @@ pub struct Previewed {
     pub plan: Result<BulkReport, String>,
     /// install, enable, …
     pub operation: String,
-    /// Which plugins.
-    pub plugins: Vec<String>,
+    /// How many plugins.
+    pub count: usize,
+    /// Which plugins, as [`write_ids`] has them.
+    pub plugins: String,
+    /// The parameters by which they were chosen: each by its id, or all of some conditions.
+    pub chosen: Vec<(String, String)>,
     /// There were more, which are left out.
     pub more: bool,
     /// Tags to add and, with a minus in front, to remove.
@@ -200,6 +206,7 @@ pub async fn load_plugin(id: String, search: String) -> Result<Detailed, AppErro
         next_cursor,
         reverse: value(&pairs, "graph") == "needed-by",
         range,
+        key: told(auth::new_secret().map_err(control::ControlError::Auth))?,
         now: control::now(),
     })
 }
@@ -219,13 +226,17 @@ pub async fn load_preview(search: String) -> Result<Previewed, AppError> {
         .filter_map(|pair| pair.1.parse::<i64>().ok())
         .collect::<std::collections::BTreeSet<_>>();
     let mut more = false;
-    if value(&pairs, "all") == "on" {
+    let all = value(&pairs, "all") == "on";
+    let of_choice = |name: &str| if all { name == "all" || !OURS.contains(&name) } else { name == "plugin" };
+    let chosen = pairs.iter().filter(|(name, value)| name != "tenant" && !value.is_empty() && of_choice(name));
+    let chosen = chosen.cloned().collect();
+    if all {
         let found = told(control.plugins_matching(&actor, tenant, &query.filter, MOST_CHOSEN + 1).await)?;
         more = found.len() > MOST_CHOSEN as usize;
         plugins = found.into_iter().take(MOST_CHOSEN as usize).collect();
     }
     let whose = whose(&control, &actor, tenant).await?;
-    let ids = plugins.iter().map(ToString::to_string).collect();
+    let (count, ids) = (plugins.len(), write_ids(&plugins));
     let plan = if operation == "tag" && tags.is_empty() {
         // The page asks for them.
         Err(String::new())
@@ -234,7 +245,8 @@ pub async fn load_preview(search: String) -> Result<Previewed, AppError> {
             Ok(operation) => {
                 let (add_tags, remove_tags) = read_tags(&tags);
                 let mode = control::BulkMode::Each;
-                let request = BulkRequest { operation, mode, plugins, add_tags, remove_tags };
+                let versions = std::collections::BTreeMap::new();
+                let request = BulkRequest { operation, mode, plugins, add_tags, remove_tags, versions };
                 match control.plugin_bulk_plan(&actor, tenant, &request).await {
                     Ok(plan) => Ok(plan),
                     Err(ControlError::Invalid { message, .. }) => Err(message),
@@ -245,7 +257,37 @@ pub async fn load_preview(search: String) -> Result<Previewed, AppError> {
         }
     };
     let key = told(auth::new_secret().map_err(ControlError::Auth))?;
-    Ok(Previewed { whose, plan, operation, plugins: ids, more, tags, key })
+    Ok(Previewed { whose, plan, operation, count, plugins: ids, chosen, more, tags, key })
+}
+
+/// Ids in a form's field: each as its distance from the one before, so that a hundred thousand have room in a body of one
+/// mebibyte. A comma would be three bytes there; a full stop is one.
+pub fn write_ids(ids: &std::collections::BTreeSet<i64>) -> String {
+    let mut before = 0;
+    let mut text = String::new();
+    for id in ids {
+        if !text.is_empty() {
+            text.push('.');
+        }
+        text.push_str(&(id - before).to_string());
+        before = *id;
+    }
+    text
+}
+
+/// What [`write_ids`] wrote, or ids with commas between them; in the order in which they stand there.
+pub fn read_ids(text: &str) -> Option<Vec<i64>> {
+    if text.contains(',') {
+        return text.split(',').map(str::trim).filter(|id| !id.is_empty()).map(|id| id.parse().ok()).collect();
+    }
+    let mut before = 0_i64;
+    let distances = text.split('.').map(str::trim).filter(|one| !one.is_empty());
+    distances
+        .map(|one| {
+            before = before.checked_add(one.parse().ok()?)?;
+            Some(before)
+        })
+        .collect()
 }
 
 /// `new -old` in words: what is added and what is removed.
@@ -266,4 +308,22 @@ pub async fn load_bulk(key: String, search: String) -> Result<Followed, AppError
     let tenant = Some(value(&form(&search), "tenant")).filter(|text| !text.is_empty());
     let status = told(control.plugin_bulk_get(&actor, tenant.as_deref(), &key).await)?;
     Ok(Followed { whose: whose(&control, &actor, tenant.as_deref()).await?, status })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_thousand_ids_have_room_in_a_form() {
+        // As far apart as those of one of a thousand tenants.
+        let ids = (0..100_000_i64).map(|n| n * 1_000 + n % 7).collect::<std::collections::BTreeSet<_>>();
+        let text = write_ids(&ids);
+        assert!(text.len() < 600_000, "{}", text.len());
+        assert_eq!(read_ids(&text).unwrap(), ids.into_iter().collect::<Vec<_>>());
+        assert_eq!(read_ids("7, 3,12"), Some(vec![7, 3, 12]));
+        assert_eq!((read_ids("7"), read_ids(""), read_ids("7.x")), (Some(vec![7]), Some(vec![]), None));
+        assert_eq!(read_ids("9223372036854775807.1"), None);
+    }
 }

@@ -1,14 +1,20 @@
 //! Analytics beside the web server: where its archive is, and what goes on by itself.
 
 use crate::{config::Config, repository::RepositoryArgs};
-use analytics::{OpenArchive, Service, ServicePace};
-use control::{ControlPlane, OpenRepository};
-use std::{sync::Arc, time::Duration};
+use analytics::{Analytics, Backlog, OpenArchive, Service, ServicePace};
+use control::{ControlPlane, OpenRepository, alerts::Observed};
+use domain::format;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// Between two looks whether the platform is there.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Between two looks at what waits; an alert is told after three in vain that it is not known.
+const WATCH_EVERY: Duration = Duration::from_secs(30);
 
 /// The repository that archives go to: that of the cluster which holds the platform, else the first one.
 pub fn archive_of(config: &Config) -> Option<OpenRepository> {
@@ -39,6 +45,73 @@ pub fn start(control: &ControlPlane, stop: &CancellationToken) -> JoinHandle<()>
             }
         };
         let archive = control.analytics().archive().map(|open| OpenArchive(open.0.clone()));
-        Service::start(&service, archive, ServicePace::default(), &stop).join().await;
+        let running = Service::start(&service, archive, ServicePace::default(), &stop);
+        watch(&control, &service, &stop).await;
+        running.join().await;
     })
+}
+
+/// Looks at what waits, for `/metrics` and for alerts, until `stop`.
+async fn watch(control: &ControlPlane, service: &Analytics, stop: &CancellationToken) {
+    let mut first = First::default();
+    loop {
+        let backlog = tokio::select! {
+            backlog = service.backlog() => backlog,
+            () = stop.cancelled() => return,
+        };
+        match backlog {
+            Ok(backlog) => {
+                if let Some(cluster) = control.platform().cluster() {
+                    let observed = first.waits(&backlog, Instant::now());
+                    control.alerts().observe(cluster, "analytics_behind", vec![observed], WATCH_EVERY * 3);
+                }
+                control.analytics().set_backlog(Some(backlog));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "what waits of analytics is not known");
+                control.analytics().set_backlog(None);
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_EVERY) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// The mark that came first, and since when it is that one. Late events mark old hours, so an hour's own age says nothing.
+#[derive(Default)]
+struct First(Option<(i64, Instant)>);
+
+impl First {
+    fn waits(&mut self, backlog: &Backlog, now: Instant) -> Observed {
+        let since = match (backlog.first_mark, self.0) {
+            (Some(mark), Some((before, since))) if mark == before => Some((mark, since)),
+            (mark, _) => mark.map(|mark| (mark, now)),
+        };
+        self.0 = since;
+        let seconds = since.map_or(0.0, |(_, since)| now.saturating_duration_since(since).as_secs_f64());
+        let measured = format!("{}, {} hours wait", format::duration_s(seconds), backlog.marked_hours);
+        Observed::whole(seconds, measured)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_waits_from_when_it_is_the_first() {
+        let (mut first, begun) = (First::default(), Instant::now());
+        let mut at = |mark: Option<i64>, seconds: u64| {
+            let backlog = Backlog { first_mark: mark, marked_hours: 3, ..Backlog::default() };
+            first.waits(&backlog, begun + Duration::from_secs(seconds)).value
+        };
+        assert_eq!(at(Some(7), 0), Some(0.0));
+        assert_eq!(at(Some(7), 900), Some(900.0));
+        assert_eq!(at(Some(9), 930), Some(0.0), "it was done, another one came");
+        assert_eq!(at(Some(9), 960), Some(30.0));
+        assert_eq!(at(None, 990), Some(0.0));
+        assert_eq!(at(Some(9), 1_020), Some(0.0));
+    }
 }

@@ -16,6 +16,9 @@ use std::{
     time::Duration,
 };
 
+/// Days of the longest month.
+const LONGEST_MONTH: u32 = 31;
+
 /// Why the configuration cannot be used; one line for the person at the terminal.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -51,7 +54,8 @@ pub struct Config {
     pub clusters: Vec<ClusterSource>,
     /// Those that are backed up.
     pub protected: Vec<Protected>,
-    /// Days that rows of analytics stay in the live tables (`HOLDFAST_ANALYTICS_RETENTION_DAYS`).
+    /// Days that rows of analytics stay in the live tables (`HOLDFAST_ANALYTICS_RETENTION_DAYS`), and up to a month longer:
+    /// a month goes as a whole, when all of it is older.
     pub analytics_retention_days: u32,
     /// The platform's data layer, when a database is named.
     pub platform: Option<PlatformConfig>,
@@ -248,7 +252,12 @@ impl fmt::Display for Config {
         }
         if let Some(platform) = &self.platform {
             writeln!(f, "platform                {platform}")?;
-            writeln!(f, "analytics retention     {} days", self.analytics_retention_days)?;
+            writeln!(
+                f,
+                "analytics retention     {0} days, by whole months: a row stays for {0} to {1}",
+                self.analytics_retention_days,
+                self.analytics_retention_days.saturating_add(LONGEST_MONTH)
+            )?;
         }
         for one in &self.protected {
             let schedules =

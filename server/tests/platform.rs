@@ -208,6 +208,9 @@ async fn a_tenants_token_sees_and_changes_its_own_rows_only() {
     let create = |name: &str, role: &str, tenant: &str| {
         bench.run(&["token", "create", name, "--role", role, "--tenant", tenant]).trim().to_owned()
     };
+    // A token has no password: what removes wants a scope of it.
+    let scoped = ["token", "create", "remover", "--role", "operator", "--tenant", "acme", "--scope", "restore"];
+    let remover = bench.run(&scoped).trim().to_owned();
     let (a, b) = (create("a", "operator", "acme"), create("b", "operator", "2"));
     let reader = create("reader", "viewer", "acme");
     let no_tenant = bench.run(&["token", "create", "viewer", "--role", "viewer"]).trim().to_owned();
@@ -328,10 +331,28 @@ async fn a_tenants_token_sees_and_changes_its_own_rows_only() {
     let (status, made, _) = bench.ask(&a, "POST", "/api/v1/plugins", Some(new.clone()));
     assert_eq!((status, made["dependencies"][0]["name"].as_str()), (201, Some("plugin-7")), "{made}");
     assert_eq!(bench.ask(&a, "POST", "/api/v1/plugins", Some(new)).0, 409);
-    let (status, problem, _) = bench.ask(&a, "DELETE", "/api/v1/plugins/7", None);
+    let named = |name: &str| Some(json!({ "confirm": name }));
+    let (status, problem, _) = bench.ask(&remover, "DELETE", "/api/v1/plugins/7", named("plugin-7"));
     assert!(status == 409 && problem["detail"].as_str().unwrap().contains("needs it"), "{problem}");
     let path = format!("/api/v1/plugins/{}", made["plugin"]["id"].as_str().unwrap());
-    assert_eq!(bench.ask(&a, "DELETE", &path, None).0, 200);
+    // Without the name nobody may, without the scope no token; many at once neither.
+    for (token, body, refused) in [(&remover, None, 400), (&remover, named("plugin-7"), 400), (&a, named("fresh"), 403)]
+    {
+        assert_eq!(bench.ask(token, "DELETE", &path, body).0, refused);
+    }
+    let many = |confirm: &str| Some(json!({ "operation": "delete", "plugins": ["1", "2"], "confirm": confirm }));
+    assert_eq!(bench.ask(&remover, "POST", "/api/v1/plugins/bulk", many("1")).0, 400);
+    assert_eq!(bench.ask(&a, "POST", "/api/v1/plugins/bulk", many("2")).0, 403);
+    assert_eq!(bench.ask(&remover, "DELETE", &path, named("fresh")).0, 200);
+
+    // An erasure wants the subject's id typed, and of a token the scope.
+    let eraser = ["token", "create", "eraser", "--role", "admin", "--scope", "restore"];
+    let eraser = bench.run(&eraser).trim().to_owned();
+    for (token, confirm, status) in [(&admin, "nobody-1", 403), (&eraser, "nobody-2", 400), (&eraser, "nobody-1", 200)]
+    {
+        let body = Some(json!({ "confirm": confirm }));
+        assert_eq!(bench.ask(token, "POST", "/api/v1/subjects/nobody-1/erase", body).0, status, "{confirm}");
+    }
 
     // Each change and each refusal is in the log, whose chain holds.
     let (_, audit, _) = bench.ask(&admin, "GET", "/api/v1/audit?limit=500", None);
@@ -344,6 +365,10 @@ async fn a_tenants_token_sees_and_changes_its_own_rows_only() {
         ("plugin_change", "refused"),
         ("plugin_create", "ok"),
         ("plugin_delete", "refused"),
+        ("plugin_delete", "ok"),
+        ("plugin_bulk", "refused"),
+        ("subject_erase", "refused"),
+        ("subject_erase", "ok"),
         ("token_create", "ok"),
     ] {
         assert!(has(action, outcome), "{action} {outcome}");
@@ -354,6 +379,7 @@ async fn a_tenants_token_sees_and_changes_its_own_rows_only() {
     let (_, _, metrics) = bench.ask(&admin, "GET", "/metrics", None);
     for line in [
         "holdfast_platform_ready 1",
+        "holdfast_bulks_failed_total 0",
         "holdfast_pool_connections_max{pool=\"primary\"",
         "holdfast_pool_acquire_seconds_bucket{pool=\"primary\"",
         "holdfast_pool_routed_total{to=\"primary\",why=\"write\"}",

@@ -3,6 +3,7 @@
 //!
 //! Questions are asked as one tenant. The work over all tenants (roll-ups, retention, erasure) runs as the platform.
 mod archive;
+mod backlog;
 mod buckets;
 mod counts;
 mod error;
@@ -21,6 +22,7 @@ mod top;
 mod users;
 
 pub use archive::{ArchiveOutcome, ArchiveStep, Archived, RestoreOutcome};
+pub use backlog::Backlog;
 pub use error::AnalyticsError;
 pub use ingest::{Batch, MOST_ITEMS};
 pub use rollup::RolledUp;

@@ -161,7 +161,8 @@ impl Analytics {
     /// erasure is pending and [`Self::erasures_finish`] goes on with it.
     ///
     /// # Errors
-    /// [`AnalyticsError`]; nothing was changed then.
+    /// [`AnalyticsError`]; nothing was changed then, unless it says that a commit's outcome is unknown. What fails after
+    /// the live tables are done is no error: the report says what is pending.
     pub async fn subject_erase(
         &self,
         tenant: Option<Tenant>,
@@ -172,7 +173,7 @@ impl Analytics {
         check(subject)?;
         let hash = Sha256::digest(subject.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let hash = &hash;
-        let id: i64 = self
+        let (id, live) = self
             .pools
             .write(&platform_scope(), &Session::default(), |writer: &mut Writer, _: Work<'_, '_>| {
                 Box::pin(async move { erase_live(writer.connection()?, tenant, subject, hash, requested_by).await })
@@ -180,14 +181,37 @@ impl Analytics {
             .await
             .map_err(said)?;
         // What the roll-ups still say of it goes now, not with the next round.
-        while self.roll_up().await?.days > 0 {}
+        loop {
+            match self.roll_up().await {
+                Ok(done) if done.days > 0 => {}
+                Ok(_) => break,
+                Err(error) => {
+                    tracing::warn!(%error, id, "the roll-ups after an erasure are left to the next round");
+                    break;
+                }
+            }
+        }
         if let Some(repository) = repository
             && let Err(error) = self.erase_archived(repository, id, tenant, subject).await
         {
             tracing::warn!(%error, id, "the archive still holds an erased subject; it is tried again");
-            self.note_pending(id, &error.to_string()).await?;
+            if let Err(error) = self.note_pending(id, &error.to_string()).await {
+                tracing::warn!(%error, id, "why an erasure is pending could not be noted");
+            }
         }
-        self.erasure(id).await
+        // The rows are gone, whether the record can be read now or not.
+        Ok(self.erasure(id).await.unwrap_or_else(|error| ErasureReport {
+            id: id.to_string(),
+            subject_hash: hash.clone(),
+            state: "pending".to_owned(),
+            requested_by: requested_by.to_owned(),
+            requested_at: crate::now(),
+            finished_at: None,
+            live,
+            archives: ErasureArchives::default(),
+            pending_reason: Some(format!("the record of the erasure could not be read: {error}")),
+            remarks: vec!["The live tables are done; the list of erasures has the certificate.".to_owned()],
+        }))
     }
 
     /// Goes on with erasures that have not reached the archive. Gives how many are done now.
@@ -401,7 +425,7 @@ async fn erase_live(
     subject: &str,
     hash: &str,
     requested_by: &str,
-) -> Result<i64, AnalyticsError> {
+) -> Result<(i64, SubjectPlan), AnalyticsError> {
     // A roll-up that runs read rows that are about to go; it would write them into the sets after us.
     wait_for(&mut *connection, Kind::Events).await?;
     let user_days = forget(&mut *connection, subject, tenant.map(|it| it.0)).await?;
@@ -433,14 +457,15 @@ async fn erase_live(
         *field = i64::try_from(done.rows_affected()).unwrap_or(i64::MAX);
     }
     let live = serde_json::to_string(&plan).unwrap_or_default();
-    Ok(sqlx::query_scalar("INSERT INTO analytics_erasures (tenant_id, subject, subject_hash, state, requested_by, live) VALUES ($1, $2, $3, 'pending', $4, $5::jsonb) RETURNING id")
+    let id = sqlx::query_scalar("INSERT INTO analytics_erasures (tenant_id, subject, subject_hash, state, requested_by, live) VALUES ($1, $2, $3, 'pending', $4, $5::jsonb) RETURNING id")
         .bind(tenant.map(|it| it.0))
         .bind(subject)
         .bind(hash)
         .bind(requested_by)
         .bind(live)
         .fetch_one(connection)
-        .await?)
+        .await?;
+    Ok((id, plan))
 }
 
 fn report(row: &PgRow) -> Result<ErasureReport, AnalyticsError> {

@@ -13,7 +13,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const STATUSES: [&str; 5] = ["active", "inactive", "installing", "failed", "deprecated"];
 const ENVIRONMENTS: [&str; 3] = ["production", "staging", "development"];
@@ -330,9 +330,10 @@ async fn delete(connection: &mut PgConnection, tenant: Tenant, by: &str, id: i64
         plugins: BTreeSet::from([id]),
         add_tags: Vec::new(),
         remove_tags: Vec::new(),
+        versions: BTreeMap::new(),
     };
     let verdicts = crate::bulk::verdicts(connection, &request, &[id], &[id]).await?;
-    if let Some(reason) = verdicts.iter().find_map(|(_, verdict)| verdict.strip_prefix("refused: ")) {
+    if let Some(reason) = verdicts.iter().find_map(|verdict| verdict.said.strip_prefix("refused: ")) {
         return Err(CatalogError::Conflict(format!(
             "'{}' cannot be removed: {reason}; remove that first, or both together by a bulk operation",
             before.name

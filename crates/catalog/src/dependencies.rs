@@ -1,9 +1,5 @@
 //! What a plugin needs, what needs it, and where that goes in circles.
-use crate::{
-    Catalog, CatalogError, Tenant,
-    details::{CURRENT_VERSION, need},
-    error::said,
-};
+use crate::{Catalog, CatalogError, Tenant, details::need, error::said, versions::CURRENT_VERSION};
 use domain::view::{DependencyGraph, GraphNode};
 use pool::{Reader, Work};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};

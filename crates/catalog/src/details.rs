@@ -1,5 +1,7 @@
 //! Everything about one plugin.
-use crate::{Catalog, CatalogError, Tenant, discovery::plugin, error::said, question::columns};
+use crate::{
+    Catalog, CatalogError, Tenant, discovery::plugin, error::said, question::columns, versions::CURRENT_VERSION,
+};
 use domain::{
     Timestamp,
     view::{Dependency, MetricSummary, OperationRow, PluginDetails, VersionRow},
@@ -7,9 +9,6 @@ use domain::{
 use pool::{Reader, Work};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 use std::sync::Arc;
-
-/// The version of `plugins p` that is looked at: the installed one, else the newest that was not taken back.
-pub(crate) const CURRENT_VERSION: &str = "SELECT v.id, v.version FROM plugin_versions v WHERE v.plugin_id = p.id AND (NOT v.yanked OR v.version = p.installed_version) ORDER BY (v.version = p.installed_version) DESC NULLS LAST, v.released_at DESC, v.id DESC LIMIT 1";
 
 impl Catalog {
     /// One plugin.
@@ -59,7 +58,7 @@ pub(crate) async fn details(
     let sql = format!("SELECT {} FROM plugins WHERE tenant_id = $1 AND id = $2", columns());
     let row = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0).bind(id).fetch_optional(&mut *connection).await?;
     let Some(row) = row else { return Err(CatalogError::NotFound(id.to_string())) };
-    let versions = sqlx::query("SELECT version, (extract(epoch FROM released_at) * 1000)::int8 AS released_ms, yanked, changelog FROM plugin_versions WHERE plugin_id = $1 ORDER BY released_at DESC, id DESC LIMIT 50")
+    let versions = sqlx::query("SELECT version, (extract(epoch FROM released_at) * 1000)::int8 AS released_ms, yanked, changelog FROM plugin_versions WHERE plugin_id = $1 ORDER BY version_key DESC NULLS LAST, id DESC LIMIT 50")
         .bind(id)
         .fetch_all(&mut *connection)
         .await?;

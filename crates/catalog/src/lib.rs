@@ -15,6 +15,7 @@ mod marks;
 mod question;
 mod solve;
 mod tenancy;
+mod versions;
 
 pub use bulk::{BulkMode, BulkOperation, BulkRequest};
 pub use bulk_status::Unfinished;

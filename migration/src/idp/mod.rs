@@ -17,6 +17,7 @@ mod m20261129_000813_analytics_totals;
 mod m20261129_000814_analytics_bucket_indexes;
 mod m20261129_000901_marks;
 mod m20261129_000902_marks_index;
+mod m20261129_000903_version_key;
 
 /// Migrations of the platform's tables, the oldest first.
 #[derive(Debug)]
@@ -40,6 +41,7 @@ impl MigratorTrait for IdpMigrator {
             Box::new(m20261129_000814_analytics_bucket_indexes::Migration),
             Box::new(m20261129_000901_marks::Migration),
             Box::new(m20261129_000902_marks_index::Migration),
+            Box::new(m20261129_000903_version_key::Migration),
         ]
     }
 

@@ -8,9 +8,13 @@ use crate::http::{
 use axum::{
     Json,
     extract::{Path, State},
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
 };
-use control::analytics::{Batch, Measure, SeriesFilter, SeriesQuestion, TopBy};
+use control::{
+    Confirmation,
+    analytics::{Batch, Measure, SeriesFilter, SeriesQuestion, TopBy},
+};
 use domain::{
     Timestamp,
     view::{
@@ -18,9 +22,12 @@ use domain::{
         SubjectPlan, UsagePatterns,
     },
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::time::Duration;
 
+/// Work on a subject is waited for for so long; a request is ended after half a minute.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
@@ -278,10 +285,27 @@ pub async fn subject(
     Ok(Json(app.control.subject_plan(&actor, of.tenant.as_deref(), &subject).await?))
 }
 
-/// Everything that is held on a subject: live tables, roll-ups, the platform's audit log, the archive.
+/// Work that goes on after its answer.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct GoesOn {
+    /// Always `running`.
+    state: &'static str,
+    /// What to do.
+    message: &'static str,
+}
+
+/// 202, and where to look.
+fn goes_on(place: &str, tenant: Option<&str>, message: &'static str) -> Response {
+    let place = tenant.map_or_else(|| place.to_owned(), |it| format!("{place}?tenant={}", crate::http::encode(it)));
+    (StatusCode::ACCEPTED, [(header::LOCATION, place)], Json(GoesOn { state: "running", message })).into_response()
+}
+
+/// Everything that is held on a subject: live tables, roll-ups, the platform's audit log, the archive. When that takes
+/// longer than 20 seconds it goes on, and the same question, asked again within ten minutes, gets what was found, once.
 #[utoipa::path(get, path = "/api/v1/subjects/{subject}/export", tag = "subjects",
     params(("subject" = String, Path, description = "Id of the user, as in the events"), OfTenant), responses(
     (status = 200, description = "One document", body = Value),
+    (status = 202, description = "It takes longer; ask again at Location", body = GoesOn),
     (status = 403, description = "Not allowed", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn subject_export(
@@ -289,8 +313,15 @@ pub async fn subject_export(
     Asking(actor): Asking,
     Path(subject): Path<String>,
     Params(of): Params<OfTenant>,
-) -> Result<Json<Value>, Problem> {
-    Ok(Json(app.control.subject_export(&actor, of.tenant.as_deref(), &subject).await?))
+) -> Result<Response, Problem> {
+    let tenant = of.tenant.as_deref();
+    Ok(match app.control.subject_export(&actor, tenant, &subject, ANSWER_WITHIN).await? {
+        Some(export) => Json(export).into_response(),
+        None => {
+            let place = format!("/api/v1/subjects/{}/export", crate::http::encode(&subject).replace('+', "%20"));
+            goes_on(&place, tenant, "the export goes on; ask again for it within ten minutes")
+        }
+    })
 }
 
 /// Confirms an erasure.
@@ -299,14 +330,19 @@ pub async fn subject_export(
 pub struct EraseBody {
     /// The subject's id once more.
     confirm: String,
+    /// Password of the account; a token needs the scope `restore` instead.
+    #[serde(default)]
+    password: String,
 }
 
-/// Erases a subject. The answer is the certificate; `pending` while the archive still holds the subject.
+/// Erases a subject. The answer is the certificate; `pending` while the archive still holds the subject. When that takes
+/// longer than 20 seconds it goes on to its end, and the list of erasures has the certificate.
 #[utoipa::path(post, path = "/api/v1/subjects/{subject}/erase", tag = "subjects",
     params(("subject" = String, Path, description = "Id of the user, as in the events"), OfTenant),
     request_body = EraseBody, responses(
     (status = 200, description = "What was done", body = ErasureReport),
-    (status = 400, description = "Not confirmed", body = Problem, content_type = "application/problem+json"),
+    (status = 202, description = "It goes on; Location has the certificates", body = GoesOn),
+    (status = 400, description = "Not confirmed, or the password is wrong", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "Not allowed", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn subject_erase(
@@ -315,8 +351,13 @@ pub async fn subject_erase(
     Path(subject): Path<String>,
     Params(of): Params<OfTenant>,
     JsonBody(body): JsonBody<EraseBody>,
-) -> Result<Json<ErasureReport>, Problem> {
-    Ok(Json(app.control.subject_erase(&actor, of.tenant.as_deref(), &subject, &body.confirm).await?))
+) -> Result<Response, Problem> {
+    let tenant = of.tenant.as_deref();
+    let confirmation = Confirmation { name: body.confirm, password: body.password };
+    Ok(match app.control.subject_erase(&actor, tenant, &subject, &confirmation, ANSWER_WITHIN).await? {
+        Some(report) => Json(report).into_response(),
+        None => goes_on("/api/v1/erasures", tenant, "the erasure goes on to its end; the list has its certificate"),
+    })
 }
 
 /// The hundred newest erasures with their certificates.

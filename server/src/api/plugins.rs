@@ -7,16 +7,19 @@ use crate::http::{
 };
 use axum::{
     Json,
+    body::Bytes,
     extract::{Path, RawQuery, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use control::{BulkMode, BulkOperation, BulkRequest, NewDependency, NewPlugin, NewVersion, PluginChange, PluginQuery};
+use control::{
+    BulkMode, BulkOperation, BulkRequest, Confirmation, NewDependency, NewPlugin, NewVersion, PluginChange, PluginQuery,
+};
 use domain::view::{
     BulkReport, BulkStatus, Facets, OperationRow, Plugin, PluginDependencies, PluginDetails, PluginsPage, TenantView,
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Which tenant.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -323,9 +326,22 @@ pub async fn change(
     Ok(with_tag(Json(&details).into_response(), &details))
 }
 
-/// Removes a plugin that no other one needs. Needs the role operator.
-#[utoipa::path(delete, path = "/api/v1/plugins/{id}", tag = "platform", params(("id" = String, Path, description = "Id of the plugin"), Whose), responses(
+/// Confirms a removal.
+#[derive(Debug, Default, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveBody {
+    /// Name of the plugin, typed.
+    confirm: String,
+    /// Password of the account; a token needs the scope `restore` instead.
+    #[serde(default)]
+    password: String,
+}
+
+/// Removes a plugin that no other one needs. Needs the role operator, the typed name, and the password again (a token: the
+/// scope `restore`).
+#[utoipa::path(delete, path = "/api/v1/plugins/{id}", tag = "platform", params(("id" = String, Path, description = "Id of the plugin"), Whose), request_body = RemoveBody, responses(
     (status = 200, description = "What it was", body = Plugin),
+    (status = 400, description = "Not confirmed, or the password is wrong", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "Not an operator, or another tenant was named", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such plugin, or another tenant's", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "Another one needs it", body = Problem, content_type = "application/problem+json"),
@@ -335,8 +351,16 @@ pub async fn remove(
     Asking(actor): Asking,
     Path(id): Path<String>,
     Params(whose): Params<Whose>,
+    body: Bytes,
 ) -> Result<Json<Plugin>, Problem> {
-    Ok(Json(app.control.plugin_delete(&actor, whose.tenant.as_deref(), &id).await?))
+    // Whoever may not, or names what is not there, is told that first: what is not confirmed is confirmed by nothing.
+    let body = if body.is_empty() {
+        RemoveBody::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|error| Problem::field("body", error.to_string()))?
+    };
+    let confirmation = Confirmation { name: body.confirm, password: body.password };
+    Ok(Json(app.control.plugin_delete(&actor, whose.tenant.as_deref(), &id, &confirmation).await?))
 }
 
 /// Which version to plan for.
@@ -426,9 +450,19 @@ pub struct BulkBody {
     /// Tags to remove, for the operation tag.
     #[serde(default)]
     remove_tags: Vec<String>,
+    /// For the operation install: versions by id of the plugin, as a plan has them; the newest of those that are not named.
+    /// An installed plugin goes to the version that is named.
+    #[serde(default)]
+    versions: BTreeMap<String, String>,
     /// Only say what it would do; nothing is changed, and no key is used.
     #[serde(default)]
     plan: bool,
+    /// For the operation delete: the number of the plugins, typed.
+    #[serde(default)]
+    confirm: String,
+    /// For the operation delete: the password of the account; a token needs the scope `restore` instead.
+    #[serde(default)]
+    password: String,
 }
 
 impl BulkBody {
@@ -438,7 +472,9 @@ impl BulkBody {
         let mode = self.mode.as_deref().unwrap_or("each");
         let mode = mode.parse::<BulkMode>().map_err(|error| wrong("mode", &error))?;
         let plugins = self.plugins.iter().map(|id| number("plugins", id)).collect::<Result<BTreeSet<_>, _>>()?;
-        Ok(BulkRequest { operation, mode, plugins, add_tags: self.add_tags, remove_tags: self.remove_tags })
+        let versions = self.versions.into_iter().map(|(id, version)| Ok((number("versions", &id)?, version)));
+        let versions = versions.collect::<Result<BTreeMap<_, _>, Problem>>()?;
+        Ok(BulkRequest { operation, mode, plugins, add_tags: self.add_tags, remove_tags: self.remove_tags, versions })
     }
 }
 
@@ -462,6 +498,7 @@ pub async fn bulk(
 ) -> Result<Response, Problem> {
     let tenant = whose.tenant.as_deref();
     let plan = body.plan;
+    let confirmation = Confirmation { name: body.confirm.clone(), password: body.password.clone() };
     let request = body.read()?;
     if plan {
         return Ok(Json(app.control.plugin_bulk_plan(&actor, tenant, &request).await?).into_response());
@@ -476,7 +513,7 @@ pub async fn bulk(
             Problem::field("Idempotency-Key", "send a key of your own")
         })?,
     };
-    let status = app.control.plugin_bulk_start(&actor, tenant, &key, request).await?;
+    let status = app.control.plugin_bulk_start(&actor, tenant, &key, request, &confirmation).await?;
     // A space is no plus in a path.
     let mut place = format!("/api/v1/plugins/bulk/{}", crate::http::encode(&key).replace('+', "%20"));
     if let Some(tenant) = tenant {

@@ -5,14 +5,17 @@ use crate::{analytics as place, config::Config, platform, repository::Repository
 use backup::Repository;
 use clap::Subcommand;
 use control::{
-    Actor, ControlPlane,
+    Actor, Confirmation, ControlPlane,
     analytics::{ArchiveStep, RestoreOutcome},
 };
 use domain::{
     Timestamp, format,
     view::{ErasureReport, SubjectPlan},
 };
-use std::io::IsTerminal as _;
+use std::{io::IsTerminal as _, time::Duration};
+
+/// A command waits for its work.
+const TO_THE_END: Duration = Duration::MAX;
 
 /// Months of analytics.
 #[derive(Debug, Subcommand)]
@@ -124,7 +127,9 @@ pub async fn analytics(command: AnalyticsCommand, repository: &RepositoryArgs, j
                 return Err(Failure::failed("another process works on the archive; try again when it is done"));
             }
             if done.months.is_empty() && done.waiting.is_empty() {
-                print("nothing is past its time");
+                print(
+                    "nothing is past its time; a month goes as a whole, when all of it is older than what is configured",
+                );
             }
             for it in &done.months {
                 let stored = if dry_run {
@@ -223,10 +228,11 @@ fn restored(done: &RestoreOutcome, json: bool) -> String {
         String::new()
     };
     format!(
-        "{} events and {} metrics from {}{withheld}\nthey are in analytics_restored.plugin_analytics and analytics_restored.plugin_metrics; 'holdfast analytics restore --discard' removes them",
+        "{} events and {} metrics from {}{withheld}\n{}",
         format::thousands(done.events as i64),
         format::thousands(done.metrics as i64),
-        done.months.join(", ")
+        done.months.join(", "),
+        done.remark
     )
 }
 
@@ -236,7 +242,7 @@ pub async fn gdpr(command: GdprCommand, repository: &RepositoryArgs, json: bool)
     let actor = Actor::cli();
     match command {
         GdprCommand::Export { subject, tenant } => {
-            let export = control.subject_export(&actor, tenant.as_deref(), &subject).await?;
+            let export = control.subject_export(&actor, tenant.as_deref(), &subject, TO_THE_END).await?;
             print(&serde_json::to_string_pretty(&export).unwrap_or_default());
             Ok(())
         }
@@ -263,7 +269,9 @@ pub async fn gdpr(command: GdprCommand, repository: &RepositoryArgs, json: bool)
                     ));
                 }
             };
-            let report = control.subject_erase(&actor, tenant.as_deref(), &subject, &confirm).await?;
+            let confirmation = Confirmation { name: confirm, ..Confirmation::default() };
+            let report = control.subject_erase(&actor, tenant.as_deref(), &subject, &confirmation, TO_THE_END).await?;
+            let Some(report) = report else { return Err(Failure::failed("the erasure goes on; list them later")) };
             print(&if json { serde_json::to_string_pretty(&report).unwrap_or_default() } else { certificate(&report) });
             Ok(())
         }

@@ -1,5 +1,6 @@
 //! `/metrics`: the newest snapshots in the Prometheus text format.
 
+mod analytics;
 mod pools;
 mod recovery;
 
@@ -192,6 +193,7 @@ fn text(control: &ControlPlane, actor: &control::Actor) -> Result<String, Proble
         |it| vec![(Vec::new(), status(it).and_then(|it| it.forecast.as_ref().map(|it| it.seconds)))],
     );
     pools::write(&mut out, control, actor)?;
+    analytics::write(&mut out, control, actor)?;
     let catalogue = |it: &Dashboard| control.recovery().slot(&it.cluster.id).map(|slot| slot.catalogue.load_full());
     family(
         &mut out,

@@ -11,10 +11,10 @@ use axum::{
     extract::State,
     response::{IntoResponse, Redirect, Response},
 };
-use control::{BulkMode, BulkOperation, BulkRequest, ControlError};
+use control::{Actor, BulkMode, BulkOperation, BulkRequest, Confirmation, ControlError};
 use domain::ErrorKind;
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// All its fields; what it lacks is empty.
 #[derive(Debug, Default, Deserialize)]
@@ -24,9 +24,11 @@ pub struct Fields {
     operation: String,
     mode: String,
     plugins: String,
+    versions: String,
     tags: String,
     key: String,
     confirm: String,
+    password: String,
 }
 
 impl Fields {
@@ -41,20 +43,24 @@ impl Fields {
     fn request(&self) -> Result<BulkRequest, ControlError> {
         let operation = self.operation.parse::<BulkOperation>().map_err(ControlError::from)?;
         let mode = if self.mode == "atomic" { BulkMode::Atomic } else { BulkMode::Each };
-        let plugins = self
-            .plugins
-            .split(',')
-            .filter(|id| !id.trim().is_empty())
-            .map(|id| id.trim().parse())
-            .collect::<Result<BTreeSet<i64>, _>>()
-            .map_err(|_| ControlError::field("plugins", "the form was changed on its way; choose the plugins again"))?;
-        if operation == BulkOperation::Delete && self.confirm.trim() != plugins.len().to_string() {
-            let message = format!("to remove {} plugins type that number; nothing was removed", plugins.len());
-            return Err(ControlError::field("confirm", message));
+        let changed = || ControlError::field("plugins", "the form was changed on its way; choose the plugins again");
+        let ids = app::read_ids(&self.plugins).ok_or_else(changed)?;
+        // One for each plugin, in the same order, or none at all.
+        let versions = self.versions.split(',').map(str::trim).filter(|version| !version.is_empty());
+        let versions = versions.map(str::to_owned).collect::<Vec<_>>();
+        if !versions.is_empty() && versions.len() != ids.len() {
+            return Err(changed());
         }
+        let versions = ids.iter().copied().zip(versions).collect::<BTreeMap<_, _>>();
+        let plugins = ids.into_iter().collect::<BTreeSet<_>>();
         let (add_tags, remove_tags) = app::read_tags(&self.tags);
-        Ok(BulkRequest { operation, mode, plugins, add_tags, remove_tags })
+        Ok(BulkRequest { operation, mode, plugins, add_tags, remove_tags, versions })
     }
+}
+
+async fn begin(app: &App, actor: &Actor, form: &Fields, request: BulkRequest) -> Result<(), ControlError> {
+    let confirmation = Confirmation { name: form.confirm.clone(), password: form.password.clone() };
+    app.control.plugin_bulk_start(actor, form.tenant(), &form.key, request, &confirmation).await.map(drop)
 }
 
 /// `POST /plugins/bulk`
@@ -64,7 +70,7 @@ pub async fn bulk(
     Form(form): Form<Fields>,
 ) -> Result<Response, Problem> {
     let begun = match form.request() {
-        Ok(request) => app.control.plugin_bulk_start(&actor, form.tenant(), &form.key, request).await.map(drop),
+        Ok(request) => begin(&app, &actor, &form, request).await,
         // The right is asked first, also for what is refused for another reason.
         Err(error) => match app.control.platform_may_change(&actor, form.tenant(), "plugin_bulk").await {
             Ok(()) => Err(error),
@@ -86,5 +92,28 @@ pub async fn bulk(
                 Ok(Redirect::to(&format!("{page}{separator}error={}", encode(&error.to_string()))).into_response())
             }
         },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_steps_of_a_plan_come_with_their_versions() {
+        let fields = |plugins: &str, versions: &str| Fields {
+            operation: "install".to_owned(),
+            mode: "atomic".to_owned(),
+            plugins: plugins.to_owned(),
+            versions: versions.to_owned(),
+            ..Fields::default()
+        };
+        // In the order of the plan, which is not that of the ids.
+        let request = fields("12,3", "1.0.0-rc.1,2.1.0").request().unwrap();
+        assert_eq!(request.plugins, BTreeSet::from([3, 12]));
+        assert_eq!(request.versions, BTreeMap::from([(3, "2.1.0".to_owned()), (12, "1.0.0-rc.1".to_owned())]));
+        assert!(fields("12,3", "1.0.0").request().is_err());
+        assert_eq!(fields("3.9", "").request().unwrap().plugins, BTreeSet::from([3, 12]));
     }
 }

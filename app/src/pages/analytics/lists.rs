@@ -1,6 +1,6 @@
 //! Lists and tables.
 
-use super::{change, charts::level, percent_change};
+use super::{change, charts::level, map, percent_change};
 use crate::{analytics_fns::Analysed, pages::plugins::link};
 use domain::{
     Timestamp, format,
@@ -48,35 +48,12 @@ pub fn event_types(top: &AnalyticsTop) -> impl IntoView + use<> {
     view! { <ul class="bars">{lines}</ul> }
 }
 
-/// English names of the countries that come often; others keep their code.
-fn country(code: &str) -> String {
-    let name = match code {
-        "" => "not known",
-        "US" => "United States",
-        "DE" => "Germany",
-        "GB" => "United Kingdom",
-        "FR" => "France",
-        "IN" => "India",
-        "BR" => "Brazil",
-        "JP" => "Japan",
-        "PL" => "Poland",
-        "ES" => "Spain",
-        "NL" => "Netherlands",
-        "CA" => "Canada",
-        "AU" => "Australia",
-        "IT" => "Italy",
-        "SE" => "Sweden",
-        "CH" => "Switzerland",
-        "AT" => "Austria",
-        "MX" => "Mexico",
-        "KR" => "South Korea",
-        "CN" => "China",
-        "SG" => "Singapore",
-        "IE" => "Ireland",
-        "PT" => "Portugal",
-        other => other,
-    };
-    name.to_owned()
+/// Its English name, as far as the map has it; others keep their code.
+pub fn country(code: &str) -> String {
+    match code {
+        "" => "not known".to_owned(),
+        code => map::name(code).unwrap_or(code).to_owned(),
+    }
 }
 
 /// By country, with users.

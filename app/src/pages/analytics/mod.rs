@@ -2,6 +2,7 @@
 
 mod charts;
 mod lists;
+mod map;
 
 use super::tenant;
 use crate::{
@@ -99,7 +100,8 @@ fn loaded(data: Analysed) -> AnyView {
     let over_time = usage(&data.series).into_any();
     let types = event_types(&data.types).into_any();
     let plugins = top_plugins(&data).into_any();
-    let places = countries(&data.geography).into_any();
+    let places = map::map(&data.geography).into_any();
+    let listed = countries(&data.geography).into_any();
     let hours = heatmap(&data.patterns).into_any();
     let users = active_users(&data.patterns).into_any();
     let retention = cohorts(&data.patterns, data.now).into_any();
@@ -111,7 +113,10 @@ fn loaded(data: Analysed) -> AnyView {
         <Panel title="Usage over time" span="c8" note=note source=format!("Read from: {source}")>{over_time}</Panel>
         <Panel title="What happens" span="c4" note="by type of event">{types}</Panel>
         <Panel title="Top plugins" span="c7" note=beside flush=true>{plugins}</Panel>
-        <Panel title="Countries" span="c5" note="where events come from">{places}</Panel>
+        <Panel title="Countries" span="c5" note="share of events">
+            {places}
+            <details class="numbers"><summary>"As a list"</summary>{listed}</details>
+        </Panel>
         <Panel title="Hours of the week" span="c7" note="events, UTC">{hours}</Panel>
         <Panel title="Active users" span="c5" note="a day, in 7 days, in 30 days">{users}</Panel>
         <Panel title="Retention" span="c7" note="of users first seen in a week, how many come again" flush=true>{retention}</Panel>

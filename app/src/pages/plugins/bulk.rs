@@ -49,9 +49,8 @@ fn plural(n: i64) -> String {
 }
 
 fn preview(data: Previewed) -> AnyView {
-    let Previewed { whose, plan, operation, plugins, more, tags, key } = data;
-    let count = i64::try_from(plugins.len()).unwrap_or(i64::MAX);
-    let title = format!("{} {}", verb(&operation), plural(count));
+    let Previewed { whose, plan, operation, count, plugins, chosen, more, tags, key } = data;
+    let title = format!("{} {}", verb(&operation), plural(i64::try_from(count).unwrap_or(i64::MAX)));
     let (back, mark) = (link(&whose, "/plugins"), tenant::mark(&whose, "/plugins"));
     let head = view! {
         <div class="title"><a class="back" href=back>"Plugins"</a><h1>{title}</h1>{mark}</div>
@@ -59,18 +58,19 @@ fn preview(data: Previewed) -> AnyView {
         {more.then(|| view! { <p class="banner attention c12"><Icon name="warn" /><span>{format!("More than {} match; these are the first of them. Do the rest afterwards, or by the API.", format::thousands(i64::from(MOST_CHOSEN)))}</span></p> })}
     };
     let asks_tags = (operation == "tag").then(|| {
-        let ids = plugins
-            .iter()
-            .map(|id| view! { <input type="hidden" name="plugin" value=id.clone() /> }.into_any())
+        // All that match are named by their conditions: an address has no room for their ids.
+        let chosen = chosen
+            .into_iter()
+            .map(|(name, value)| view! { <input type="hidden" name=name value=value /> }.into_any())
             .collect::<Vec<_>>();
         let (tenant, tags) = (tenant_field(&whose), tags.clone());
-        let ids = ids.into_any();
+        let chosen = chosen.into_any();
         view! {
             <Panel title="Tags" note="words to add; with a minus in front, to remove">
                 <form class="plan-for" method="get" action="/plugins/bulk">
                     {tenant}
                     <input type="hidden" name="operation" value="tag" />
-                    {ids}
+                    {chosen}
                     <label for="tags">"Tags"</label>
                     <input id="tags" name="tags" value=tags placeholder="reviewed -legacy" required />
                     <button class="btn primary">"Show what changes"</button>
@@ -82,7 +82,7 @@ fn preview(data: Previewed) -> AnyView {
         Ok(plan) => plan,
         Err(message) => {
             let said = (!message.is_empty()).then(|| {
-                let text = if plugins.is_empty() {
+                let text = if count == 0 {
                     "No plugin was chosen: choose some in the list.".to_owned()
                 } else {
                     format!("{}.", crate::server_fns::sentence(&message))
@@ -93,7 +93,7 @@ fn preview(data: Previewed) -> AnyView {
         }
     };
     let first = plan.changes.len();
-    let note = if first < plugins.len() { format!("the first {first} of {}", plugins.len()) } else { String::new() };
+    let note = if first < count { format!("the first {first} of {count}") } else { String::new() };
     let nothing = plan.done == 0;
     let run = if nothing {
         view! { <p class="muted">"Nothing would change, so there is nothing to do."</p> }.into_any()
@@ -146,7 +146,7 @@ fn form(
     whose: &crate::platform_fns::Whose,
     plan: &BulkReport,
     operation: &str,
-    plugins: &[String],
+    plugins: &str,
     tags: &str,
     key: &str,
 ) -> AnyView {
@@ -154,7 +154,10 @@ fn form(
     let many = plan.total.to_string();
     let asks = danger.then(|| {
         let text = format!("To remove them with their versions and history, type the number of plugins, {many}");
-        view! { <label>{text}<input name="confirm" inputmode="numeric" autocomplete="off" required /></label> }
+        view! {
+            <label>{text}<input name="confirm" inputmode="numeric" autocomplete="off" required /></label>
+            <label>"Your password"<input name="password" type="password" autocomplete="current-password" required maxlength="256" /></label>
+        }
     });
     let button = if danger { "btn danger" } else { "btn primary" };
     let label = format!("{} {}", verb(operation), plural(plan.done));
@@ -172,7 +175,7 @@ fn form(
         <form class="stack" method="post" action="/plugins/bulk">
             {tenant_field(whose)}
             <input type="hidden" name="operation" value=operation.to_owned() />
-            <input type="hidden" name="plugins" value=plugins.join(",") />
+            <input type="hidden" name="plugins" value=plugins.to_owned() />
             <input type="hidden" name="tags" value=tags.to_owned() />
             <input type="hidden" name="key" value=key.to_owned() />
             <label class="check"><input type="radio" name="mode" value="each" checked /><span>{each}</span></label>

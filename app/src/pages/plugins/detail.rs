@@ -9,7 +9,7 @@ use crate::{
 };
 use domain::{
     Timestamp, format,
-    view::{ChangePlan, DependencyGraph, MetricSummary, OperationRow, Plugin, VersionRow},
+    view::{ChangePlan, ChangeStep, DependencyGraph, MetricSummary, OperationRow, Plugin, VersionRow},
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
@@ -35,12 +35,13 @@ pub fn PluginPage() -> impl IntoView {
 }
 
 fn loaded(data: Detailed) -> AnyView {
-    let Detailed { whose, details, dependencies, operations, next_cursor, reverse, range, now } = data;
+    let Detailed { whose, details, dependencies, operations, next_cursor, reverse, range, key, now } = data;
     let plugin = details.plugin;
     let name = plugin.display_name.clone();
     let here = format!("/plugins/{}", plugin.id);
     let newest = details.versions.iter().find(|version| !version.yanked).map(|version| version.version.clone());
-    let buttons = whose.may_manage.then(|| actions(&whose, &plugin, newest.as_deref()));
+    let steps = planned(&dependencies.plan).len();
+    let buttons = whose.may_manage.then(|| actions(&whose, &plugin, newest.as_deref(), steps));
     let shown = if reverse { &dependencies.needed_by } else { &dependencies.needs };
     let sides = [("Needs", None, !reverse), ("Needed by", Some("needed-by"), reverse)].map(|(label, value, on)| {
         let path = value.map_or_else(|| here.clone(), |value| format!("{here}?graph={value}"));
@@ -55,7 +56,7 @@ fn loaded(data: Detailed) -> AnyView {
     let condition = condition(&plugin);
     let metrics = metrics(&details.metrics);
     let dependency_view = dependency_view(&whose, shown, reverse);
-    let plan = plan(&whose, &here, &dependencies.plan, &range);
+    let plan = plan(&whose, &here, &dependencies.plan, &range, &key);
     let versions = versions(&details.versions, &plugin, now);
     let history = history(&whose, &here, &operations, next_cursor.as_deref(), now);
     view! {
@@ -75,6 +76,7 @@ fn loaded(data: Detailed) -> AnyView {
         <Panel title="Metrics" span="c4" note="the last 24 hours" flush=true>{metrics}</Panel>
         <span id="graph" class="anchor"></span>
         <Panel title="Dependencies" note=note aside=aside>{dependency_view}</Panel>
+        <span id="plan" class="anchor"></span>
         <Panel title="Plan" span="c5" note="install, or upgrade to the newest that fits">{plan}</Panel>
         <Panel title="Versions" span="c7" flush=true>{versions}</Panel>
         <Panel title="Operations" flush=true>{history}</Panel>
@@ -83,10 +85,15 @@ fn loaded(data: Detailed) -> AnyView {
 }
 
 /// What can be done now; each leads to the preview of what would change.
-fn actions(whose: &Whose, plugin: &Plugin, newest: Option<&str>) -> impl IntoView + use<> {
+fn actions(whose: &Whose, plugin: &Plugin, newest: Option<&str>, steps: usize) -> impl IntoView + use<> {
     let mut offered = Vec::new();
+    // Alone it would be refused for what it needs: the plan has all of it.
+    let by_plan = (!plugin.installed && steps > 1)
+        .then(|| view! { <a class="btn primary" href="#plan">{format!("Install by {steps} steps…")}</a> });
     if !plugin.installed {
-        offered.push(("install", "Install…", true));
+        if by_plan.is_none() {
+            offered.push(("install", "Install…", true));
+        }
     } else {
         if newest.is_some() && newest != plugin.installed_version.as_deref() {
             offered.push(("upgrade", "Upgrade…", true));
@@ -104,6 +111,7 @@ fn actions(whose: &Whose, plugin: &Plugin, newest: Option<&str>) -> impl IntoVie
         <form class="actions inline" method="get" action="/plugins/bulk">
             {tenant_field(whose)}
             <input type="hidden" name="plugin" value=id />
+            {by_plan}
             {buttons.collect_view()}
         </form>
     }
@@ -212,7 +220,37 @@ fn dependency_view(whose: &Whose, shown: &DependencyGraph, reverse: bool) -> Any
     .into_any()
 }
 
-fn plan(whose: &Whose, here: &str, plan: &ChangePlan, range: &str) -> impl IntoView + use<> {
+/// The steps of a plan that change something.
+fn planned(plan: &ChangePlan) -> Vec<&ChangeStep> {
+    plan.steps.iter().filter(|step| plan.possible && step.action != "keep").collect()
+}
+
+/// One button for all steps: exactly the versions of the plan, in one operation, all or none.
+fn carry_out(whose: &Whose, plan: &ChangePlan, key: &str) -> Option<AnyView> {
+    let steps = planned(plan);
+    if steps.is_empty() || !whose.may_manage {
+        return None;
+    }
+    let list = |of: fn(&ChangeStep) -> &str| steps.iter().map(|step| of(step)).collect::<Vec<_>>().join(",");
+    let (plugins, versions) = (list(|step| step.id.as_str()), list(|step| step.to.as_str()));
+    let label = if steps.len() == 1 { "Do this step".to_owned() } else { format!("Do these {} steps", steps.len()) };
+    let view = view! {
+        <form class="stack" method="post" action="/plugins/bulk">
+            {tenant_field(whose)}
+            <input type="hidden" name="operation" value="install" />
+            <input type="hidden" name="mode" value="atomic" />
+            <input type="hidden" name="plugins" value=plugins />
+            <input type="hidden" name="versions" value=versions />
+            <input type="hidden" name="key" value=key.to_owned() />
+            <button class="btn primary">{label}</button>
+            <small class="muted">"All or none, and exactly these versions, also where there are newer ones."</small>
+        </form>
+    };
+    Some(view.into_any())
+}
+
+fn plan(whose: &Whose, here: &str, plan: &ChangePlan, range: &str, key: &str) -> impl IntoView + use<> {
+    let button = carry_out(whose, plan, key);
     let steps = plan.steps.iter().filter(|step| step.action != "keep").map(|step| {
         let from = step.from.as_ref().map_or_else(String::new, |from| format!("{from} → "));
         let href = link(whose, &format!("/plugins/{}", step.id));
@@ -230,6 +268,7 @@ fn plan(whose: &Whose, here: &str, plan: &ChangePlan, range: &str) -> impl IntoV
         {nothing.then(|| view! { <p class="fine"><Icon name="check" />"Nothing is to be done: it is installed at the newest version that fits."</p> })}
         <ol class="install-steps">{steps}</ol>
         {kept}
+        {button}
         <ul class="plain-list">{reasons}</ul>
         <form class="plan-for" method="get" action=here.to_owned()>
             {tenant_field(whose)}

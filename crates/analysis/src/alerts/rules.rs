@@ -584,6 +584,17 @@ pub const RULES: &[Rule] = &[
         levels: &[(Warning, 1.0, 0.95)],
         ..BASE
     },
+    Rule {
+        key: "analytics_behind",
+        title: "Roll-ups of analytics fall behind",
+        about: "How long the oldest change of rows waits to be rolled up, which takes some seconds: questions read the rows \
+                of these hours, more slowly, and months past their time are not archived.",
+        unit: "s",
+        page: "/analytics",
+        // A heap of old days after an import is worked off within that time.
+        levels: &[(Warning, 900.0, 60.0)],
+        ..BASE
+    },
 ];
 
 #[cfg(test)]

@@ -223,7 +223,7 @@ impl Analytics {
 }
 
 /// Months that are wholly older than the retention, the oldest first.
-async fn due(
+pub(crate) async fn due(
     connection: &mut PgConnection,
     now: Timestamp,
     retention_days: u32,

@@ -21,7 +21,11 @@ pub struct RestoreOutcome {
     pub months: Vec<String>,
     /// Rows left out because the erasure of their subject is pending.
     pub withheld: u64,
+    /// Where they are, and who sees them.
+    pub remark: &'static str,
 }
+
+const REMARK: &str = "the rows are in analytics_restored.plugin_analytics and analytics_restored.plugin_metrics, and are seen by SQL alone: pages, the API and roll-ups do not read them; 'holdfast analytics restore --discard' removes them";
 
 impl Analytics {
     /// Brings the archived rows of a range back, in one transaction: all of them or none. Repeated, it replaces them.
@@ -47,7 +51,7 @@ impl Analytics {
             )));
         }
         let mut connection = self.long_connection().await?;
-        let mut outcome = RestoreOutcome::default();
+        let mut outcome = RestoreOutcome { remark: REMARK, ..RestoreOutcome::default() };
         let mut transaction = connection.begin().await?;
         let erased = pending(&mut transaction).await?;
         for kind in Kind::ALL {

@@ -313,6 +313,19 @@ async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
     assert_eq!(world.number(DIFFERENCES).await, 0);
 }
 
+/// The live rows are gone with the first commit; what fails after it must not say that nothing was changed.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_whose_roll_up_fails_is_told_as_done() {
+    let (world, analytics) = filled().await;
+    world.sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no roll-up'; END $$; CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON analytics_events_hour FOR EACH STATEMENT EXECUTE FUNCTION refuse()").await;
+    let report = analytics.subject_erase(None, "user-7", "ada", None).await.unwrap();
+    assert!(report.live.events > 0 && report.state == "pending", "{report:?}");
+    assert_eq!(world.number("SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-7'").await, 0);
+    world.sql("DROP TRIGGER refuse ON analytics_events_hour").await;
+    roll_up(&analytics).await;
+    assert_eq!(world.number(DIFFERENCES).await, 0);
+}
+
 /// What an existing database has: roll-ups, of some months nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn totals_and_sets_are_filled_from_the_roll_ups_that_are_there() {

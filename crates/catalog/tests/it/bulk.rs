@@ -3,14 +3,14 @@ use crate::{A, World, until};
 use catalog::{BulkMode, BulkOperation, BulkRequest, Catalog, CatalogError};
 use pool::{PoolSettings, Pools};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 use test_support::{ChaosProxy, Weather};
 
 fn request(operation: BulkOperation, mode: BulkMode, plugins: BTreeSet<i64>) -> BulkRequest {
-    BulkRequest { operation, mode, plugins, add_tags: Vec::new(), remove_tags: Vec::new() }
+    BulkRequest { operation, mode, plugins, add_tags: Vec::new(), remove_tags: Vec::new(), versions: BTreeMap::new() }
 }
 
 fn tag(mode: BulkMode, plugins: BTreeSet<i64>) -> BulkRequest {
@@ -68,6 +68,87 @@ async fn each_operation_checks_its_items_and_is_done_once() {
     ] {
         assert!(matches!(run("wrong", &wrong).await, Err(CatalogError::Invalid { .. })), "{wrong:?}");
     }
+}
+
+/// 5 is installed at 1.1.0 and needs nothing; 7 needs 5 at ^2, 8 (installed) at ^1.
+const RANGES: &str = "
+    UPDATE plugins SET is_installed = true, is_enabled = false, installed_version = '1.1.0' WHERE id IN (5, 8);
+    INSERT INTO plugin_dependencies (plugin_version_id, depends_on_id, version_range)
+    SELECT v.id, 5, CASE v.plugin_id WHEN 7 THEN '^2' ELSE '^1' END FROM plugin_versions v WHERE v.plugin_id = 7 OR (v.plugin_id = 8 AND v.version = '1.1.0')";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_that_do_not_go_together_are_refused_by_name() {
+    let world = World::new().await;
+    world.sql(RANGES).await;
+    let catalog = world.catalog().await;
+    let run =
+        async |key: &str, request: &BulkRequest| catalog.bulk_run(A, key, "ada", request, &|_, _| {}).await.unwrap();
+    let each = |operation, plugins: &[i64]| request(operation, BulkMode::Each, plugins.iter().copied().collect());
+
+    let report = run("install", &each(BulkOperation::Install, &[7])).await;
+    assert_eq!(report.problems[0].reason, "it needs plugin-5 ^2, and 1.1.0 of that is installed");
+    let report = run("upgrade", &each(BulkOperation::Upgrade, &[5])).await;
+    assert_eq!(report.problems[0].reason, "plugin-8 is installed and needs it at ^1, and it would be 2.0.0");
+    // An installed one that is below what it needs is not enabled.
+    world.sql("UPDATE plugins SET is_installed = true, installed_version = '2.0.0' WHERE id = 7").await;
+    let report = run("enable", &each(BulkOperation::Enable, &[7, 8])).await;
+    assert_eq!((report.done, report.refused), (1, 1), "{report:?}");
+    assert_eq!(report.problems[0].reason, "it needs plugin-5 ^2, and 1.1.0 of that is installed");
+    // The newest version of 8 needs nothing: together both may go.
+    assert_eq!(run("both", &each(BulkOperation::Upgrade, &[5, 8])).await.done, 2);
+    assert_eq!(run("now", &each(BulkOperation::Enable, &[7])).await.done, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_carried_out_with_its_own_versions() {
+    let world = World::new().await;
+    world.sql(RANGES).await;
+    let catalog = world.catalog().await;
+    // 9 needs 5 at ^1, so that 5 stays below its newest; 8 goes down.
+    world.sql("INSERT INTO plugin_dependencies (plugin_version_id, depends_on_id, version_range) SELECT id, 5, '=1.0.0' FROM plugin_versions WHERE plugin_id = 9; UPDATE plugins SET is_installed = false, installed_version = NULL WHERE id = 5").await;
+    let exactly = |pairs: &[(i64, &str)]| BulkRequest {
+        versions: pairs.iter().map(|(id, version)| (*id, (*version).to_owned())).collect(),
+        ..request(BulkOperation::Install, BulkMode::Atomic, pairs.iter().map(|it| it.0).collect())
+    };
+    let run =
+        async |key: &str, request: &BulkRequest| catalog.bulk_run(A, key, "ada", request, &|_, _| {}).await.unwrap();
+    // By the newest versions it cannot be done.
+    assert_eq!(run("newest", &request(BulkOperation::Install, BulkMode::Atomic, [5, 9].into())).await.state, "refused");
+    let wanted = exactly(&[(5, "1.0.0"), (8, "1.0.0"), (9, "2.0.0")]);
+    let planned = catalog.bulk_plan(A, &wanted).await.unwrap();
+    assert_eq!(planned.changes.iter().map(|it| it.after.as_str()).collect::<Vec<_>>(), ["1.0.0", "1.0.0", "2.0.0"]);
+    assert_eq!(run("plan", &wanted).await.done, 3);
+    assert_eq!(
+        world.texts("SELECT installed_version FROM plugins WHERE id IN (5, 8, 9) ORDER BY id").await,
+        ["1.0.0", "1.0.0", "2.0.0"]
+    );
+    assert_eq!(
+        world.texts("SELECT operation_type FROM plugin_operations WHERE started_by = 'ada' ORDER BY plugin_id").await,
+        ["install", "rollback", "install"]
+    );
+    assert!(run("gone", &exactly(&[(10, "7.0.0")])).await.problems[0].reason.contains("no version 7.0.0"));
+    let wrong = BulkRequest { operation: BulkOperation::Upgrade, ..wanted };
+    assert!(matches!(catalog.bulk_plan(A, &wrong).await, Err(CatalogError::Invalid { .. })));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_for_a_third_is_refused_in_every_part() {
+    // More than one transaction: the first plugin of a long chain is in another one than what its last one lacks.
+    let world = World::new().await;
+    world
+        .sql("INSERT INTO plugins (tenant_id, name, display_name, category, owner) SELECT 1, 'chain-' || n, 'Chain', 'docs', 'o' FROM generate_series(1, 1200) n ORDER BY n;
+            INSERT INTO plugin_versions (plugin_id, version) SELECT id, '1.0.0' FROM plugins WHERE name LIKE 'chain-%';
+            INSERT INTO plugin_dependencies (plugin_version_id, depends_on_id, version_range)
+            SELECT v.id, CASE WHEN v.plugin_id % 600 = 0 THEN 3 ELSE v.plugin_id + 1 END, '^1' FROM plugin_versions v JOIN plugins p ON p.id = v.plugin_id WHERE p.name LIKE 'chain-%' AND v.plugin_id < 1320")
+        .await;
+    let catalog = world.catalog().await;
+    let ids = world.ids("name LIKE 'chain-%'").await;
+    let report = catalog
+        .bulk_run(A, "chain", "ada", &request(BulkOperation::Install, BulkMode::Each, ids), &|_, _| {})
+        .await
+        .unwrap();
+    // 121 to 1200 hang on 3, which is not installed; 1201 to 1320 on nothing.
+    assert_eq!((report.done, report.refused), (120, 1_080), "{report:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,6 +277,14 @@ async fn a_hundred_thousand_at_once_with_progress() {
     assert_eq!((report.done, is_whole(&world).await), (100_000, 100_000));
     let told = told.into_inner().unwrap();
     assert!(told.len() >= 20 && told.is_sorted() && *told.last().unwrap() == (100_000, 100_000), "{told:?}");
+
+    // As quickly where ranges are looked at: each needs the one before it.
+    world.sql("INSERT INTO plugin_versions (plugin_id, version) SELECT id, '1.0.0' FROM plugins WHERE name LIKE 'many-%'; INSERT INTO plugin_dependencies (plugin_version_id, depends_on_id, version_range) SELECT id, plugin_id - 1, '^1' FROM plugin_versions WHERE plugin_id > 121; ANALYZE plugin_versions; ANALYZE plugin_dependencies").await;
+    let begun = Instant::now();
+    let plan = catalog.bulk_plan(A, &request(BulkOperation::Install, BulkMode::Atomic, ids.clone())).await.unwrap();
+    // Of the first sixty thirty are installed, and ten would go beyond what those need.
+    assert_eq!((plan.done, plan.unchanged, plan.refused), (99_960, 30, 10));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     let one_more = ids.into_iter().chain([100_061]).collect();
     assert!(catalog.bulk_plan(A, &tag(BulkMode::Atomic, one_more)).await.is_err());
 }

@@ -3,7 +3,10 @@ use crate::{A, World, until};
 use catalog::{BulkMode, BulkOperation, BulkRequest, Catalog, PluginFilter, Sort};
 use pool::{PoolSettings, Pools};
 use sqlx::{Connection as _, Executor as _, PgConnection};
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 fn tag(add: &str, plugins: BTreeSet<i64>) -> BulkRequest {
     BulkRequest {
@@ -12,6 +15,7 @@ fn tag(add: &str, plugins: BTreeSet<i64>) -> BulkRequest {
         plugins,
         add_tags: vec![add.to_owned()],
         remove_tags: Vec::new(),
+        versions: BTreeMap::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{A, B, World};
 use catalog::{BulkMode, BulkOperation, BulkRequest, CatalogError, PluginFilter, Sort, Wanted};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use std::collections::BTreeMap;
 
 const TABLES: [&str; 10] = [
     "tenants",
@@ -27,6 +28,7 @@ async fn in_plain_sql_a_tenant_is_alone() {
         plugins: [61].into(),
         add_tags: vec!["x".to_owned()],
         remove_tags: Vec::new(),
+        versions: BTreeMap::new(),
     };
     catalog.bulk_run(B, "b", "test", &request, &|_, _| {}).await.unwrap();
 
@@ -142,6 +144,7 @@ async fn through_the_catalogue_and_its_cache_too() {
             plugins: [1, 61].into(),
             add_tags: tag.into_iter().collect(),
             remove_tags: Vec::new(),
+            versions: BTreeMap::new(),
         };
         let planned = catalog.bulk_plan(A, &request).await.unwrap();
         assert!(
@@ -165,6 +168,7 @@ async fn through_the_catalogue_and_its_cache_too() {
         plugins: [64].into(),
         add_tags: Vec::new(),
         remove_tags: Vec::new(),
+        versions: BTreeMap::new(),
     };
     assert!(!catalog.bulk_run(B, "key-0", "test", &request, &|_, _| {}).await.unwrap().repeated);
 }

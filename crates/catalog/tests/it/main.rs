@@ -6,6 +6,7 @@ mod dependencies;
 mod discovery;
 mod isolation;
 mod marks;
+mod versions;
 
 use catalog::{Catalog, Tenant};
 use migration::{IdpMigrator, MigratorTrait as _};

@@ -2,16 +2,21 @@
 //!
 //! Every use case begins as those on plugins do: the permission, then the tenant, then whether there is a platform.
 mod archive;
+mod exports;
 mod questions;
 mod subjects;
 
-pub use analytics::{ArchiveOutcome, ArchiveStep, Batch, Measure, RestoreOutcome, SeriesFilter, SeriesQuestion, TopBy};
+pub use analytics::{
+    ArchiveOutcome, ArchiveStep, Backlog, Batch, Measure, RestoreOutcome, SeriesFilter, SeriesQuestion, TopBy,
+};
 
-use crate::{ControlError, ControlPlane, FieldError, OpenRepository};
+use crate::{Actor, ControlError, ControlPlane, FieldError, OpenRepository};
 use ::analytics::{Analytics, AnalyticsError, RETENTION_DAYS};
+use arc_swap::ArcSwapOption;
 use catalog::Catalog;
+use domain::Permission;
 use std::sync::{
-    OnceLock,
+    Arc, OnceLock,
     atomic::{AtomicU32, Ordering},
 };
 
@@ -20,11 +25,18 @@ use std::sync::{
 pub struct AnalyticsPlace {
     retention_days: AtomicU32,
     archive: OnceLock<OpenRepository>,
+    exports: exports::Exports,
+    backlog: ArcSwapOption<Backlog>,
 }
 
 impl Default for AnalyticsPlace {
     fn default() -> Self {
-        Self { retention_days: AtomicU32::new(RETENTION_DAYS), archive: OnceLock::new() }
+        Self {
+            retention_days: AtomicU32::new(RETENTION_DAYS),
+            archive: OnceLock::new(),
+            exports: exports::Exports::default(),
+            backlog: ArcSwapOption::empty(),
+        }
     }
 }
 
@@ -36,6 +48,11 @@ impl AnalyticsPlace {
             // The first one stays.
             let _ = self.archive.set(archive);
         }
+    }
+
+    /// Tells what waits; `None` when that is not known.
+    pub fn set_backlog(&self, backlog: Option<Backlog>) {
+        self.backlog.store(backlog.map(Arc::new));
     }
 
     /// Opens the repository of archives, where one is configured.
@@ -56,6 +73,15 @@ impl ControlPlane {
     /// [`ControlError::Platform`] when there is no platform.
     pub fn analytics_service(&self) -> Result<Analytics, ControlError> {
         Ok(self.analytics_over(self.platform_catalog()?.as_ref()))
+    }
+
+    /// What waited at the last look. It asks no server.
+    ///
+    /// # Errors
+    /// [`ControlError::Forbidden`].
+    pub fn analytics_backlog(&self, actor: &Actor) -> Result<Option<Arc<Backlog>>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        Ok(self.inner.analytics.backlog.load_full())
     }
 
     fn analytics_over(&self, catalog: &Catalog) -> Analytics {

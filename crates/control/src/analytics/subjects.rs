@@ -1,6 +1,7 @@
 //! What is held on a person, and its erasure. Whoever belongs to a tenant works on that tenant's rows; whoever belongs
 //! to none names one, or means all.
-use crate::{Actor, ControlError, ControlPlane};
+use super::exports::ExportKey;
+use crate::{Actor, Confirmation, ControlError, ControlPlane};
 use analytics::Analytics;
 use backup::Repository;
 use catalog::Tenant;
@@ -10,11 +11,19 @@ use domain::{
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use std::time::Duration;
 use store::Outcome;
 
 /// The audit log keeps who was meant without keeping the name.
 fn hash(subject: &str) -> String {
     Sha256::digest(subject.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A task that panicked, or was ended with the process.
+fn ended(error: &tokio::task::JoinError) -> ControlError {
+    tracing::error!(%error, "work on a subject ended early");
+    let message = "the work ended early; the log has more".to_owned();
+    ControlError::Platform { kind: domain::ErrorKind::Internal, message }
 }
 
 impl ControlPlane {
@@ -60,7 +69,8 @@ impl ControlPlane {
         Ok(analytics.subject_plan(tenant, subject, self.repository_if_any().await.as_ref()).await?)
     }
 
-    /// Everything that is held on a subject. That it was asked for is in the audit log.
+    /// Everything that is held on a subject. That it was asked for is in the audit log. The work goes on for longer than
+    /// `within`: `None` is given then, and who asks again within ten minutes gets what was found, once.
     ///
     /// # Errors
     /// As [`Self::subject_plan`].
@@ -69,37 +79,85 @@ impl ControlPlane {
         actor: &Actor,
         tenant: Option<&str>,
         subject: &str,
-    ) -> Result<Value, ControlError> {
+        within: Duration,
+    ) -> Result<Option<Value>, ControlError> {
         let (analytics, tenant) = self.subjects_of(actor, tenant, "subject_export", subject).await?;
-        let export = analytics.subject_export(tenant, subject, self.repository_if_any().await.as_ref()).await?;
-        let detail = json!({ "tenant": tenant.map(|it| it.0) });
-        self.audit_outcome(actor, "subject_export", ("subject", &hash(subject)), Outcome::Ok, Some(detail)).await?;
-        Ok(export)
+        let hash = hash(subject);
+        let by = actor.identity.as_ref().map(|identity| (identity.kind.as_str(), identity.id.clone()));
+        let key: ExportKey = (by, tenant.map(|it| it.0), hash.clone());
+        let exports = &self.inner.analytics.exports;
+        let mut work = match exports.take(&key) {
+            Some(work) => work,
+            None => {
+                let (control, actor, subject) = (self.clone(), actor.clone(), subject.to_owned());
+                tokio::spawn(async move { control.export(&actor, &analytics, tenant, &subject, &hash).await })
+            }
+        };
+        match tokio::time::timeout(within, &mut work).await {
+            Ok(done) => done.map_err(|error| ended(&error))?.map(Some),
+            Err(_) => {
+                exports.keep(key, work);
+                Ok(None)
+            }
+        }
     }
 
-    /// Erases a subject; the report is the certificate. `confirm` must be the subject once more.
+    async fn export(
+        &self,
+        actor: &Actor,
+        analytics: &Analytics,
+        tenant: Option<Tenant>,
+        subject: &str,
+        hash: &str,
+    ) -> Result<Value, ControlError> {
+        let done = analytics.subject_export(tenant, subject, self.repository_if_any().await.as_ref()).await;
+        let (outcome, detail) = match &done {
+            Ok(_) => (Outcome::Ok, json!({ "tenant": tenant.map(|it| it.0) })),
+            Err(error) => (Outcome::Failed, json!({ "reason": error.to_string() })),
+        };
+        self.audit_outcome(actor, "subject_export", ("subject", hash), outcome, Some(detail)).await?;
+        Ok(done?)
+    }
+
+    /// Erases a subject; the report is the certificate. The subject once more and the password confirm it. The work goes on
+    /// to its end and into the audit log whatever becomes of the caller; `None` is given when that takes longer than
+    /// `within`, and the list of erasures has the certificate later.
     ///
     /// # Errors
-    /// As [`Self::subject_plan`].
+    /// As [`Self::subject_plan`], and what is not confirmed.
     pub async fn subject_erase(
         &self,
         actor: &Actor,
         tenant: Option<&str>,
         subject: &str,
-        confirm: &str,
-    ) -> Result<ErasureReport, ControlError> {
+        confirmation: &Confirmation,
+        within: Duration,
+    ) -> Result<Option<ErasureReport>, ControlError> {
         let (analytics, tenant) = self.subjects_of(actor, tenant, "subject_erase", subject).await?;
-        if confirm != subject {
-            return Err(ControlError::field(
-                "confirm",
-                "write the subject's id once more in 'confirm'; nothing was changed",
-            ));
-        }
-        let object = hash(subject);
-        let object = ("subject", object.as_str());
+        let hash = hash(subject);
+        let object = ("subject", hash.as_str());
+        self.confirm(actor, "subject_erase", object, subject.trim(), confirmation).await?;
         // The two databases share no transaction: the intention is written before, the outcome after.
         let asked = json!({ "tenant": tenant.map(|it| it.0) });
         self.audit_outcome(actor, "subject_erase_asked", object, Outcome::Ok, Some(asked)).await?;
+        let (control, actor, subject) = (self.clone(), actor.clone(), subject.to_owned());
+        // Were it our own future, a caller who goes away would leave the archive undone and the outcome untold.
+        let work = tokio::spawn(async move { control.erase(&actor, &analytics, tenant, &subject).await });
+        match tokio::time::timeout(within, work).await {
+            Ok(done) => done.map_err(|error| ended(&error))?.map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn erase(
+        &self,
+        actor: &Actor,
+        analytics: &Analytics,
+        tenant: Option<Tenant>,
+        subject: &str,
+    ) -> Result<ErasureReport, ControlError> {
+        let object = hash(subject);
+        let object = ("subject", object.as_str());
         let by = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
         let done = analytics.subject_erase(tenant, subject, &by, self.repository_if_any().await.as_ref()).await;
         let (outcome, detail) = match &done {

@@ -4,8 +4,8 @@
 //! process is working on at the moment: after a kill an operation stands there as it is, and is taken up by
 //! [`ControlPlane::plugin_bulks_resume`] at the next start, or by whoever sends the same request with the same key.
 use super::plugins::by;
-use crate::{Actor, ControlError, ControlPlane};
-use catalog::{BulkRequest, Catalog, CatalogError, PluginFilter, Tenant};
+use crate::{Actor, Confirmation, ControlError, ControlPlane};
+use catalog::{BulkOperation, BulkRequest, Catalog, CatalogError, PluginFilter, Tenant};
 use domain::{
     ErrorKind, Permission,
     view::{BulkReport, BulkStatus, Plugin},
@@ -38,11 +38,12 @@ struct Run {
 pub(crate) struct BulkRuns {
     runs: Mutex<HashMap<(i64, String), Arc<Run>>>,
     places: Arc<Semaphore>,
+    failed: AtomicU64,
 }
 
 impl Default for BulkRuns {
     fn default() -> Self {
-        Self { runs: Mutex::default(), places: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self { runs: Mutex::default(), places: Arc::new(Semaphore::new(AT_ONCE)), failed: AtomicU64::new(0) }
     }
 }
 
@@ -113,7 +114,7 @@ impl ControlPlane {
     }
 
     /// Begins a bulk operation, or takes up the one of the same key; it is followed by [`Self::plugin_bulk_get`]. The key
-    /// stands for this one request of the tenant for ever.
+    /// stands for this one request of the tenant for ever. To remove plugins is confirmed by their number and the password.
     ///
     /// # Errors
     /// As [`Self::plugin_bulk_plan`]; what fails later is in the status.
@@ -123,12 +124,16 @@ impl ControlPlane {
         tenant: Option<&str>,
         key: &str,
         request: BulkRequest,
+        confirmation: &Confirmation,
     ) -> Result<BulkStatus, ControlError> {
         let object = ("plugin_bulk", key);
         let (catalog, tenant) = self.platform_to_change(actor, tenant, "plugin_bulk", object).await?;
         // What is wrong with the request or its key is told now, not by the status.
         catalog.bulk_check(tenant, key, &request).await?;
         let total = request.plugins.len() as u64;
+        if request.operation == BulkOperation::Delete {
+            self.confirm(actor, "plugin_bulk", object, &total.to_string(), confirmation).await?;
+        }
         if let Some(run) = self.inner.bulks.begin(tenant, key, total) {
             let asked = json!({ "tenant": tenant.0, "operation": request.operation, "mode": request.mode, "plugins": total, "add_tags": request.add_tags, "remove_tags": request.remove_tags });
             self.audit_outcome(actor, "plugin_bulk_asked", object, store::Outcome::Ok, Some(asked)).await?;
@@ -149,6 +154,15 @@ impl ControlPlane {
     ) -> Result<BulkStatus, ControlError> {
         let (catalog, tenant) = self.platform_for(actor, Permission::PlatformRead, tenant).await?;
         self.bulk_status(&catalog, tenant, key).await
+    }
+
+    /// Bulk operations of this process that failed, or some of whose items did.
+    ///
+    /// # Errors
+    /// [`ControlError::Forbidden`].
+    pub fn plugin_bulks_failed(&self, actor: &Actor) -> Result<u64, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        Ok(self.inner.bulks.failed.load(Ordering::Relaxed))
     }
 
     /// Takes up what an earlier process left. Two that take up the same do it once: the items' transactions see to that.
@@ -191,6 +205,9 @@ impl ControlPlane {
             });
             if let Err(error) = control.platform_told(&actor, "plugin_bulk", ("plugin_bulk", &key), told).await {
                 tracing::error!(%error, key, "the outcome of a bulk operation could not be written into the audit log");
+            }
+            if done.as_ref().map_or(true, |report| report.failed > 0 && !report.repeated) {
+                control.inner.bulks.failed.fetch_add(1, Ordering::Relaxed);
             }
             let outcome = done.map_err(|error| (error.kind(), error.to_string()));
             // It is set here only.

@@ -1,5 +1,5 @@
 //! Plugins of a tenant: found, looked at, added, changed, removed.
-use crate::{Actor, ControlError, ControlPlane, FieldError};
+use crate::{Actor, Confirmation, ControlError, ControlPlane, FieldError};
 use catalog::{NewPlugin, PluginChange, PluginFilter, Sort, Wanted};
 use domain::{
     Permission,
@@ -219,14 +219,22 @@ impl ControlPlane {
         Ok(done?.1)
     }
 
-    /// Removes a plugin; what it was.
+    /// Removes a plugin; what it was. Its name, typed, and the password confirm it.
     ///
     /// # Errors
-    /// As [`Self::plugin_get`]; [`ControlError::Platform`] when another one needs it.
-    pub async fn plugin_delete(&self, actor: &Actor, tenant: Option<&str>, id: &str) -> Result<Plugin, ControlError> {
+    /// As [`Self::plugin_get`], and what is not confirmed; [`ControlError::Platform`] when another one needs it.
+    pub async fn plugin_delete(
+        &self,
+        actor: &Actor,
+        tenant: Option<&str>,
+        id: &str,
+        confirmation: &Confirmation,
+    ) -> Result<Plugin, ControlError> {
         let object = ("plugin", id);
         let (catalog, tenant) = self.platform_to_change(actor, tenant, "plugin_delete", object).await?;
         let number = plugin_id(id)?;
+        let name = catalog.plugin(tenant, number).await?.plugin.name.clone();
+        self.confirm(actor, "plugin_delete", object, &name, confirmation).await?;
         let asked = json!({ "tenant": tenant.0 });
         self.audit_outcome(actor, "plugin_delete_asked", object, Outcome::Ok, Some(asked)).await?;
         let done = catalog.plugin_delete(tenant, &by(actor), number).await;

@@ -28,8 +28,8 @@ impl ControlPlane {
             Err(error)
         };
         if given.name.trim() != name {
-            let message = format!("type the name '{name}' to confirm");
-            return refused("the typed name is not the cluster's", ControlError::field("confirm", message)).await;
+            let message = format!("type '{name}' to confirm; nothing was changed");
+            return refused("the typed name is another", ControlError::field("confirm", message)).await;
         }
         let Some(identity) = &actor.identity else { return Err(ControlError::Unauthenticated) };
         match identity.kind {
