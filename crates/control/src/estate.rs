@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn the_worst_comes_first_and_what_is_not_known_last() {
         let lost = ClusterState::Unreachable { reason: "no answer".to_owned(), since: Timestamp(0) };
-        let mut rows = vec![
+        let mut rows = [
             line("new", ClusterState::Connecting, None, 0),
             line("fine", ClusterState::Up, Some(100), 0),
             line("alarmed", ClusterState::Up, Some(100), 1),
