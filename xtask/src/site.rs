@@ -119,7 +119,7 @@ fn optimise(root: &Path, wasm: &Path) -> Result<()> {
         Ok(status) if status.success() => Ok(fs::rename(&smaller, wasm)?),
         Ok(_) => bail!("{} failed", program.display()),
         Err(_) => {
-            say("wasm-opt is not there: the site is about a tenth larger");
+            say("wasm-opt is not there: the site is about a third larger");
             Ok(())
         }
     }
