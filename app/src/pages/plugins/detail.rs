@@ -242,7 +242,7 @@ fn carry_out(whose: &Whose, plan: &ChangePlan, key: &str) -> Option<AnyView> {
             <input type="hidden" name="plugins" value=plugins />
             <input type="hidden" name="versions" value=versions />
             <input type="hidden" name="key" value=key.to_owned() />
-            <button class="btn primary">{label}</button>
+            <div><button class="btn primary">{label}</button></div>
             <small class="muted">"All or none, and exactly these versions, also where there are newer ones."</small>
         </form>
     };
