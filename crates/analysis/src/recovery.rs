@@ -438,6 +438,7 @@ pub fn problems(input: &ProtectionInput, objectives: Objectives) -> Vec<Recovery
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
