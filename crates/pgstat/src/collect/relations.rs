@@ -20,7 +20,7 @@ impl Cluster {
     pub async fn indexes(&self) -> Result<IndexReading, PgstatError> {
         let mut reading = IndexReading::default();
         let index_sql = sql::indexes(&*self.probe().await?);
-        let began = Instant::now();
+        let (began, mut silent) = (Instant::now(), 0);
         for (database, reset) in self.each_database(&mut reading.skipped).await? {
             if !in_time(began, BUDGET, &database, &mut reading.skipped) {
                 continue;
@@ -38,7 +38,7 @@ impl Cluster {
                     reading.foreign_keys.extend(keys);
                     reading.stats_reset.push((database, reset));
                 }
-                Err(error) => skip(&mut reading.skipped, database, error)?,
+                Err(error) => skip(&mut reading.skipped, &mut silent, database, error)?,
             }
         }
         Ok(reading)
@@ -50,7 +50,7 @@ impl Cluster {
     /// [`PgstatError`] when the server as a whole cannot be read.
     pub async fn tables(&self) -> Result<TableReading, PgstatError> {
         let mut reading = TableReading::default();
-        let began = Instant::now();
+        let (began, mut silent) = (Instant::now(), 0);
         for (database, _) in self.each_database(&mut reading.skipped).await? {
             if !in_time(began, BUDGET, &database, &mut reading.skipped) {
                 continue;
@@ -72,7 +72,7 @@ impl Cluster {
                         Err(error) => tracing::debug!(%error, database, "sequences could not be read"),
                     }
                 }
-                Err(error) => skip(&mut reading.skipped, database, error)?,
+                Err(error) => skip(&mut reading.skipped, &mut silent, database, error)?,
             }
         }
         Ok(reading)
@@ -86,7 +86,7 @@ impl Cluster {
         const NAME: &str = "bloat";
         let mut skipped = Vec::new();
         let mut found = Vec::new();
-        let began = Instant::now();
+        let (began, mut silent) = (Instant::now(), 0);
         for (database, _) in self.each_database(&mut skipped).await? {
             if !in_time(began, BUDGET, &database, &mut skipped) {
                 continue;
@@ -104,7 +104,7 @@ impl Cluster {
             };
             match self.fetch_in(&database, NAME, sql::BLOAT).await {
                 Ok(rows) => found.extend(rows.iter().map(estimate).collect::<Result<Vec<_>, _>>()?),
-                Err(error) => skip(&mut skipped, database, error)?,
+                Err(error) => skip(&mut skipped, &mut silent, database, error)?,
             }
         }
         Ok(found)
@@ -138,9 +138,18 @@ fn in_time(began: Instant, budget: Duration, database: &str, skipped: &mut Vec<(
     in_time
 }
 
-fn skip(skipped: &mut Vec<(String, String)>, database: String, error: PgstatError) -> Result<(), PgstatError> {
-    if error.is_connection() && skipped.len() > 2 {
-        return Err(error);
+/// One database that refuses us, or that does not answer, stops no other; when several do not answer the server is away.
+fn skip(
+    skipped: &mut Vec<(String, String)>,
+    silent: &mut usize,
+    database: String,
+    error: PgstatError,
+) -> Result<(), PgstatError> {
+    if matches!(error, PgstatError::Unreachable { .. }) {
+        *silent += 1;
+        if *silent > 2 {
+            return Err(error);
+        }
     }
     skipped.push((database, error.to_string()));
     Ok(())
