@@ -45,7 +45,7 @@ fn Loaded(servers: Vec<(ClusterSummary, Vec<Attention>)>) -> impl IntoView {
             <a class="btn" href="/start">"Look again"</a>
         </div>
         <Panel title="To watch a server">
-            <ol class="steps">
+            <ol class="start-steps">
                 <li><h3>"Make the role that watches"</h3><p>"As a superuser on the primary. It reads, and needs no other right."</p>{code(ROLE_SQL)}</li>
                 <li><h3>"Have statements counted"</h3><p>"The extension comes with PostgreSQL; on Debian it is in postgresql-contrib."</p>{code(&statements)}</li>
                 <li><h3>"Have reads and writes timed"</h3><p>"On today's clocks it costs next to nothing."</p>{code(TIMING_SQL)}</li>
