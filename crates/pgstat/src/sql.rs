@@ -298,7 +298,8 @@ pub(crate) const SENDERS: &str = "/* holdfast:senders */ SELECT p.*, r.pid AS se
  (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END)::text AS lsn, \
  pg_last_wal_receive_lsn()::text AS received_here, pg_last_wal_replay_lsn()::text AS replayed_here, \
  extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8 AS last_replay_seconds, \
- CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused) p LEFT JOIN pg_stat_replication r ON true ORDER BY r.application_name";
+ CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused) p LEFT JOIN pg_stat_replication r \
+ ON coalesce(r.state, '') NOT IN ('startup', 'backup') ORDER BY r.application_name";
 
 pub(crate) fn receiver(probe: &Probe) -> String {
     let flushed = if probe.has("pg_stat_wal_receiver", "flushed_lsn") { "flushed_lsn" } else { "received_lsn" };

@@ -1,6 +1,6 @@
 //! Back-pressure: a backup waits while the monitor sees the database suffer.
 use control::{ControlPlane, now};
-use domain::view::ClusterState;
+use domain::view::{ClusterState, ReplicaState};
 
 /// A snapshot older than this says nothing of now.
 const FRESH_SECONDS: f64 = 120.0;
@@ -16,7 +16,9 @@ pub(crate) fn suffering(control: &ControlPlane, cluster: &str) -> Option<String>
     if let Some(connections) = dashboard.connections.as_ref().filter(|it| it.utilization_percent > 95.0) {
         return Some(format!("{:.0} % of the connection slots are used", connections.utilization_percent));
     }
-    if let Some(lag) = dashboard.replication.iter().filter_map(|it| it.lag_seconds).find(|lag| *lag > 60.0) {
+    // Of one that is gone the lag grows for ever, whatever we do.
+    let replicas = dashboard.replication.iter().filter(|it| it.state != ReplicaState::Disconnected);
+    if let Some(lag) = replicas.filter_map(|it| it.lag_seconds).find(|lag| *lag > 60.0) {
         return Some(format!("a standby is {lag:.0} s behind"));
     }
     // Of all that the score counts only load is made worse by a backup.

@@ -16,5 +16,8 @@ pub use clusters::{
     TestCluster, TestDatabase, cluster, database, private_cluster, private_cluster_of, sqlite_url, versions,
 };
 pub use mutate::{mutate, peak_memory};
-pub use pgphysical::{ClusterOptions, Install, LocalCluster, ShutdownMode};
+pub use pgphysical::{
+    ClusterOptions, Install, LocalCluster, ShutdownMode,
+    replication::{ConnInfo, ReplicationConnection},
+};
 pub use room::Room;

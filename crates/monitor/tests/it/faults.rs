@@ -9,6 +9,7 @@ use domain::{
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use std::time::{Duration, Instant};
 use store::{History, MetricRepo, Store, TierRepo};
+use test_support::{ConnInfo, ReplicationConnection};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_away_for_a_while_loses_nothing_and_stops_no_tick() {
@@ -248,5 +249,21 @@ async fn forgotten_statements_are_counted() {
         assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", page.evictions_per_hour);
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
+    watching.end().await;
+}
+
+/// A backup holds a replication connection without streaming. Taken for a standby it would be gone once the backup is over:
+/// a critical alert, and a lag that grows for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_walsender_that_streams_nothing_is_no_standby() {
+    let cluster = with_statements(&[]).await;
+    let watching = Watching::start(&cluster.server.url("postgres")).await;
+    watching.until("up", is_up).await;
+    let info = ConnInfo::parse(&cluster.server.url("postgres")).unwrap().with_application_name("a backup");
+    let held = ReplicationConnection::connect(&info).await.unwrap();
+    let before = watching.dashboard().sequence;
+    let during = watching.until("readings", |it| it.sequence > before + 4).await;
+    assert_eq!(during.replication, []);
+    drop(held);
     watching.end().await;
 }
