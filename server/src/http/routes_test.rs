@@ -593,6 +593,14 @@ async fn what_protects_a_cluster_can_be_scraped() {
     }
 }
 
+#[test]
+fn every_alert_leads_to_a_page_that_there_is() {
+    for rule in analysis::alerts::RULES {
+        let path = rule.page.split('#').next().unwrap();
+        assert!(ROWS.iter().any(|row| row.0 == "GET" && row.1 == path), "{}: {}", rule.key, rule.page);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn several_clusters_are_begun_with_side_by_side() {
     let home = async |clusters: &[&str]| {
