@@ -17,6 +17,8 @@ const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 /// A record at which recovery can stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moment {
+    /// Where the record begins; `recovery_target_lsn` set to it stops behind the record.
+    pub start: Lsn,
     /// Where the record ends.
     pub end: Lsn,
     /// Its time, microseconds since 1970.
@@ -32,6 +34,8 @@ pub enum MomentKind {
     Commit(u32),
     /// The transaction was rolled back; a time target stops at it too.
     Abort(u32),
+    /// The transaction was prepared for a commit in two phases; no target stops at it, but one behind it must have it.
+    Prepare(u32),
     /// `pg_create_restore_point`.
     RestorePoint(String),
 }
@@ -95,12 +99,16 @@ impl Open {
         let (xid, info, manager) = (u32_at(&self.header, 4), self.header[16], self.header[17]);
         let kind = match (manager, info & 0x70) {
             (XACT, 0x00 | 0x30) => MomentKind::Commit(xid),
+            (XACT, 0x10) => MomentKind::Prepare(xid),
             (XACT, 0x20 | 0x40) => MomentKind::Abort(xid),
             (XLOG, 0x70) if info & 0xF0 == 0x70 => MomentKind::RestorePoint(String::new()),
             _ => return None,
         };
         let data = main_data(&self.body)?;
-        let at_us = u64_at(data, 0).cast_signed().checked_add(POSTGRES_EPOCH_US).filter(|_| data.len() >= 8)?;
+        // `xl_xact_prepare` has its time behind a magic number, its length, the transaction and the database.
+        let time_at = if matches!(kind, MomentKind::Prepare(_)) { 16 } else { 0 };
+        let at_us =
+            u64_at(data, time_at).cast_signed().checked_add(POSTGRES_EPOCH_US).filter(|_| data.len() >= time_at + 8)?;
         let kind = match kind {
             MomentKind::RestorePoint(_) => {
                 let name = data.get(8..)?.split(|byte| *byte == 0).next()?;
@@ -108,7 +116,7 @@ impl Open {
             }
             other => other,
         };
-        Some(Moment { end, at_us, kind })
+        Some(Moment { start: self.start, end, at_us, kind })
     }
 }
 
@@ -173,6 +181,11 @@ impl WalScanner {
                 After::End => return,
             }
         }
+    }
+
+    /// Whether a record began that goes on behind what was read.
+    pub const fn is_within_a_record(&self) -> bool {
+        self.open.is_some()
     }
 
     /// What was found.

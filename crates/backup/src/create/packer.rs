@@ -1,7 +1,9 @@
 //! The pipeline: windows come in, are fingerprinted, compared with the parent, compressed, sealed and packed; maps come
 //! out. Each worker is a thread with a pack of its own, so workers never wait for each other but for the maps.
 use super::{
+    map_writer::MapWriter,
     pace::Pacer,
+    progress::Progress,
     upload::{UploadEnded, Uploaded, Uploader, Written},
     window::plan_window,
 };
@@ -13,7 +15,7 @@ use crate::{
         layout,
         manifest::{DamagedPage, MapRef},
         map::{FileMap, Fingerprinter, Piece, WINDOW_PAGES, WINDOW_SIZE, Window},
-        object::{FRAME_TARGET, FrameRef, ObjectBuilder},
+        object::{FRAME_TARGET, ObjectBuilder},
     },
     repo::Repository,
 };
@@ -26,7 +28,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
         mpsc,
     },
 };
@@ -35,45 +37,6 @@ use tokio::task::JoinHandle;
 /// A pack is closed when it is larger than this.
 const PACK_TARGET: u64 = 64 << 20;
 const DAMAGED_LIMIT: usize = 1_000;
-
-/// Counts that a progress display reads while the work goes on.
-#[derive(Debug, Default)]
-pub struct Progress {
-    /// Bytes to do; grows no more once the files are listed.
-    pub total: AtomicU64,
-    /// Bytes done, whether read or found unchanged.
-    pub done: AtomicU64,
-    /// Bytes read from the source.
-    pub read: AtomicU64,
-    /// Bytes of new or changed pages.
-    pub changed: AtomicU64,
-    /// Pages whose checksum was judged.
-    pub checked_pages: AtomicU64,
-    /// Set from outside to stop.
-    pub cancelled: AtomicBool,
-    /// Set from outside to wait: nothing is read meanwhile.
-    pub paused: AtomicBool,
-}
-
-impl Progress {
-    /// A second attempt counts from zero.
-    pub(crate) fn start_again(&self) {
-        for counter in [&self.total, &self.done, &self.read, &self.changed, &self.checked_pages] {
-            counter.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// Only for threads that may block.
-    fn wait_while_paused(&self) {
-        while self.paused.load(Ordering::Relaxed) && !self.cancelled.load(Ordering::Relaxed) {
-            std::thread::sleep(std::time::Duration::from_millis(100));
-        }
-    }
-
-    pub(crate) fn add(counter: &AtomicU64, bytes: u64) {
-        counter.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
 
 /// One file on its way through the pipeline.
 #[derive(Debug)]
@@ -324,7 +287,7 @@ impl Packer {
                 _ => ended = Err(()),
             }
         }
-        lock(&self.shared.maps).uploader = None;
+        lock(&self.shared.maps).abandon();
         // All of them, also after an error: what is still being written could not be taken away.
         let (mut uploaded, mut failed) = (Uploaded::default(), None);
         for task in self.uploads {
@@ -595,70 +558,4 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> std::io::Result<usize
         }
     }
     Ok(filled)
-}
-
-/// Joins the maps of many files into frames of one object.
-#[derive(Debug)]
-struct MapWriter {
-    uploader: Option<Uploader>,
-    builder: ObjectBuilder,
-    object: ObjectId,
-    begin: Option<(String, [u8; crate::format::object::HEADER_SIZE])>,
-    frame: Vec<u8>,
-    waiting: Vec<(usize, u64, u32, u32)>,
-    finished: Vec<Finished>,
-}
-
-impl MapWriter {
-    fn new(uploader: Uploader, repository: &Repository, system: u64, lineage: ObjectId) -> Self {
-        let object = ObjectId::random();
-        let (header, sealer) = repository.new_object(object, ObjectKind::Map);
-        Self {
-            uploader: Some(uploader),
-            builder: ObjectBuilder::new(sealer, repository.level),
-            object,
-            begin: Some((layout::map(system, lineage, object), header.encode())),
-            frame: Vec::new(),
-            waiting: Vec::new(),
-            finished: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, entry: usize, map: &FileMap) -> Result<(), UploadEnded> {
-        let start = self.frame.len();
-        map.encode(&mut self.frame);
-        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        self.waiting.push((entry, map.size, number(start), number(self.frame.len() - start)));
-        if self.frame.len() >= FRAME_TARGET { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), UploadEnded> {
-        if self.frame.is_empty() {
-            return Ok(());
-        }
-        let uploader = self.uploader.as_mut().ok_or(UploadEnded)?;
-        if let Some((key, header)) = self.begin.take() {
-            uploader.begin(key, &header)?;
-        }
-        let (frame, sealed): (FrameRef, _) = self.builder.frame(&self.frame);
-        uploader.push(&sealed)?;
-        self.frame.clear();
-        for (entry, size, start, length) in self.waiting.drain(..) {
-            let map = Some(MapRef { object: self.object, frame, start, length });
-            self.finished.push(Finished { entry, size, map });
-        }
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<Vec<Finished>, UploadEnded> {
-        self.flush()?;
-        // Nothing changed at all: no object.
-        if self.begin.is_none() {
-            let end = self.builder.finish();
-            let uploader = self.uploader.as_mut().ok_or(UploadEnded)?;
-            uploader.push(&end)?;
-            uploader.end()?;
-        }
-        Ok(std::mem::take(&mut self.finished))
-    }
 }

@@ -141,17 +141,17 @@ fn write_small(place: &Place, path: &Path, content: &[u8]) -> Result<(), BackupE
 /// The settings of recovery, for `postgresql.auto.conf`.
 fn recovery_settings(plan: &RestorePlan, options: &RestoreOptions) -> String {
     let mut settings = String::new();
+    if let (Target::Time(text, _), Some(_)) = (&plan.target, plan.time_stop) {
+        let _ = writeln!(settings, "# Recovery to {text}: the target is its place in the WAL.");
+    }
     let mut set = |name: &str, value: &str| {
         let _ = writeln!(settings, "{name} = '{}'", value.replace('\\', "\\\\").replace('\'', "''"));
     };
     if let Some(command) = &options.restore_command {
         set("restore_command", command);
     }
-    for (name, value) in plan.target.settings() {
+    for (name, value) in plan.settings(options.inclusive) {
         set(name, &value);
-    }
-    if matches!(plan.target, Target::Time(..) | Target::Lsn(_) | Target::Xid(_)) {
-        set("recovery_target_inclusive", if options.inclusive { "on" } else { "off" });
     }
     if plan.target != Target::Latest {
         set("recovery_target_action", &options.action);

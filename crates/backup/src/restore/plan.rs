@@ -3,7 +3,7 @@ use crate::{
     BackupError,
     format::{layout, manifest::Summary},
     repo::{Catalogue, Manifest, Repository},
-    wal::{WalTimes, covered_until, to_timestamp},
+    wal::{TimeStop, WalTimes, covered_until, to_timestamp},
 };
 use domain::{Lsn, Timestamp};
 use pgphysical::wal::{Timeline, TimelineHistory, WalSegment};
@@ -53,8 +53,7 @@ impl Target {
             .map_or_else(|_| at_us.to_string(), shown)
     }
 
-    /// The settings for `postgresql.auto.conf`.
-    pub(super) fn settings(&self) -> Vec<(&'static str, String)> {
+    fn settings(&self) -> Vec<(&'static str, String)> {
         match self {
             Self::Latest => Vec::new(),
             Self::Immediate => vec![("recovery_target", "immediate".to_owned())],
@@ -113,8 +112,33 @@ pub struct RestorePlan {
     pub last_commit: Option<Timestamp>,
     /// Where recovery stops, when the target says so or it could be found.
     pub stops_at: Option<Lsn>,
+    /// The place of a target by time. `None` for others, and when it could not be found.
+    pub time_stop: Option<TimeStop>,
     /// What a person should know before.
     pub notes: Vec<String>,
+}
+
+impl RestorePlan {
+    /// The settings that say where recovery stops, for `postgresql.auto.conf`. A time is given as its place in the WAL where
+    /// that is known: PostgreSQL would else replay what the next transaction did besides its rows before it stops.
+    /// `inclusive`: with what ended just at the target.
+    pub(super) fn settings(&self, inclusive: bool) -> Vec<(&'static str, String)> {
+        let with_inclusive = |mut settings: Vec<(&'static str, String)>, inclusive: bool| {
+            settings.push(("recovery_target_inclusive", if inclusive { "on" } else { "off" }.to_owned()));
+            settings
+        };
+        match (&self.target, self.time_stop.filter(|_| inclusive)) {
+            (Target::Time(..), Some(TimeStop::Behind { start, .. })) => {
+                with_inclusive(Target::Lsn(start).settings(), true)
+            }
+            (Target::Time(..), Some(TimeStop::Before(start))) => with_inclusive(Target::Lsn(start).settings(), false),
+            (Target::Time(..), Some(TimeStop::Consistent)) => Target::Immediate.settings(),
+            (Target::Time(..) | Target::Lsn(_) | Target::Xid(_), _) => {
+                with_inclusive(self.target.settings(), inclusive)
+            }
+            _ => self.target.settings(),
+        }
+    }
 }
 
 /// Chooses the backup and the timeline, and refuses what cannot work.
@@ -182,7 +206,7 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
     }
     let mut notes = damaged.iter().map(|error| format!("another backup cannot be used: {error}")).collect::<Vec<_>>();
     let hole = hole_after(repository, &backup, &history, wal_until).await?;
-    let (mut last_commit, mut stops_at) = (None, None);
+    let (mut last_commit, mut stops_at, mut time_stop) = (None, None, None);
     match &request.target {
         Target::Lsn(lsn) if *lsn > wal_until => {
             return Err(BackupError::Invalid(match &hole {
@@ -208,7 +232,12 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
                     if last.at_us <= wanted {
                         return Err(BackupError::Invalid(after_the_last(text, last.at_us, wal_until, hole.as_deref())));
                     }
-                    stops_at = times.first_after(wanted, backup.stop_lsn, wal_until).await?;
+                    time_stop = times.stop(wanted, backup.stop_lsn, wal_until).await?;
+                    stops_at = time_stop.map(|stop| match stop {
+                        TimeStop::Behind { end, .. } => end,
+                        TimeStop::Consistent => backup.stop_lsn,
+                        TimeStop::Before(start) => start,
+                    });
                 }
                 None if times.sees_all(backup.stop_lsn, wal_until) => {
                     return Err(BackupError::Invalid(format!(
@@ -245,6 +274,7 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
         wal_until,
         last_commit,
         stops_at,
+        time_stop,
         target: request.target.clone(),
         notes,
         backup,

@@ -11,6 +11,7 @@ pub use fetch::{Fetched, fetch};
 pub use guard::{SlotLimits, SlotState};
 pub use push::push;
 pub use stream::{StreamOptions, StreamStatus, stream};
+pub use times::TimeStop;
 pub(crate) use times::{WalTimes, to_timestamp};
 
 use crate::{

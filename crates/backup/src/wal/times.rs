@@ -3,9 +3,10 @@ use super::{assemble, covered_until};
 use crate::{BackupError, format::layout::WalPieceName, repo::Repository};
 use domain::{Lsn, Timestamp};
 use pgphysical::{
-    Moment, MomentKind, scan_wal,
+    Moment, MomentKind, WalScanner,
     wal::{Timeline, TimelineHistory, WalSegment},
 };
+use serde::Serialize;
 use std::collections::HashMap;
 
 /// So many segments are looked through for a commit, from the end backwards.
@@ -32,8 +33,7 @@ impl<'a> WalTimes<'a> {
         Self { repository, system, size, history, pieces: HashMap::new() }
     }
 
-    /// Commits and rollbacks that end in one segment, up to `until`.
-    async fn segment(&mut self, number: u64, until: Lsn) -> Result<Vec<Moment>, BackupError> {
+    async fn bytes(&mut self, number: u64, until: Lsn) -> Result<Vec<u8>, BackupError> {
         let first = WalSegment { timeline: self.history.timeline, number };
         // Where timelines meet, the child's copy of the segment has the parent's bytes too.
         let last_byte = Lsn(until.0.min(first.end(self.size).0).saturating_sub(1));
@@ -44,15 +44,43 @@ impl<'a> WalTimes<'a> {
         }
         let pieces = self.pieces.get(&timeline).map(Vec::as_slice).unwrap_or_default();
         let segment = WalSegment { timeline, number };
-        let bytes = assemble(self.repository, self.system, pieces, segment, self.size).await?.unwrap_or_default();
-        let (start, size) = (segment.start(self.size), self.size);
-        let scan = tokio::task::spawn_blocking(move || scan_wal(&bytes, start, size))
+        Ok(assemble(self.repository, self.system, pieces, segment, self.size).await?.unwrap_or_default())
+    }
+
+    /// Ends of transactions, and their preparations, whose records begin in one segment and end before `until`.
+    async fn segment(&mut self, number: u64, until: Lsn) -> Result<Vec<Moment>, BackupError> {
+        let size = u64::from(self.size);
+        let mut scanner = WalScanner::new(self.size);
+        // A record may go on in the next segment, and a long one behind that.
+        for at in number.. {
+            let start = Lsn(at * size);
+            if start >= until || (at > number && !scanner.is_within_a_record()) {
+                break;
+            }
+            let bytes = self.bytes(at, until).await?;
+            if bytes.is_empty() {
+                break;
+            }
+            scanner = tokio::task::spawn_blocking(move || {
+                scanner.feed(&bytes, start);
+                scanner
+            })
             .await
             .map_err(|error| BackupError::Failed(error.to_string()))?;
-        let ends = |moment: &Moment| {
-            moment.end <= until && matches!(moment.kind, MomentKind::Commit(_) | MomentKind::Abort(_))
+        }
+        let wanted = |moment: &Moment| {
+            moment.start.0 / size == number
+                && moment.end <= until
+                && !matches!(moment.kind, MomentKind::RestorePoint(_))
         };
-        Ok(scan.moments.into_iter().filter(ends).collect())
+        Ok(scanner.finish().moments.into_iter().filter(wanted).collect())
+    }
+
+    /// As [`Self::segment`], without preparations: only at these recovery looks at the time.
+    async fn ends(&mut self, number: u64, until: Lsn) -> Result<Vec<Moment>, BackupError> {
+        let mut found = self.segment(number, until).await?;
+        found.retain(|moment| matches!(moment.kind, MomentKind::Commit(_) | MomentKind::Abort(_)));
+        Ok(found)
     }
 
     /// Whether [`Self::last`] looks at all there is between two positions.
@@ -68,7 +96,7 @@ impl<'a> WalTimes<'a> {
         let size = u64::from(self.size);
         let (first, last) = (from.0 / size, (until.0 - 1) / size);
         for number in (first.max(last.saturating_sub(LOOK_BACK))..=last).rev() {
-            let found = self.segment(number, until).await?.into_iter().max_by_key(|moment| moment.at_us);
+            let found = self.ends(number, until).await?.into_iter().max_by_key(|moment| moment.at_us);
             if let Some(moment) = found {
                 return Ok(Some(LastCommit { at_us: moment.at_us, end: moment.end }));
             }
@@ -76,17 +104,37 @@ impl<'a> WalTimes<'a> {
         Ok(None)
     }
 
-    /// Where recovery to the time will stop: the first commit behind it. Times of commits hardly ever go back, so halving
-    /// finds it; `None` when there is none.
-    pub async fn first_after(&mut self, at_us: i64, from: Lsn, until: Lsn) -> Result<Option<Lsn>, BackupError> {
+    /// Where recovery to the time must stop, between `from`, where the backup is consistent, and `until`; `None` when
+    /// nothing was committed behind the time.
+    ///
+    /// PostgreSQL itself goes on to the first commit behind the time and stops before it. What that transaction did
+    /// besides its rows is done by then: the files of a database that it dropped are gone. So the last commit before is
+    /// looked up here, and replay ends there.
+    pub async fn stop(&mut self, at_us: i64, from: Lsn, until: Lsn) -> Result<Option<TimeStop>, BackupError> {
+        let Some(after) = self.first_after(at_us, from, until).await? else { return Ok(None) };
+        let size = u64::from(self.size);
+        let (first, last) = (from.0 / size, after.0 / size);
+        for number in (first.max(last.saturating_sub(LOOK_BACK))..=last).rev() {
+            let before = |moment: &Moment| moment.start < after && moment.end > from && moment.at_us <= at_us;
+            if let Some(moment) = self.segment(number, until).await?.into_iter().rfind(before) {
+                return Ok(Some(TimeStop::Behind { start: moment.start, end: moment.end }));
+            }
+        }
+        Ok(Some(if last - first <= LOOK_BACK { TimeStop::Consistent } else { TimeStop::Before(after) }))
+    }
+
+    /// Where the first commit or rollback behind the time begins. Times of commits hardly ever go back, so halving finds
+    /// it; `None` when there is none.
+    async fn first_after(&mut self, at_us: i64, from: Lsn, until: Lsn) -> Result<Option<Lsn>, BackupError> {
         let size = u64::from(self.size);
         let (mut low, mut high) = (from.0 / size, until.0.saturating_sub(1) / size);
+        let end = high;
         while low < high {
             let middle = low.midpoint(high);
             // The segment in the middle, or the next that has a commit.
             let (mut at, mut latest) = (middle, None);
             while at < high && latest.is_none() {
-                latest = self.segment(at, until).await?.iter().map(|moment| moment.at_us).max();
+                latest = self.ends(at, until).await?.iter().map(|moment| moment.at_us).max();
                 at += 1;
             }
             match latest {
@@ -94,9 +142,32 @@ impl<'a> WalTimes<'a> {
                 _ => high = middle,
             }
         }
-        let found = self.segment(low, until).await?.into_iter().find(|moment| moment.at_us > at_us);
-        Ok(found.map(|moment| moment.end))
+        // Segments without a commit may lie before it.
+        for number in low..=end {
+            let after = |moment: &Moment| moment.end > from && moment.at_us > at_us;
+            if let Some(moment) = self.ends(number, until).await?.into_iter().find(after) {
+                return Ok(Some(moment.start));
+            }
+        }
+        Ok(None)
     }
+}
+
+/// A moment as a place in the WAL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeStop {
+    /// Behind the end of a transaction: the last one that ended at the moment or before.
+    Behind {
+        /// Where its record begins.
+        start: Lsn,
+        /// Where its record ends.
+        end: Lsn,
+    },
+    /// As soon as the copy is consistent: no transaction ended between that and the moment.
+    Consistent,
+    /// Before the first transaction that ended later; the last one before is too far back to be looked for.
+    Before(Lsn),
 }
 
 /// As a moment that people read; to the millisecond, rounded down.

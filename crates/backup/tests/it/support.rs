@@ -143,6 +143,7 @@ impl Bench {
         };
         // What a hot standby needs at least.
         let options = options.setting("max_connections", 60).setting("fsync", "off").setting("shared_buffers", "32MB");
+        let options = options.setting("max_prepared_transactions", 4);
         let server = LocalCluster::start_in(root, options).await.unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         let url = server.url("postgres");

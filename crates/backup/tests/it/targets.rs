@@ -3,7 +3,7 @@ use crate::support::{Bench, oracle, sql, value};
 use backup::{
     BackupError, BackupType, SourceKind, Summary,
     restore::{self, RestoreRequest, Target},
-    wal::{SlotLimits, StreamOptions, StreamStatus, stream},
+    wal::{SlotLimits, StreamOptions, StreamStatus, TimeStop, stream},
 };
 use blobs::faulty::{Fault, FaultyStore, Rule};
 use domain::Lsn;
@@ -139,6 +139,70 @@ async fn a_quiet_database_is_restored_to_a_moment_between_two_heartbeats() {
     stop.cancel();
     task.await.unwrap().unwrap();
     let server = bench.restore_and_start("quiet", moment).await;
+    assert_eq!(oracle(&server.url("postgres")).await, expected);
+}
+
+/// What the first transaction behind the moment did besides its rows must not be replayed: the files of a database that it
+/// dropped. PostgreSQL, given the time, stops only before that transaction's commit, where the database is a ruin. What was
+/// prepared for two phases before the moment is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_moment_before_a_dropped_database_has_the_database() {
+    for install in test_support::versions() {
+        let mut settings = crate::support::SETTINGS.to_vec();
+        settings.extend([("autovacuum", "off"), ("max_prepared_transactions", "4")]);
+        let bench = Bench::with(test_support::private_cluster_of(install, &settings).await).await;
+        sql(&bench.url(), "CREATE DATABASE precious").await;
+        let precious = bench.cluster.server.url("precious");
+        sql(&precious, "CREATE TABLE jewels AS SELECT g id FROM generate_series(1, 1000) g").await;
+        bench.backup(BackupType::Full, SourceKind::Local).await;
+        sql(&precious, "INSERT INTO jewels VALUES (1001)").await;
+        sql(
+            &bench.url(),
+            "BEGIN; INSERT INTO accounts VALUES (-1, 0, 'in two phases'); PREPARE TRANSACTION 'half way'",
+        )
+        .await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let moment = value(&bench.url(), CLOCK).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        // The checkpoint that comes with it recycles what is behind.
+        crate::restore::push_all(&bench).await;
+        sql(&bench.url(), "DROP DATABASE precious WITH (FORCE); SELECT pg_switch_wal()").await;
+        crate::restore::push_all(&bench).await;
+        let target = Target::time(&moment).unwrap();
+        let found = plan(&bench, None, target.clone()).await.unwrap();
+        assert!(
+            matches!(found.time_stop, Some(TimeStop::Behind { end, .. }) if Some(end) == found.stops_at),
+            "{found:?}"
+        );
+        let root = bench.place("before");
+        bench.restore(target, &bench.options(&root.join("data"))).await;
+        let auto = std::fs::read_to_string(root.join("data/postgresql.auto.conf")).unwrap();
+        assert!(auto.contains("recovery_target_lsn") && !auto.contains("recovery_target_time ="), "{auto}");
+        let server = bench.start(&root).await;
+        assert_eq!(value(&server.url("precious"), "SELECT count(*) FROM jewels").await, "1001");
+        assert_eq!(
+            value(&server.url("postgres"), "SELECT string_agg(gid, ',') FROM pg_prepared_xacts").await,
+            "half way"
+        );
+    }
+}
+
+/// No transaction ended between the backup and the moment: the copy is the backup as soon as it is consistent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_moment_before_the_first_commit_is_the_backup_itself() {
+    let mut settings = crate::support::SETTINGS.to_vec();
+    settings.push(("autovacuum", "off"));
+    let install = test_support::versions().remove(0);
+    let bench = Bench::with(test_support::private_cluster_of(install, &settings).await).await;
+    bench.backup(BackupType::Full, SourceKind::Local).await;
+    let expected = oracle(&bench.url()).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let moment = Target::time(&value(&bench.url(), CLOCK).await).unwrap();
+    bench.change(3).await;
+    sql(&bench.url(), "SELECT pg_switch_wal()").await;
+    crate::restore::push_all(&bench).await;
+    assert_eq!(plan(&bench, None, moment.clone()).await.unwrap().time_stop, Some(TimeStop::Consistent));
+    let server = bench.restore_and_start("itself", moment).await;
     assert_eq!(oracle(&server.url("postgres")).await, expected);
 }
 

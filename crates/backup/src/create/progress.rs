@@ -1,0 +1,41 @@
+//! How far a backup is, and the word from outside to wait or to stop.
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Counts that a progress display reads while the work goes on.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Bytes to do; grows no more once the files are listed.
+    pub total: AtomicU64,
+    /// Bytes done, whether read or found unchanged.
+    pub done: AtomicU64,
+    /// Bytes read from the source.
+    pub read: AtomicU64,
+    /// Bytes of new or changed pages.
+    pub changed: AtomicU64,
+    /// Pages whose checksum was judged.
+    pub checked_pages: AtomicU64,
+    /// Set from outside to stop.
+    pub cancelled: AtomicBool,
+    /// Set from outside to wait: nothing is read meanwhile.
+    pub paused: AtomicBool,
+}
+
+impl Progress {
+    /// A second attempt counts from zero.
+    pub(crate) fn start_again(&self) {
+        for counter in [&self.total, &self.done, &self.read, &self.changed, &self.checked_pages] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Only for threads that may block.
+    pub(super) fn wait_while_paused(&self) {
+        while self.paused.load(Ordering::Relaxed) && !self.cancelled.load(Ordering::Relaxed) {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
+    pub(crate) fn add(counter: &AtomicU64, bytes: u64) {
+        counter.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
