@@ -4,6 +4,7 @@
 mod alerts;
 mod drills;
 mod full;
+mod keys;
 mod outages;
 mod promises;
 // More of it is used there than here.
