@@ -127,6 +127,11 @@ impl BackupError {
         self.is_damage() || matches!(self, Self::Blob(BlobError::NotFound { .. } | BlobError::Truncated { .. }))
     }
 
+    /// It is sealed under a data key that was not there when the keys were read.
+    pub(crate) const fn is_unknown_key(&self) -> bool {
+        matches!(self, Self::Object { source: ObjectError::UnknownKey(_), .. })
+    }
+
     /// The object is not there (any more).
     pub const fn is_gone(&self) -> bool {
         matches!(self, Self::Blob(BlobError::NotFound { .. }))

@@ -2,7 +2,7 @@
 use crate::{
     BackupError,
     format::{ObjectId, crypto::Secret, layout},
-    repo::{Keys, Repository, RepositoryFile, now},
+    repo::{DataKeys, Keys, Repository, RepositoryFile, now},
 };
 use aes_gcm::{
     Aes256Gcm,
@@ -295,7 +295,8 @@ pub(crate) async fn create(
     let root = Secret::random()?;
     write_slot(store, file, &root, source, "first").await?;
     let current = write_epoch(store, file, &root, 1).await?;
-    Ok(Keys { root, epochs: HashMap::from([(current.key_id(), current.clone())]), current })
+    let listed = list_epochs(store).await?;
+    Ok(Keys::new(root, DataKeys { epochs: HashMap::from([(current.key_id(), current.clone())]), current, listed }))
 }
 
 /// The slots that can be read, and what is wrong with the others: a damaged one must not lock out who has another key.
@@ -339,11 +340,17 @@ pub(crate) async fn open(
         (None, Some(error)) => return Err(error),
         (None, None) => return Err(BackupError::WrongKey(store.describe())),
     };
-    let (epochs, current) = read_epochs(store, file, &root).await?;
-    Ok(Keys { root, epochs, current })
+    let listed = list_epochs(store).await?;
+    let data = read_epochs(store, file, &root, listed).await?;
+    Ok(Keys::new(root, data))
 }
 
-type Epochs = HashMap<[u8; 8], Secret>;
+/// The objects of the data keys.
+async fn list_epochs(store: &dyn BlobStore) -> Result<Vec<String>, BackupError> {
+    let mut keys = store.list(layout::EPOCHS).await?.into_iter().map(|info| info.key).collect::<Vec<_>>();
+    keys.sort();
+    Ok(keys)
+}
 
 /// The data keys and the newest of them. Each is there twice; one that cannot be read from either is an error only for
 /// the objects sealed under it, unless it is the newest: nothing new is sealed under a key that was replaced.
@@ -351,13 +358,14 @@ async fn read_epochs(
     store: &dyn BlobStore,
     file: &RepositoryFile,
     root: &Secret,
-) -> Result<(Epochs, Secret), BackupError> {
+    listed: Vec<String>,
+) -> Result<DataKeys, BackupError> {
     let mut by_number = BTreeMap::new();
-    for info in store.list(layout::EPOCHS).await? {
-        let name = info.key.trim_start_matches(layout::EPOCHS);
-        let read = match get_checked::<EpochFile>(store, &info.key).await {
+    for key in &listed {
+        let name = key.trim_start_matches(layout::EPOCHS);
+        let read = match get_checked::<EpochFile>(store, key).await {
             Ok(epoch) => unwrap(&root.derive(&epoch.salt.0, b"holdfast/1/epoch"), &file.id.0, &epoch.wrapped)
-                .ok_or_else(|| BackupError::malformed(&info.key, "its wrapped key was changed or damaged")),
+                .ok_or_else(|| BackupError::malformed(key, "its wrapped key was changed or damaged")),
             Err(error) if error.is_damage() => Err(error),
             Err(error) => return Err(error),
         };
@@ -381,7 +389,10 @@ async fn read_epochs(
     let current = newest.as_ref().ok().cloned();
     let (good, bad): (Vec<_>, Vec<_>) = by_number.into_values().partition(Result::is_ok);
     match (current, bad.into_iter().find_map(Result::err)) {
-        (Some(current), _) => Ok((good.into_iter().flatten().map(|key| (key.key_id(), key)).collect(), current)),
+        (Some(current), _) => {
+            let epochs = good.into_iter().flatten().map(|key| (key.key_id(), key)).collect();
+            Ok(DataKeys { epochs, current, listed })
+        }
         (None, Some(error)) => Err(error),
         (None, None) => Err(BackupError::WrongKey(store.describe())),
     }
@@ -428,7 +439,24 @@ impl Repository {
         Ok(self.store().delete(&format!("{}{id}", layout::KEYS)).await?)
     }
 
-    /// Gives new objects a new data key; what is there stays readable.
+    /// Reads the data keys again when others are there than were read: another process may have made a new one. From
+    /// then on all clones of this handle seal with the newest. Whether there was another; one listing when there is none.
+    ///
+    /// # Errors
+    /// What the store says, or damage of the newest key.
+    pub async fn reread_keys(&self) -> Result<bool, BackupError> {
+        let Some(keys) = self.keys() else { return Ok(false) };
+        let listed = list_epochs(self.store().as_ref()).await?;
+        if keys.is_of(&listed) {
+            return Ok(false);
+        }
+        keys.replace(read_epochs(self.store().as_ref(), self.file(), &keys.root, listed).await?);
+        tracing::info!(repository = self.store().describe(), "the data keys were read anew");
+        Ok(true)
+    }
+
+    /// Gives new objects a new data key, this handle's and its clones' from now on, other processes' as soon as they
+    /// look ([`Self::reread_keys`]); what is there stays readable.
     ///
     /// # Errors
     /// [`BackupError::Invalid`] for a repository without encryption.
@@ -438,6 +466,7 @@ impl Repository {
         let number = |key: &str| key.get(layout::EPOCHS.len()..)?.get(..6)?.parse::<u32>().ok();
         let number = listed.iter().filter_map(|info| number(&info.key)).max().unwrap_or(0).saturating_add(1);
         write_epoch(self.store().as_ref(), self.file(), &keys.root, number).await?;
+        self.reread_keys().await?;
         Ok(number)
     }
 }

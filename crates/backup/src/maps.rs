@@ -34,7 +34,13 @@ pub(crate) async fn sealer_for(
         }
         repository.sealer_of(&header, kind)
     };
-    opened().map_err(BackupError::object(key))
+    match opened().map_err(BackupError::object(key)) {
+        Err(error) if error.is_unknown_key() => {
+            repository.reread_keys().await?;
+            opened().map_err(BackupError::object(key))
+        }
+        other => other,
+    }
 }
 
 /// Checks what is needed for no page and yet must be as it was written: the end of an object, whose list of frames must

@@ -13,7 +13,10 @@ use crate::{
 use blobs::{BlobError, BlobStore, Bytes};
 use domain::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 /// `repo.json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,12 +54,43 @@ pub struct Repository {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Keys {
-    /// Wraps the epochs' keys; gives the fingerprint key.
+    /// Wraps the data keys; gives the fingerprint key.
     pub root: Secret,
+    /// Of all clones together, so that a stream goes on with the key that a reader beside it has found.
+    data: Arc<RwLock<DataKeys>>,
+}
+
+/// The data keys as they were last read.
+#[derive(Clone, Debug)]
+pub(crate) struct DataKeys {
     /// By key id.
     pub epochs: HashMap<[u8; 8], Secret>,
     /// The one that new objects use.
     pub current: Secret,
+    /// The objects they come from: as long as these are all, there is no other key.
+    pub listed: Vec<String>,
+}
+
+impl Keys {
+    pub fn new(root: Secret, data: DataKeys) -> Self {
+        Self { root, data: Arc::new(RwLock::new(data)) }
+    }
+
+    fn current(&self) -> Secret {
+        self.data.read().unwrap_or_else(PoisonError::into_inner).current.clone()
+    }
+
+    fn by_id(&self, id: &[u8; 8]) -> Option<Secret> {
+        self.data.read().unwrap_or_else(PoisonError::into_inner).epochs.get(id).cloned()
+    }
+
+    pub fn is_of(&self, listed: &[String]) -> bool {
+        self.data.read().unwrap_or_else(PoisonError::into_inner).listed == listed
+    }
+
+    pub fn replace(&self, data: DataKeys) {
+        *self.data.write().unwrap_or_else(PoisonError::into_inner) = data;
+    }
 }
 
 /// Files of one backup.
@@ -179,15 +213,15 @@ impl Repository {
 
     /// Header and sealer of a new object.
     pub fn new_object(&self, id: ObjectId, kind: ObjectKind) -> (Header, Sealer) {
-        let key = self.keys.as_ref().map(|keys| &keys.current);
+        let key = self.keys.as_ref().map(Keys::current);
         let header = Header {
             kind,
             encrypted: key.is_some(),
-            key_id: key.map(Secret::key_id).unwrap_or_default(),
+            key_id: key.as_ref().map(Secret::key_id).unwrap_or_default(),
             object: id,
             repository: self.file.id.0,
         };
-        (header, Sealer::new(key, &self.file.id.0, id, kind))
+        (header, Sealer::new(key.as_ref(), &self.file.id.0, id, kind))
     }
 
     /// The sealer for an object that is there, after a look at its header.
@@ -202,12 +236,12 @@ impl Repository {
             return Err(ObjectError::Misplaced("it is of another kind".to_owned()));
         }
         let key = match &self.keys {
-            Some(keys) => Some(keys.epochs.get(&header.key_id).ok_or_else(|| {
+            Some(keys) => Some(keys.by_id(&header.key_id).ok_or_else(|| {
                 ObjectError::UnknownKey(header.key_id.iter().map(|byte| format!("{byte:02x}")).collect())
             })?),
             None => None,
         };
-        Ok(Sealer::new(key, &self.file.id.0, header.object, kind))
+        Ok(Sealer::new(key.as_ref(), &self.file.id.0, header.object, kind))
     }
 
     /// Reads, checks and opens a whole object.
@@ -216,7 +250,18 @@ impl Repository {
     /// What the store says, or [`BackupError::Object`].
     pub async fn read(&self, key: &str, kind: ObjectKind) -> Result<Vec<u8>, BackupError> {
         let bytes = self.store.get(key).await?;
-        self.decode(key, kind, &bytes)
+        self.opened(key, kind, &bytes).await
+    }
+
+    /// As [`Self::decode`]; a data key that was made since the keys were read is read now.
+    async fn opened(&self, key: &str, kind: ObjectKind, bytes: &[u8]) -> Result<Vec<u8>, BackupError> {
+        match self.decode(key, kind, bytes) {
+            Err(error) if error.is_unknown_key() => {
+                self.reread_keys().await?;
+                self.decode(key, kind, bytes)
+            }
+            other => other,
+        }
     }
 
     /// Checks and opens the bytes of the object at `key`.
@@ -386,10 +431,10 @@ impl Repository {
         let bytes = self.store.get(&key).await?;
         if backup.manifest_hash.as_deref() != Some(blake3::hash(&bytes).to_hex().as_str()) {
             // Damage has the better words when it is that.
-            self.decode(&key, ObjectKind::Manifest, &bytes)?;
+            self.opened(&key, ObjectKind::Manifest, &bytes).await?;
             return Err(BackupError::malformed(&key, "it is not the manifest that its commit names"));
         }
-        let content = self.decode(&key, ObjectKind::Manifest, &bytes)?;
+        let content = self.opened(&key, ObjectKind::Manifest, &bytes).await?;
         parse_manifest(&key, &content)
     }
 }

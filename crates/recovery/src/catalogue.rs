@@ -89,6 +89,8 @@ pub async fn read_once(control: &ControlPlane, cluster: &str) -> Result<(), Stri
 async fn read(slot: &Slot, commits: &mut Vec<String>) -> Result<Catalogue, String> {
     let repository = slot.repository().await.map_err(|error| error.to_string())?;
     let told = |error: backup::BackupError| error.to_string();
+    // A data key that the command line or another server made: the stream shares this handle and goes on with it.
+    repository.reread_keys().await.map_err(told)?;
     let system = system(slot, &repository).await?;
     let keys = repository.key_slots().await.map_err(told)?;
     let mut catalogue = Catalogue {

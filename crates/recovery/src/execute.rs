@@ -1,6 +1,8 @@
 //! What each kind of job does.
 use crate::{
-    dr, pressure, restore,
+    dr,
+    pressure::{self, Verdict},
+    restore,
     work::{Ended, Work},
 };
 use backup::{BackupType, CreateOptions, Summary, retention};
@@ -53,29 +55,21 @@ async fn take_backup(
     };
     let source = slot.config.source.clone().with_application_name("holdfast backup");
     let counters = work.counters();
+    // Of the time before it: while it reads, nothing is as usual.
+    let usual = pressure::usual_p95_ms(control, &slot.config.cluster).await;
     let backup = backup::create(&repository, &source, &source.database, &options, &counters);
     tokio::pin!(backup);
-    let (mut paused, mut waiting) = (Duration::ZERO, None::<Instant>);
+    let mut pauses = Pauses::default();
+    // Before anything is read, then again and again.
+    let mut look = tokio::time::interval(LOOK);
     let summary = loop {
         tokio::select! {
-            done = &mut backup => break done?,
-            () = tokio::time::sleep(LOOK) => {
-                let reason = pressure::suffering(control, &slot.config.cluster)
-                    .filter(|_| paused + waiting.map_or(Duration::ZERO, |since| since.elapsed()) < LONGEST_PAUSE);
-                match (&reason, waiting) {
-                    (Some(reason), None) => {
-                        work.log(&format!("waits: {reason}")).await;
-                        waiting = Some(Instant::now());
-                    }
-                    (None, Some(since)) => {
-                        paused += since.elapsed();
-                        waiting = None;
-                        work.log("goes on").await;
-                    }
-                    _ => {}
-                }
-                work.pause(reason);
+            biased;
+            _ = look.tick() => {
+                let verdict = pressure::look(control, &slot.config.cluster, usual, pauses.since.is_some());
+                pauses.follow(work, verdict).await;
             }
+            done = &mut backup => break done?,
         }
     };
     let stats = &summary.stats;
@@ -102,6 +96,42 @@ async fn take_backup(
         damaged_pages: summary.damaged.len() as u64,
         id: summary.id,
     })
+}
+
+/// How a backup has waited for its database so far.
+#[derive(Debug, Default)]
+struct Pauses {
+    /// In all, without the present one.
+    before: Duration,
+    /// It waits since then.
+    since: Option<Instant>,
+}
+
+impl Pauses {
+    async fn follow(&mut self, work: &Work, verdict: Verdict) {
+        let waited = self.before + self.since.map_or(Duration::ZERO, |since| since.elapsed());
+        let reason = match verdict {
+            Verdict::Wait(reason) if waited < LONGEST_PAUSE => Some(reason),
+            Verdict::Wait(_) | Verdict::GoOn => None,
+        };
+        match (&reason, self.since) {
+            (Some(reason), None) => {
+                work.log(&format!("waits: {reason}")).await;
+                self.since = Some(Instant::now());
+            }
+            (None, Some(_)) => {
+                (self.before, self.since) = (waited, None);
+                work.log(if waited < LONGEST_PAUSE {
+                    "goes on"
+                } else {
+                    "goes on, although the database is no better: it has waited for half an hour, and no backup is worse"
+                })
+                .await;
+            }
+            _ => {}
+        }
+        work.pause(reason);
+    }
 }
 
 /// The backup by its id, or the newest, as the repository itself has it now.

@@ -102,6 +102,10 @@ pub async fn create(
     let mut sql = ReplicationConnection::connect_sql(source, database).await?;
     let server = look_at_server(&mut sql).await?;
     let lease = Lease::take(repository, &format!("backup-{}", server.facts.system_identifier)).await?;
+    // Another process may have made a new data key; with an old one the backup is as good.
+    if let Err(error) = repository.reread_keys().await {
+        tracing::warn!(%error, "the data keys could not be looked at; those that were read before are used");
+    }
     let mut done = take(repository, source, sql, &server, options, options.kind, progress, begun).await;
     if let Err(error) = &done
         && error.is_loss()

@@ -115,6 +115,8 @@ const FIRST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A server ends a connection that is silent for `wal_sender_timeout`, a minute by default.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+/// While there is something to write, a new data key is looked for so often.
+const KEYS_EVERY: Duration = Duration::from_secs(30);
 
 /// Streams until `stop`, over lost connections, restarts of the server and promotions.
 ///
@@ -259,6 +261,7 @@ async fn session(
             buffer: Vec::new(),
             uploaded: 0,
             tails: Vec::new(),
+            keys_read: Instant::now(),
             status,
         };
         match receiver.run(stream, options.every, stop).await? {
@@ -348,6 +351,8 @@ struct Receiver<'a> {
     /// So many bytes of the buffer are in the repository as pieces.
     uploaded: usize,
     tails: Vec<WalPieceName>,
+    /// When a new data key was last looked for.
+    keys_read: Instant,
     status: &'a Arc<StreamStatus>,
 }
 
@@ -430,6 +435,13 @@ impl Receiver<'_> {
     async fn piece(&mut self) -> Result<bool, BackupError> {
         if self.uploaded == self.buffer.len() {
             return Ok(false);
+        }
+        if self.keys_read.elapsed() > KEYS_EVERY {
+            self.keys_read = Instant::now();
+            // With the key before, WAL is as safe; a store that is away fails the piece itself.
+            if let Err(error) = self.repository.reread_keys().await {
+                tracing::warn!(%error, "the data keys could not be looked at; it is tried again");
+            }
         }
         let start = self.durable();
         let piece =

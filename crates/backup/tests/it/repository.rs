@@ -1,5 +1,8 @@
 //! The repository's keys and catalogue.
-use backup::{BackupError, KeySource, Repository};
+use backup::{
+    BackupError, KeySource, Repository,
+    format::{ObjectId, crypto::ObjectKind},
+};
 use blobs::{BlobStore, DirStore};
 use std::sync::Arc;
 
@@ -58,4 +61,45 @@ async fn each_kind_of_key_opens_the_repository_and_the_last_slot_stays() {
         repository.remove_key(&slot.id.to_string()).await.unwrap();
     }
     assert!(matches!(repository.remove_key(&slots[2].id.to_string()).await, Err(BackupError::Conflict(_))));
+}
+
+/// A data key that one process made is found by another that had opened the repository before: reading what is sealed
+/// with it, and sealing with it from then on, in each clone of its handle.
+#[tokio::test]
+async fn a_new_data_key_reaches_a_handle_that_was_open_before() {
+    let (store, directory) = store().await;
+    let (key, _) = KeySource::new_file().unwrap();
+    Repository::init(store.clone(), Some(&key)).await.unwrap();
+    let server = Repository::open(store.clone(), Some(&key)).await.unwrap();
+    let stream = server.clone();
+    let command = Repository::open(store.clone(), Some(&key)).await.unwrap();
+    let sealed_with = |of: &Repository| of.new_object(ObjectId::random(), ObjectKind::Gap).0.key_id;
+    let first = sealed_with(&server);
+    assert!(!server.reread_keys().await.unwrap(), "there is no other yet");
+
+    assert_eq!(command.rotate_key().await.unwrap(), 2);
+    let second = sealed_with(&command);
+    assert_ne!(second, first, "who made it uses it");
+    assert_eq!(sealed_with(&stream), first, "nobody told it");
+    command.write("clusters/7/gaps/new", ObjectId::random(), ObjectKind::Gap, b"sealed with the second").await.unwrap();
+    // Reading needs it, and so it is found.
+    assert_eq!(server.read("clusters/7/gaps/new", ObjectKind::Gap).await.unwrap(), b"sealed with the second");
+    assert_eq!([sealed_with(&server), sealed_with(&stream)], [second; 2]);
+    stream.write("clusters/7/gaps/own", ObjectId::random(), ObjectKind::Gap, b"by the stream").await.unwrap();
+    assert_eq!(command.read("clusters/7/gaps/own", ObjectKind::Gap).await.unwrap(), b"by the stream");
+
+    // Without anything to read a look is enough.
+    assert_eq!(command.rotate_key().await.unwrap(), 3);
+    assert!(stream.reread_keys().await.unwrap());
+    assert_eq!(sealed_with(&server), sealed_with(&command));
+
+    // A key that is gone is still told apart, and what is sealed with another is read.
+    command.write("clusters/7/gaps/lost", ObjectId::random(), ObjectKind::Gap, b"x").await.unwrap();
+    for name in ["000003", "000003-copy"] {
+        std::fs::remove_file(directory.path().join("repository/epochs").join(name)).unwrap();
+    }
+    let late = Repository::open(store, Some(&key)).await.unwrap();
+    let error = late.read("clusters/7/gaps/lost", ObjectKind::Gap).await.unwrap_err();
+    assert!(error.is_damage() && error.to_string().contains("does not give"), "{error}");
+    assert_eq!(late.read("clusters/7/gaps/new", ObjectKind::Gap).await.unwrap(), b"sealed with the second");
 }

@@ -4,7 +4,9 @@
 mod alerts;
 mod drills;
 mod full;
+mod keys;
 mod outages;
+mod pressure;
 mod promises;
 // More of it is used there than here.
 #[allow(dead_code)]

@@ -1,0 +1,74 @@
+//! A data key that the command line makes, or another server, is followed by a server that runs.
+use crate::support::{Bench, PACE, sql, succeeded, until};
+use backup::{Repository, format::object::Header};
+use blobs::BlobStore as _;
+use control::{Actor, BackupWanted, RestoreTestParams};
+use domain::view::JobResult;
+use recovery::Service;
+use std::collections::BTreeSet;
+use tokio_util::sync::CancellationToken;
+
+/// The data keys that the objects below a prefix are sealed with.
+async fn sealed_with(bench: &Bench, part: &str) -> BTreeSet<[u8; 8]> {
+    let mut keys = BTreeSet::new();
+    for info in bench.faulty.list("clusters/").await.unwrap() {
+        if !info.key.contains(part) {
+            continue;
+        }
+        // A piece may be joined to its segment meanwhile.
+        let Ok(bytes) = bench.faulty.get(&info.key).await else { continue };
+        keys.insert(Header::decode(&bytes).unwrap().key_id);
+    }
+    keys
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_another_process_made_is_used_by_the_running_stream_and_jobs() {
+    let bench = Bench::new().await;
+    let (url, _directory) = test_support::sqlite_url();
+    let control = bench.control(&url).await;
+    let stop = CancellationToken::new();
+    let service = Service::start(&control, PACE, &stop);
+    let actor = Actor::cli();
+    until("streaming", async || {
+        let overview = control.recovery_overview(&actor, None).await.unwrap();
+        (overview.window.wal.state == "streaming" && overview.backups.len() == 1).then_some(())
+    })
+    .await;
+    let before = sealed_with(&bench, "/wal/").await;
+    assert_eq!(before.len(), 1);
+
+    let elsewhere: Repository = (bench.protected().open.0)().await.unwrap();
+    assert_eq!(elsewhere.rotate_key().await.unwrap(), 2);
+    // The stream that runs goes on with it, without being interrupted.
+    until("WAL under the new key", async || {
+        sql(&bench.url(), "INSERT INTO orders VALUES (7001, 'after the new key')").await;
+        (sealed_with(&bench, "/wal/").await.len() == 2).then_some(())
+    })
+    .await;
+    assert_eq!(control.recovery().slots()[0].wal.load().state, "streaming");
+
+    // A backup by another process, sealed with a key that this server has never read, is in its list and is restored.
+    let third = elsewhere.rotate_key().await.unwrap();
+    assert_eq!(third, 3);
+    let source = bench.protected().source;
+    let options = backup::CreateOptions::default();
+    let taken =
+        backup::create(&elsewhere, &source, &source.database, &options, &std::sync::Arc::default()).await.unwrap();
+    until("the backup of the other process", async || {
+        let overview = control.recovery_overview(&actor, None).await.unwrap();
+        assert_eq!(overview.repository.error, None);
+        overview.backups.iter().any(|row| row.id == taken.id).then_some(())
+    })
+    .await;
+    let params = RestoreTestParams { backup: Some(taken.id.clone()), latest: true };
+    let tested = succeeded(&control, &control.backup_test_restore(&actor, None, params).await.unwrap()).await;
+    assert!(matches!(tested.result, Some(JobResult::RestoreTest(ref proof)) if proof.ok), "{tested:#?}");
+    // And what this server writes is sealed with it too.
+    let own = succeeded(&control, &control.backup_start(&actor, None, BackupWanted::Full).await.unwrap()).await;
+    let Some(JobResult::Backup { id, .. }) = own.result else { panic!("{own:#?}") };
+    let newest = sealed_with(&bench, &format!("/backups/{id}/")).await;
+    assert_eq!(newest, sealed_with(&bench, &format!("/backups/{}/", taken.id)).await);
+    stop.cancel();
+    service.join().await;
+}
