@@ -8,8 +8,8 @@ use crate::{
     tenancy::platform_scope,
 };
 use domain::view::{BulkReport, Plugin};
-use pool::{Reader, Work};
-use sqlx::AssertSqlSafe;
+use pool::{Asker, Reader, Work};
+use sqlx::{AssertSqlSafe, Row as _};
 
 /// Longest idempotency key.
 const LONGEST_KEY: usize = 200;
@@ -110,10 +110,10 @@ impl Catalog {
         filter.check()?;
         let session = self.cache.session(tenant);
         self.pools
-            .read_after(&tenant.scope(), &session, |reader: &mut Reader, _: Work<'_, '_>| {
+            .ask(&tenant.asking(), &session, |asker: &mut Asker, _: Work<'_, '_>| {
                 Box::pin(async move {
-                    let mut sql = ids_question(tenant, filter, most);
-                    Ok(sql.build_query_scalar().fetch_all(reader.connection()?).await?)
+                    let rows = asker.ask(&ids_question(tenant, filter, most)).await?;
+                    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, sqlx::Error>>()?)
                 })
             })
             .await

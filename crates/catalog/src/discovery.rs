@@ -8,8 +8,8 @@ use domain::{
     Timestamp,
     view::{FacetValue, Facets, Plugin, PluginsPage, SearchMode},
 };
-use pool::{Reader, Work};
-use sqlx::{PgConnection, Row as _, postgres::PgRow};
+use pool::{Asker, Question, Work};
+use sqlx::{Row as _, postgres::PgRow};
 use std::sync::Arc;
 
 /// Most rows of a page.
@@ -26,8 +26,8 @@ pub(crate) fn plugin(row: &PgRow) -> Result<Plugin, sqlx::Error> {
         status: row.try_get("status")?,
         environment: row.try_get("environment")?,
         owner: row.try_get("owner")?,
-        keywords: row.try_get("keywords")?,
-        tags: row.try_get("tags")?,
+        keywords: words(row, "keywords")?,
+        tags: words(row, "tags")?,
         installed: row.try_get("is_installed")?,
         enabled: row.try_get("is_enabled")?,
         installed_version: row.try_get("installed_version")?,
@@ -37,6 +37,12 @@ pub(crate) fn plugin(row: &PgRow) -> Result<Plugin, sqlx::Error> {
         created_at: Timestamp(row.try_get("created_ms")?),
         updated_at: Timestamp(row.try_get("updated_ms")?),
     })
+}
+
+/// A list of words. A database of another's making may have NULL for it, or in it: one such row must not cost the page.
+pub(crate) fn words(row: &PgRow, column: &str) -> Result<Vec<String>, sqlx::Error> {
+    let words = row.try_get::<Option<Vec<Option<String>>>, _>(column)?.unwrap_or_default();
+    Ok(words.into_iter().flatten().collect())
 }
 
 impl Catalog {
@@ -70,8 +76,8 @@ impl Catalog {
     ) -> Result<PluginsPage, CatalogError> {
         let session = self.cache.session(tenant);
         self.pools
-            .read_after(&tenant.asking(), &session, |reader: &mut Reader, _: Work<'_, '_>| {
-                Box::pin(async move { page(reader.connection()?, tenant, filter, sort, after, limit).await })
+            .ask(&tenant.asking(), &session, |asker: &mut Asker, _: Work<'_, '_>| {
+                Box::pin(async move { page(asker, tenant, filter, sort, after, limit).await })
             })
             .await
             .map_err(said)
@@ -86,8 +92,8 @@ impl Catalog {
         let session = self.cache.session(tenant);
         let load = async {
             self.pools
-                .read_after(&tenant.asking(), &session, |reader: &mut Reader, _: Work<'_, '_>| {
-                    Box::pin(async move { facets(reader.connection()?, tenant, filter).await })
+                .ask(&tenant.asking(), &session, |asker: &mut Asker, _: Work<'_, '_>| {
+                    Box::pin(async move { facets(asker, tenant, filter).await })
                 })
                 .await
                 .map_err(said)
@@ -97,7 +103,7 @@ impl Catalog {
 }
 
 async fn page(
-    connection: &mut PgConnection,
+    asker: &mut Asker,
     tenant: Tenant,
     filter: &PluginFilter,
     sort: Sort,
@@ -109,9 +115,9 @@ async fn page(
         (Some(_), Some(cursor)) if cursor.similar => Look::Similar,
         (Some(_), _) => Look::Words,
     };
-    let rows = select(connection, tenant, filter, sort, look, after, limit).await?;
+    let rows = select(asker, tenant, filter, sort, look, after, limit).await?;
     if look == Look::Words && rows.is_empty() && after.is_none() {
-        if !has_trigrams(connection).await? {
+        if !has_trigrams(asker).await? {
             return Ok(PluginsPage {
                 plugins: Vec::new(),
                 next_cursor: None,
@@ -119,7 +125,7 @@ async fn page(
                 message: Some(NO_TRIGRAMS.to_owned()),
             });
         }
-        let rows = select(connection, tenant, filter, sort, Look::Similar, None, limit).await?;
+        let rows = select(asker, tenant, filter, sort, Look::Similar, None, limit).await?;
         let message = (!rows.is_empty()).then(|| "nothing has these words; these are similar".to_owned());
         return answer(&rows, Look::Similar, limit, message);
     }
@@ -144,7 +150,7 @@ fn answer(rows: &[PgRow], look: Look, limit: u32, message: Option<String>) -> Re
 }
 
 async fn select(
-    connection: &mut PgConnection,
+    asker: &mut Asker,
     tenant: Tenant,
     filter: &PluginFilter,
     sort: Sort,
@@ -152,8 +158,7 @@ async fn select(
     after: Option<&Cursor>,
     limit: u32,
 ) -> Result<Vec<PgRow>, CatalogError> {
-    let mut sql = page_question(tenant, filter, sort, look, after, limit);
-    match sql.build().fetch_all(connection).await {
+    match asker.ask(&page_question(tenant, filter, sort, look, after, limit)).await {
         // A cursor that was made up.
         Err(sqlx::Error::Database(error)) if after.is_some() && error.code().is_some_and(|it| it.starts_with("22")) => {
             Err(CatalogError::invalid("cursor", "take the cursor from 'next_cursor' of the page before"))
@@ -162,29 +167,22 @@ async fn select(
     }
 }
 
-async fn has_trigrams(connection: &mut PgConnection) -> Result<bool, CatalogError> {
-    Ok(sqlx::query_scalar("SELECT to_regprocedure('word_similarity(text, text)') IS NOT NULL")
-        .fetch_one(connection)
-        .await?)
+async fn has_trigrams(asker: &mut Asker) -> Result<bool, CatalogError> {
+    let rows = asker.ask(&Question::new("SELECT to_regprocedure('word_similarity(text, text)') IS NOT NULL")).await?;
+    Ok(rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?)
 }
 
-async fn facets(connection: &mut PgConnection, tenant: Tenant, filter: &PluginFilter) -> Result<Facets, CatalogError> {
+async fn facets(asker: &mut Asker, tenant: Tenant, filter: &PluginFilter) -> Result<Facets, CatalogError> {
     let mut look = look(filter);
-    let mut found = count(connection, tenant, filter, look).await?;
-    if look == Look::Words && found.total == 0 && has_trigrams(connection).await? {
+    let mut found = count(asker, tenant, filter, look).await?;
+    if look == Look::Words && found.total == 0 && has_trigrams(asker).await? {
         look = Look::Similar;
-        found = count(connection, tenant, filter, look).await?;
+        found = count(asker, tenant, filter, look).await?;
     }
     Ok(found)
 }
 
-async fn count(
-    connection: &mut PgConnection,
-    tenant: Tenant,
-    filter: &PluginFilter,
-    look: Look,
-) -> Result<Facets, CatalogError> {
-    let mut sql = facets_question(tenant, filter, look);
+async fn count(asker: &mut Asker, tenant: Tenant, filter: &PluginFilter, look: Look) -> Result<Facets, CatalogError> {
     let mut facets = Facets {
         total: 0,
         categories: Vec::new(),
@@ -194,7 +192,7 @@ async fn count(
         tags: Vec::new(),
         keywords: Vec::new(),
     };
-    for row in sql.build().fetch_all(connection).await? {
+    for row in asker.ask(&facets_question(tenant, filter, look)).await? {
         let count = row.try_get("n")?;
         let Some(value) = row.try_get::<Option<String>, _>("value")? else {
             facets.total = count;

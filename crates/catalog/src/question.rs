@@ -1,6 +1,6 @@
 //! The questions of discovery in SQL: what rows, in which order, read as few as can be.
 use crate::{CatalogError, PluginFilter, Sort, Tenant, marks::marks};
-use sqlx::{Postgres, QueryBuilder};
+use pool::Question;
 
 /// From which similarity of words on a name is taken for a mistyped one.
 const SIMILAR: f32 = 0.3;
@@ -71,13 +71,13 @@ impl Order {
         Self { key, kind, down }
     }
 
-    fn push(&self, sql: &mut QueryBuilder<Postgres>) {
+    fn push(&self, sql: &mut Question) {
         let direction = if self.down { "DESC" } else { "ASC" };
         sql.push(format!(" ORDER BY {key} {direction}, id {direction}", key = self.key));
     }
 
     /// Only what comes after the cursor.
-    fn push_after(&self, sql: &mut QueryBuilder<Postgres>, after: &Cursor) {
+    fn push_after(&self, sql: &mut Question, after: &Cursor) {
         let than = if self.down { '<' } else { '>' };
         sql.push(format!("({}, id) {than} (", self.key)).push_bind(after.key.clone());
         sql.push(format!("::text::{}, ", self.kind)).push_bind(after.id).push(")");
@@ -100,9 +100,9 @@ pub(crate) fn page_question(
     look: Look,
     after: Option<&Cursor>,
     limit: u32,
-) -> QueryBuilder<Postgres> {
+) -> Question {
     let order = Order::of(sort, look);
-    let mut sql = QueryBuilder::<Postgres>::new("SELECT ");
+    let mut sql = Question::new("SELECT ");
     sql.push(columns());
     // A time is written with all its digits, so that the cursor is the row's own value.
     let key = if order.key == "updated_at" { "to_json(updated_at) #>> '{}'" } else { &format!("{}::text", order.key) };
@@ -139,7 +139,7 @@ pub(crate) fn page_question(
     sql
 }
 
-fn push_similarity(sql: &mut QueryBuilder<Postgres>, filter: &PluginFilter) {
+fn push_similarity(sql: &mut Question, filter: &PluginFilter) {
     sql.push("word_similarity(").push_bind(filter.query.clone().unwrap_or_default());
     sql.push(", name || ' ' || display_name)");
 }
@@ -152,13 +152,7 @@ fn push_similarity(sql: &mut QueryBuilder<Postgres>, filter: &PluginFilter) {
 /// keeps the two steps apart: 18 would make them one.
 ///
 /// The tenant stands there too, though the policy asks for it in any case: it is what the planner counts rows by.
-fn found(
-    sql: &mut QueryBuilder<Postgres>,
-    tenant: Tenant,
-    filter: &PluginFilter,
-    look: Look,
-    by_health: Option<Page<'_>>,
-) -> bool {
+fn found(sql: &mut Question, tenant: Tenant, filter: &PluginFilter, look: Look, by_health: Option<Page<'_>>) -> bool {
     let marks = marks(filter, look);
     let few = marks.is_some() || !filter.owners.is_empty();
     if !few && (by_health.is_none() || !filter.is_narrow()) {
@@ -192,7 +186,7 @@ fn found(
 }
 
 /// Conditions that an index with the marks answers.
-fn in_index(sql: &mut QueryBuilder<Postgres>, filter: &PluginFilter) {
+fn in_index(sql: &mut Question, filter: &PluginFilter) {
     for (column, values) in [
         ("category", &filter.categories),
         ("status", &filter.statuses),
@@ -216,7 +210,7 @@ fn in_index(sql: &mut QueryBuilder<Postgres>, filter: &PluginFilter) {
 }
 
 /// Conditions that only the row answers.
-fn in_row(sql: &mut QueryBuilder<Postgres>, filter: &PluginFilter, look: Look) {
+fn in_row(sql: &mut Question, filter: &PluginFilter, look: Look) {
     for (column, values) in [("tags", &filter.tags), ("keywords", &filter.keywords)] {
         if !values.is_empty() {
             sql.push(format!(" AND {column} @> ")).push_bind(values.clone());
@@ -228,18 +222,17 @@ fn in_row(sql: &mut QueryBuilder<Postgres>, filter: &PluginFilter, look: Look) {
 }
 
 /// The ids of the plugins that a filter finds by words, the smallest first.
-pub(crate) fn ids_question(tenant: Tenant, filter: &PluginFilter, most: u32) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::new("SELECT id FROM ");
+pub(crate) fn ids_question(tenant: Tenant, filter: &PluginFilter, most: u32) -> Question {
+    let mut sql = Question::new("SELECT id FROM ");
     found(&mut sql, tenant, filter, look(filter), None);
     sql.push(" ORDER BY id LIMIT ").push_bind(i64::from(most));
     sql
 }
 
 /// How the plugins that the filter lets through divide.
-pub(crate) fn facets_question(tenant: Tenant, filter: &PluginFilter, look: Look) -> QueryBuilder<Postgres> {
-    let mut sql = QueryBuilder::<Postgres>::new(
-        "WITH found AS MATERIALIZED (SELECT category, status, environment, owner, tags, keywords FROM ",
-    );
+pub(crate) fn facets_question(tenant: Tenant, filter: &PluginFilter, look: Look) -> Question {
+    let mut sql =
+        Question::new("WITH found AS MATERIALIZED (SELECT category, status, environment, owner, tags, keywords FROM ");
     found(&mut sql, tenant, filter, look, None);
     if look == Look::Similar {
         sql.push(" AND ");
@@ -250,8 +243,8 @@ pub(crate) fn facets_question(tenant: Tenant, filter: &PluginFilter, look: Look)
         ") SELECT 'total' AS facet, NULL AS value, count(*) AS n FROM found
         UNION ALL SELECT CASE WHEN grouping(category) = 0 THEN 'category' WHEN grouping(status) = 0 THEN 'status' WHEN grouping(environment) = 0 THEN 'environment' ELSE 'owner' END,
             coalesce(category, status, environment, owner), count(*) FROM found GROUP BY GROUPING SETS (category, status, environment, owner)
-        UNION ALL (SELECT 'tag', t, count(*) FROM found, unnest(tags) t GROUP BY t ORDER BY 3 DESC, 2 LIMIT 20)
-        UNION ALL (SELECT 'keyword', k, count(*) FROM found, unnest(keywords) k GROUP BY k ORDER BY 3 DESC, 2 LIMIT 20)
+        UNION ALL (SELECT 'tag', t, count(*) FROM found, unnest(tags) t WHERE t IS NOT NULL GROUP BY t ORDER BY 3 DESC, 2 LIMIT 20)
+        UNION ALL (SELECT 'keyword', k, count(*) FROM found, unnest(keywords) k WHERE k IS NOT NULL GROUP BY k ORDER BY 3 DESC, 2 LIMIT 20)
         ORDER BY n DESC, value",
     );
     sql

@@ -1,14 +1,14 @@
 //! The pools: work goes in with its intent, and comes out done, or with an error that says whether it was.
 use crate::{
-    PoolError, PoolSettings, Scope, Session,
+    Asker, PoolError, PoolSettings, Scope, Session,
     error::{Trouble, WorkError, code, one_line, out_of_step, trouble},
     node::Node,
+    reads::{Asked, Read, read_once},
     slots::{Lease, NoLease, Slots},
     supervise,
     topology::{Decision, Memory, Use},
 };
 use arc_swap::ArcSwap;
-use domain::Lsn;
 use futures::future::BoxFuture;
 use sqlx::{AssertSqlSafe, Executor as _, PgConnection, Row as _, postgres::PgRow};
 use std::{
@@ -32,7 +32,7 @@ pub type Work<'c, 'a> = PhantomData<&'c &'a ()>;
 /// A read-only transaction.
 #[derive(Debug)]
 pub struct Reader {
-    lease: Lease,
+    pub(crate) asker: Asker,
 }
 
 /// A transaction that may write.
@@ -47,7 +47,7 @@ impl Reader {
     /// # Errors
     /// Never while the work runs.
     pub fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
-        self.lease.connection().ok_or(sqlx::Error::PoolClosed)
+        self.asker.connection().ok_or(sqlx::Error::PoolClosed)
     }
 }
 
@@ -71,6 +71,7 @@ pub struct Pools {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) settings: PoolSettings,
+    pub(crate) probe_name: String,
     pub(crate) nodes: Vec<Node>,
     pub(crate) memory: Mutex<Memory>,
     pub(crate) decision: ArcSwap<Decision>,
@@ -112,6 +113,7 @@ impl Pools {
     pub fn start(settings: PoolSettings) -> Result<Self, PoolError> {
         let nodes = settings.targets()?.into_iter().map(|target| Node::new(&settings, target)).collect();
         let inner = Arc::new(Inner {
+            probe_name: settings.probe_name(),
             settings,
             nodes,
             memory: Mutex::default(),
@@ -136,7 +138,7 @@ impl Pools {
         E: WorkError,
         F: for<'c> Fn(&'c mut Reader, Work<'c, 'a>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
     {
-        self.reading(scope, None, false, work).await
+        self.reading(Asked { scope, floor: None, by_message: false }, false, work).await
     }
 
     /// As [`Self::read`], and it sees everything that the session wrote.
@@ -148,7 +150,7 @@ impl Pools {
         E: WorkError,
         F: for<'c> Fn(&'c mut Reader, Work<'c, 'a>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
     {
-        self.reading(scope, session.written(), false, work).await
+        self.reading(Asked { scope, floor: session.written(), by_message: false }, false, work).await
     }
 
     /// Reads from the primary: nothing committed is missing.
@@ -160,7 +162,20 @@ impl Pools {
         E: WorkError,
         F: for<'c> Fn(&'c mut Reader, Work<'c, 'a>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
     {
-        self.reading(scope, None, true, work).await
+        self.reading(Asked { scope, floor: None, by_message: false }, true, work).await
+    }
+
+    /// As [`Self::read_after`], for questions whose text is known: each is asked in one message, in a transaction of its own.
+    ///
+    /// # Errors
+    /// [`PoolError`], as the caller's type.
+    pub async fn ask<'a, T, E, F>(&self, scope: &Scope, session: &Session, work: F) -> Result<T, E>
+    where
+        E: WorkError,
+        F: for<'c> Fn(&'c mut Asker, Work<'c, 'a>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
+    {
+        let asked = Asked { scope, floor: session.written(), by_message: true };
+        self.reading(asked, false, |reader: &mut Reader, borrows: Work<'_, 'a>| work(&mut reader.asker, borrows)).await
     }
 
     /// Writes in one transaction, committed when the work is `Ok` and rolled back when it is not. The work is repeated
@@ -303,7 +318,7 @@ impl Pools {
         }
     }
 
-    async fn reading<'a, T, E, F>(&self, scope: &Scope, floor: Option<Lsn>, primary: bool, work: F) -> Result<T, E>
+    async fn reading<'a, T, E, F>(&self, asked: Asked<'_>, primary: bool, work: F) -> Result<T, E>
     where
         E: WorkError,
         F: for<'c> Fn(&'c mut Reader, Work<'c, 'a>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
@@ -343,7 +358,7 @@ impl Pools {
             let started = Instant::now();
             let limit = deadline.saturating_duration_since(started);
             let read = tokio::select! {
-                done = timeout(limit, read_once(node, lease, scope, floor, on_replica, &work)) => done,
+                done = timeout(limit, read_once(node, lease, asked, on_replica, &work)) => done,
                 () = slots.retired.cancelled() => Ok(Read::Lost("its role changed".to_owned())),
             };
             node.executes.record(started.elapsed());
@@ -472,85 +487,8 @@ enum Attempt<E> {
     Final(E),
 }
 
-enum Read<T, E> {
-    Done(T),
-    /// The replica has not replayed up to the floor.
-    Behind,
-    /// It is read-only, or a standby.
-    Refused(E),
-    Lost(String),
-    Failed(E),
-}
-
-/// One attempt: the transaction begins, the work runs, the transaction is rolled back, which also undoes every SET.
-async fn read_once<'a, T, E, F>(
-    node: &Node,
-    lease: Lease,
-    scope: &Scope,
-    floor: Option<Lsn>,
-    on_replica: bool,
-    work: &F,
-) -> Read<T, E>
-where
-    E: WorkError,
-    F: for<'c> Fn(&'c mut Reader, Work<'c, 'a>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
-{
-    let mut reader = Reader { lease };
-    // The query before the work fixes the transaction: from then on it cannot be made READ WRITE. On the primary the
-    // session would write again after a COMMIT or ROLLBACK of its own, so that is turned off too, in a transaction before.
-    let begin = if on_replica {
-        format!("BEGIN READ ONLY; {}", scope.sql("pg_last_wal_replay_lsn()::text"))
-    } else {
-        format!("BEGIN; SET default_transaction_read_only = on; COMMIT; BEGIN READ ONLY; {}", scope.sql("NULL::text"))
-    };
-    match simple(reader.lease.connection(), &begin).await {
-        Ok(rows) => {
-            let replayed = rows
-                .first()
-                .and_then(|row| row.try_get::<Option<String>, _>(0).ok())
-                .flatten()
-                .and_then(|it| it.parse().ok());
-            if let Some(replayed) = replayed {
-                node.saw_replay(replayed);
-            }
-            if on_replica && floor.is_some_and(|floor| replayed.is_none_or(|replayed| replayed < floor)) {
-                if simple(reader.lease.connection(), "ROLLBACK").await.is_ok() {
-                    reader.lease.clean();
-                }
-                return Read::Behind;
-            }
-        }
-        Err(error) => {
-            return match trouble(&error) {
-                Trouble::Statement => Read::Failed(E::from(PoolError::Sql(error))),
-                _ => Read::Lost(one_line(&error)),
-            };
-        }
-    }
-    let result = work(&mut reader, PhantomData).await;
-    // Advisory locks and the session's own default are the two things that a rollback does not undo.
-    let end = if on_replica {
-        "ROLLBACK; SELECT pg_advisory_unlock_all()"
-    } else {
-        "ROLLBACK; RESET default_transaction_read_only; SELECT pg_advisory_unlock_all()"
-    };
-    if !result.as_ref().err().and_then(WorkError::sql).is_some_and(out_of_step)
-        && simple(reader.lease.connection(), end).await.is_ok()
-    {
-        reader.lease.clean();
-    }
-    match result {
-        Ok(value) => Read::Done(value),
-        Err(error) => match error.sql().map(trouble) {
-            Some(Trouble::Server) => Read::Lost(error.sql().map(one_line).unwrap_or_default()),
-            Some(Trouble::ReadOnly | Trouble::Standby) => Read::Refused(error),
-            _ => Read::Failed(error),
-        },
-    }
-}
-
 /// Sends statements in one message and takes all their rows.
-async fn simple(connection: Option<&mut PgConnection>, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+pub(crate) async fn simple(connection: Option<&mut PgConnection>, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
     // The text is ours: the names of settings are constants and their values are quoted by `Scope`.
     let connection = connection.ok_or(sqlx::Error::PoolClosed)?;
     connection.fetch_all(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await

@@ -18,7 +18,11 @@ const SQL: &str = "SELECT pg_is_in_recovery() AS standby,
         ELSE extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()) END)::float8 AS lag_seconds,
   (SELECT system_identifier::text FROM pg_control_system()) AS system,
   current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
-    - coalesce(current_setting('reserved_connections', true), '0')::int AS usable";
+    - coalesce(current_setting('reserved_connections', true), '0')::int AS usable,
+  all_of_us.processes, all_of_us.may_take
+  FROM (SELECT count(*)::int AS processes, coalesce(sum(CASE WHEN pg_is_in_recovery() THEN m[3] ELSE m[2] END::int8), 0) AS may_take
+        FROM (SELECT DISTINCT regexp_match(application_name, '^holdfast-probe ([0-9a-f-]+) ([0-9]{1,5})/([0-9]{1,5})$') AS m
+              FROM pg_stat_get_activity(NULL) WHERE application_name LIKE 'holdfast-probe %') AS named WHERE m IS NOT NULL) AS all_of_us";
 
 /// What was seen.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +37,10 @@ pub(crate) struct Reading {
     pub(crate) system: Option<String>,
     /// Connections that an ordinary role may have.
     pub(crate) usable: u32,
+    /// Processes with pools on this server, this one too, and what their pools may take together: as the names of their
+    /// probes' sessions say, one for each process.
+    pub(crate) processes: u32,
+    pub(crate) may_take: u32,
 }
 
 /// Why nothing was seen.
@@ -50,13 +58,18 @@ pub(crate) struct Probe {
 }
 
 impl Probe {
-    pub(crate) async fn look(&mut self, settings: &PoolSettings, target: &Target) -> Result<Reading, Unseen> {
+    pub(crate) async fn look(
+        &mut self,
+        settings: &PoolSettings,
+        target: &Target,
+        name: &str,
+    ) -> Result<Reading, Unseen> {
         // Taken out: a look that is given up midway leaves no connection in an unknown state.
         let held = self.connection.take();
         let work = async {
             let mut connection = match held {
                 Some(connection) => connection,
-                None => settings.options(target, true).application_name("holdfast-probe").connect().await?,
+                None => settings.options(target, true).application_name(name).connect().await?,
             };
             let row = sqlx::query(SQL).fetch_one(&mut connection).await?;
             let reading = Reading {
@@ -66,6 +79,8 @@ impl Probe {
                 lag_seconds: row.try_get("lag_seconds")?,
                 system: row.try_get("system")?,
                 usable: row.try_get::<i32, _>("usable").map(|it| u32::try_from(it).unwrap_or(0))?,
+                processes: row.try_get::<i32, _>("processes").map(|it| u32::try_from(it).unwrap_or(0))?,
+                may_take: row.try_get::<i64, _>("may_take").map(|it| u32::try_from(it).unwrap_or(u32::MAX))?,
             };
             Ok::<_, sqlx::Error>((connection, reading))
         };

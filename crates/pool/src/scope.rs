@@ -1,4 +1,5 @@
 //! Settings of one transaction: who it works for.
+use crate::question::quoted;
 use std::fmt::Write as _;
 
 /// Settings made by `SET LOCAL`: they end with the transaction, however it ends, and never leak into the next one on
@@ -20,10 +21,8 @@ impl Scope {
     pub(crate) fn sql(&self, first: &str) -> String {
         let mut sql = format!("SELECT {first}");
         for (name, value) in &self.locals {
-            // Our sessions run with standard_conforming_strings: only the quote itself is special.
-            let value = value.replace('\0', "").replace('\'', "''");
             // Writing to a String cannot fail.
-            let _ = write!(sql, ", set_config('{name}', '{value}', true)");
+            let _ = write!(sql, ", set_config('{name}', {}, true)", quoted(value));
         }
         sql
     }

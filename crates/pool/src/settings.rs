@@ -5,7 +5,11 @@ use sqlx::{
     ConnectOptions as _, PgConnection,
     postgres::{PgConnectOptions, PgSslMode},
 };
-use std::{str::FromStr as _, time::Duration};
+use std::{
+    str::FromStr as _,
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// All settings; the guide's variables have its defaults.
 #[derive(Clone, Debug)]
@@ -85,6 +89,16 @@ impl PoolSettings {
     pub fn connect_options(&self) -> Result<PgConnectOptions, PoolError> {
         let target = self.targets()?.swap_remove(0);
         Ok(self.options(&target, false))
+    }
+
+    /// The name of the sessions that look at the servers: other processes read from it what these pools may take. It is the same
+    /// on all servers, and under both names of one.
+    pub(crate) fn probe_name(&self) -> String {
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        // Two machines may have the same process id, and a process pools of two databases.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        format!("holdfast-probe {:x}-{now:x}-{number:x} {}/{}", std::process::id(), self.primary_max, self.replica_max)
     }
 
     /// A connection to the configured primary outside all pools, to look around before there are any.

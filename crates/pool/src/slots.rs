@@ -5,6 +5,7 @@
 //! belongs to the lease and goes with it; a connection in doubt is dropped, which closes its socket at once.
 use crate::{
     Histogram,
+    asker::Prepared,
     error::one_line,
     settings::{PoolSettings, Target},
     snapshot::SlotsSnapshot,
@@ -26,10 +27,23 @@ use tokio_util::sync::CancellationToken;
 /// A connection that was idle for longer is asked for a sign of life before it is handed out.
 const DOUBT: Duration = Duration::from_secs(10);
 
+/// A connection, and what is known of its session.
+#[derive(Debug)]
+struct Open {
+    connection: PgConnection,
+    prepared: Prepared,
+    born: Instant,
+}
+
+impl Open {
+    fn new(connection: PgConnection) -> Self {
+        Self { connection, prepared: Prepared::default(), born: Instant::now() }
+    }
+}
+
 #[derive(Debug)]
 struct Idle {
-    connection: PgConnection,
-    born: Instant,
+    open: Open,
     since: Instant,
 }
 
@@ -108,28 +122,25 @@ impl Slots {
         if self.retired.is_cancelled() {
             return Err(NoLease::Retired);
         }
-        let lease = match self.take_idle().await {
-            Some(idle) => self.lease(idle.connection, idle.born, permit),
-            None => self.lease(self.connect().await.map_err(NoLease::Connect)?, Instant::now(), permit),
+        let open = match self.take_idle().await {
+            Some(open) => open,
+            None => Open::new(self.connect().await.map_err(NoLease::Connect)?),
         };
+        let lease = Lease { open: Some(open), clean: false, slots: self.clone(), _permit: permit };
         self.waits.record(begun.elapsed());
         Ok(lease)
     }
 
-    fn lease(self: &Arc<Self>, connection: PgConnection, born: Instant, permit: OwnedSemaphorePermit) -> Lease {
-        Lease { connection: Some(connection), born, clean: false, slots: self.clone(), _permit: permit }
-    }
-
-    async fn take_idle(&self) -> Option<Idle> {
+    async fn take_idle(&self) -> Option<Open> {
         loop {
             // The newest first, so that those not needed grow old and are closed.
             let mut idle = self.lock().pop()?;
-            if idle.born.elapsed() < self.max_lifetime {
+            if idle.open.born.elapsed() < self.max_lifetime {
                 if idle.since.elapsed() < DOUBT {
-                    return Some(idle);
+                    return Some(idle.open);
                 }
-                if matches!(timeout(Duration::from_secs(1), idle.connection.ping()).await, Ok(Ok(()))) {
-                    return Some(idle);
+                if matches!(timeout(Duration::from_secs(1), idle.open.connection.ping()).await, Ok(Ok(()))) {
+                    return Some(idle.open);
                 }
             }
             self.closed.fetch_add(1, Ordering::Relaxed);
@@ -156,7 +167,7 @@ impl Slots {
             let mut i = 0;
             while i < idle.len() {
                 let too_many = idle.len() > keep && idle[i].since.elapsed() > self.idle_timeout;
-                if too_many || idle[i].born.elapsed() > self.max_lifetime {
+                if too_many || idle[i].open.born.elapsed() > self.max_lifetime {
                     old.push(idle.remove(i));
                 } else {
                     i += 1;
@@ -166,7 +177,7 @@ impl Slots {
         for one in old {
             self.closed.fetch_add(1, Ordering::Relaxed);
             // A word of goodbye, if the peer takes it; the socket is closed in any case.
-            let _ = timeout(Duration::from_millis(200), one.connection.close()).await;
+            let _ = timeout(Duration::from_millis(200), one.open.connection.close()).await;
         }
         let open = self.in_use() + self.lock().len();
         if open < self.min as usize
@@ -174,17 +185,17 @@ impl Slots {
             && let Ok(permit) = self.permits.clone().try_acquire_owned()
             && let Ok(connection) = self.connect().await
         {
-            self.put_back(connection, Instant::now());
+            self.put_back(Open::new(connection));
             drop(permit);
         }
     }
 
-    fn put_back(&self, connection: PgConnection, born: Instant) {
+    fn put_back(&self, open: Open) {
         if self.retired.is_cancelled() {
             self.closed.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        self.lock().push(Idle { connection, born, since: Instant::now() });
+        self.lock().push(Idle { open, since: Instant::now() });
     }
 
     /// Ends all work on it and closes what is open.
@@ -229,8 +240,7 @@ impl Drop for Waiting<'_> {
 /// A connection in use. Dropped without [`Lease::clean`], it is closed: its state is not known.
 #[derive(Debug)]
 pub(crate) struct Lease {
-    connection: Option<PgConnection>,
-    born: Instant,
+    open: Option<Open>,
     clean: bool,
     slots: Arc<Slots>,
     _permit: OwnedSemaphorePermit,
@@ -238,8 +248,13 @@ pub(crate) struct Lease {
 
 impl Lease {
     /// The connection; there is one until the lease is dropped.
-    pub(crate) const fn connection(&mut self) -> Option<&mut PgConnection> {
-        self.connection.as_mut()
+    pub(crate) fn connection(&mut self) -> Option<&mut PgConnection> {
+        self.open.as_mut().map(|open| &mut open.connection)
+    }
+
+    /// The connection, and what it has prepared.
+    pub(crate) fn parts(&mut self) -> Option<(&mut PgConnection, &mut Prepared)> {
+        self.open.as_mut().map(|open| (&mut open.connection, &mut open.prepared))
     }
 
     /// It is outside of any transaction and as it was: the next may have it.
@@ -250,9 +265,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
+        let Some(open) = self.open.take() else { return };
         if self.clean {
-            self.slots.put_back(connection, self.born);
+            self.slots.put_back(open);
         } else {
             self.slots.closed.fetch_add(1, Ordering::Relaxed);
         }

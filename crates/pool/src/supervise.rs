@@ -25,7 +25,7 @@ pub(crate) async fn run(inner: Weak<Inner>, i: usize, stop: CancellationToken) {
         let Some(strong) = inner.upgrade() else { return };
         let node = &strong.nodes[i];
         let looked = tokio::select! {
-            looked = probe.look(&strong.settings, &node.target) => looked,
+            looked = probe.look(&strong.settings, &node.target, &strong.probe_name) => looked,
             () = stop.cancelled() => { end(&strong); return }
         };
         let wait = strong.note(i, looked);
@@ -174,7 +174,13 @@ impl crate::Pools {
                 // Two names of one server share what it can give.
                 let ours = inner.nodes.iter().filter(|it| it.address == node.address);
                 let sum = ours.filter_map(|it| it.slots.load_full()).map(|it| it.max).sum::<u32>().max(slots.max);
-                if f64::from(sum) > f64::from(usable) * FAIR_SHARE {
+                let (processes, all) = reading.map_or((0, 0), |it| (it.processes, it.may_take));
+                if processes > 1 && f64::from(all) > f64::from(usable) * FAIR_SHARE {
+                    warnings.push(format!(
+                        "the pools of {processes} Holdfast processes may take {all} of the {usable} connections that {} gives to ordinary roles, more than half: lower DB_POOL_MAX of each or raise max_connections",
+                        node.address
+                    ));
+                } else if f64::from(sum) > f64::from(usable) * FAIR_SHARE {
                     warnings.push(format!(
                         "the pools may take {sum} of the {usable} connections that {} gives to ordinary roles, more than half: lower DB_POOL_MAX or raise max_connections",
                         node.address

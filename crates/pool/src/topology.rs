@@ -178,6 +178,8 @@ mod tests {
             lag_seconds: None,
             system: Some("7".to_owned()),
             usable: 97,
+            processes: 1,
+            may_take: 50,
         }
     }
 

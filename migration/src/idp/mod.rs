@@ -18,6 +18,7 @@ mod m20261129_000814_analytics_bucket_indexes;
 mod m20261129_000901_marks;
 mod m20261129_000902_marks_index;
 mod m20261129_000903_version_key;
+mod m20261129_000941_whole_words;
 
 /// Migrations of the platform's tables, the oldest first.
 #[derive(Debug)]
@@ -42,6 +43,7 @@ impl MigratorTrait for IdpMigrator {
             Box::new(m20261129_000901_marks::Migration),
             Box::new(m20261129_000902_marks_index::Migration),
             Box::new(m20261129_000903_version_key::Migration),
+            Box::new(m20261129_000941_whole_words::Migration),
         ]
     }
 

@@ -1,6 +1,6 @@
 //! Plugins as far as operations touch them.
 use super::BulkRequest;
-use crate::{CatalogError, versions::NEWEST};
+use crate::{CatalogError, discovery::words, versions::NEWEST};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use std::collections::BTreeMap;
 
@@ -41,7 +41,7 @@ pub(super) async fn stands(
             name: row.try_get("name")?,
             is_installed: row.try_get("is_installed")?,
             is_enabled: row.try_get("is_enabled")?,
-            tags: row.try_get("tags")?,
+            tags: words(row, "tags")?,
             installed: row.try_get("installed_version")?,
             installed_id: row.try_get("installed_id")?,
             to: newest.0.zip(newest.1),

@@ -7,6 +7,7 @@ mod discovery;
 mod isolation;
 mod marks;
 mod versions;
+mod words;
 
 use catalog::{Catalog, Tenant};
 use migration::{IdpMigrator, MigratorTrait as _};

@@ -1,5 +1,6 @@
 //! The pools on real clusters: a primary and a standby behind proxies, in every weather.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod asks;
 mod corpus;
 mod failover;
 mod own_writes;

@@ -153,7 +153,18 @@ async fn too_many_callers_are_told_so_and_no_change_is_half_made() {
     assert!(node.timing.execute.quantile_ms(1.0).unwrap() >= 900.0 && node.timing.wait.count() >= 4, "{node:?}");
     assert!(pools.snapshot().warnings.is_empty());
 
-    // Sixty connections less the reserved ones: forty are more than half.
+    // Sixty connections less the reserved ones: twenty-seven are less than half, and more together with those of another process.
+    let second = Pools::start(PoolSettings { primary_max: 27, ..settings.clone() }).unwrap();
+    until("both are warned", async || {
+        [&pools, &second].iter().all(|one| {
+            let warnings = one.snapshot().warnings;
+            warnings.iter().any(|said| said.contains("2 Holdfast processes may take 29 of the 57"))
+        })
+    })
+    .await;
+    drop(second);
+    until("the other one is gone", async || pools.snapshot().warnings.is_empty()).await;
+    drop(pools);
     let greedy = Pools::start(PoolSettings { primary_max: 40, ..settings }).unwrap();
     until("it is warned", async || {
         greedy.snapshot().warnings.iter().any(|said| said.contains("40 of the 57") && said.contains("more than half"))
