@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_disk_that_fills_says_when_and_one_that_does_not_says_never() {
         let filling = (0..60)
-            .map(|i| (f64::from(i) / 4.0, 50.0 + f64::from(i) / 4.0 + f64::from(i % 2) * 0.2))
+            .map(|i| (f64::from(i) / 4.0, 50.0 + f64::from(i) / 4.0 + f64::from(i % 3) * 0.2))
             .collect::<Vec<_>>();
         // At 64.8 % after 14.75 days, one point a day.
         let found = full(&filling).unwrap();

@@ -65,7 +65,10 @@ fn cure_of_refusal(reason: &str) -> String {
             "-- in pg_hba.conf, before the line that rejects:\n{kind} {database} {user} {host} scram-sha-256\n-- then, as a superuser:\nSELECT pg_reload_conf();"
         );
     }
-    if reason.contains("too many connections") || reason.contains("remaining connection slots") {
+    if reason.contains("too many connections")
+        || reason.contains("too many clients")
+        || reason.contains("remaining connection slots")
+    {
         return "-- who holds the slots, as a superuser:\nSELECT usename, application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3 ORDER BY 4 DESC;"
             .to_owned();
     }
@@ -144,7 +147,7 @@ mod tests {
         let missing = "no pg_hba.conf entry for host \"::1\", user \"watcher\", database \"shop\", SSL encryption";
         assert!(cure_of_refusal(missing).contains("hostssl shop watcher ::1/128"), "{}", cure_of_refusal(missing));
         assert!(cure_of_refusal("password authentication failed for user \"w\"").contains("ALTER ROLE \"w\""));
-        assert!(cure_of_refusal("sorry, too many connections already").contains("pg_stat_activity"));
+        assert!(cure_of_refusal("sorry, too many clients already").contains("pg_stat_activity"));
         assert_eq!(cure_of_refusal("anything else"), ROLE_SQL);
     }
 
