@@ -3,6 +3,7 @@
 // statements and plugins are asked for as the reader, by the API.
 const FURTHER = [
   ["Index suggestions", "/database/advice", "Performance"],
+  ["Health score: lines and weights", "/database/score", "Overview"],
   ["Restore to a moment", "/recovery/restore", "Recovery"],
   ["Disaster recovery plans and drills", "/recovery/plans", "Recovery"],
   ["All jobs", "/jobs", "Recovery"],

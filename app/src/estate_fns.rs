@@ -5,7 +5,7 @@ use crate::{
     AppError,
     server_fns::{asking, form, told},
 };
-use domain::view::{Attention, AuditPage, AuditVerdict, ClusterSummary, EstateRow};
+use domain::view::{Attention, AuditPage, AuditVerdict, ClusterSummary, EstateRow, HealthWeightsView};
 use serde::{Deserialize, Serialize};
 
 /// The parameters of the audit log's page.
@@ -32,6 +32,22 @@ pub struct AuditData {
 pub async fn load_estate() -> Result<Vec<EstateRow>, AppError> {
     let (control, actor) = asking()?;
     told(control.estate_list(&actor).await)
+}
+
+/// The score of a cluster, and how it is weighed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScoreData {
+    /// Lines and weights.
+    pub view: HealthWeightsView,
+    /// Whether the reader may change the weights.
+    pub may_change: bool,
+}
+
+/// The score of a cluster, and how it is weighed.
+pub async fn load_score(cluster: Option<String>) -> Result<ScoreData, AppError> {
+    let (control, actor) = asking()?;
+    let view = told(control.health_weights_get(&actor, cluster.as_deref()).await)?;
+    Ok(ScoreData { view, may_change: actor.may(domain::Permission::AlertManage) })
 }
 
 /// What each server needs to be watched, and how far it is.

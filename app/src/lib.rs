@@ -97,6 +97,7 @@ fn is_server_only() -> bool {
         "/plugins",
         "/analytics",
         "/database/advice",
+        "/database/score",
         "/estate",
         "/audit",
         "/start",
@@ -144,6 +145,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/database/performance") view=pages::Performance ssr=SsrMode::Async />
                     <Route path=path!("/database/queries/:id") view=pages::QueryPage ssr=SsrMode::Async />
                     <Route path=path!("/database/queries/:id/plan") view=pages::QueryPlan ssr=SsrMode::Async />
+                    <Route path=path!("/database/score") view=pages::Score ssr=SsrMode::Async />
                     <Route path=path!("/database/advice") view=pages::Advice ssr=SsrMode::Async />
                     <Route path=path!("/database/activity") view=pages::Activity ssr=SsrMode::Async />
                     <Route path=path!("/database/connections") view=|| view! { <PanelsPage name="connections" title="Connections" /> } ssr=SsrMode::Async />

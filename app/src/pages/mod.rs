@@ -28,6 +28,8 @@ mod performance;
 #[cfg(feature = "ssr")]
 mod plan;
 #[cfg(feature = "ssr")]
+mod plan_log;
+#[cfg(feature = "ssr")]
 mod plans;
 #[cfg(feature = "ssr")]
 mod plugins;
@@ -35,6 +37,8 @@ mod queries;
 mod query;
 #[cfg(feature = "ssr")]
 mod recovery;
+#[cfg(feature = "ssr")]
+mod score;
 #[cfg(feature = "ssr")]
 mod start;
 #[cfg(feature = "ssr")]
@@ -74,6 +78,8 @@ pub use query::QueryPage;
 #[cfg(feature = "ssr")]
 pub use recovery::{Recovery, RestorePage};
 #[cfg(feature = "ssr")]
+pub use score::Score;
+#[cfg(feature = "ssr")]
 pub use start::Start;
 
 // In the browser these addresses lead to the server.
@@ -85,5 +91,5 @@ pub use elsewhere::{
     Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as Estate,
     Elsewhere as JobPage, Elsewhere as JobsPage, Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage,
     Elsewhere as PluginsPage, Elsewhere as QueryPlan, Elsewhere as Recovery, Elsewhere as RestorePage,
-    Elsewhere as RetentionPage, Elsewhere as Setup, Elsewhere as Start,
+    Elsewhere as RetentionPage, Elsewhere as Score, Elsewhere as Setup, Elsewhere as Start,
 };

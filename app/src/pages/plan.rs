@@ -1,5 +1,6 @@
 //! `/database/queries/{id}/plan`: how the server would run a statement, what is wrong with that, and how it was before.
 
+use super::plan_log::Logged;
 use crate::{
     advice_fns::{PlanPageData, load_query_plan},
     components::{Failed, FormOutcome, Icon, Panel, Skeleton},
@@ -84,7 +85,8 @@ fn Loaded(data: PlanPageData, form: String) -> impl IntoView {
         <Comparison page=page.clone() />
         <History page=page.clone() here />
         <Touched page=page.clone() />
-        <Sessions page />
+        <Sessions page=page.clone() />
+        <Logged log=page.log user=page.user database=page.database />
     }
 }
 
@@ -234,6 +236,7 @@ fn History(page: QueryPlanPage, here: String) -> impl IntoView {
                 <td class="n">{format::thousands(it.times)}</td>
                 <td>{it.first_at.local()}</td>
                 <td>{it.last_at.local()}</td>
+                <td>{it.method.label()}</td>
                 <td>{it.taken_by}</td>
                 <td>{compare.map(|href| view! { <a class="link" href=href rel="external">"compare"</a> })}</td>
             </tr>
@@ -241,10 +244,10 @@ fn History(page: QueryPlanPage, here: String) -> impl IntoView {
     });
     let changes = page.changes.into_iter().map(|event| view! { <li><time datetime=event.at.to_rfc3339()>{event.at.local()}</time><span>{event.title}</span></li> }).collect_view();
     view! {
-        <Panel title="Plans it has had" note="one row for each shape" flush=true>
+        <Panel title="Plans it has had" note="one row for each shape and each way it was had" flush=true>
             <div class="scroll" tabindex="0" role="region" aria-label="Plans table">
                 <table>
-                    <thead><tr><th scope="col">"Plan"</th><th scope="col">"Reads"</th><th scope="col"><span class="sr">"State"</span></th><th scope="col" class="n">"Cost"</th><th scope="col" class="n">"Seen"</th><th scope="col">"First"</th><th scope="col">"Last"</th><th scope="col">"Asked by"</th><th scope="col"><span class="sr">"Compare"</span></th></tr></thead>
+                    <thead><tr><th scope="col">"Plan"</th><th scope="col">"Reads"</th><th scope="col"><span class="sr">"State"</span></th><th scope="col" class="n">"Cost"</th><th scope="col" class="n">"Seen"</th><th scope="col">"First"</th><th scope="col">"Last"</th><th scope="col">"Had by"</th><th scope="col">"Asked by"</th><th scope="col"><span class="sr">"Compare"</span></th></tr></thead>
                     <tbody>{rows.collect_view()}</tbody>
                 </table>
             </div>

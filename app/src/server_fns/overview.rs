@@ -126,8 +126,14 @@ pub async fn load_overview(
             &temp,
         ),
     ];
+    let host = told(control.host_get(&actor, id).await)?;
+    let disk = host.fullest().and_then(|row| {
+        let days = row.full.as_ref().and_then(|forecast| forecast.days);
+        let full = days.map(|days| format!(", full in {days:.0} days"));
+        Some((row.used_percent?, full.unwrap_or_default()))
+    });
     Ok(OverviewData {
-        tiles: tiles(&dashboard, load.cpus, &histories, &sizes, control::now()),
+        tiles: tiles(&dashboard, load.cpus, &histories, &sizes, disk, control::now()),
         dashboard,
         cpus: load.cpus,
         load: build::load(&load.series, load.cpus),

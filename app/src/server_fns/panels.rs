@@ -7,6 +7,8 @@ mod connections;
 #[cfg(feature = "ssr")]
 mod cost;
 #[cfg(feature = "ssr")]
+mod disks;
+#[cfg(feature = "ssr")]
 pub(super) mod layout;
 #[cfg(feature = "ssr")]
 mod maintenance;

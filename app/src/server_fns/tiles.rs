@@ -114,6 +114,7 @@ mod build {
         cpus: Option<u32>,
         histories: &Histories,
         sizes: &TimeSeries,
+        disk: Option<(f64, String)>,
         at: Timestamp,
     ) -> Vec<TileData> {
         vec![
@@ -127,7 +128,7 @@ mod build {
             cache(dashboard).over(histories, Metric::CacheHitPercent),
             lag(dashboard).over(histories, Metric::ReplicationLagSeconds),
             wal(dashboard).over(histories, Metric::WalBytesPerSecond),
-            size(dashboard, sizes),
+            size(dashboard, sizes, disk),
             backup(dashboard, at),
         ]
     }
@@ -229,15 +230,21 @@ mod build {
     }
 
     /// The size of all databases, and by how much it grew in a day of the last seven.
-    fn size(dashboard: &Dashboard, sizes: &TimeSeries) -> TileData {
+    /// With how full the fullest file system is, and when it will be full.
+    fn size(dashboard: &Dashboard, sizes: &TimeSeries, disk: Option<(f64, String)>) -> TileData {
         let line = sizes.series.first().map(|line| line.values.clone()).unwrap_or_default();
         let known =
             sizes.times.iter().zip(&line).filter_map(|(at, value)| Some((at.0 as f64 / 86_400_000.0, (*value)?)));
         let growth = analysis::change::per_day(&known.collect::<Vec<_>>());
         let detail =
             growth.map(|bytes| format!("{}{} a day", if bytes < 0.0 { "−" } else { "+" }, format::bytes(bytes.abs())));
+        let used = disk.as_ref().map(|(percent, _)| *percent);
+        let detail = [detail, disk.map(|(percent, full)| format!("disk {} % full{full}", format::percent(percent)))];
+        let detail = detail.into_iter().flatten().collect::<Vec<_>>().join("; ");
         let value = dashboard.databases_bytes.map(|bytes| format::bytes(bytes as f64));
-        TileData { spark: line, ..tile("Database size", "/database/tables", value, detail.unwrap_or_default()) }
+        TileData { spark: line, ..tile("Database size", "/database/tables", value, detail) }
+            .breach("warning", used.is_some_and(|percent| percent > 85.0))
+            .breach("critical", used.is_some_and(|percent| percent > 95.0))
     }
 
     fn backup(dashboard: &Dashboard, at: Timestamp) -> TileData {

@@ -211,6 +211,8 @@ mod tests {
         min_duration_sample_ms: None,
         sample_rate: 1.0,
         log_duration: false,
+        auto_explain_ms: None,
+        auto_explain_loaded: false,
     };
 
     fn reading(durations: impl IntoIterator<Item = f64>, settings: LogSettings) -> LogReading {
@@ -223,6 +225,7 @@ mod tests {
                 .collect(),
             skipped_bytes: 0,
             settings,
+            line_prefix: String::new(),
             continues: true,
         }
     }

@@ -1,5 +1,5 @@
 //! Where a size will be: a straight line through its history, with the interval that the scatter around it allows.
-use domain::view::Forecast;
+use domain::view::{DiskForecast, Forecast};
 
 /// Fewer points say nothing about the scatter.
 const POINTS_AT_LEAST: usize = 8;
@@ -52,6 +52,38 @@ pub fn line(points: &[(f64, f64)], ahead_days: f64) -> Result<Forecast, String> 
     })
 }
 
+/// Further ahead nobody plans, and no straight line holds.
+const HORIZON_DAYS: f64 = 3_650.0;
+
+/// When a share in percent that grows along (day, percent) reaches 100, with the interval at 95 %.
+///
+/// # Errors
+/// Why there is too little to go by.
+pub fn full(points: &[(f64, f64)]) -> Result<DiskForecast, String> {
+    let now = line(points, 0.0)?;
+    // Each end of the interval is reached by halving: a bend is at most where the interval widens.
+    let reached = |value: &dyn Fn(&Forecast) -> f64| {
+        let is_full = |days: f64| line(points, days).is_ok_and(|it| value(&it) >= 100.0);
+        if !is_full(HORIZON_DAYS) {
+            return None;
+        }
+        let (mut low, mut high) = (0.0, HORIZON_DAYS);
+        for _ in 0..40 {
+            let middle = (low + high) / 2.0;
+            if is_full(middle) { high = middle } else { low = middle }
+        }
+        Some(high)
+    };
+    let grows = now.bytes_per_day > 0.0;
+    Ok(DiskForecast {
+        percent_per_day: now.bytes_per_day,
+        days: grows.then(|| reached(&|it| it.bytes)).flatten(),
+        earliest_days: grows.then(|| reached(&|it| it.high_bytes)).flatten(),
+        latest_days: grows.then(|| reached(&|it| it.low_bytes)).flatten(),
+        history_days: now.history_days,
+    })
+}
+
 /// The two-sided 95 % quantile of Student's distribution, by the expansion of Cornish and Fisher: within half a percent
 /// from six degrees of freedom.
 fn student_t95(degrees: f64) -> f64 {
@@ -81,6 +113,22 @@ mod tests {
         let hour = (0..100).map(|i| (f64::from(i) / 2_400.0, 1.0)).collect::<Vec<_>>();
         assert!(line(&hour, 30.0).unwrap_err().contains("2 days"));
         assert!(line(&[(0.0, 1.0), (5.0, 2.0)], 30.0).unwrap_err().contains("8 sizes"));
+    }
+
+    #[test]
+    fn a_disk_that_fills_says_when_and_one_that_does_not_says_never() {
+        let filling = (0..60)
+            .map(|i| (f64::from(i) / 4.0, 50.0 + f64::from(i) / 4.0 + f64::from(i % 3) * 0.2))
+            .collect::<Vec<_>>();
+        // At 64.8 % after 14.75 days, one point a day.
+        let found = full(&filling).unwrap();
+        assert!((found.percent_per_day - 1.0).abs() < 0.02, "{found:?}");
+        let (days, earliest, latest) = (found.days.unwrap(), found.earliest_days.unwrap(), found.latest_days.unwrap());
+        assert!((days - 35.2).abs() < 0.7 && earliest < days && days < latest, "{found:?}");
+        let emptying = filling.iter().map(|(day, percent)| (*day, 100.0 - percent)).collect::<Vec<_>>();
+        let found = full(&emptying).unwrap();
+        assert_eq!((found.days, found.earliest_days, found.latest_days), (None, None, None));
+        assert!(full(&filling[..4]).is_err());
     }
 
     proptest! {

@@ -4,12 +4,12 @@
 //! failed) costs nothing either, but lowers the coverage, which is shown beside the score: ignorance is not health.
 use domain::{
     Timestamp, format,
-    view::{Band, Health, HealthComponent, HealthLine, RecoveryProblem, ReplicaState, ReplicaView},
+    view::{Band, Health, HealthComponent, HealthLine, HealthWeights, RecoveryProblem, ReplicaState, ReplicaView},
 };
 use std::collections::BTreeMap;
 
 /// Version of the rules.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// What the score is made of. `None` is "not known".
 #[derive(Clone, Debug, Default)]
@@ -58,6 +58,8 @@ pub struct HealthInput {
     pub wasted_index_bytes: Option<i64>,
     /// Of the sequence that is used up most; zero when none is by half.
     pub sequence_percent: Option<f64>,
+    /// Used share of the fullest file system; `None` also where the machine cannot be seen, which is no failure.
+    pub disk_percent: Option<f64>,
 }
 
 /// Remembers since when each line is there.
@@ -77,6 +79,7 @@ struct Lines<'a> {
     at: Timestamp,
     since: &'a mut BTreeMap<String, Timestamp>,
     lines: Vec<HealthLine>,
+    weights: HealthWeights,
     known: u32,
     asked: u32,
 }
@@ -93,9 +96,15 @@ impl Lines<'_> {
         page: &str,
         points: Option<(u8, String)>,
     ) {
+        // A part without weight is not judged: it neither costs points nor is missed.
+        if self.weights.of(component) == 0 {
+            self.since.remove(rule);
+            return;
+        }
         self.asked += 1;
         let Some((points, measured)) = points else { return };
         self.known += 1;
+        let points = weighed(points, component, self.weights);
         if points == 0 {
             self.since.remove(rule);
             return;
@@ -114,25 +123,19 @@ impl Lines<'_> {
     }
 }
 
-/// Most points that a component can cost.
-pub const fn ceiling(component: HealthComponent) -> u8 {
-    match component {
-        HealthComponent::Availability => 15,
-        HealthComponent::Connections
-        | HealthComponent::Latency
-        | HealthComponent::Replication
-        | HealthComponent::Maintenance => 12,
-        HealthComponent::Locks => 10,
-        HealthComponent::Cache => 7,
-        HealthComponent::Wal | HealthComponent::Capacity => 6,
-        HealthComponent::Backups => 8,
-        HealthComponent::Alerts => 100,
+/// The points of a rule are written for the shipped weights: with another weight they grow or shrink as it does. What costs
+/// something goes on to cost a point at least.
+fn weighed(points: u8, component: HealthComponent, weights: HealthWeights) -> u8 {
+    let (set, shipped) = (weights.of(component), HealthWeights::default().of(component));
+    if points == 0 || set == shipped {
+        return points;
     }
+    (f64::from(points) * f64::from(set) / f64::from(shipped)).round().clamp(1.0, 100.0) as u8
 }
 
 impl HealthTracker {
-    /// The score at `at`.
-    pub fn score(&mut self, input: &HealthInput, at: Timestamp) -> Health {
+    /// The score at `at`, by weights that passed their check.
+    pub fn score(&mut self, input: &HealthInput, weights: HealthWeights, at: Timestamp) -> Health {
         if let Some(reason) = &input.unreachable {
             let since = *self.since.entry("unreachable".to_owned()).or_insert(at);
             let line = HealthLine {
@@ -154,13 +157,13 @@ impl HealthTracker {
             };
         }
         self.since.remove("unreachable");
-        let mut lines = Lines { at, since: &mut self.since, lines: Vec::new(), known: 0, asked: 0 };
+        let mut lines = Lines { at, since: &mut self.since, lines: Vec::new(), weights, known: 0, asked: 0 };
         rules(&mut lines, input);
         let Lines { mut lines, known, asked, .. } = lines;
-        hold_ceilings(&mut lines);
+        hold_ceilings(&mut lines, weights);
         lines.sort_by(|a, b| b.points.cmp(&a.points).then(a.rule.cmp(&b.rule)));
-        let lost = lines.iter().map(|line| line.points).sum::<u8>();
-        let score = 100 - lost;
+        let lost = lines.iter().map(|line| u32::from(line.points)).sum::<u32>();
+        let score = 100 - u8::try_from(lost).unwrap_or(100).min(100);
         let coverage_percent = 100.0 * f64::from(known) / f64::from(asked.max(1));
         Health { score, band: Band::of(score), coverage_percent, lines, version: VERSION }
     }
@@ -206,11 +209,11 @@ impl HealthTracker {
 }
 
 /// Within a component the smaller lines give way; a line that would cost nothing is left out.
-fn hold_ceilings(lines: &mut Vec<HealthLine>) {
+fn hold_ceilings(lines: &mut Vec<HealthLine>, weights: HealthWeights) {
     lines.sort_by_key(|line| std::cmp::Reverse(line.points));
     let mut left = BTreeMap::<HealthComponent, u8>::new();
     for line in lines.iter_mut() {
-        let left = left.entry(line.component).or_insert_with(|| ceiling(line.component));
+        let left = left.entry(line.component).or_insert_with(|| weights.of(line.component));
         line.points = line.points.min(*left);
         *left -= line.points;
     }
@@ -397,6 +400,12 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         let points = if percent < 80.0 { 0 } else { ramp(percent, 75.0, 100.0, 6) };
         (points, format!("{} % of its range", format::percent(percent)))
     });
+    // A machine that cannot be seen has no rule to break.
+    if let Some(percent) = input.disk_percent {
+        let points = if percent < 85.0 { 0 } else { ramp(percent, 80.0, 95.0, 6) };
+        let disk = Some((points, format!("{} %", format::percent(percent))));
+        lines.rule(C::Capacity, "disk_full", "A file system of the server fills up", "85 %", "/database/tables", disk);
+    }
     lines.rule(C::Capacity, "sequence_running_out", "A sequence runs out", "80 %", "/database/tables", sequence);
 }
 
@@ -406,7 +415,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn score(input: &HealthInput) -> Health {
-        HealthTracker::default().score(input, Timestamp(0))
+        HealthTracker::default().score(input, HealthWeights::default(), Timestamp(0))
     }
 
     fn healthy() -> HealthInput {
@@ -471,6 +480,25 @@ mod tests {
             })
     }
 
+    /// Points moved from one part to another, as far as both allow it.
+    fn any_weights() -> impl Strategy<Value = HealthWeights> {
+        proptest::collection::vec((0usize..10, 0usize..10, 0u8..=40), 0..20).prop_map(|moves| {
+            let mut points = HealthWeights::COMPONENTS.map(|component| HealthWeights::default().of(component));
+            for (from, to, some) in moves {
+                let some = some.min(points[from]).min(HealthWeights::MOST - points[to]);
+                if from != to {
+                    points[from] -= some;
+                    points[to] += some;
+                }
+            }
+            let of = |name: &str| {
+                let at = HealthWeights::COMPONENTS.iter().position(|component| component.as_str() == name)?;
+                Some(points[at].to_string())
+            };
+            HealthWeights::read(of).unwrap_or_default()
+        })
+    }
+
     proptest! {
         #[test]
         fn the_lines_are_the_score(input in any_input()) {
@@ -480,7 +508,7 @@ mod tests {
             prop_assert!(health.lines.iter().all(|line| line.points > 0));
             for component in [HealthComponent::Connections, HealthComponent::Locks, HealthComponent::Maintenance, HealthComponent::Availability] {
                 let of = health.lines.iter().filter(|line| line.component == component).map(|line| line.points).sum::<u8>();
-                prop_assert!(of <= ceiling(component));
+                prop_assert!(of <= HealthWeights::default().of(component));
             }
         }
 
@@ -518,7 +546,7 @@ mod tests {
         #[test]
         fn a_critical_alert_caps_the_score_and_the_lines_are_still_the_score(input in any_input(), disaster: bool) {
             let mut tracker = HealthTracker::default();
-            let plain = tracker.score(&input, Timestamp(0));
+            let plain = tracker.score(&input, HealthWeights::default(), Timestamp(0));
             let mut capped = plain.clone();
             let rule = if disaster { "xid_age" } else { "connections_high" };
             tracker.cap(&mut capped, &[(rule.to_owned(), "It is so".to_owned())], Timestamp(1));
@@ -531,6 +559,34 @@ mod tests {
             let mut again = plain.clone();
             tracker.cap(&mut again, &[], Timestamp(2));
             prop_assert_eq!(again, plain);
+        }
+
+        /// What holds for the shipped weights holds for every set of weights that is allowed.
+        #[test]
+        fn the_properties_hold_for_all_weights(input in any_input(), weights in any_weights(), worse in 0.0f64..120.0) {
+            prop_assert_eq!(weights.check(), Ok(()));
+            let of = |input: &HealthInput| HealthTracker::default().score(input, weights, Timestamp(0));
+            let health = of(&input);
+            let lost = health.lines.iter().map(|line| u32::from(line.points)).sum::<u32>();
+            prop_assert_eq!(u32::from(health.score) + lost, 100);
+            prop_assert!(health.lines.iter().all(|line| line.points > 0));
+            for component in HealthWeights::COMPONENTS {
+                let lost = health.lines.iter().filter(|line| line.component == component).map(|line| u32::from(line.points)).sum::<u32>();
+                prop_assert!(lost <= u32::from(weights.of(component)), "{}", component.as_str());
+            }
+            let mut other = input.clone();
+            other.connections_percent = Some(input.connections_percent.unwrap_or(0.0).max(worse));
+            other.xid_age = Some(input.xid_age.unwrap_or(0) + 100_000_000);
+            other.cache_hit_percent = input.cache_hit_percent.map(|percent| percent * 0.9);
+            other.blocked_sessions = input.blocked_sessions.map(|count| count + 1);
+            other.failed_collectors.push("another".to_owned());
+            prop_assert!(of(&other).score <= health.score);
+            // A breach of a part that counts is never free.
+            let broken = HealthInput { connections_percent: Some(99.0), ..input.clone() };
+            let costs = of(&broken).lines.iter().any(|line| line.component == HealthComponent::Connections);
+            prop_assert_eq!(costs, weights.connections > 0);
+            let down = of(&HealthInput { unreachable: Some("gone".to_owned()), ..input });
+            prop_assert_eq!(down.score, 0);
         }
 
         #[test]
@@ -560,9 +616,10 @@ mod tests {
     fn a_line_keeps_the_moment_since_when_it_is_there() {
         let mut tracker = HealthTracker::default();
         let bad = HealthInput { cache_hit_percent: Some(70.0), ..healthy() };
-        tracker.score(&bad, Timestamp(1_000));
-        assert_eq!(tracker.score(&bad, Timestamp(9_000)).lines[0].since, Timestamp(1_000));
-        tracker.score(&healthy(), Timestamp(10_000));
-        assert_eq!(tracker.score(&bad, Timestamp(20_000)).lines[0].since, Timestamp(20_000));
+        let mut at = |input: &HealthInput, at| tracker.score(input, HealthWeights::default(), Timestamp(at));
+        at(&bad, 1_000);
+        assert_eq!(at(&bad, 9_000).lines[0].since, Timestamp(1_000));
+        at(&healthy(), 10_000);
+        assert_eq!(at(&bad, 20_000).lines[0].since, Timestamp(20_000));
     }
 }

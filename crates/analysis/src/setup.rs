@@ -42,9 +42,41 @@ fn connected(state: &ClusterState) -> Attention {
         ClusterState::Connecting => item(key, "unknown", "Connecting", "", None),
         ClusterState::Unreachable { reason, .. } => item(key, "critical", "The server does not answer", reason, None),
         ClusterState::Refused { reason, .. } => {
-            item(key, "critical", "The server refuses us", reason, Some(ROLE_SQL.to_owned()))
+            item(key, "critical", "The server refuses us", reason, Some(cure_of_refusal(reason)))
         }
     }
+}
+
+/// What to do about the server's words.
+fn cure_of_refusal(reason: &str) -> String {
+    // 'pg_hba.conf rejects connection for host "10.0.0.7", user "watcher", database "postgres", no encryption'
+    let said = |what: &str| {
+        let rest = &reason[reason.find(&format!("{what} \""))? + what.len() + 2..];
+        rest.split('"').next().filter(|text| !text.is_empty())
+    };
+    if reason.contains("pg_hba.conf") {
+        let (user, database) = (said("user").unwrap_or("holdfast_monitor"), said("database").unwrap_or("all"));
+        let host = said("host").map_or_else(
+            || "samenet".to_owned(),
+            |host| format!("{host}/{}", if host.contains(':') { 128 } else { 32 }),
+        );
+        let kind = if reason.contains("no encryption") { "host" } else { "hostssl" };
+        return format!(
+            "-- in pg_hba.conf, before the line that rejects:\n{kind} {database} {user} {host} scram-sha-256\n-- then, as a superuser:\nSELECT pg_reload_conf();"
+        );
+    }
+    if reason.contains("too many connections")
+        || reason.contains("too many clients")
+        || reason.contains("remaining connection slots")
+    {
+        return "-- who holds the slots, as a superuser:\nSELECT usename, application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3 ORDER BY 4 DESC;"
+            .to_owned();
+    }
+    if reason.contains("password") {
+        let user = said("user").unwrap_or("holdfast_monitor").replace('"', "\"\"");
+        return format!("ALTER ROLE \"{user}\" PASSWORD '…';  -- the one that Holdfast is configured with");
+    }
+    ROLE_SQL.to_owned()
 }
 
 fn rights(server: Option<&ServerReading>) -> Attention {
@@ -102,6 +134,21 @@ mod tests {
         assert_eq!(levels(refused.clone()), ["critical", "unknown", "unknown", "unknown"]);
         let cure = checklist(&refused, None).swap_remove(0).sql.unwrap_or_default();
         assert!(cure.starts_with("CREATE ROLE"), "{cure}");
+    }
+
+    #[test]
+    fn each_refusal_comes_with_what_to_do() {
+        let reject = "db:5432 refuses the role \"watcher\": pg_hba.conf rejects connection for host \"10.0.0.7\", user \"watcher\", database \"shop\", no encryption";
+        assert!(
+            cure_of_refusal(reject).contains("\nhost shop watcher 10.0.0.7/32 scram-sha-256\n"),
+            "{}",
+            cure_of_refusal(reject)
+        );
+        let missing = "no pg_hba.conf entry for host \"::1\", user \"watcher\", database \"shop\", SSL encryption";
+        assert!(cure_of_refusal(missing).contains("hostssl shop watcher ::1/128"), "{}", cure_of_refusal(missing));
+        assert!(cure_of_refusal("password authentication failed for user \"w\"").contains("ALTER ROLE \"w\""));
+        assert!(cure_of_refusal("sorry, too many clients already").contains("pg_stat_activity"));
+        assert_eq!(cure_of_refusal("anything else"), ROLE_SQL);
     }
 
     #[test]

@@ -4,8 +4,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::{
     Timestamp,
     view::{
-        ActivityPage, Attention, ClusterCost, ClusterState, ClusterSummary, ConnectionsPage, Dashboard, IndexAdvice,
-        IndexesPage, LiveEvent, LockSnapshot, LocksPage, MaintenancePage, ReplicationPage, SettingsPage, TablesPage,
+        ActivityPage, Attention, ClusterCost, ClusterState, ClusterSummary, ConnectionsPage, Dashboard, HostPage,
+        IndexAdvice, IndexesPage, LiveEvent, LockSnapshot, LocksPage, MaintenancePage, ReplicationPage, SettingsPage,
+        TablesPage,
     },
 };
 use std::sync::{Arc, OnceLock};
@@ -54,6 +55,12 @@ pub struct ClusterSnapshot {
     pub statements: domain::view::Availability,
     /// Statements evicted from `pg_stat_statements` per hour.
     pub evictions_per_hour: Option<f64>,
+    /// The machine it runs on; forecasts are added when it is served.
+    pub host: Arc<HostPage>,
+    /// Whether the server's log can be read.
+    pub log: domain::view::Availability,
+    /// Why no plans come from the log; `None` when they come or when that is not known.
+    pub auto_explain: Option<String>,
 }
 
 /// One cluster's place in the registry.

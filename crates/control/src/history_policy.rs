@@ -5,7 +5,7 @@ use domain::{
     view::{StoreCost, StoreTier},
 };
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use store::{History, SessionHistoryRepo, TierRepo};
+use store::{History, LogSampleRepo, SessionHistoryRepo, TierRepo};
 
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
@@ -25,10 +25,12 @@ pub enum Kept {
     Sessions,
     /// Samples of sessions by the hour.
     SessionHours,
+    /// Samples of statements from servers' logs.
+    LogSamples,
 }
 
 /// Everything that is kept in tiers: name, time wanted, least time.
-const KEPT: [(Kept, &str, i64, i64); 8] = [
+const KEPT: [(Kept, &str, i64, i64); 9] = [
     (Kept::Tier(History::Metrics, 0), "metrics, each tick", 2 * DAY, 2 * HOUR),
     (Kept::Tier(History::Metrics, 1), "metrics, 5 minutes", 14 * DAY, DAY),
     (Kept::Tier(History::Metrics, 2), "metrics, hours", 400 * DAY, 14 * DAY),
@@ -37,6 +39,7 @@ const KEPT: [(Kept, &str, i64, i64); 8] = [
     (Kept::Tier(History::Statements, 2), "statements, hours", 90 * DAY, 7 * DAY),
     (Kept::Sessions, "active sessions, each bucket", 2 * DAY, 2 * HOUR),
     (Kept::SessionHours, "active sessions, hours", 30 * DAY, 2 * DAY),
+    (Kept::LogSamples, "statements in logs", 7 * DAY, DAY),
 ];
 
 /// The budget, and how far it presses.
@@ -121,6 +124,7 @@ impl ControlPlane {
             let size = match kept {
                 Kept::Tier(kind, tier) => TierRepo(store.db()).size(kind, tier).await?,
                 Kept::Sessions => SessionHistoryRepo(store.db()).size().await?,
+                Kept::LogSamples => LogSampleRepo(store.db()).size().await?,
                 // In the same table as those before: counted there.
                 Kept::SessionHours => continue,
             };

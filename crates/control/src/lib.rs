@@ -13,6 +13,7 @@ mod clusters;
 mod error;
 mod estate;
 mod events;
+mod health;
 mod history_policy;
 mod latency_history;
 mod load;
@@ -66,6 +67,7 @@ struct Inner {
     statements: StatementCache,
     process_cost: ArcSwap<ProcessCost>,
     history: history_policy::HistoryPolicy,
+    health: health::HealthBook,
     alerts: alerts::AlertBook,
     recovery: Recovery,
     platform: Platform,
@@ -104,6 +106,7 @@ impl ControlPlane {
                 statements: StatementCache::default(),
                 process_cost: ArcSwap::default(),
                 history: history_policy::HistoryPolicy::default(),
+                health: health::HealthBook::default(),
                 alerts: alerts::AlertBook::default(),
                 recovery,
                 platform: Platform::default(),

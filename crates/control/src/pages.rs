@@ -3,7 +3,7 @@ use crate::{Actor, ControlError, ControlPlane, monitoring, now};
 use domain::{
     Permission,
     view::{
-        ConnectionsPage, CostPage, EventKind, MaintenancePage, Metric, ProcessCost, Range, ReplicationPage,
+        ConnectionsPage, CostPage, EventKind, HostPage, MaintenancePage, Metric, ProcessCost, Range, ReplicationPage,
         SettingsPage, TableDetail, TablesPage, TimeSeries, TimeSeriesLine,
     },
 };
@@ -88,6 +88,29 @@ impl ControlPlane {
         let sizes = sizes.iter().map(|it| (it.bucket as f64 / 24.0, it.value)).collect::<Vec<_>>();
         let forecast = analysis::forecast::line(&sizes, FORECAST_AHEAD_DAYS);
         Ok(TableDetail { row, growth, forecast_missing: forecast.as_ref().err().cloned(), forecast: forecast.ok() })
+    }
+
+    /// The machine of a server: its file systems with the day on which each will be full, and its load.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub async fn host_get(&self, actor: &Actor, cluster: Option<&str>) -> Result<HostPage, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let (config, snapshot) = self.inner.clusters.find(cluster)?;
+        let mut page = HostPage::clone(&snapshot.host);
+        let at = now();
+        let since = at.plus_ms(-FORECAST_DAYS * DAY_MS);
+        let repo = MetricRepo(self.inner.store.db());
+        for disk in page.disks.iter_mut().filter(|disk| disk.used_percent.is_some()) {
+            let step = DAY_MS / 24;
+            let used = repo.history_of(&config.id, Metric::DiskUsedPercent, &disk.place, since, at, step).await?;
+            let used = used.iter().map(|it| (it.bucket as f64 / 24.0, it.value)).collect::<Vec<_>>();
+            match analysis::forecast::full(&used) {
+                Ok(forecast) => disk.full = Some(forecast),
+                Err(reason) => disk.full_missing = Some(reason),
+            }
+        }
+        Ok(page)
     }
 
     /// Standbys and slots.

@@ -5,12 +5,12 @@ use domain::{
     ErrorKind, Permission, Timestamp,
     reading::StatementKey,
     view::{
-        Event, EventKind, ExplainMethod, ExplainRequest, Explained, PlanSummary, PlanView, QueryPlanPage, SettingsPage,
-        TablesPage, TouchedTable,
+        Event, EventKind, ExplainMethod, ExplainRequest, Explained, LogOfQuery, PlanSummary, PlanView, QueryPlanPage,
+        SettingsPage, TablesPage, TouchedTable,
     },
 };
 use serde_json::json;
-use store::{EventRepo, NewPlan, Outcome, PlanRepo, SessionHistoryRepo, StatementRecord, StatementRepo};
+use store::{EventRepo, LogSampleRepo, NewPlan, Outcome, PlanRepo, SessionHistoryRepo, StatementRecord, StatementRepo};
 
 /// How far back sessions and changes are looked for.
 const SAMPLES_MS: i64 = 86_400_000;
@@ -84,6 +84,11 @@ impl ControlPlane {
                 .cloned()
                 .collect(),
             changes,
+            log: LogOfQuery {
+                availability: snapshot.log.clone(),
+                samples: LogSampleRepo(self.inner.store.db()).list(record.id).await?,
+                auto_explain: snapshot.auto_explain.clone(),
+            },
         })
     }
 
@@ -149,7 +154,8 @@ impl ControlPlane {
     }
 
     /// Keeps a plan; when the newest one before had another shape, that is an event. Answers the hash, and whether it
-    /// changed. The advisor uses it too: nobody need ask for a change to be noticed.
+    /// changed. The advisor uses it too: nobody need ask for a change to be noticed. Plans that ran are made for the values
+    /// of each call and come and go: of them only a shape that was never seen is a change.
     ///
     /// # Errors
     /// [`ControlError::Conflict`] when it is no plan; [`ControlError::Store`].
@@ -164,7 +170,11 @@ impl ControlPlane {
         let at = now();
         let transaction = self.inner.store.begin().await?;
         let repo = PlanRepo(&transaction);
-        let before = repo.list(record.id).await?.into_iter().next();
+        let ran = |method| method == ExplainMethod::AutoExplain;
+        let mut earlier = repo.list(record.id).await?;
+        earlier.retain(|it| ran(it.method) == ran(explained.method));
+        let known = earlier.iter().any(|it| it.hash == read.hash);
+        let before = earlier.into_iter().next();
         let kept = NewPlan {
             statement_id: record.id,
             hash: read.hash.clone(),
@@ -177,7 +187,8 @@ impl ControlPlane {
             json: read.json,
         };
         repo.keep(&kept, at).await?;
-        let changed = before.as_ref().is_some_and(|before| before.hash != read.hash);
+        let changed =
+            before.as_ref().is_some_and(|before| before.hash != read.hash) && !(known && ran(explained.method));
         if let Some(before) = before.filter(|_| changed) {
             let event = change(&before, &kept, record, at);
             EventRepo(&transaction).insert(cluster, &[event]).await?;

@@ -1,7 +1,7 @@
 //! Keeping history within its tiers and its budget.
 use control::{ControlPlane, Kept, now};
 use std::time::Duration;
-use store::{SessionHistoryRepo, StatementRepo, StoreError};
+use store::{LogSampleRepo, SessionHistoryRepo, StatementRepo, StoreError};
 
 /// So long after a moment everything about it has been written, unless the store did not answer.
 const SETTLED_MS: i64 = 90_000;
@@ -51,6 +51,9 @@ async fn remove(control: &ControlPlane) -> Result<(), Failure> {
             }
             Kept::SessionHours => {
                 SessionHistoryRepo(store.db()).prune(before).await?;
+            }
+            Kept::LogSamples => {
+                LogSampleRepo(store.db()).prune(before).await?;
             }
         }
     }

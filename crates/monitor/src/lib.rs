@@ -7,10 +7,12 @@ mod alerts;
 mod backoff;
 mod cadence;
 mod collector;
+mod disk;
 mod events;
 mod history;
 mod host;
 mod housekeeping;
+mod log_samples;
 mod own_cost;
 mod pages;
 mod recorder;
@@ -53,8 +55,7 @@ impl Monitor {
         let counters = Arc::default();
         let alerts = alerts::start(&mut tasks, control, interval, stop);
         for one in watched {
-            let recorder =
-                recorder::start(&mut tasks, control.store().clone(), one.config.id.clone(), &counters, stop.clone());
+            let recorder = recorder::start(&mut tasks, control.clone(), one.config.id.clone(), &counters, stop.clone());
             if let Some(bytes) = one.target.is_local().then(host::memory_bytes).flatten() {
                 control.clusters().set_memory(&one.config.id, bytes);
             }
@@ -81,13 +82,8 @@ impl Monitor {
                 watch::Watch::new(control.clone(), cluster, sampler, one.config, cadence, sinks, shared.clone());
             tasks.spawn(watch.run(stop.clone()));
         }
-        let recorder = recorder::start(
-            &mut tasks,
-            control.store().clone(),
-            control::OWN_CLUSTER.to_owned(),
-            &counters,
-            stop.clone(),
-        );
+        let recorder =
+            recorder::start(&mut tasks, control.clone(), control::OWN_CLUSTER.to_owned(), &counters, stop.clone());
         tasks.spawn(own_cost::run(control.clone(), recorder, cadence, stop.clone()));
         tasks.spawn(housekeeping::run(control.clone(), cadence.tick, stop.clone()));
         Self { tasks }

@@ -1,23 +1,23 @@
 //! Writing history. A store that does not answer must not stop the watching: batches wait in a bounded queue and are
 //! tried again; when it is full the oldest is dropped, counted and told.
 use analysis::statements::StatementDelta;
-use control::now;
+use control::{ControlError, ControlPlane, now};
 use domain::{
     Timestamp,
     reading::{SessionBucket, StatementKey, StatementText},
-    view::{Event, EventKind, LockSnapshot, Metric},
+    view::{Event, EventKind, Explained, LockSnapshot, LogSample, Metric},
 };
 use std::{
     collections::{HashMap, VecDeque},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 use store::{
-    EventRepo, LockRepo, MetricRepo, Sample, SessionHistoryRepo, StatementRepo, StatementSampleRow, Store, StoreError,
-    TierRepo,
+    EventRepo, LockRepo, LogSampleRepo, MetricRepo, Sample, SessionHistoryRepo, StatementRepo, StatementSampleRow,
+    StoreError, TierRepo,
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +33,8 @@ pub(crate) struct Batch {
     pub(crate) interval_ms: i64,
     pub(crate) locks: Vec<LockSnapshot>,
     pub(crate) sessions: Option<SessionBucket>,
+    pub(crate) log_samples: Vec<(StatementKey, LogSample)>,
+    pub(crate) plans: Vec<(StatementKey, Explained)>,
 }
 
 impl Batch {
@@ -43,17 +45,29 @@ impl Batch {
             + self.texts.len()
             + self.statements.len()
             + self.locks.len()
+            + self.log_samples.len()
+            + self.plans.len()
             + sessions) as u64
     }
 }
 
-/// About half an hour of ticks of one second.
-const QUEUE: usize = 2_000;
 /// By then what happened may be rolled up.
 const LATE_SECONDS: f64 = 45.0;
-/// What waits may hold this many rows: some hundred MiB at most, whatever the batches hold.
-const QUEUE_ROWS: u64 = 1_000_000;
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How much may wait while the store does not answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    batches: usize,
+    rows: u64,
+}
+
+impl Default for Bounds {
+    /// About half an hour of ticks of one second; some hundred MiB at most, whatever the batches hold.
+    fn default() -> Self {
+        Self { batches: 2_000, rows: 1_000_000 }
+    }
+}
 
 /// What all recorders together did, for the page of our own cost.
 #[derive(Debug, Default)]
@@ -78,10 +92,33 @@ impl Counters {
 }
 
 #[derive(Debug, Default)]
+struct Waiting {
+    batches: VecDeque<Batch>,
+    /// Of those, and of the one that is being written.
+    rows: u64,
+    /// What was given up and not told yet.
+    lost: Option<Lost>,
+}
+
+/// Readings that were given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lost {
+    batches: u64,
+    from: Timestamp,
+    to: Timestamp,
+}
+
+#[derive(Debug, Default)]
 struct Queue {
-    /// What waits, batches given up, rows that wait.
-    batches: Mutex<(VecDeque<Batch>, u64, u64)>,
+    bounds: Bounds,
+    waiting: Mutex<Waiting>,
     more: Notify,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Takes batches; cheap to clone.
@@ -97,64 +134,83 @@ impl Recorder {
     }
 
     pub(crate) fn push(&self, batch: Batch) {
-        let mut queue = self.queue.batches.lock().unwrap_or_else(PoisonError::into_inner);
-        let rows = queue.2 + batch.rows();
-        queue.2 = rows;
-        while queue.0.len() >= QUEUE || (queue.2 > QUEUE_ROWS && !queue.0.is_empty()) {
-            let lost = queue.0.pop_front().map_or(0, |lost| lost.rows());
-            queue.2 = queue.2.saturating_sub(lost);
-            queue.1 += 1;
+        let Bounds { batches, rows } = self.queue.bounds;
+        let mut waiting = self.queue.lock();
+        waiting.rows += batch.rows();
+        while waiting.batches.len() >= batches || (waiting.rows > rows && !waiting.batches.is_empty()) {
+            let Some(oldest) = waiting.batches.pop_front() else { break };
+            waiting.rows = waiting.rows.saturating_sub(oldest.rows());
+            let before = waiting.lost;
+            waiting.lost = Some(Lost {
+                batches: before.map_or(0, |it| it.batches) + 1,
+                from: before.map_or(oldest.at, |it| it.from),
+                to: oldest.at,
+            });
             self.counters.dropped.fetch_add(1, Ordering::Relaxed);
             self.counters.queued.fetch_sub(1, Ordering::Relaxed);
         }
         self.counters.queued.fetch_add(1, Ordering::Relaxed);
-        queue.0.push_back(batch);
-        drop(queue);
+        waiting.batches.push_back(batch);
+        drop(waiting);
         self.queue.more.notify_one();
     }
 }
 
 pub(crate) fn start(
     tasks: &mut JoinSet<()>,
-    store: Store,
+    control: ControlPlane,
     cluster: String,
     counters: &Arc<Counters>,
     stop: CancellationToken,
 ) -> Recorder {
-    let queue = Arc::new(Queue::default());
+    start_with(tasks, control, cluster, counters, Bounds::default(), stop)
+}
+
+fn start_with(
+    tasks: &mut JoinSet<()>,
+    control: ControlPlane,
+    cluster: String,
+    counters: &Arc<Counters>,
+    bounds: Bounds,
+    stop: CancellationToken,
+) -> Recorder {
+    let queue = Arc::new(Queue { bounds, ..Queue::default() });
     let counters = counters.clone();
     let recorder = Recorder { queue: queue.clone(), counters: counters.clone() };
     let own = recorder.clone();
     tasks.spawn(async move {
         let recorder = own;
-        let mut writer = Writer { store, cluster, series: HashMap::new(), names: HashMap::new(), statements: HashMap::new() };
+        let mut writer = Writer { control, cluster, series: HashMap::new(), names: HashMap::new(), statements: HashMap::new() };
         loop {
-            let next = queue.batches.lock().unwrap_or_else(PoisonError::into_inner).0.pop_front();
+            let next = queue.lock().batches.pop_front();
             match next {
                 Some(batch) => {
                     let outcome = writer.write(&batch).await;
                     if outcome.is_ok() {
                         counters.queued.fetch_sub(1, Ordering::Relaxed);
                         counters.rows.fetch_add(batch.rows(), Ordering::Relaxed);
-                        let mut waiting = queue.batches.lock().unwrap_or_else(PoisonError::into_inner);
-                        waiting.2 = waiting.2.saturating_sub(batch.rows());
-                        drop(waiting);
+                        let lost = {
+                            let mut waiting = queue.lock();
+                            waiting.rows = waiting.rows.saturating_sub(batch.rows());
+                            waiting.lost.take()
+                        };
+                        // Told when the store answers again: before, each telling would push another reading out.
+                        if let Some(lost) = lost {
+                            recorder.push(Batch { at: lost.to, events: vec![gap(lost)], ..Batch::default() });
+                            tracing::warn!(
+                                dropped = lost.batches,
+                                cluster = writer.cluster,
+                                "history was lost: the store did not answer for too long"
+                            );
+                        }
                     }
                     if let Err(error) = outcome {
                         tracing::error!(%error, cluster = writer.cluster, "history could not be written; it is tried again");
-                        queue.batches.lock().unwrap_or_else(PoisonError::into_inner).0.push_front(batch);
+                        queue.lock().batches.push_front(batch);
                         tokio::select! {
                             () = tokio::time::sleep(RETRY) => {}
                             () = stop.cancelled() => return,
                         }
-                    }
-                    let dropped = std::mem::take(&mut queue.batches.lock().unwrap_or_else(PoisonError::into_inner).1);
-                    if dropped > 0 {
-                        // The hole is said where the lines have it.
-                        let title = format!("{dropped} readings were lost: our own store did not answer for too long");
-                        let event = Event { at: now(), kind: EventKind::HistoryLost, title };
-                        recorder.push(Batch { at: now(), events: vec![event], ..Batch::default() });
-                        tracing::warn!(dropped, cluster = writer.cluster, "history was lost: the store did not answer for too long");
                     }
                 }
                 None => tokio::select! {
@@ -167,8 +223,19 @@ pub(crate) fn start(
     recorder
 }
 
+/// The hole is said where the lines have it.
+fn gap(lost: Lost) -> Event {
+    let title = format!(
+        "{} readings from {} to {} were lost: our own store did not answer for too long",
+        lost.batches,
+        lost.from.to_human(),
+        lost.to.to_human()
+    );
+    Event { at: lost.to, kind: EventKind::HistoryLost, title }
+}
+
 struct Writer {
-    store: Store,
+    control: ControlPlane,
     cluster: String,
     series: HashMap<(Metric, String), i64>,
     /// Ids of names in samples of sessions.
@@ -179,7 +246,8 @@ struct Writer {
 
 impl Writer {
     async fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let transaction = self.store.begin().await?;
+        let store = self.control.store().clone();
+        let transaction = store.begin().await?;
         // Ids learnt in a transaction that fails may not exist: keep them only after the commit.
         let mut series = self.series.clone();
         // Written late, as after the store was away: what was rolled up meanwhile lacks it.
@@ -199,7 +267,8 @@ impl Writer {
         if !batch.texts.is_empty() {
             statements.insert_texts(&self.cluster, &batch.texts, batch.at).await?;
         }
-        let unknown = batch.statements.iter().any(|row| !self.statements.contains_key(&row.key));
+        let keys = batch.statements.iter().map(|row| &row.key).chain(batch.log_samples.iter().map(|(key, _)| key));
+        let unknown = keys.into_iter().any(|key| !self.statements.contains_key(key));
         let learnt = if unknown || !batch.texts.is_empty() { Some(statements.ids(&self.cluster).await?) } else { None };
         let ids = learnt.as_ref().unwrap_or(&self.statements);
         let rows = batch.statements.iter().filter_map(|row| {
@@ -217,7 +286,9 @@ impl Writer {
             })
         });
         statements.insert_samples(batch.at, batch.interval_ms, &rows.collect::<Vec<_>>()).await?;
-        self.store.commit(transaction).await?;
+        let sample = |(key, sample): &(StatementKey, LogSample)| Some((*ids.get(key)?, sample.clone()));
+        LogSampleRepo(&transaction).insert(&batch.log_samples.iter().filter_map(sample).collect::<Vec<_>>()).await?;
+        store.commit(transaction).await?;
         self.series = series;
         if let Some(names) = names {
             self.names = names;
@@ -225,6 +296,113 @@ impl Writer {
         if let Some(learnt) = learnt {
             self.statements = learnt;
         }
+        self.plans(batch).await;
         Ok(())
+    }
+
+    /// Plans of the log come again as long as they matter: one that cannot be kept is not tried again.
+    async fn plans(&self, batch: &Batch) {
+        for (key, explained) in &batch.plans {
+            let found = StatementRepo(self.control.store().db()).find(&self.cluster, *key).await;
+            let kept = match found {
+                Ok(Some(record)) => self.control.plan_keep(&self.cluster, &record, explained, "log").await.map(|_| ()),
+                Ok(None) => Ok(()),
+                Err(error) => Err(ControlError::Store(error)),
+            };
+            if let Err(error) = kept {
+                tracing::warn!(%error, cluster = self.cluster, statement = %key, "a plan of the log could not be kept");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use control::{ClusterConfig, Clusters};
+    use domain::view::Metric;
+    use std::time::Instant;
+    use store::Store;
+
+    fn at(number: i64) -> Batch {
+        let sample = Sample { metric: Metric::HealthScore, label: String::new(), value: 100.0, histogram: None };
+        Batch { at: Timestamp(number), metrics: vec![sample], ..Batch::default() }
+    }
+
+    fn recorder(bounds: Bounds) -> Recorder {
+        Recorder { queue: Arc::new(Queue { bounds, ..Queue::default() }), counters: Arc::default() }
+    }
+
+    #[test]
+    fn the_oldest_gives_way_and_is_counted() {
+        let recorder = recorder(Bounds { batches: 5, rows: 1_000 });
+        (0..20).for_each(|number| recorder.push(at(number)));
+        let waiting = recorder.queue.lock();
+        assert_eq!(waiting.batches.iter().map(|batch| batch.at.0).collect::<Vec<_>>(), [15, 16, 17, 18, 19]);
+        assert_eq!(waiting.lost, Some(Lost { batches: 15, from: Timestamp(0), to: Timestamp(14) }));
+        assert_eq!((recorder.counters.dropped(), recorder.counters.queued(), waiting.rows), (15, 5, 5));
+    }
+
+    #[test]
+    fn few_batches_of_many_rows_are_bounded_too() {
+        let recorder = recorder(Bounds { batches: 1_000, rows: 10 });
+        let large = Batch { metrics: vec![at(0).metrics.swap_remove(0); 4], ..at(1) };
+        (0..8).for_each(|_| recorder.push(large.clone()));
+        let waiting = recorder.queue.lock();
+        assert_eq!((waiting.batches.len(), waiting.rows), (2, 8));
+        drop(waiting);
+        // One that is larger than all that may wait is not refused: it would never be written.
+        recorder.push(Batch { metrics: vec![at(0).metrics.swap_remove(0); 40], ..at(9) });
+        assert_eq!(recorder.queue.lock().batches.len(), 1);
+    }
+
+    /// Somebody holds the store; more comes than may wait. What was lost is said once, with its stretch, and the rest is there.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_overflows_while_the_store_is_away_is_told_when_it_answers() {
+        let (url, _directory) = test_support::sqlite_url();
+        let store = Store::connect(&url).await.unwrap();
+        store.migrate().await.unwrap();
+        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+        let clusters = Clusters::new(vec![config], |config| crate::first_snapshot(config, Duration::from_secs(1)));
+        let control = ControlPlane::new(store, clusters, 500.0).await.unwrap();
+        let other = Store::connect(&url).await.unwrap();
+        let holding = other.begin().await.unwrap();
+        let (mut tasks, counters, stop) = (JoinSet::new(), Arc::default(), CancellationToken::new());
+        let bounds = Bounds { batches: 5, rows: 1_000 };
+        let recorder = start_with(&mut tasks, control.clone(), "main".to_owned(), &counters, bounds, stop.clone());
+        let begun = now();
+        recorder.push(Batch { at: begun, ..at(0) });
+        // The first is being written, and waits for the holder.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        for i in 1..=20 {
+            recorder.push(Batch { at: begun.plus_ms(i * 10), ..at(0) });
+        }
+        assert_eq!((counters.dropped(), counters.queued()), (15, 6));
+        drop(holding);
+        let events = EventRepo(control.store().db());
+        let waited = Instant::now();
+        let found = loop {
+            let found = events
+                .list_of("main", EventKind::HistoryLost, begun.plus_ms(-1_000), now().plus_ms(60_000))
+                .await
+                .unwrap();
+            if !found.is_empty() && counters.queued() == 0 {
+                break found;
+            }
+            assert!(waited.elapsed() < Duration::from_secs(30), "{} wait", counters.queued());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert_eq!(found.len(), 1, "told once: {found:?}");
+        assert!(found[0].title.starts_with("15 readings from "), "{found:?}");
+        assert_eq!(found[0].at, begun.plus_ms(150), "where the hole is");
+        let rows = MetricRepo(control.store().db())
+            .history("main", Metric::HealthScore, begun.plus_ms(-1), begun.plus_ms(1_000), 1)
+            .await
+            .unwrap();
+        assert_eq!(rows.len(), 6, "{rows:?}");
+        assert_eq!(counters.rows(), 7, "six readings and what tells of the others");
+        stop.cancel();
+        while tasks.join_next().await.is_some() {}
     }
 }

@@ -11,8 +11,8 @@ use domain::{
     Timestamp,
     reading::{CollectorKind, CollectorState, CollectorStatus, ServerRole},
     view::{
-        Availability, CacheView, ClusterCost, ClusterState, ClusterSummary, Dashboard, IndexesPage, IoRow,
-        LatencySource, LatencyView, LocksPage, Metric, SlowQuery, ThroughputView, WaitLoad,
+        Availability, CacheView, ClusterCost, ClusterState, ClusterSummary, Dashboard, HealthWeights, HostPage,
+        IndexesPage, IoRow, LatencySource, LatencyView, LocksPage, Metric, SlowQuery, ThroughputView, WaitLoad,
     },
 };
 use std::sync::Arc;
@@ -23,7 +23,7 @@ const SLOW_AT_MOST: usize = 10;
 
 /// Before the first tick.
 pub(crate) fn first(config: &ClusterConfig, cadence: Cadence) -> ClusterSnapshot {
-    make(&mut State::new(cadence), config, cadence, 1_000.0, Timestamp(0))
+    make(&mut State::new(cadence), config, cadence, 1_000.0, HealthWeights::default(), Timestamp(0))
 }
 
 /// The picture at `at`.
@@ -32,6 +32,7 @@ pub(crate) fn make(
     config: &ClusterConfig,
     cadence: Cadence,
     slow_ms: f64,
+    weights: HealthWeights,
     at: Timestamp,
 ) -> ClusterSnapshot {
     let up = state.connection == ClusterState::Up;
@@ -100,9 +101,10 @@ pub(crate) fn make(
             .tables
             .as_ref()
             .map(|reading| reading.sequences.iter().map(|it| it.used_percent).fold(0.0, f64::max)),
+        disk_percent: state.host.fullest().and_then(|row| row.used_percent),
     };
     let mut tracker = std::mem::take::<HealthTracker>(&mut state.health_tracker);
-    let health = tracker.score(&input, at);
+    let health = tracker.score(&input, weights, at);
     state.health_tracker = tracker;
     state.health = Some(health.clone());
     let latency = latency_of(state, &totals).filter(|_| up);
@@ -178,6 +180,13 @@ pub(crate) fn make(
         setup: setup::checklist(&state.connection, state.server.as_ref()),
         statements: availability(state, CollectorKind::Statements),
         evictions_per_hour,
+        host: Arc::new(HostPage {
+            cluster: config.id.clone(),
+            sequence: state.sequence,
+            ..HostPage::clone(&state.host)
+        }),
+        log: availability(state, CollectorKind::Log),
+        auto_explain: state.auto_explain.clone(),
         dashboard,
     }
 }
@@ -302,6 +311,7 @@ pub(crate) fn metrics(
     state: &State,
     load: &[WaitLoad],
     latencies: Option<Vec<u64>>,
+    rules: &[(&'static str, f64)],
 ) -> Vec<Sample> {
     let dashboard = &snapshot.dashboard;
     let mut samples = Vec::new();
@@ -309,6 +319,14 @@ pub(crate) fn metrics(
         samples.extend(value.map(|value| Sample { metric, label: label.to_owned(), value, histogram: None }));
     };
     add(Metric::HealthScore, "", Some(f64::from(dashboard.health.score)));
+    // Seen without the server.
+    for disk in &snapshot.host.disks {
+        add(Metric::DiskUsedPercent, &disk.place, disk.used_percent);
+    }
+    add(Metric::HostLoad, "", snapshot.host.load);
+    for (rule, value) in rules {
+        add(Metric::RuleValue, rule, Some(*value));
+    }
     if state.connection != ClusterState::Up {
         return samples;
     }

@@ -1,5 +1,5 @@
 //! What is known of one cluster between ticks.
-use crate::{cadence::Cadence, collector::Collectors};
+use crate::{cadence::Cadence, collector::Collectors, log_samples::LogNames};
 use analysis::{
     durations::DurationWindow,
     health::HealthTracker,
@@ -16,7 +16,7 @@ use domain::{
         ActivityReading, BloatEstimate, DatabaseReading, IndexReading, IoReading, LogPosition, ReplicationReading,
         ServerReading, SettingsReading, StatementKey, TableReading, VacuumReading, WalReading,
     },
-    view::{ClusterState, Health, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad, WalView},
+    view::{ClusterState, Health, HostPage, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad, WalView},
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -66,6 +66,9 @@ pub(crate) struct State {
     /// Up to where the log was read, and when.
     pub(crate) log_read: Option<(Instant, LogPosition)>,
     pub(crate) durations: DurationWindow,
+    pub(crate) log_names: LogNames,
+    /// Why no plans come from the log.
+    pub(crate) auto_explain: Option<String>,
     pub(crate) statement_names: HashMap<StatementKey, (Arc<str>, String, String)>,
     pub(crate) unnamed: HashSet<StatementKey>,
     pub(crate) evictions: VecDeque<(Instant, i64)>,
@@ -103,6 +106,9 @@ pub(crate) struct State {
     pub(crate) indexes_before: Option<Previous>,
     pub(crate) indexes: Arc<IndexesPage>,
     pub(crate) settings: Option<SettingsReading>,
+    /// Where the files of the server lie, or why that cannot be read; asked only of one on this machine.
+    pub(crate) places: Option<Result<Vec<pgstat::Place>, String>>,
+    pub(crate) host: Arc<HostPage>,
     pub(crate) health_tracker: HealthTracker,
     pub(crate) health: Option<Health>,
     /// The last interval's statements, to be recorded.
@@ -135,6 +141,8 @@ impl State {
             statement_window: StatementWindow::new(WINDOW_SECONDS),
             log_read: None,
             durations: DurationWindow::new(WINDOW_SECONDS),
+            log_names: LogNames::default(),
+            auto_explain: None,
             statement_names: HashMap::new(),
             unnamed: HashSet::new(),
             evictions: VecDeque::new(),
@@ -172,6 +180,8 @@ impl State {
                 ..IndexesPage::default()
             }),
             settings: None,
+            places: None,
+            host: Arc::default(),
             health_tracker: HealthTracker::default(),
             health: None,
             fresh_statements: None,

@@ -3,7 +3,7 @@ use crate::{
     alerts::{self, AlertWriter},
     backoff::Backoff,
     cadence::Cadence,
-    events,
+    disk, events, log_samples,
     recorder::{Batch, Recorder},
     sampler::Sampler,
     snapshot,
@@ -86,7 +86,8 @@ impl Watch {
                     }
                     Err(error) => {
                         self.lost(&error);
-                        let backoff = if matches!(error, PgstatError::Refused { .. }) { &mut refused } else { &mut unreachable };
+                        // Only a wrong password locks anybody out: whatever else refuses us is asked again as soon as ever.
+                        let backoff = if matches!(error, PgstatError::Refused { password: true, .. }) { &mut refused } else { &mut unreachable };
                         backoff.next(rand::random())
                     }
                 }
@@ -170,6 +171,7 @@ impl Watch {
                 self.events.extend(events::of_settings(before, &reading, now()));
             }
             self.state.settings = Some(reading);
+            self.places().await?;
         }
         if tick {
             self.state.collected_at = Some(now());
@@ -285,7 +287,7 @@ impl Watch {
         self.state.collectors.all_due(Instant::now());
         // The next look comes after the back-off, which is longer than a short tick.
         let ceiling = match error {
-            PgstatError::Refused { .. } => REFUSED_CEILING,
+            PgstatError::Refused { password: true, .. } => REFUSED_CEILING,
             _ => UNREACHABLE_CEILING,
         };
         self.publish(self.cadence.tick.max(ceiling));
@@ -363,6 +365,18 @@ impl Watch {
             (timed as f64 * 3_600.0 / seconds, requested as f64 * 3_600.0 / seconds)
         });
         self.state.wal = Some((read_at, reading));
+        Ok(())
+    }
+
+    /// Where the files lie changes as seldom as settings do.
+    async fn places(&mut self) -> Result<(), PgstatError> {
+        if self.cluster.target().is_local() {
+            self.state.places = match self.cluster.places().await {
+                Ok(places) => Some(Ok(places)),
+                Err(error) if error.is_connection() => return Err(error),
+                Err(error) => Some(Err(error.to_string())),
+            };
+        }
         Ok(())
     }
 
@@ -461,12 +475,28 @@ impl Watch {
         let Some(reading) = self.timed(CollectorKind::Log, |cluster| async move { cluster.log(from).await }).await?
         else {
             self.state.log_read = None;
+            self.state.auto_explain = None;
             self.state.durations.clear();
             return Ok(());
         };
         let read_at = Instant::now();
         let seconds = self.state.log_read.as_ref().map_or(0.0, |(at, _)| read_at.duration_since(*at).as_secs_f64());
         self.state.durations.push(&reading, seconds);
+        self.state.auto_explain = log_samples::hint(&reading.settings);
+        let tables = self.state.tables.as_ref().map(|tables| tables.rows.as_slice()).unwrap_or_default();
+        // A name that stands in several schemas says nothing.
+        let schema_of = |database: &str, table: &str| {
+            let mut named = tables.iter().filter(|row| row.database == database && row.name == table);
+            named.next().filter(|_| named.next().is_none()).map(|row| row.schema.clone())
+        };
+        let version_num = self.state.server.as_ref().map_or(0, |server| server.version_num);
+        let entries = analysis::log::read(&reading, now());
+        let chosen =
+            log_samples::choose(entries, &self.state.log_names, &self.state.statement_names, version_num, schema_of);
+        if chosen != log_samples::Chosen::default() {
+            let log_samples::Chosen { samples, plans } = chosen;
+            self.recorder.push(Batch { at: now(), log_samples: samples, plans, ..Batch::default() });
+        }
         self.state.log_read = Some((read_at, reading.position));
         Ok(())
     }
@@ -490,6 +520,7 @@ impl Watch {
         };
         for text in &texts {
             let line = sqltext::one_line(&text.query, 400);
+            self.state.log_names.learn(text);
             self.state.statement_names.insert(text.key, (line.into(), text.database.clone(), text.user.clone()));
         }
         // Evicted between the two statements: do not ask for it for ever.
@@ -572,13 +603,20 @@ impl Watch {
             let status = slot.status.load();
             status.judged_at.map(|_| status.problems.clone())
         });
-        let mut snapshot =
-            snapshot::make(&mut self.state, &self.config, self.cadence, self.control.slow_threshold_ms(), at);
+        self.state.host = Arc::new(disk::look(self.cluster.target().is_local(), self.state.places.as_ref(), at));
+        let mut snapshot = snapshot::make(
+            &mut self.state,
+            &self.config,
+            self.cadence,
+            self.control.slow_threshold_ms(),
+            self.control.health_weights(&self.config.id),
+            at,
+        );
         let looked = alerts::look(&self.control, &self.alerts, &self.state, &snapshot, &self.events, expected, at);
         self.state.health_tracker.cap(&mut snapshot.dashboard.health, &looked.critical, at);
         self.state.health = Some(snapshot.dashboard.health.clone());
         let latencies = self.state.fresh_latencies.take();
-        let metrics = snapshot::metrics(&snapshot, &self.state, &load, latencies);
+        let metrics = snapshot::metrics(&snapshot, &self.state, &load, latencies, &looked.values);
         self.state.table_sizes.clear();
         let sessions = self.sampler.bucket(self.cadence.bucket());
         let locks = std::mem::take(&mut self.state.lock_snapshots);

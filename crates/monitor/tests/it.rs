@@ -5,6 +5,8 @@
 mod advice;
 #[path = "it/faults.rs"]
 mod faults;
+#[path = "it/host.rs"]
+mod host;
 #[path = "it/locks.rs"]
 mod locks;
 #[path = "it/log.rs"]
@@ -42,7 +44,12 @@ impl Watching {
 
     async fn start_all(targets: &[(&str, &str, Option<&str>)]) -> Self {
         let (store_url, directory) = test_support::sqlite_url();
-        let store = Store::connect(&store_url).await.unwrap();
+        Self::start_over(&store_url, directory, targets).await
+    }
+
+    /// With a store of the caller's.
+    async fn start_over(store_url: &str, directory: tempfile::TempDir, targets: &[(&str, &str, Option<&str>)]) -> Self {
+        let store = Store::connect(store_url).await.unwrap();
         store.migrate().await.unwrap();
         let watched = targets
             .iter()

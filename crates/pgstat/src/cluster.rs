@@ -89,8 +89,13 @@ impl Cluster {
         self.link.fetch(name, sql).await
     }
 
-    pub(crate) async fn fetch_large(&self, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {
-        self.link.fetch_large(name, sql).await
+    pub(crate) async fn fetch_large(
+        &self,
+        name: &'static str,
+        sql: &str,
+        each: impl FnMut(PgRow) -> Result<(), PgstatError>,
+    ) -> Result<(), PgstatError> {
+        self.link.fetch_large(name, sql, each).await
     }
 
     pub(crate) async fn fetch_one(&self, name: &'static str, sql: &str) -> Result<PgRow, PgstatError> {

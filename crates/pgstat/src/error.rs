@@ -25,6 +25,8 @@ pub enum PgstatError {
         role: String,
         /// The server's words.
         reason: String,
+        /// The password is wrong: trying it often locks accounts out.
+        password: bool,
     },
     /// A right is missing.
     #[error("{reason}")]
@@ -86,7 +88,9 @@ impl PgstatError {
         let message = error.as_database_error().map(|error| one_line(error.message())).unwrap_or_default();
         match code.as_str() {
             // invalid_password, invalid_authorization_specification, invalid_catalog_name, too_many_connections
-            "28P01" | "28000" | "3D000" | "53300" => Self::Refused { host, role, reason: message },
+            "28P01" | "28000" | "3D000" | "53300" => {
+                Self::Refused { host, role, reason: message, password: code == "28P01" }
+            }
             // cannot_connect_now, admin_shutdown, crash_shutdown, connection_failure and its class
             "57P01" | "57P02" | "57P03" => Self::Unreachable { host, reason: message },
             code if code.starts_with("08") => Self::Unreachable { host, reason: message },

@@ -9,6 +9,8 @@ mod collect;
 mod error;
 mod explain;
 mod link;
+#[cfg(test)]
+mod old_versions;
 mod probe;
 mod signal;
 mod sql;
@@ -16,6 +18,7 @@ mod target;
 
 pub use analyze::Analyzed;
 pub use cluster::{Cluster, Limits};
+pub use collect::Place;
 pub use error::PgstatError;
 pub use explain::{ExplainError, Explainer};
 pub use probe::Probe;

@@ -1,5 +1,6 @@
 //! Connections to one cluster: few, limited by the server, and replaced when they are lost for good.
 use crate::{PgstatError, Target, cluster::Limits};
+use futures::TryStreamExt as _;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions, PgRow},
@@ -89,21 +90,34 @@ impl Link {
         }
     }
 
-    /// Runs one statement over a connection of its own, with memory enough that its result needs no temporary file.
-    pub(crate) async fn fetch_large(&self, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {
-        let Ok(_permit) = self.ephemeral.acquire().await else { return self.fetch(name, sql).await };
+    /// Runs one statement over a connection of its own, with memory enough that its result needs no temporary file. Each row is
+    /// handed on as it comes: all of them together are never held.
+    pub(crate) async fn fetch_large(
+        &self,
+        name: &'static str,
+        sql: &str,
+        mut each: impl FnMut(PgRow) -> Result<(), PgstatError>,
+    ) -> Result<(), PgstatError> {
+        let Ok(_permit) = self.ephemeral.acquire().await else {
+            return self.fetch(name, sql).await?.into_iter().try_for_each(each);
+        };
         let options = limited(&self.target, &self.limits).options([("work_mem", LARGE_RESULT)]);
         let Ok(Ok(mut connection)) = timeout(self.limits.connect, options.connect()).await else {
             // All slots may be taken: what is held already still reads.
-            return self.fetch(name, sql).await;
+            return self.fetch(name, sql).await?.into_iter().try_for_each(each);
         };
-        let work = async move {
-            let rows = sqlx::query(AssertSqlSafe(tagged(sql))).persistent(false).fetch_all(&mut connection).await;
+        let work = async {
+            {
+                let mut rows = sqlx::query(AssertSqlSafe(tagged(sql))).persistent(false).fetch(&mut connection);
+                while let Some(row) = rows.try_next().await.map_err(|error| self.sort(name, error))? {
+                    each(row)?;
+                }
+            }
             let _ = connection.close().await;
-            rows
+            Ok(())
         };
         match timeout(self.limits.deadline, work).await {
-            Ok(result) => result.map_err(|error| self.sort(name, error)),
+            Ok(result) => result,
             Err(_) => Err(PgstatError::Unreachable {
                 host: self.target.host(),
                 reason: format!("no answer within {} s", self.limits.deadline.as_secs()),

@@ -54,6 +54,25 @@ impl Probe {
         })
     }
 
+    /// Of a server that is not there.
+    #[cfg(test)]
+    pub(crate) fn made(
+        version_num: i32,
+        columns: HashSet<String>,
+        statements: ExtensionState,
+        statements_schema: String,
+    ) -> Self {
+        Self {
+            version_num,
+            columns,
+            statements,
+            statements_schema,
+            has_pg_monitor: true,
+            may_read_control: true,
+            database: "postgres".to_owned(),
+        }
+    }
+
     /// Whether a statistics view has a column.
     pub fn has(&self, view: &str, column: &str) -> bool {
         self.columns.contains(&format!("{view}.{column}"))

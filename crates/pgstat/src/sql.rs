@@ -387,12 +387,21 @@ pub fn monitoring_role_sql(role: &str, database: &str) -> String {
 }
 
 /// `pg_current_logfile` and `pg_ls_logdir` are open to `pg_monitor`. The directory need not be there without a collector.
+/// `auto_explain.log_min_duration` is there when our own session has loaded the library, as every new session does.
 pub(crate) const LOG: &str = "/* holdfast:log */ SELECT f.file, CASE WHEN f.file IS NOT NULL THEN \
  (SELECT size FROM pg_ls_logdir() WHERE name = regexp_replace(f.file, '^.*/', '')) END AS size, \
  (SELECT setting::float8 FROM pg_settings WHERE name = 'log_min_duration_statement') AS min_duration_statement, \
  (SELECT setting::float8 FROM pg_settings WHERE name = 'log_min_duration_sample') AS min_duration_sample, \
  (SELECT setting::float8 FROM pg_settings WHERE name = 'log_statement_sample_rate') AS sample_rate, \
- current_setting('log_duration')::bool AS log_duration FROM (SELECT pg_current_logfile() AS file) f";
+ current_setting('log_duration')::bool AS log_duration, current_setting('log_line_prefix') AS line_prefix, \
+ (SELECT setting::float8 FROM pg_settings WHERE name = 'auto_explain.log_min_duration') AS auto_explain FROM (SELECT pg_current_logfile() AS file) f";
+
+/// Rows of settings that the role may not see are left out rather than refused.
+pub(crate) const PLACES: &str = "/* holdfast:places */ SELECT p.name, p.path FROM ( \
+ SELECT 1 AS sort, 'data' AS name, (SELECT setting FROM pg_settings WHERE name = 'data_directory') AS path \
+ UNION ALL SELECT 2, 'wal', (SELECT setting || '/pg_wal' FROM pg_settings WHERE name = 'data_directory') \
+ UNION ALL SELECT 3, 'tablespace ' || spcname, pg_tablespace_location(oid) FROM pg_tablespace WHERE pg_tablespace_location(oid) <> '') p \
+ WHERE EXISTS (SELECT 1 FROM pg_settings WHERE name = 'data_directory') ORDER BY p.sort, p.name";
 
 /// Bytes of a log file.
 pub(crate) fn log_read(file: &str, from: i64, length: i64) -> String {

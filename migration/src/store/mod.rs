@@ -16,6 +16,8 @@ mod m20261127_000601_plans;
 mod m20261127_000602_dismissals;
 mod m20261127_000701_tenant;
 mod m20261129_000901_sample_histogram;
+mod m20261129_000921_log_samples;
+mod m20261129_000922_health_weights;
 
 /// Migrations of the control store, the oldest first.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ impl MigratorTrait for StoreMigrator {
             Box::new(m20261127_000601_plans::Migration),
             Box::new(m20261127_000602_dismissals::Migration),
             Box::new(m20261129_000901_sample_histogram::Migration),
+            Box::new(m20261129_000921_log_samples::Migration),
+            Box::new(m20261129_000922_health_weights::Migration),
         ]
     }
 }

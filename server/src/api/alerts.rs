@@ -148,6 +148,13 @@ pub struct OfCluster {
     cluster: Option<String>,
 }
 
+impl OfCluster {
+    /// Its id, when one is named.
+    pub fn cluster(&self) -> Option<&str> {
+        self.cluster.as_deref()
+    }
+}
+
 /// All rules as they are in force for a cluster, the first without one.
 #[utoipa::path(get, path = "/api/v1/alert-rules", tag = "alerts", params(OfCluster), responses(
     (status = 200, description = "The rules", body = Vec<RuleView>),

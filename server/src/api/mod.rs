@@ -13,6 +13,7 @@ mod csv;
 pub mod dashboard;
 pub mod dr;
 pub mod events;
+pub mod health;
 pub mod history;
 pub mod indexes;
 pub mod jobs;

@@ -22,7 +22,8 @@ pub struct PlanQuery {
     against: Option<String>,
 }
 
-/// The plan of a statement that is kept, with its findings, its history, the tables and sessions of the statement.
+/// The plan of a statement that is kept, with its findings, its history, the tables and sessions of the statement, and
+/// samples of its calls from the server's log.
 /// Literals are masked. Nothing is asked of the monitored server.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/queries/{id}/plan", tag = "monitoring",
     params(("cluster" = String, Path, description = "Id of the cluster"), ("id" = String, Path, description = "`id` from the list"), PlanQuery), responses(

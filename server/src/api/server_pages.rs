@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use domain::view::{
-    ConnectionsPage, CostPage, MaintenancePage, ReplicationPage, SettingsPage, TableDetail, TablesPage,
+    ConnectionsPage, CostPage, HostPage, MaintenancePage, ReplicationPage, SettingsPage, TableDetail, TablesPage,
 };
 use serde::Deserialize;
 
@@ -33,6 +33,22 @@ pub async fn connections(
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
     let page = app.control.connections_get(&actor, Some(&cluster))?;
     Ok(if as_csv { csv::answer("connections", csv::connections(&page)) } else { Json(page.as_ref()).into_response() })
+}
+
+/// The machine of the server: its file systems, when each will be full, and its load. Where it cannot be seen, `availability`
+/// says why.
+#[utoipa::path(get, path = "/api/v1/clusters/{cluster}/host", tag = "monitoring",
+    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
+    (status = 200, description = "File systems and load", body = HostPage),
+    (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn host(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(cluster): Path<String>,
+) -> Result<Json<HostPage>, Problem> {
+    Ok(Json(app.control.host_get(&actor, Some(&cluster)).await?))
 }
 
 /// Tables with their sizes, use, and how vacuum keeps up. Bloat is an estimate.

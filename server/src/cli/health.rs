@@ -3,14 +3,13 @@
 
 use super::{Failure, print, serve};
 use crate::config::Config;
-use analysis::health::ceiling;
 use clap::Args;
 use control::{Actor, Clusters, ControlPlane};
 use domain::{
     alert::{AlertState, Severity},
     format,
     reading::CollectorState,
-    view::{AlertView, Band, ClusterState, Dashboard, HealthComponent},
+    view::{AlertView, Band, ClusterState, Dashboard, HealthWeights},
 };
 use monitor::{Monitor, first_snapshot};
 use secrecy::ExposeSecret as _;
@@ -19,7 +18,7 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
-use store::{AlertPhase, AlertRepo, Store};
+use store::{AlertPhase, AlertRepo, HealthWeightsRepo, HealthWeightsRow, Store};
 use tokio_util::sync::CancellationToken;
 
 /// Which clusters.
@@ -35,31 +34,25 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// A server that has not shown everything by then is judged by what it has shown.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-const COMPONENTS: [HealthComponent; 10] = [
-    HealthComponent::Availability,
-    HealthComponent::Connections,
-    HealthComponent::Latency,
-    HealthComponent::Locks,
-    HealthComponent::Replication,
-    HealthComponent::Cache,
-    HealthComponent::Maintenance,
-    HealthComponent::Wal,
-    HealthComponent::Capacity,
-    HealthComponent::Backups,
-];
-
 #[derive(Debug, Serialize)]
 struct Report {
     dashboard: Dashboard,
     alerts: Vec<AlertView>,
     critical: bool,
+    /// Most points of each part of the score.
+    weights: HealthWeights,
 }
 
 /// Looks, tells, and fails when something is critical.
 pub async fn run(args: HealthArgs, json: bool) -> Result<(), Failure> {
     serve::log("error,sqlx=error");
     let config = Config::load()?;
-    let kept = kept_alerts(&config).await;
+    // The weights that serve scores by; a store that is older than them has none.
+    let (kept, weights) = match kept_store(&config).await {
+        Ok(Some(store)) => (kept_alerts(&store).await, HealthWeightsRepo(store.db()).list().await.unwrap_or_default()),
+        Ok(None) => (Ok(Vec::new()), Vec::new()),
+        Err(reason) => (Err(reason), Vec::new()),
+    };
     let mut sources = config.clusters;
     if let Some(id) = &args.cluster {
         sources.retain(|source| source.watched.config.id == *id);
@@ -73,6 +66,9 @@ pub async fn run(args: HealthArgs, json: bool) -> Result<(), Failure> {
     let look = Scratch::make()?;
     let store = Store::connect(&look.url()).await?;
     store.migrate().await?;
+    for row in &weights {
+        HealthWeightsRepo(store.db()).set(row).await?;
+    }
     let configs = sources.iter().map(|source| source.watched.config.clone()).collect();
     let clusters = Clusters::new(configs, |config| first_snapshot(config, INTERVAL));
     let control = ControlPlane::new(store, clusters, config.slow_threshold_ms).await?;
@@ -86,7 +82,7 @@ pub async fn run(args: HealthArgs, json: bool) -> Result<(), Failure> {
         Ok(kept) => (kept, None),
         Err(reason) => (Vec::new(), Some(reason)),
     };
-    let reports = dashboards.into_iter().map(|dashboard| report(dashboard, &kept)).collect::<Vec<_>>();
+    let reports = dashboards.into_iter().map(|dashboard| report(dashboard, &kept, &weights)).collect::<Vec<_>>();
     if json {
         print(&serde_json::to_string_pretty(&reports).unwrap_or_default());
     } else {
@@ -122,22 +118,26 @@ async fn settled(control: &ControlPlane) -> Result<Vec<Dashboard>, Failure> {
     }
 }
 
-/// Open alerts of the running Holdfast, from its store. A store that is not there is not made.
-async fn kept_alerts(config: &Config) -> Result<Vec<AlertView>, String> {
+/// The store of the running Holdfast. One that is not there is not made.
+async fn kept_store(config: &Config) -> Result<Option<Store>, String> {
     let url = config.store_url.expose_secret();
     if let Some(rest) = url.strip_prefix("sqlite:") {
         let file = rest.trim_start_matches("//").split('?').next().unwrap_or_default();
         if !std::path::Path::new(file).exists() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
     }
-    let store = Store::connect(url).await.map_err(|error| error.to_string())?;
+    Store::connect(url).await.map(Some).map_err(|error| error.to_string())
+}
+
+/// Open alerts of the running Holdfast.
+async fn kept_alerts(store: &Store) -> Result<Vec<AlertView>, String> {
     let rows = AlertRepo(store.db()).open().await.map_err(|error| error.to_string())?;
     let at = control::now();
     Ok(rows.iter().filter(|row| row.phase == AlertPhase::Firing).map(|row| control::alerts::view(row, at)).collect())
 }
 
-fn report(mut dashboard: Dashboard, kept: &[AlertView]) -> Report {
+fn report(mut dashboard: Dashboard, kept: &[AlertView], weights: &[HealthWeightsRow]) -> Report {
     let mut alerts = kept.iter().filter(|it| it.cluster == dashboard.cluster.id).cloned().collect::<Vec<_>>();
     // What this look raised by itself, unless it is kept already.
     for alert in dashboard.alerts.take().unwrap_or_default() {
@@ -150,7 +150,9 @@ fn report(mut dashboard: Dashboard, kept: &[AlertView]) -> Report {
     let critical = dashboard.health.band == Band::Critical
         || alerts.iter().any(|alert| alert.severity == Severity::Critical)
         || dashboard.cluster.state != ClusterState::Up;
-    Report { dashboard, alerts, critical }
+    let of = |id: Option<&str>| weights.iter().find(|row| row.cluster_id.as_deref() == id).map(|row| row.weights);
+    let weights = of(Some(&dashboard.cluster.id)).or_else(|| of(None)).unwrap_or_default();
+    Report { dashboard, alerts, critical, weights }
 }
 
 fn text(report: &Report) -> String {
@@ -166,9 +168,9 @@ fn text(report: &Report) -> String {
         health.band.as_str(),
         health.coverage_percent
     )];
-    let parts = COMPONENTS.map(|component| {
+    let parts = HealthWeights::COMPONENTS.map(|component| {
         let lost = health.lines.iter().filter(|line| line.component == component).map(|line| u32::from(line.points));
-        format!("{} -{}/{}", component.as_str(), lost.sum::<u32>(), ceiling(component))
+        format!("{} -{}/{}", component.as_str(), lost.sum::<u32>(), report.weights.of(component))
     });
     lines.push(format!("  {}", parts.join(", ")));
     for line in &health.lines {

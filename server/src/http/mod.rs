@@ -10,6 +10,7 @@ mod events;
 mod forms;
 mod headers;
 mod health;
+mod health_forms;
 mod metrics;
 mod pages;
 mod plugin_forms;
@@ -116,6 +117,8 @@ fn plain() -> Vec<Plain> {
         post("/alerts/silence", routing::post(alert_forms::silence)),
         post("/alerts/rule", routing::post(alert_forms::rule_set)),
         post("/alerts/rule/reset", routing::post(alert_forms::rule_reset)),
+        post("/database/score", routing::post(health_forms::set)),
+        post("/database/score/reset", routing::post(health_forms::reset)),
         post("/alerts/blackout", routing::post(alert_forms::blackout_create)),
         post("/alerts/blackout/end", routing::post(alert_forms::blackout_end)),
         post("/alerts/channel", routing::post(alert_forms::channel_create)),

@@ -31,6 +31,8 @@ const TENANT: [u16; 5] = [401, 403, 503, 503, 403];
 
 const SETTINGS: &str = r#"{"enabled":true,"levels":[{"severity":"warning","threshold":5,"clear":2}],"for_seconds":0,"clear_for_seconds":0}"#;
 
+const WEIGHTS: &str = r#"{"availability":15,"connections":12,"latency":12,"locks":10,"replication":12,"cache":7,"maintenance":12,"wal":6,"capacity":6,"backups":8}"#;
+
 const ROWS: &[Row] = &[
     ("GET", "/api/database/dashboard", "", READ),
     ("GET", "/api/database/stream", "", READ),
@@ -55,6 +57,7 @@ const ROWS: &[Row] = &[
     ("GET", "/api/v1/clusters/{cluster}/activity", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/waits", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/connections", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/host", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/tables", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/tables/{table}", "", [401, 404, 404, 404, 404]),
     ("GET", "/api/v1/clusters/{cluster}/replication", "", READ),
@@ -89,6 +92,12 @@ const ROWS: &[Row] = &[
     ("PUT", "/api/v1/alert-rules/{rule}", SETTINGS, [401, 403, 403, 204, 403]),
     ("DELETE", "/api/v1/alert-rules/{rule}", "", [401, 403, 403, 204, 403]),
     ("POST", "/api/v1/alert-rules/{rule}/preview", SETTINGS, READ),
+    ("GET", "/api/v1/health-weights", "", READ),
+    ("PUT", "/api/v1/health-weights", WEIGHTS, [401, 403, 403, 204, 403]),
+    ("DELETE", "/api/v1/health-weights", "", [401, 403, 403, 204, 403]),
+    ("GET", "/database/score", "", PAGE),
+    ("POST", "/database/score", "cluster=&locks=many", [303, 403, 403, 303, 403]),
+    ("POST", "/database/score/reset", "scope=all", [303, 403, 403, 303, 403]),
     ("GET", "/api/v1/blackouts", "", READ),
     (
         "POST",

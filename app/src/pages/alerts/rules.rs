@@ -78,6 +78,7 @@ fn Form(
     let sign = if rule.comparison == Comparison::Above { "above" } else { "below" };
     let unit = if rule.unit.is_empty() { String::new() } else { format!(" ({})", rule.unit) };
     let is_figure = rule.kind == RuleKind::Figure;
+    let has_values = rule.kind != RuleKind::Notice;
     let single = settings.levels.first().map_or(Severity::Warning, |level| level.severity);
     let figure = |severity: Severity, name: &'static str, clear: &'static str, found: Option<Level>| {
         let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
@@ -110,7 +111,7 @@ fn Form(
             {may_manage.then(|| view! { <label>"for"<select name="scope"><option value="cluster">"this cluster"</option><option value="all">"all clusters"</option></select></label> })}
             <div class="buttons">
                 {may_manage.then(|| view! { <button class="btn primary">"Set"</button> })}
-                {is_figure.then(|| view! { <button class="btn" formmethod="get" formaction="/alerts">"Preview on 7 days"</button> })}
+                {has_values.then(|| view! { <button class="btn" formmethod="get" formaction="/alerts">"Preview on 7 days"</button> })}
             </div>
         </form>
         {(may_manage && source != RuleSource::Default).then(|| view! {

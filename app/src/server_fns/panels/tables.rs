@@ -105,6 +105,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         panel("Tables", "pg_stat_user_tables, pg_class", 12, available(&page.availability, content))
             .at(page.collected_at),
     );
+    panels.push(super::disks::disks(&ask.control.host_get(&ask.actor, ask.id()).await?));
     if !page.databases.is_empty() {
         panels.push(
             panel(

@@ -10,7 +10,7 @@ use domain::{
         ActivityReading, Backend, CollectorKind, CollectorState, CollectorStatus, DatabaseReading, ReplicationReading,
         SequenceUse,
     },
-    view::{ClusterState, ReplicaState, ReplicaView},
+    view::{ClusterState, DiskRow, ReplicaState, ReplicaView},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,6 +90,8 @@ pub struct Facts<'a> {
     pub archiver_failing: Option<bool>,
     /// Entries evicted from `pg_stat_statements` per hour.
     pub evictions_per_hour: Option<f64>,
+    /// File systems of the server, where they can be seen.
+    pub disks: Option<&'a [DiskRow]>,
 }
 
 impl Facts<'_> {
@@ -127,6 +129,24 @@ pub fn observe(facts: &Facts<'_>) -> BTreeMap<&'static str, Reading> {
                 vec![Observed::whole(percent, format!("{} %, {used} of {usable}", format::percent(percent)))]
             }),
         ),
+    );
+    // Seen without the server: a disk that is full is what it may have stopped of.
+    add(
+        "disk_full",
+        facts.disks.map(|disks| {
+            let free = |row: &DiskRow| {
+                row.free_bytes.map_or_else(String::new, |free| format!(", {} free", format::bytes(free as f64)))
+            };
+            let seen = |row: &DiskRow| Observed {
+                object: row.place.clone(),
+                value: row.used_percent,
+                measured: row
+                    .used_percent
+                    .map_or_else(String::new, |percent| format!("{} %{}", format::percent(percent), free(row))),
+                detail: Some(row.path.clone()),
+            };
+            disks.iter().map(seen).collect()
+        }),
     );
     let running = facts.activity.map(activity::running);
     add("query_long", when(&[C::Activity], facts.activity.map(|reading| long_queries(reading, facts.scope))));
@@ -438,6 +458,7 @@ mod tests {
             cache_hit_percent: None,
             archiver_failing: None,
             evictions_per_hour: None,
+            disks: None,
         }
     }
 

@@ -326,6 +326,20 @@ pub const RULES: &[Rule] = &[
         ..BASE
     },
     Rule {
+        key: "disk_full",
+        title: "A file system of the server fills up",
+        about: "Used share of the file systems of the data directory, of WAL and of tablespaces. Without room the server stops \
+                with its next segment of WAL. Seen where the server runs on the machine of Holdfast.",
+        unit: "%",
+        object: Some("file system"),
+        metric: Some(Metric::DiskUsedPercent),
+        page: "/database/tables",
+        levels: &[(Warning, 85.0, 83.0), (Critical, 95.0, 93.0)],
+        for_seconds: 60,
+        clear_for_seconds: 60,
+        ..BASE
+    },
+    Rule {
         key: "checksum_failures",
         title: "Pages fail their checksum",
         about: "PostgreSQL read a page that is not what was written: disk, memory or controller. Counted since the \

@@ -34,6 +34,7 @@ mod engine;
 mod list;
 mod message;
 mod rules;
+mod worst;
 
 pub use analysis::alerts::{Observed, Reading, Scope};
 pub use blackouts::NewBlackout;

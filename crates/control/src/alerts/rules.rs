@@ -140,25 +140,34 @@ impl ControlPlane {
             times: Vec::new(),
             unavailable: None,
         };
-        let Some(metric) = rule.metric.filter(|_| rule.kind == RuleKind::Figure) else {
+        // What a rule without a figure of its own saw is recorded under its key.
+        let lines = match (rule.kind, rule.metric) {
+            (RuleKind::Notice, _) => BTreeMap::new(),
+            (_, Some(metric)) => self.minutes(&config.id, metric, None).await?,
+            (_, None) => self.minutes(&config.id, Metric::RuleValue, Some(key)).await?,
+        };
+        if lines.is_empty() {
             let fired = AlertRepo(self.store().db()).fired_since(Some(&config.id), now().plus_ms(-7 * DAY_MS)).await?;
             let fired = fired.get(key).copied().unwrap_or(0);
+            let why = if rule.kind == RuleKind::Notice {
+                "No history of this kind is kept: a notice tells of something that happened, and has no figure to try other settings on."
+            } else {
+                "No history of this kind is kept yet: it is recorded while something looks at this rule for the cluster."
+            };
             return Ok(RulePreview {
                 fired,
-                unavailable: Some(format!(
-                    "No history of this figure is kept, so other settings cannot be tried on it. As it is set it was raised {fired} times in these days."
-                )),
+                unavailable: Some(format!("{why} As it is set it was raised {fired} times in these days.")),
                 ..empty
             });
-        };
+        }
         let interval_ms = (snapshot.dashboard.interval_seconds * 1_000.0) as u64;
-        let lines = self.minutes(&config.id, metric).await?;
         let mut alerts = Vec::new();
         let mut covered = 0_usize;
         let step = PREVIEW_STEP_MS.max(i64::try_from(interval_ms).unwrap_or(PREVIEW_STEP_MS));
         for (label, values) in &lines {
             covered = covered.max(values.len());
-            let object = if rule.object.is_some() { label.as_str() } else { "" };
+            // Of objects without a figure of their own the worst is recorded, whichever it was.
+            let object = if rule.object.is_some() && rule.metric.is_some() { label.as_str() } else { "" };
             let max_gap_ms = u64::try_from(step).unwrap_or(60_000).saturating_mul(5) / 2;
             alerts.extend(preview::run(settings, rule.comparison, object, with_gaps(values, step), max_gap_ms));
         }
@@ -175,15 +184,20 @@ impl ControlPlane {
         })
     }
 
-    /// Means of a minute by line, as far back as a preview looks.
+    /// Means of a minute by line, as far back as a preview looks; of one line where it is named.
     async fn minutes(
         &self,
         cluster: &str,
         metric: Metric,
+        line: Option<&str>,
     ) -> Result<BTreeMap<String, Vec<(Timestamp, f64)>>, ControlError> {
         let to = now();
         let from = to.plus_ms(-i64::from(PREVIEW_DAYS) * DAY_MS);
-        let points = MetricRepo(self.store().db()).history(cluster, metric, from, to, PREVIEW_STEP_MS).await?;
+        let repo = MetricRepo(self.store().db());
+        let points = match line {
+            Some(line) => repo.history_of(cluster, metric, line, from, to, PREVIEW_STEP_MS).await?,
+            None => repo.history(cluster, metric, from, to, PREVIEW_STEP_MS).await?,
+        };
         let mut lines = BTreeMap::<String, Vec<(Timestamp, f64)>>::new();
         for point in points {
             let at = from.plus_ms(point.bucket * PREVIEW_STEP_MS);

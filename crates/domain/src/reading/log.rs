@@ -1,4 +1,4 @@
-//! The server's log, as far as durations of statements are in it.
+//! The server's log, as far as durations and plans of statements are in it.
 
 /// Up to where a log file was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,10 @@ pub struct LogSettings {
     pub sample_rate: f64,
     /// `log_duration`: lines without text are of parse and bind steps too.
     pub log_duration: bool,
+    /// `auto_explain.log_min_duration`: plans are written from here on; `None`: none are.
+    pub auto_explain_ms: Option<f64>,
+    /// Whether `auto_explain` is loaded in new sessions.
+    pub auto_explain_loaded: bool,
 }
 
 /// What was written since the last look.
@@ -46,6 +50,8 @@ pub struct LogReading {
     pub skipped_bytes: i64,
     /// What the server writes down.
     pub settings: LogSettings,
+    /// `log_line_prefix`: what stands before each line of [`LogFormat::Stderr`].
+    pub line_prefix: String,
     /// Whether there was a look before.
     pub continues: bool,
 }

@@ -83,11 +83,17 @@ pub enum Metric {
     ConnectionsPercent,
     /// Longest running statement, maintenance left out.
     LongestQuerySeconds,
+    /// Used share of a file system of the server (a line for each).
+    DiskUsedPercent,
+    /// Load of the server's machine.
+    HostLoad,
+    /// What an alert rule without a figure of its own saw, of its worst object (a line for each).
+    RuleValue,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 41] = [
         Self::ConnectionsUsed,
         Self::ConnectionsByState,
         Self::TransactionsPerSecond,
@@ -126,6 +132,9 @@ impl Metric {
         Self::StoreRowsPerSecond,
         Self::ConnectionsPercent,
         Self::LongestQuerySeconds,
+        Self::DiskUsedPercent,
+        Self::HostLoad,
+        Self::RuleValue,
     ];
 
     /// Name in the store and in the address.
@@ -169,6 +178,9 @@ impl Metric {
             Self::StoreRowsPerSecond => "store_rows_per_second",
             Self::ConnectionsPercent => "connections_percent",
             Self::LongestQuerySeconds => "longest_query_seconds",
+            Self::DiskUsedPercent => "disk_used_percent",
+            Self::HostLoad => "host_load",
+            Self::RuleValue => "rule_value",
         }
     }
 
@@ -197,7 +209,7 @@ impl Metric {
             | Self::CallsPerSecond
             | Self::OwnCallsPerSecond
             | Self::StoreRowsPerSecond => "/s",
-            Self::CacheHitPercent | Self::ConnectionsPercent | Self::OwnCpuPercent => "%",
+            Self::CacheHitPercent | Self::ConnectionsPercent | Self::OwnCpuPercent | Self::DiskUsedPercent => "%",
             Self::ConnectionsUsed
             | Self::ConnectionsByState
             | Self::ActiveSessions
@@ -207,7 +219,9 @@ impl Metric {
             | Self::HorizonAge
             | Self::CheckpointsPerHour
             | Self::OwnConnections
-            | Self::SamplesSkipped => "",
+            | Self::SamplesSkipped
+            | Self::HostLoad
+            | Self::RuleValue => "",
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Plans of statements: asked for by a person, kept, and compared.
-use super::{BackendRow, Event};
+use super::{BackendRow, Event, LogOfQuery};
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -25,14 +25,19 @@ pub enum ExplainMethod {
     GenericPlan,
     /// `PREPARE` and `EXPLAIN EXECUTE` with NULLs and `plan_cache_mode = force_generic_plan`.
     Prepared,
+    /// It ran, and `auto_explain` wrote it into the server's log.
+    AutoExplain,
 }
 
 impl ExplainMethod {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::GenericPlan, Self::Prepared, Self::AutoExplain];
     /// The name in the store.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::GenericPlan => "generic_plan",
             Self::Prepared => "prepared",
+            Self::AutoExplain => "auto_explain",
         }
     }
 
@@ -41,6 +46,7 @@ impl ExplainMethod {
         match self {
             Self::GenericPlan => "EXPLAIN (GENERIC_PLAN)",
             Self::Prepared => "PREPARE, EXPLAIN EXECUTE, generic plan",
+            Self::AutoExplain => "auto_explain, in the server's log",
         }
     }
 }
@@ -176,7 +182,7 @@ pub struct PlanSummary {
     pub last_at: Timestamp,
     /// How often it was seen.
     pub times: i64,
-    /// Who asked for it last; `advisor` when nobody did.
+    /// Who asked for it last; `advisor` when nobody did, `log` when it ran.
     pub taken_by: String,
     /// Cost when it was seen last.
     pub total_cost: f64,
@@ -260,6 +266,8 @@ pub struct QueryPlanPage {
     pub samples: Vec<QuerySample>,
     /// Sessions that are in it now, literals masked.
     pub running: Vec<BackendRow>,
+    /// What the server's log has of it.
+    pub log: LogOfQuery,
     /// When its plan changed, the newest first.
     pub changes: Vec<Event>,
 }

@@ -21,6 +21,8 @@ use std::time::Duration;
 pub(crate) struct Looked {
     /// Critical ones that are open: rule and sentence. Taken on or not, they are there.
     pub(crate) critical: Vec<(String, String)>,
+    /// What rules without a recorded figure saw.
+    pub(crate) values: Vec<(&'static str, f64)>,
 }
 
 /// Judges the tick that a snapshot was made of. `expected` is the time to the next look.
@@ -58,7 +60,7 @@ pub(crate) fn look(
             (alert.rule, format!("{}{object}", alert.title))
         })
         .collect();
-    Looked { critical }
+    Looked { critical, values: book.worst(cluster, &readings) }
 }
 
 fn facts<'a>(state: &'a State, snapshot: &'a ClusterSnapshot, scope: &'a Scope) -> Facts<'a> {
@@ -81,5 +83,6 @@ fn facts<'a>(state: &'a State, snapshot: &'a ClusterSnapshot, scope: &'a Scope) 
         // Before a second reading it is not known whether attempts fail now.
         archiver_failing: state.archiver_failing,
         evictions_per_hour: snapshot.evictions_per_hour,
+        disks: Some(snapshot.host.disks.as_slice()).filter(|disks| !disks.is_empty()),
     }
 }

@@ -37,6 +37,10 @@ async fn refresh(control: ControlPlane, writer: AlertWriter, stop: CancellationT
     loop {
         let outcome =
             if book.is_loaded() { book.refresh(control.store()).await } else { book.load(control.store()).await };
+        // Weights of the score are as good as read anew when something else was set: until then they are as they were.
+        if let Err(error) = control.health_weights_refresh().await {
+            tracing::warn!(%error, "weights of the health score cannot be read from the store; it is tried again");
+        }
         let wait = match outcome {
             Ok(()) => {
                 let known = control.clusters().all().map(|(config, _)| config.id.clone()).collect::<Vec<_>>();

@@ -1,15 +1,15 @@
 //! More that goes wrong: the store is away, no connection is left, statistics are reset, the extension is dropped, a
 //! standby stands still or is cut off.
-use super::{Watching, is_up, state, with_statements};
+use super::{ChaosProxy, Watching, Weather, is_up, state, with_statements};
 use control::Actor;
 use domain::{
     reading::{CollectorKind, CollectorState},
-    view::{EventKind, Metric, Range, ReplicaState, ReplicationPage},
+    view::{ClusterState, EventKind, Metric, Range, ReplicaState, ReplicationPage},
 };
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use std::time::{Duration, Instant};
 use store::{History, MetricRepo, Store, TierRepo};
-use test_support::{ConnInfo, ReplicationConnection};
+use test_support::{ConnInfo, ReplicationConnection, Room};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_away_for_a_while_loses_nothing_and_stops_no_tick() {
@@ -265,5 +265,138 @@ async fn a_walsender_that_streams_nothing_is_no_standby() {
     let during = watching.until("readings", |it| it.sequence > before + 4).await;
     assert_eq!(during.replication, []);
     drop(held);
+    watching.end().await;
+}
+
+/// The file system under our own store is full: watching goes on, what waits is bounded and not lost, and once there is
+/// room everything is written by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_the_store_stops_no_tick_and_loses_nothing_within_the_bound() {
+    let outer = tempfile::tempdir().unwrap();
+    let room = match Room::mount(&outer.path().join("room"), "12m") {
+        Ok(room) => room,
+        Err(why) => {
+            eprintln!("SKIPPED: a file system cannot be mounted here ({why}); run this test as root");
+            return;
+        }
+    };
+    let cluster = with_statements(&[]).await;
+    let (store, filler) = (outer.path().join("room/store.sqlite"), outer.path().join("room/filler"));
+    let store_url = format!("sqlite://{}?mode=rwc", store.display());
+    let url = cluster.server.url("postgres");
+    let watching = Watching::start_over(&store_url, tempfile::tempdir().unwrap(), &[("main", &url, None)]).await;
+    watching.until("up", is_up).await;
+    room.fill("filler");
+    let full = watching.dashboard().sequence;
+    // So long that what is written would not fit into what the file has free.
+    let during = watching.until("ticks with a full disk", |it| it.sequence >= full + 15).await;
+    assert!(is_up(&during), "the server is watched all the while");
+    let queued = || watching.control.cost_get(&Actor::system(), None).unwrap().process.store.queued;
+    let begun = Instant::now();
+    while queued() < 5 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing waits: {:?}", queued());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    // A page that asks the store answers from what is there, or says that it cannot; it does not hang.
+    let asked = Instant::now();
+    let _ = watching.control.history_get(&Actor::system(), None, Metric::HealthScore, Range::Minutes15).await;
+    assert!(asked.elapsed() < Duration::from_secs(12), "{:?}", asked.elapsed());
+    std::fs::remove_file(filler).unwrap();
+    let freed = watching.dashboard().sequence;
+    let begun = Instant::now();
+    loop {
+        let samples = MetricRepo(watching.control.store().db());
+        let (from, to) = (control::now().plus_ms(-600_000), control::now());
+        let rows = samples.history("main", Metric::HealthScore, from, to, 1).await.map_or(0, |rows| rows.len());
+        if rows as u64 >= freed {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(40), "{rows} of {freed} ticks are kept");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let begun = Instant::now();
+    while queued() > 2 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?} wait", queued());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(watching.control.cost_get(&Actor::system(), None).unwrap().process.store.dropped, 0);
+    watching.end().await;
+}
+
+/// `pg_hba.conf` begins to reject us. What is open would go on: it is ended, as at the next failover. The state is named with
+/// the line that mends it, and once that is there we are back within an interval, not after a long wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reject_of_pg_hba_is_told_with_its_cure_and_over_within_an_interval() {
+    let cluster = with_statements(&[]).await;
+    cluster.execute("postgres", "CREATE ROLE watcher LOGIN PASSWORD 'w'; GRANT pg_monitor TO watcher").await;
+    let watching = Watching::start(&cluster.server.url_as("watcher", "w", "postgres")).await;
+    watching.until("up", is_up).await;
+    let file = cluster.server.data_dir().join("pg_hba.conf");
+    let before = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("host all watcher all reject\n{before}")).unwrap();
+    cluster.execute("postgres", "SELECT pg_reload_conf()").await;
+    cluster
+        .execute("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'watcher'")
+        .await;
+    let begun = Instant::now();
+    let refused = watching.until("refused", |it| matches!(it.cluster.state, ClusterState::Refused { .. })).await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "noticed after {:?}", begun.elapsed());
+    assert_eq!(refused.health.score, 0);
+    let reason = refused.cluster.state.reason().unwrap();
+    assert!(reason.contains("pg_hba.conf rejects") && reason.contains("watcher"), "{reason}");
+    let told = || {
+        let list = watching.control.setup_list(&Actor::system()).unwrap();
+        list[0].1.iter().find(|item| item.key == "setup_connected").cloned().unwrap()
+    };
+    let cure = told().sql.unwrap();
+    assert!(cure.contains("pg_hba.conf") && cure.contains("host postgres watcher 127.0.0.1/32"), "{cure}");
+    // For longer than a doubling back-off would take to grow out of an interval.
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert!(matches!(watching.dashboard().cluster.state, ClusterState::Refused { .. }));
+    std::fs::write(&file, before).unwrap();
+    cluster.execute("postgres", "SELECT pg_reload_conf()").await;
+    let mended = Instant::now();
+    watching.until("up again", is_up).await;
+    assert!(mended.elapsed() < Duration::from_secs(4), "back after {:?}", mended.elapsed());
+    assert_eq!(told().level, "good");
+    watching.until_event(EventKind::Up).await;
+    watching.end().await;
+}
+
+/// Everything we ask takes longer than the interval: ticks are left out, counted and shown, nothing piles up on the server,
+/// and when it is quick again there is no burst to make up for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn too_slow_for_its_interval_it_leaves_ticks_out_and_says_how_many() {
+    let cluster = with_statements(&[]).await;
+    let proxy = ChaosProxy::start(cluster.server.port()).await;
+    let own = cluster.server.url("postgres");
+    let url = own.replace(&format!(":{}/", cluster.server.port()), &format!(":{}/", proxy.port()));
+    let watching = Watching::start(&url).await;
+    watching.until("up", |it| is_up(it) && it.throughput.is_some()).await;
+    let cost = || watching.control.cost_get(&Actor::system(), None).unwrap().watching.clone();
+    let skipped = cost().ticks_skipped;
+    proxy.set(Weather::Slow(Duration::from_millis(250)));
+    let begun = Instant::now();
+    let mut counting = PgConnection::connect(&own).await.unwrap();
+    while cost().ticks_skipped < skipped + 3 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", cost());
+        // Never more of ours at once than is promised, and never two statements of one collector.
+        let held: i64 = sqlx::query_scalar("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holdfast'")
+            .fetch_one(&mut counting)
+            .await
+            .unwrap();
+        assert!(held <= 5, "{held} connections of ours");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let slow = watching.dashboard();
+    assert!(is_up(&slow), "slow is not gone: {:?}", slow.cluster.state);
+    assert!(cost().samples_skipped > 0, "samples of sessions are left out too, and counted");
+    assert!(cost().tick_ms > 1_000.0, "{:?}", cost());
+    proxy.set(Weather::Fair);
+    watching.until("quick again", |it| it.sequence > slow.sequence + 2).await;
+    let (before, from) = (watching.dashboard().sequence, Instant::now());
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let ticks = watching.dashboard().sequence - before;
+    assert!(ticks >= 2 && ticks as f64 <= from.elapsed().as_secs_f64() + 2.0, "{ticks} ticks: none is made up for");
     watching.end().await;
 }

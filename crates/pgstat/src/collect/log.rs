@@ -1,4 +1,4 @@
-//! The server's log, for the durations of statements.
+//! The server's log, for the durations and plans of statements.
 use super::get;
 use crate::{Cluster, PgstatError, sql};
 use domain::reading::{LogFormat, LogPosition, LogReading, LogSettings};
@@ -17,7 +17,8 @@ impl Cluster {
     pub async fn log(&self, from: Option<LogPosition>) -> Result<LogReading, PgstatError> {
         let row = self.fetch_one(NAME, sql::LOG).await?;
         let settings = settings(&row)?;
-        if settings.min_duration_statement_ms.is_none() && settings.min_duration_sample_ms.is_none() {
+        let durations = settings.min_duration_statement_ms.or(settings.min_duration_sample_ms);
+        if durations.or(settings.auto_explain_ms).is_none() {
             return Err(PgstatError::Unsupported {
                 reason: "the server writes no durations into its log, so percentiles are estimated".to_owned(),
                 cure: Some(
@@ -32,6 +33,7 @@ impl Cluster {
                 cure: Some("ALTER SYSTEM SET logging_collector = on; -- takes effect at a restart".to_owned()),
             });
         };
+        let line_prefix = get(NAME, &row, "line_prefix")?;
         let format = match file.rsplit('.').next() {
             Some("csv") => LogFormat::Csv,
             Some("json") => LogFormat::Json,
@@ -52,6 +54,7 @@ impl Cluster {
                     text: String::new(),
                     skipped_bytes: 0,
                     settings,
+                    line_prefix,
                     continues: false,
                 });
             }
@@ -74,6 +77,7 @@ impl Cluster {
             text,
             skipped_bytes,
             settings,
+            line_prefix,
             continues: true,
         })
     }
@@ -100,10 +104,13 @@ impl Cluster {
 fn settings(row: &PgRow) -> Result<LogSettings, PgstatError> {
     let from_zero = |value: f64| (value >= 0.0).then_some(value);
     let sample_rate = get(NAME, row, "sample_rate")?;
+    let auto_explain = get::<Option<f64>>(NAME, row, "auto_explain")?;
     Ok(LogSettings {
         min_duration_statement_ms: from_zero(get(NAME, row, "min_duration_statement")?),
         min_duration_sample_ms: from_zero(get(NAME, row, "min_duration_sample")?).filter(|_| sample_rate > 0.0),
         sample_rate,
         log_duration: get(NAME, row, "log_duration")?,
+        auto_explain_ms: auto_explain.and_then(from_zero),
+        auto_explain_loaded: auto_explain.is_some(),
     })
 }

@@ -4,11 +4,14 @@ mod advice;
 mod database;
 mod log;
 mod maintenance;
+mod places;
 mod relations;
 mod replication;
 mod server;
 mod statements;
 mod wal;
+
+pub use places::Place;
 
 use crate::PgstatError;
 use domain::{Lsn, Timestamp};

@@ -57,20 +57,21 @@ impl Cluster {
         ids.sort_unstable();
         ids.dedup();
         let wanted = keys.iter().collect::<std::collections::HashSet<_>>();
-        let rows = self.fetch_large(NAME, &sql::statement_texts(&probe, &ids)).await?;
         let mut texts = Vec::with_capacity(keys.len());
-        for row in &rows {
-            let key = key(NAME, row, get(NAME, row, "queryid")?)?;
+        self.fetch_large(NAME, &sql::statement_texts(&probe, &ids), |row| {
+            let key = key(NAME, &row, get(NAME, &row, "queryid")?)?;
             if wanted.contains(&key) {
-                let query = get::<Option<String>>(NAME, row, "query")?.unwrap_or_default();
+                let query = get::<Option<String>>(NAME, &row, "query")?.unwrap_or_default();
                 texts.push(StatementText {
                     key,
-                    database: get(NAME, row, "database")?,
-                    user: get(NAME, row, "user")?,
+                    database: get(NAME, &row, "database")?,
+                    user: get(NAME, &row, "user")?,
                     query,
                 });
             }
-        }
+            Ok(())
+        })
+        .await?;
         Ok(texts)
     }
 

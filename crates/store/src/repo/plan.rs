@@ -42,7 +42,7 @@ pub struct NewPlan {
 const KEPT: u64 = 20;
 
 impl<C: ConnectionTrait> PlanRepo<'_, C> {
-    /// Keeps a plan; one of a shape that is known replaces the earlier of that shape.
+    /// Keeps a plan; one of a shape that is known, had in the same way, replaces the earlier one.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -64,9 +64,8 @@ impl<C: ConnectionTrait> PlanRepo<'_, C> {
             plan: Set(plan.json.replace("\\u0000", " ")),
             ..Default::default()
         };
-        let mut conflict = OnConflict::columns([Column::StatementId, Column::PlanHash]);
+        let mut conflict = OnConflict::columns([Column::StatementId, Column::PlanHash, Column::Method]);
         conflict.update_columns([
-            Column::Method,
             Column::VersionNum,
             Column::RoleName,
             Column::Shape,
@@ -143,16 +142,12 @@ impl<C: ConnectionTrait> PlanRepo<'_, C> {
 }
 
 fn summary(row: &query_plan::Model) -> PlanSummary {
-    let method = if row.method == ExplainMethod::GenericPlan.as_str() {
-        ExplainMethod::GenericPlan
-    } else {
-        ExplainMethod::Prepared
-    };
+    let method = ExplainMethod::ALL.into_iter().find(|method| method.as_str() == row.method);
     PlanSummary {
         id: row.id.to_string(),
         hash: row.plan_hash.clone(),
         shape: row.shape.clone(),
-        method,
+        method: method.unwrap_or(ExplainMethod::Prepared),
         version_num: i32::try_from(row.version_num).unwrap_or(0),
         role: row.role_name.clone(),
         first_at: Timestamp(row.first_at),

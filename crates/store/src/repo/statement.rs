@@ -119,6 +119,8 @@ pub struct StatementRepo<'a, C>(pub &'a C);
 
 /// Rows of one INSERT: 13 values each, under SQLite's limit of 32,766.
 const CHUNK: usize = 1_000;
+/// Texts of one INSERT: each is held several times until it is written, and is up to 10,000 characters long.
+const TEXTS: usize = 50;
 
 impl<C: ConnectionTrait> StatementRepo<'_, C> {
     /// All statements of a cluster.
@@ -254,7 +256,7 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
     /// [`StoreError`].
     pub async fn insert_texts(&self, cluster: &str, texts: &[StatementText], at: Timestamp) -> Result<(), StoreError> {
         use statement_text::Column;
-        for chunk in texts.chunks(CHUNK) {
+        for chunk in texts.chunks(TEXTS) {
             let rows = chunk.iter().map(|text| statement_text::ActiveModel {
                 cluster_id: Set(cluster.to_owned()),
                 dbid: Set(text.key.dbid.into()),

@@ -2,7 +2,11 @@
 use domain::{Timestamp, view::ExplainMethod};
 use store::{NewPlan, PlanRepo, Store};
 
-on_both_databases!(a_shape_is_kept_once_and_the_newest_comes_first, only_so_many_shapes_are_kept);
+on_both_databases!(
+    a_shape_is_kept_once_and_the_newest_comes_first,
+    a_plan_that_ran_stands_beside_one_of_its_shape_that_was_asked_for,
+    only_so_many_shapes_are_kept
+);
 
 fn plan(statement_id: i64, hash: &str, cost: f64) -> NewPlan {
     NewPlan {
@@ -34,6 +38,17 @@ async fn a_shape_is_kept_once_and_the_newest_comes_first(store: Store) {
     assert_eq!(repo.get(1, id).await.unwrap().unwrap().0.hash, "bb");
     assert_eq!(repo.get(2, id).await.unwrap(), None, "of another statement");
     assert_eq!(repo.prune(Timestamp(3)).await.unwrap(), 2);
+}
+
+async fn a_plan_that_ran_stands_beside_one_of_its_shape_that_was_asked_for(store: Store) {
+    let repo = PlanRepo(store.db());
+    repo.keep(&plan(1, "aa", 10.0), Timestamp(1)).await.unwrap();
+    let ran = NewPlan { method: ExplainMethod::AutoExplain, ..plan(1, "aa", 12.0) };
+    repo.keep(&ran, Timestamp(2)).await.unwrap();
+    repo.keep(&ran, Timestamp(3)).await.unwrap();
+    let kept = repo.list(1).await.unwrap();
+    let seen = kept.iter().map(|it| (it.method, it.times)).collect::<Vec<_>>();
+    assert_eq!(seen, [(ExplainMethod::AutoExplain, 2), (ExplainMethod::Prepared, 1)]);
 }
 
 async fn only_so_many_shapes_are_kept(store: Store) {
