@@ -109,6 +109,7 @@ pub fn api() -> (axum::Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(api::plugins::facets))
         .routes(routes!(api::plugins::bulk))
         .routes(routes!(api::plugins::bulk_status))
+        .routes(routes!(api::plugins::bulk_cancel))
         .routes(routes!(api::plugins::plugin, api::plugins::change, api::plugins::remove))
         .routes(routes!(api::plugins::dependencies))
         .routes(routes!(api::plugins::operations))

@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Between two looks at one that answers and has no platform: it may be any database, and never get one.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
+/// Between two looks for bulk operations whose server has died.
+const TAKE_UP_EVERY: Duration = Duration::from_secs(20);
 /// How the event of changed pools begins.
 const EVENT: &str = "Holdfast's pools: ";
 
@@ -73,10 +75,19 @@ pub fn start(control: &ControlPlane, config: PlatformConfig, stop: &Cancellation
             }
         }
         note_limits(&control, &config).await;
-        match control.plugin_bulks_resume().await {
-            Ok(0) => {}
-            Ok(found) => tracing::info!(found, "bulk operations of an earlier process are taken up"),
-            Err(error) => tracing::warn!(%error, "bulk operations of an earlier process could not be looked for"),
+        // At the start what an earlier process left; then what other servers left that have died.
+        let mut idle = Duration::ZERO;
+        loop {
+            match control.plugin_bulks_resume(idle).await {
+                Ok(0) => {}
+                Ok(found) => tracing::info!(found, "bulk operations that lost their server are taken up"),
+                Err(error) => tracing::debug!(%error, "bulk operations that lost their server could not be looked for"),
+            }
+            idle = catalog::UNATTENDED;
+            tokio::select! {
+                () = tokio::time::sleep(TAKE_UP_EVERY) => {}
+                () = stop.cancelled() => return,
+            }
         }
     })
 }

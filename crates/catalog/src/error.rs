@@ -47,22 +47,27 @@ impl CatalogError {
     }
 }
 
+/// What an error of the database says of the platform's schema and rights, in words; `None` for any other.
+pub fn explained(error: &PoolError) -> Option<String> {
+    match error.code().as_deref() {
+        // undefined_table, undefined_column, undefined_object (the role), undefined_function, no such role to set.
+        Some("42P01" | "42703" | "42704" | "42883" | "22023") => {
+            tracing::debug!(%error, "the platform's schema is missing or old");
+            Some(
+                "the platform's schema at DATABASE_URL is missing or older than this version; run holdfast init"
+                    .to_owned(),
+            )
+        }
+        Some("42501") => Some(format!(
+            "{error}; have the owner of the platform's database run: GRANT holdfast_tenant, holdfast_platform TO the role of DATABASE_URL"
+        )),
+        _ => None,
+    }
+}
+
 impl From<PoolError> for CatalogError {
     fn from(error: PoolError) -> Self {
-        match error.code().as_deref() {
-            // undefined_table, undefined_column, undefined_object (the role): the schema is not there, or older.
-            Some("42P01" | "42703" | "42704" | "22023") => {
-                tracing::debug!(%error, "the platform's schema is missing or old");
-                Self::Conflict(
-                    "the platform's schema at DATABASE_URL is missing or older than this version; run holdfast init"
-                        .to_owned(),
-                )
-            }
-            Some("42501") => Self::Conflict(format!(
-                "{error}; have the owner of the platform's database run: GRANT holdfast_tenant, holdfast_platform TO the role of DATABASE_URL"
-            )),
-            _ => Self::Pool(error),
-        }
+        explained(&error).map_or(Self::Pool(error), Self::Conflict)
     }
 }
 

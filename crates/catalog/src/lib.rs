@@ -18,10 +18,10 @@ mod tenancy;
 mod versions;
 
 pub use bulk::{BulkMode, BulkOperation, BulkRequest};
-pub use bulk_status::Unfinished;
+pub use bulk_status::{BulkState, UNATTENDED, Unfinished};
 pub use cache::CacheStats;
 pub use change::{NewDependency, NewPlugin, NewVersion, PluginChange};
-pub use error::CatalogError;
+pub use error::{CatalogError, explained};
 pub use filter::{PluginFilter, Sort};
 pub use installed::Installed;
 pub use solve::Wanted;

@@ -536,6 +536,24 @@ pub async fn bulk_status(
     Ok(Json(app.control.plugin_bulk_get(&actor, whose.tenant.as_deref(), &key).await?))
 }
 
+/// Cancels an operation on many plugins, on whichever server it runs. Item by item it ends between two parts, and what was
+/// done stays done; of all or none nothing is done. Ask for the status until it is `cancelled`.
+#[utoipa::path(post, path = "/api/v1/plugins/bulk/{key}/cancel", tag = "platform", params(("key" = String, Path, description = "Its idempotency key"), Whose), responses(
+    (status = 202, description = "It was told; the status as it is now", body = BulkStatus),
+    (status = 403, description = "Not an operator, or another tenant was named", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "The tenant has not used that key", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It is over", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn bulk_cancel(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(key): Path<String>,
+    Params(whose): Params<Whose>,
+) -> Result<Response, Problem> {
+    let status = app.control.plugin_bulk_cancel(&actor, whose.tenant.as_deref(), &key).await?;
+    Ok((StatusCode::ACCEPTED, Json(status)).into_response())
+}
+
 /// Whether the platform's data can be worked with, and every figure of its pools.
 #[utoipa::path(get, path = "/api/v1/platform", tag = "platform", responses(
     (status = 200, description = "State, pools, routing, remembered answers", body = domain::view::PoolsPage),

@@ -134,6 +134,7 @@ fn plain() -> Vec<Plain> {
         post("/backups/keys/rotate", routing::post(recovery_forms::key_rotate)),
         post("/backups/keys/remove", routing::post(recovery_forms::key_remove)),
         post("/plugins/bulk", routing::post(plugin_forms::bulk)),
+        post("/plugins/bulk/cancel", routing::post(plugin_forms::cancel)),
         post("/recovery/restore", routing::post(recovery_forms::restore)),
         post("/recovery/objectives", routing::post(recovery_forms::objectives)),
         post("/recovery/plans/drill", routing::post(dr_forms::drill)),

@@ -1,5 +1,5 @@
-//! The form of `/plugins/bulk`, which works without JavaScript. It answers with a redirect: to the operation it began, or back
-//! to the list with a sentence.
+//! The forms of `/plugins/bulk`, which work without JavaScript. They answer with a redirect: to the operation they began or
+//! cancelled, or back to the list with a sentence.
 
 use super::{
     App,
@@ -92,6 +92,22 @@ pub async fn bulk(
                 Ok(Redirect::to(&format!("{page}{separator}error={}", encode(&error.to_string()))).into_response())
             }
         },
+    }
+}
+
+/// `POST /plugins/bulk/cancel`: back to the operation, which tells what became of it. That it was over before is no error: the
+/// page says how it ended.
+pub async fn cancel(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Form(form): Form<Fields>,
+) -> Result<Response, Problem> {
+    match app.control.plugin_bulk_cancel(&actor, form.tenant(), &form.key).await {
+        Err(error) if error.kind() != ErrorKind::Conflict => Err(error.into()),
+        _ => {
+            let place = form.page(&format!("/plugins/bulk/{}", encode(&form.key).replace('+', "%20")));
+            Ok(Redirect::to(&place).into_response())
+        }
     }
 }
 

@@ -256,6 +256,17 @@ fn follow(data: Followed) -> AnyView {
         }
     });
     let back = link(&whose, "/plugins");
+    // Also where its server has died: nobody need take it up then.
+    let cancel = (running || status.state == "unattended").then(|| {
+        let (tenant, key) = (tenant_field(&whose), status.key.clone());
+        view! {
+            <form method="post" action="/plugins/bulk/cancel">
+                {tenant}
+                <input type="hidden" name="key" value=key />
+                <button class="btn danger">"Cancel"</button>
+            </form>
+        }
+    });
     view! {
         <div class="title">
             <a class="back" href=back>"Plugins"</a>
@@ -263,6 +274,8 @@ fn follow(data: Followed) -> AnyView {
             <span class=level data-bulk-state=status.state.clone()>{status.state.clone()}</span>
             {tenant::mark(&whose, "/plugins")}
             {running.then(|| view! { <Meta http_equiv="refresh" content="1" /> })}
+            <span class="grow"></span>
+            {cancel}
         </div>
         {message}
         {refused}

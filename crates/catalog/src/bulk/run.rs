@@ -6,12 +6,12 @@ use super::{
 };
 use crate::{
     Catalog, CatalogError, Tenant,
-    bulk_status::{check_key, other_request},
+    bulk_status::{check_key, lock_name, other_request},
     error::said,
     listen::CHANNEL,
 };
 use domain::view::BulkReport;
-use pool::{Reader, Work, Writer};
+use pool::{PoolError, Reader, Work, WorkError, Writer};
 use sqlx::{Executor as _, PgConnection};
 use std::collections::BTreeMap;
 
@@ -23,9 +23,23 @@ const BATCH: usize = 5_000;
 /// Told how many of how many items are through.
 pub type Progress<'a> = &'a (dyn Fn(usize, usize) + Send + Sync);
 
+/// An operation that is being carried out.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    tenant: Tenant,
+    by: &'a str,
+    request: &'a BulkRequest,
+    /// All of it, sorted.
+    ids: &'a [i64],
+    /// Its record.
+    bulk: i64,
+    progress: Progress<'a>,
+}
+
 impl Catalog {
     /// Does it, once for each key of the tenant: a repeated call goes on where the first was cut off, or tells what it
-    /// did.
+    /// did. Whoever cancels it meanwhile ([`Self::bulk_cancel`]) is heard between two parts: item by item what was done stays
+    /// done, of all or none nothing is.
     ///
     /// # Errors
     /// [`CatalogError`]; items that are refused or fail are in the report. After
@@ -40,16 +54,13 @@ impl Catalog {
     ) -> Result<BulkReport, CatalogError> {
         request.check()?;
         check_key(key)?;
-        let done = match request.mode {
-            BulkMode::Atomic => self.run_atomic(tenant, key, by, request, progress).await,
-            BulkMode::Each => self.run_each(tenant, key, by, request, progress).await,
-        };
+        let done = self.run(tenant, key, by, request, progress).await;
         // In any case: what failed may have been committed.
         self.cache.changed(tenant);
         done.map_err(said)
     }
 
-    async fn run_atomic(
+    async fn run(
         &self,
         tenant: Tenant,
         key: &str,
@@ -57,76 +68,124 @@ impl Catalog {
         request: &BulkRequest,
         progress: Progress<'_>,
     ) -> Result<BulkReport, CatalogError> {
-        let ids = &request.plugins.iter().copied().collect::<Vec<_>>();
+        let ids = request.plugins.iter().copied().collect::<Vec<_>>();
         let session = self.cache.session(tenant);
-        self.pools
-            .write(&tenant.scope(), &session, |writer: &mut Writer, _: Work<'_, '_>| {
-                Box::pin(async move {
-                    let connection = writer.connection()?;
-                    let (bulk, repeated) = begin(connection, tenant, key, by, request).await?;
-                    if repeated {
-                        return report(connection, bulk, true).await;
-                    }
-                    lock(connection, ids).await?;
-                    let verdicts = verdicts(connection, request, ids, ids).await?;
-                    let refused = verdicts.iter().any(Verdict::is_refused);
-                    let will = verdicts.iter().filter(|verdict| !refused && verdict.is_done()).collect::<Vec<_>>();
-                    for (i, batch) in will.chunks(BATCH).enumerate() {
-                        change(connection, tenant, by, request, batch).await?;
-                        progress((i * BATCH + batch.len()).min(ids.len()), ids.len());
-                    }
-                    let kept = verdicts.iter().filter(|verdict| !refused || !verdict.is_done());
-                    record(connection, tenant, bulk, kept).await?;
-                    finish(connection, tenant, bulk, if refused { "refused" } else { "done" }).await?;
-                    progress(ids.len(), ids.len());
-                    report(connection, bulk, false).await
-                })
-            })
-            .await
-    }
-
-    async fn run_each(
-        &self,
-        tenant: Tenant,
-        key: &str,
-        by: &str,
-        request: &BulkRequest,
-        progress: Progress<'_>,
-    ) -> Result<BulkReport, CatalogError> {
-        let ids = &request.plugins.iter().copied().collect::<Vec<_>>();
-        let session = self.cache.session(tenant);
+        // The record comes first, in a transaction of its own: other servers see that it is there, cancel it, take it up.
         let (bulk, repeated) = self
             .pools
             .write(&tenant.scope(), &session, |writer: &mut Writer, _: Work<'_, '_>| {
                 Box::pin(async move { begin(writer.connection()?, tenant, key, by, request).await })
             })
             .await?;
-        let all = &self.possible(tenant, request, ids).await?;
-        for (i, chunk) in ids.chunks(CHUNK).enumerate() {
-            let over = self
-                .pools
-                .write(&tenant.scope(), &session, |writer: &mut Writer, _: Work<'_, '_>| {
-                    Box::pin(async move {
-                        let connection = writer.connection()?;
-                        run_chunk(connection, tenant, by, request, bulk, all, chunk).await
-                    })
-                })
-                .await?;
-            if over {
-                break;
+        let run = Run { tenant, by, request, ids: &ids, bulk, progress };
+        let how = match request.mode {
+            BulkMode::Atomic => self.run_atomic(run).await,
+            BulkMode::Each => self.run_each(run).await,
+        };
+        let end = match how {
+            Ok(Some(end)) => end,
+            Ok(None) => return self.told(run, true, None).await,
+            Err(Stopped::Cancelled) => "cancelled",
+            Err(Stopped::Failed(error)) => {
+                self.forget(run, &error).await;
+                return Err(error);
             }
-            self.cache.changed(tenant);
-            progress((i * CHUNK + chunk.len()).min(ids.len()), ids.len());
-        }
+        };
+        self.told(run, repeated && request.mode == BulkMode::Each, Some(end)).await
+    }
+
+    /// All in one transaction, its end too. `None` when it was over before.
+    async fn run_atomic(&self, run: Run<'_>) -> Result<Option<&'static str>, Stopped> {
+        let session = self.cache.session(run.tenant);
         self.pools
-            .write(&tenant.scope(), &session, |writer: &mut Writer, _: Work<'_, '_>| {
+            .write(&run.tenant.scope(), &session, |writer: &mut Writer, _: Work<'_, '_>| {
                 Box::pin(async move {
                     let connection = writer.connection()?;
-                    finish(connection, tenant, bulk, "done").await?;
-                    report(connection, bulk, repeated).await
+                    if !is_to_be_done(connection, run.bulk).await? {
+                        return Ok(None);
+                    }
+                    lock(connection, run.ids).await?;
+                    let verdicts = verdicts(connection, run.request, run.ids, run.ids).await?;
+                    let refused = verdicts.iter().any(Verdict::is_refused);
+                    let will = verdicts.iter().filter(|verdict| !refused && verdict.is_done()).collect::<Vec<_>>();
+                    for (i, batch) in will.chunks(BATCH).enumerate() {
+                        not_cancelled(connection, run.bulk).await?;
+                        change(connection, run.tenant, run.by, run.request, batch).await?;
+                        (run.progress)((i * BATCH + batch.len()).min(run.ids.len()), run.ids.len());
+                    }
+                    let kept = verdicts.iter().filter(|verdict| !refused || !verdict.is_done());
+                    record(connection, run.tenant, run.bulk, kept).await?;
+                    let end = if refused { "refused" } else { "done" };
+                    // The last moment: from here on nobody can cancel it.
+                    finish(connection, run.bulk, end).await?;
+                    not_cancelled(connection, run.bulk).await?;
+                    (run.progress)(run.ids.len(), run.ids.len());
+                    Ok(Some(end))
                 })
             })
             .await
+    }
+
+    /// Part by part, each a transaction. `None` when it was over before.
+    async fn run_each(&self, run: Run<'_>) -> Result<Option<&'static str>, Stopped> {
+        let session = self.cache.session(run.tenant);
+        let all = &self.possible(run.tenant, run.request, run.ids).await?;
+        for (i, chunk) in run.ids.chunks(CHUNK).enumerate() {
+            let goes_on = self
+                .pools
+                .write(&run.tenant.scope(), &session, |writer: &mut Writer, _: Work<'_, '_>| {
+                    Box::pin(async move { run_chunk(writer.connection()?, run, all, chunk).await })
+                })
+                .await?;
+            if !goes_on {
+                return Ok(None);
+            }
+            self.cache.changed(run.tenant);
+            (run.progress)((i * CHUNK + chunk.len()).min(run.ids.len()), run.ids.len());
+        }
+        Ok(Some("done"))
+    }
+
+    /// How it ended, written down unless it is.
+    async fn told(&self, run: Run<'_>, repeated: bool, end: Option<&str>) -> Result<BulkReport, CatalogError> {
+        let session = self.cache.session(run.tenant);
+        self.pools
+            .write(&run.tenant.scope(), &session, |writer: &mut Writer, _: Work<'_, '_>| {
+                Box::pin(async move {
+                    let connection = writer.connection()?;
+                    if let Some(end) = end {
+                        finish(connection, run.bulk, end).await?;
+                    }
+                    report(connection, run.bulk, repeated).await
+                })
+            })
+            .await
+    }
+
+    /// All or none, and it was none: its key is free again. Where that is not known the record stays, and whoever takes it up
+    /// finds out.
+    async fn forget(&self, run: Run<'_>, error: &CatalogError) {
+        if run.request.mode == BulkMode::Each || matches!(error, CatalogError::Pool(PoolError::CommitUnknown { .. })) {
+            return;
+        }
+        let session = self.cache.session(run.tenant);
+        let done = self
+            .pools
+            .write(&run.tenant.scope(), &session, |writer: &mut Writer, _: Work<'_, '_>| {
+                Box::pin(async move {
+                    let connection = writer.connection()?;
+                    hold(connection, run.bulk).await?;
+                    sqlx::query("DELETE FROM plugin_bulks WHERE id = $1 AND state = 'running'")
+                        .bind(run.bulk)
+                        .execute(connection)
+                        .await?;
+                    Ok::<_, CatalogError>(())
+                })
+            })
+            .await;
+        if let Err(error) = done {
+            tracing::debug!(%error, bulk = run.bulk, "the record of an operation that failed stays; it will be taken up");
+        }
     }
 
     /// What a part of an operation may count on of the others: what is refused in the end because of a third comes in none
@@ -144,6 +203,76 @@ impl Catalog {
             .await?;
         Ok(verdicts.iter().filter(|verdict| !verdict.is_refused()).map(|verdict| verdict.id).collect())
     }
+}
+
+/// Why it did not come to its end.
+enum Stopped {
+    Cancelled,
+    Failed(CatalogError),
+}
+
+impl From<CatalogError> for Stopped {
+    fn from(error: CatalogError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<PoolError> for Stopped {
+    fn from(error: PoolError) -> Self {
+        Self::Failed(CatalogError::Pool(error))
+    }
+}
+
+impl From<sqlx::Error> for Stopped {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl WorkError for Stopped {
+    fn sql(&self) -> Option<&sqlx::Error> {
+        match self {
+            Self::Cancelled => None,
+            Self::Failed(error) => error.sql(),
+        }
+    }
+}
+
+/// One at a time works on an operation, of however many servers: until the end of the transaction. It is no lock of the record,
+/// which whoever cancels it must be able to change meanwhile.
+async fn hold(connection: &mut PgConnection, bulk: i64) -> Result<(), CatalogError> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .bind(lock_name(bulk))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Takes it, unless it is over; `false` when it is.
+async fn is_to_be_done(connection: &mut PgConnection, bulk: i64) -> Result<bool, Stopped> {
+    hold(connection, bulk).await?;
+    let state = sqlx::query_scalar::<_, String>("SELECT state FROM plugin_bulks WHERE id = $1")
+        .bind(bulk)
+        .fetch_optional(&mut *connection)
+        .await?;
+    let state = state.ok_or_else(|| {
+        CatalogError::Conflict(
+            "the operation failed on another server meanwhile, and nothing was done; send it again".to_owned(),
+        )
+    })?;
+    if state != "running" {
+        return Ok(false);
+    }
+    not_cancelled(connection, bulk).await?;
+    Ok(true)
+}
+
+async fn not_cancelled(connection: &mut PgConnection, bulk: i64) -> Result<(), Stopped> {
+    let asked = sqlx::query_scalar::<_, bool>("SELECT cancel_asked_by IS NOT NULL FROM plugin_bulks WHERE id = $1")
+        .bind(bulk)
+        .fetch_one(connection)
+        .await?;
+    if asked { Err(Stopped::Cancelled) } else { Ok(()) }
 }
 
 /// Finds the operation of this key, or begins it; `true` when it was there.
@@ -237,23 +366,11 @@ async fn change(
     Ok(())
 }
 
-/// The items of a chunk that have no outcome yet; `true` when the operation is over already.
-async fn run_chunk(
-    connection: &mut PgConnection,
-    tenant: Tenant,
-    by: &str,
-    request: &BulkRequest,
-    bulk: i64,
-    all: &[i64],
-    chunk: &[i64],
-) -> Result<bool, CatalogError> {
-    // Two callers with one key take turns.
-    let state = sqlx::query_scalar::<_, String>("SELECT state FROM plugin_bulks WHERE id = $1 FOR UPDATE")
-        .bind(bulk)
-        .fetch_one(&mut *connection)
-        .await?;
-    if state != "running" {
-        return Ok(true);
+/// The items of a part that have no outcome yet; `false` when the operation is over already.
+async fn run_chunk(connection: &mut PgConnection, run: Run<'_>, all: &[i64], chunk: &[i64]) -> Result<bool, Stopped> {
+    let Run { tenant, by, request, bulk, .. } = run;
+    if !is_to_be_done(connection, bulk).await? {
+        return Ok(false);
     }
     let left = sqlx::query_scalar::<_, i64>("SELECT u.id FROM unnest($1::int8[]) AS u (id) WHERE NOT EXISTS (SELECT FROM plugin_bulk_items i WHERE i.bulk_id = $2 AND i.plugin_id = u.id) ORDER BY 1")
         .bind(chunk)
@@ -261,7 +378,7 @@ async fn run_chunk(
         .fetch_all(&mut *connection)
         .await?;
     if left.is_empty() {
-        return Ok(false);
+        return Ok(true);
     }
     lock(connection, &left).await?;
     let mut verdicts = verdicts(connection, request, &left, all).await?;
@@ -282,7 +399,11 @@ async fn run_chunk(
         }
     }
     record(connection, tenant, bulk, verdicts.iter()).await?;
-    Ok(false)
+    sqlx::query("UPDATE plugin_bulks SET worked_at = clock_timestamp() WHERE id = $1")
+        .bind(bulk)
+        .execute(connection)
+        .await?;
+    Ok(true)
 }
 
 /// Changes within a savepoint. The outer error is the connection's, the inner one the items'.
@@ -302,7 +423,7 @@ async fn attempt(
             connection.execute("RELEASE SAVEPOINT item").await?;
             Ok(Ok(()))
         }
-        Err(CatalogError::Pool(pool::PoolError::Sql(sqlx::Error::Database(error))))
+        Err(CatalogError::Pool(PoolError::Sql(sqlx::Error::Database(error))))
             if !error.code().is_some_and(|code| code.starts_with("57") || code.starts_with("40")) =>
         {
             connection.execute("ROLLBACK TO SAVEPOINT item").await?;
@@ -338,14 +459,11 @@ async fn record(
     Ok(())
 }
 
-async fn finish(connection: &mut PgConnection, tenant: Tenant, bulk: i64, state: &str) -> Result<(), CatalogError> {
-    sqlx::query(
-        "UPDATE plugin_bulks SET state = $3, finished_at = now() WHERE id = $1 AND tenant_id = $2 AND state = 'running'",
-    )
-    .bind(bulk)
-    .bind(tenant.0)
-    .bind(state)
-    .execute(connection)
-    .await?;
+async fn finish(connection: &mut PgConnection, bulk: i64, state: &str) -> Result<(), CatalogError> {
+    sqlx::query("UPDATE plugin_bulks SET state = $2, finished_at = now() WHERE id = $1 AND state = 'running'")
+        .bind(bulk)
+        .bind(state)
+        .execute(connection)
+        .await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The catalogue on a real database, as an ordinary role, for tenants who must not see each other.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod bulk;
+mod bulk_end;
 mod cache;
 mod dependencies;
 mod discovery;

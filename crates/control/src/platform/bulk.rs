@@ -2,7 +2,7 @@
 //!
 //! The record of an operation is in the platform's database, with the transactions of its items. Here is only what this
 //! process is working on at the moment: after a kill an operation stands there as it is, and is taken up by
-//! [`ControlPlane::plugin_bulks_resume`] at the next start, or by whoever sends the same request with the same key.
+//! [`ControlPlane::plugin_bulks_resume`] of any server, or by whoever sends the same request with the same key.
 use super::plugins::by;
 use crate::{Actor, Confirmation, ControlError, ControlPlane};
 use catalog::{BulkOperation, BulkRequest, Catalog, CatalogError, PluginFilter, Tenant};
@@ -17,6 +17,7 @@ use std::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 use tokio::sync::Semaphore;
 
@@ -31,6 +32,14 @@ struct Run {
     through: AtomicU64,
     total: u64,
     outcome: OnceLock<Result<BulkReport, (ErrorKind, String)>>,
+    /// Who cancelled it while it waited for its turn: the database does not know of it yet.
+    cancelled_by: OnceLock<String>,
+}
+
+impl Run {
+    fn new(total: u64) -> Self {
+        Self { through: AtomicU64::new(0), total, outcome: OnceLock::new(), cancelled_by: OnceLock::new() }
+    }
 }
 
 /// Those of this process, by tenant and key.
@@ -62,7 +71,7 @@ impl BulkRuns {
         if runs.len() >= KEPT {
             runs.retain(|_, run| run.outcome.get().is_none());
         }
-        let run = Arc::new(Run { through: AtomicU64::new(0), total, outcome: OnceLock::new() });
+        let run = Arc::new(Run::new(total));
         runs.insert(place, run.clone());
         Some(run)
     }
@@ -165,17 +174,47 @@ impl ControlPlane {
         Ok(self.inner.bulks.failed.load(Ordering::Relaxed))
     }
 
-    /// Takes up what an earlier process left. Two that take up the same do it once: the items' transactions see to that.
+    /// Cancels a bulk operation, on whichever server it runs: item by item it ends between two parts and what was done stays
+    /// done, of all or none nothing is done.
+    ///
+    /// # Errors
+    /// As [`Self::plugin_bulk_get`]; [`ControlError`] of the kind conflict when it is over.
+    pub async fn plugin_bulk_cancel(
+        &self,
+        actor: &Actor,
+        tenant: Option<&str>,
+        key: &str,
+    ) -> Result<BulkStatus, ControlError> {
+        let object = ("plugin_bulk", key);
+        let (catalog, tenant) = self.platform_to_change(actor, tenant, "plugin_bulk_cancel", object).await?;
+        let asked = match (catalog.bulk_cancel(tenant, key, &by(actor)).await, self.inner.bulks.get(tenant, key)) {
+            (Ok(false), Some(run)) if run.outcome.get().is_none() => {
+                // The first to cancel it is named.
+                let _ = run.cancelled_by.set(by(actor));
+                Ok(())
+            }
+            (Ok(false), _) => Err(CatalogError::NoBulk(key.chars().take(80).collect())),
+            (Ok(true), _) => Ok(()),
+            (Err(error), _) => Err(error),
+        };
+        let told = asked.as_ref().map(|()| json!({ "tenant": tenant.0 }));
+        self.platform_told(actor, "plugin_bulk_cancel", object, told).await?;
+        asked?;
+        self.bulk_status(&catalog, tenant, key).await
+    }
+
+    /// Takes up what nobody has worked on for `idle`: what an earlier process or another server left. Two that take up the same
+    /// do it once: the items' transactions see to that.
     ///
     /// # Errors
     /// [`ControlError::Platform`].
-    pub async fn plugin_bulks_resume(&self) -> Result<usize, ControlError> {
+    pub async fn plugin_bulks_resume(&self, idle: Duration) -> Result<usize, ControlError> {
         let catalog = self.platform_catalog()?;
-        let left = catalog.bulks_unfinished().await?;
-        let found = left.len();
-        for (tenant, key, by, request) in left {
+        let mut found = 0;
+        for (tenant, key, by, request) in catalog.bulks_unfinished(idle).await? {
             let Some(run) = self.inner.bulks.begin(tenant, &key, request.plugins.len() as u64) else { continue };
-            tracing::info!(tenant = tenant.0, key, by, "a bulk operation of an earlier process is taken up");
+            found += 1;
+            tracing::info!(tenant = tenant.0, key, by, "a bulk operation that lost its server is taken up");
             let mut actor = Actor::system();
             if let Some(identity) = &mut actor.identity {
                 identity.name = by;
@@ -198,6 +237,12 @@ impl ControlPlane {
         tokio::spawn(async move {
             // It is never closed.
             let _place = places.acquire_owned().await;
+            if let Some(by) = run.cancelled_by.get() {
+                let message = format!("{by} cancelled it before it began; nothing was done");
+                // It is set here and below only.
+                let _ = run.outcome.set(Err((ErrorKind::Conflict, message)));
+                return;
+            }
             let progress = |through: usize, _: usize| run.through.store(through as u64, Ordering::Relaxed);
             let done = catalog.bulk_run(tenant, &key, &by(&actor), &request, &progress).await;
             let told = done.as_ref().map(|report| {
@@ -210,7 +255,7 @@ impl ControlPlane {
                 control.inner.bulks.failed.fetch_add(1, Ordering::Relaxed);
             }
             let outcome = done.map_err(|error| (error.kind(), error.to_string()));
-            // It is set here only.
+            // It is set here and above only.
             let _ = run.outcome.set(outcome);
         });
     }
@@ -225,29 +270,71 @@ impl ControlPlane {
             message: None,
         };
         if let Some(run) = self.inner.bulks.get(tenant, key) {
-            return Ok(match run.outcome.get() {
-                None => status("running", run.through.load(Ordering::Relaxed), run.total),
-                Some(Ok(report)) => {
-                    let state = report.state.clone();
-                    BulkStatus { report: Some(report.clone()), ..status(&state, run.total, run.total) }
+            let through = run.through.load(Ordering::Relaxed);
+            match run.outcome.get() {
+                None => {
+                    let message = match run.cancelled_by.get() {
+                        Some(by) => Some(cancelling(by)),
+                        // What this process knows is told also when the database does not answer.
+                        None => match catalog.bulk_state(tenant, key).await {
+                            Ok(Some(state)) => state.cancelled_by.as_deref().map(cancelling),
+                            _ => None,
+                        },
+                    };
+                    return Ok(BulkStatus { message, ..status("running", through, run.total) });
                 }
-                Some(Err((_, message))) => BulkStatus {
-                    message: Some(message.clone()),
-                    ..status("failed", run.through.load(Ordering::Relaxed), run.total)
-                },
-            });
+                Some(Ok(report)) if report.state != "running" => {
+                    let through = if report.state == "cancelled" { processed(report) } else { run.total };
+                    return Ok(BulkStatus {
+                        report: Some(report.clone()),
+                        message: cancelled(report, run.cancelled_by.get().map(String::as_str)),
+                        ..status(&report.state, through, run.total)
+                    });
+                }
+                Some(Err((_, message))) => {
+                    let state = if run.cancelled_by.get().is_some() { "cancelled" } else { "failed" };
+                    return Ok(BulkStatus { message: Some(message.clone()), ..status(state, through, run.total) });
+                }
+                // The record knows more.
+                Some(Ok(_)) => {}
+            }
         }
-        let report = catalog
-            .bulk_report(tenant, key)
+        let found = catalog
+            .bulk_state(tenant, key)
             .await?
             .ok_or_else(|| CatalogError::NoBulk(key.chars().take(80).collect()))?;
-        let through = report.done + report.unchanged + report.refused + report.failed;
-        let (through, total) = (through.unsigned_abs(), report.total.unsigned_abs());
+        let report = found.report;
         let running = report.state == "running";
-        let state = if running { "unattended".to_owned() } else { report.state.clone() };
-        let message = running.then(|| {
-            "this server does not work on it; when no other one does, send the same request with the same key again, and it goes on with what is left".to_owned()
-        });
-        Ok(BulkStatus { report: Some(report), message, ..status(&state, through, total) })
+        let (state, message) = match (running, found.attended, &found.cancelled_by) {
+            (true, true, Some(by)) => ("running", Some(cancelling(by))),
+            (true, true, None) => ("running", None),
+            (true, false, _) => (
+                "unattended",
+                Some(
+                    "its server has ended; another one takes it up within two minutes and goes on with what is left"
+                        .to_owned(),
+                ),
+            ),
+            (false, _, by) => (report.state.as_str(), cancelled(&report, by.as_deref())),
+        };
+        let status = status(state, processed(&report), report.total.unsigned_abs());
+        Ok(BulkStatus { message, report: Some(report), ..status })
     }
+}
+
+fn processed(report: &BulkReport) -> u64 {
+    (report.done + report.unchanged + report.refused + report.failed).unsigned_abs()
+}
+
+fn cancelling(by: &str) -> String {
+    format!("{by} cancelled it; it ends with the part that is being done")
+}
+
+/// What became of one that was cancelled.
+fn cancelled(report: &BulkReport, by: Option<&str>) -> Option<String> {
+    let by = by.map_or_else(|| "it was cancelled".to_owned(), |by| format!("{by} cancelled it"));
+    (report.state == "cancelled").then(|| match report.mode.as_str() {
+        "atomic" => format!("{by}; nothing was done"),
+        _ => format!("{by}; what was done until then stays done"),
+    })
 }

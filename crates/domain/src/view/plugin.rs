@@ -263,8 +263,8 @@ pub struct PluginDependencies {
 pub struct BulkStatus {
     /// Its idempotency key.
     pub key: String,
-    /// running, done, refused (atomic, and an item must not be changed), failed, or unattended: begun, and this server
-    /// does not work on it.
+    /// running (on this server or another one), done, refused (atomic, and an item must not be changed), cancelled, failed,
+    /// or unattended: its server has ended, and another one takes it up.
     pub state: String,
     /// Items that are through.
     pub processed: u64,
