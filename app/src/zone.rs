@@ -38,7 +38,7 @@ pub fn short(from: Timestamp, to: Timestamp) -> String {
 }
 
 #[cfg(feature = "ssr")]
-pub use server::{chosen, name};
+pub use server::{chosen, day_start, days_before, minutes_in, name, today};
 
 #[cfg(feature = "ssr")]
 mod server {
@@ -80,6 +80,32 @@ mod server {
         i64::from(zone.to_offset(at).seconds()).div_euclid(60)
     }
 
+    /// The first moment of a day like `2026-11-24` in a zone; `None` for what is no day, or a zone that is not known.
+    pub fn day_start(name: &str, day: &str) -> Option<domain::Timestamp> {
+        let day = day.parse::<jiff::civil::Date>().ok()?;
+        start(day, TimeZone::get(name).ok()?)
+    }
+
+    fn start(day: jiff::civil::Date, zone: TimeZone) -> Option<domain::Timestamp> {
+        Some(domain::Timestamp(day.to_zoned(zone).ok()?.timestamp().as_millisecond()))
+    }
+
+    fn day_of(name: &str, at: domain::Timestamp) -> Option<(jiff::civil::Date, TimeZone)> {
+        let zone = TimeZone::get(name).ok()?;
+        Some((jiff::Timestamp::from_millisecond(at.0).ok()?.to_zoned(zone.clone()).date(), zone))
+    }
+
+    /// The day of a moment in a zone, like `2026-11-24`.
+    pub fn today(name: &str, at: domain::Timestamp) -> Option<String> {
+        day_of(name, at).map(|it| it.0.to_string())
+    }
+
+    /// The first moment of the day that is so many days before that of a moment; after it, for a negative number.
+    pub fn days_before(name: &str, at: domain::Timestamp, days: i64) -> Option<domain::Timestamp> {
+        let (day, zone) = day_of(name, at)?;
+        start(day.checked_sub(jiff::Span::new().try_days(days).ok()?).ok()?, zone)
+    }
+
     #[cfg(test)]
     mod tests {
         use super::*;
@@ -91,6 +117,20 @@ mod server {
             for wrong in ["", "utc", "browser.", "browser.Nowhere/Land", "browser.../../etc/passwd", "x"] {
                 assert_eq!(of_cookie(wrong), "UTC", "{wrong}");
             }
+        }
+
+        #[test]
+        fn days_begin_where_the_zone_has_them() {
+            let at = |text| Timestamp::parse_rfc3339(text).unwrap_or_default();
+            let start = |zone: &str, day: &str| day_start(zone, day).map(|it| it.to_rfc3339());
+            assert_eq!(day_start("Europe/Berlin", "2026-03-30"), Some(at("2026-03-29T22:00:00Z")));
+            assert_eq!(day_start("Asia/Kolkata", "2026-03-30"), Some(at("2026-03-29T18:30:00Z")));
+            assert_eq!(start("UTC", "2026-02-30"), None);
+            assert_eq!(start("Nowhere/Land", "2026-02-03"), None);
+            // Over the night of the change it is 47 hours.
+            assert_eq!(days_before("Europe/Berlin", at("2026-03-30T10:00:00Z"), 2), Some(at("2026-03-27T23:00:00Z")));
+            assert_eq!(days_before("UTC", at("2026-03-30T10:00:00Z"), -1), Some(at("2026-03-31T00:00:00Z")));
+            assert_eq!(today("America/New_York", at("2026-03-30T03:00:00Z")).as_deref(), Some("2026-03-29"));
         }
 
         #[test]

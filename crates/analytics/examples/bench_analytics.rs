@@ -190,6 +190,7 @@ async fn main() {
         from,
         to,
         bucket: Some(bucket),
+        time_zone: None,
     };
     for what in 0..8 {
         let histogram = std::sync::Arc::new(Histogram::default());
@@ -224,9 +225,16 @@ async fn main() {
                         2 => drop(analytics.series(tenant, &three).await.unwrap()),
                         3 => drop(analytics.series(tenant, &four).await.unwrap()),
                         4 => drop(analytics.series(tenant, &five).await.unwrap()),
-                        5 => drop(analytics.top(tenant, TopBy::Plugins, from, to, 10).await.unwrap()),
-                        6 => drop(analytics.geography(tenant, from, to).await.unwrap()),
-                        _ => drop(analytics.usage_patterns(tenant, from, to).await.unwrap()),
+                        5 => drop(
+                            analytics
+                                .top(tenant, TopBy::Plugins, &SeriesFilter::default(), (from, to), 10)
+                                .await
+                                .unwrap(),
+                        ),
+                        6 => drop(analytics.geography(tenant, &SeriesFilter::default(), (from, to)).await.unwrap()),
+                        _ => drop(
+                            analytics.usage_patterns(tenant, &SeriesFilter::default(), (from, to), None).await.unwrap(),
+                        ),
                     }
                     if round > 0 {
                         histogram.record(begun.elapsed());

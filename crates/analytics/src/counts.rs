@@ -1,13 +1,13 @@
 //! Events counted over a plan: each piece from the smallest table that knows what is asked.
 use crate::{
     AnalyticsError,
-    buckets::start_sql,
+    filter::{Only, SeriesFilter, bind_only},
     plan::{Plan, Tier},
-    series::SeriesFilter,
+    zone::Zone,
 };
 use catalog::Tenant;
 use domain::view::Bucket;
-use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgArguments, query::Query};
+use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 
 /// What events are told apart by. The names are those of the totals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +55,16 @@ pub(crate) struct Count<'a> {
     pub(crate) bucket: Option<Bucket>,
     pub(crate) by: Dimension,
     pub(crate) filter: &'a SeriesFilter,
+    /// Whose buckets.
+    pub(crate) zone: &'a Zone,
 }
 
 /// Where a tier's counts are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Rows,
+    /// Rows brought back from the archive.
+    Restored,
     /// Every dimension is a column.
     Tier(&'static str),
     HourTotal,
@@ -69,25 +73,18 @@ enum Source {
 }
 
 impl Count<'_> {
-    fn filters(&self) -> Vec<(Dimension, String)> {
-        let SeriesFilter { plugin, event_type, country } = self.filter;
-        [
-            (Dimension::Plugin, plugin.map(|id| id.to_string())),
-            (Dimension::EventType, event_type.clone()),
-            (Dimension::Country, country.clone()),
-        ]
-        .into_iter()
-        .filter_map(|(dimension, value)| value.map(|value| (dimension, value)))
-        .collect()
+    fn filters(&self) -> Vec<Only> {
+        self.filter.all()
     }
 
     fn source(&self, tier: Tier) -> Source {
-        let mut needed = self.filters().into_iter().map(|it| it.0).collect::<Vec<_>>();
+        let mut needed = self.filters().iter().map(Only::dimension).collect::<Vec<_>>();
         needed.push(self.by);
         needed.retain(|it| *it != Dimension::All);
         needed.dedup();
         match (tier, needed.as_slice()) {
             (Tier::Raw, _) => Source::Rows,
+            (Tier::Restored, _) => Source::Restored,
             (Tier::Hour, []) => Source::HourTotal,
             (Tier::Day, []) => Source::DayTotal(Dimension::All),
             (Tier::Day, [one]) => Source::DayTotal(*one),
@@ -102,6 +99,7 @@ impl Count<'_> {
     fn sql(&self, source: Source) -> String {
         let (table, time, key, events) = match source {
             Source::Rows => ("plugin_analytics", "r.\"timestamp\"", self.by.column(), "1::int8"),
+            Source::Restored => ("analytics_restored.plugin_analytics", "r.\"timestamp\"", self.by.column(), "1::int8"),
             Source::Tier("minute") => ("analytics_events_minute", "r.bucket", self.by.column(), "r.events"),
             Source::Tier("hour") => ("analytics_events_hour", "r.bucket", self.by.column(), "r.events"),
             Source::Tier(_) => ("analytics_events_day", "r.bucket", self.by.column(), "r.events"),
@@ -109,23 +107,22 @@ impl Count<'_> {
             Source::DayTotal(_) => ("analytics_events_day_total", "r.bucket", self.total_key(), "r.events"),
         };
         let key = match (source, key) {
-            (Source::Rows, "country") => "coalesce(r.country::text, '')",
+            (Source::Rows | Source::Restored, "country") => "coalesce(r.country::text, '')",
             (_, key) => key,
         };
         let mut conditions = String::new();
-        for (n, (dimension, _)) in (4..).zip(self.filters()) {
-            conditions += &match (source, dimension) {
-                (Source::DayTotal(_), _) => format!(" AND r.key = ${n}"),
-                (_, Dimension::Plugin) => format!(" AND r.plugin_id = ${n}::text::int8"),
-                (Source::Rows, Dimension::Country) => format!(" AND coalesce(r.country::text, '') = ${n}"),
-                (_, dimension) => format!(" AND r.{} = ${n}", dimension.column()),
+        for (n, only) in (4..).zip(self.filters()) {
+            conditions += &match source {
+                Source::DayTotal(_) => only.key_sql(n),
+                Source::Rows | Source::Restored => only.sql("coalesce(r.country::text, '')", n),
+                _ => only.sql("r.country", n),
             };
         }
         if let Source::DayTotal(dimension) = source {
             conditions += &format!(" AND r.dimension = '{}'", dimension.as_str());
         }
         let at = match self.bucket {
-            Some(bucket) => format!("(extract(epoch FROM {}) * 1000)::int8", start_sql(bucket, "e.at")),
+            Some(bucket) => format!("(extract(epoch FROM {}) * 1000)::int8", self.zone.start_sql(bucket, "e.at")),
             None => "0::int8".to_owned(),
         };
         format!(
@@ -153,12 +150,11 @@ pub(crate) async fn counted(
             continue;
         }
         let sql = count.sql(count.source(tier));
-        let mut query: Query<'_, _, PgArguments> = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0).bind(from).bind(to);
-        for (_, value) in count.filters() {
-            query = query.bind(value);
-        }
-        for row in query.fetch_all(&mut *connection).await? {
-            all.push(Counted { at: row.try_get(0)?, key: row.try_get(1)?, events: row.try_get(2)? });
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0).bind(from).bind(to);
+        for row in bind_only(query, &count.filters()).fetch_all(&mut *connection).await? {
+            let at = row.try_get(0)?;
+            let at = count.bucket.map_or(at, |bucket| count.zone.start(bucket, at));
+            all.push(Counted { at, key: row.try_get(1)?, events: row.try_get(2)? });
         }
     }
     Ok(all)
@@ -172,6 +168,7 @@ mod tests {
     fn the_smallest_table_that_knows_it_is_read() {
         let none = SeriesFilter::default();
         let plugin = SeriesFilter { plugin: Some(7), ..SeriesFilter::default() };
+        let environment = SeriesFilter { environment: Some("staging".to_owned()), ..SeriesFilter::default() };
         let two = SeriesFilter { plugin: Some(7), country: Some("DE".to_owned()), ..SeriesFilter::default() };
         for (filter, by, tier, source) in [
             (&none, Dimension::All, Tier::Day, Source::DayTotal(Dimension::All)),
@@ -182,10 +179,16 @@ mod tests {
             (&plugin, Dimension::All, Tier::Day, Source::DayTotal(Dimension::Plugin)),
             (&plugin, Dimension::Plugin, Tier::Day, Source::DayTotal(Dimension::Plugin)),
             (&plugin, Dimension::Country, Tier::Day, Source::Tier("day")),
+            (&environment, Dimension::All, Tier::Day, Source::DayTotal(Dimension::Plugin)),
+            (&environment, Dimension::Country, Tier::Day, Source::Tier("day")),
             (&two, Dimension::All, Tier::Day, Source::Tier("day")),
             (&none, Dimension::All, Tier::Raw, Source::Rows),
         ] {
-            assert_eq!(Count { bucket: None, by, filter }.source(tier), source, "{filter:?} {by:?} {tier:?}");
+            assert_eq!(
+                Count { bucket: None, by, filter, zone: &Zone::utc() }.source(tier),
+                source,
+                "{filter:?} {by:?} {tier:?}"
+            );
         }
     }
 }

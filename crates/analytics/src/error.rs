@@ -67,25 +67,14 @@ impl AnalyticsError {
 
 impl From<PoolError> for AnalyticsError {
     fn from(error: PoolError) -> Self {
-        match error.code().as_deref() {
-            // undefined_table, undefined_column, undefined_object (the role), undefined_function: the schema is older.
-            Some("42P01" | "42703" | "42704" | "42883" | "22023") => {
-                tracing::debug!(%error, "the platform's schema is missing or old");
-                Self::Conflict(
-                    "the platform's schema at DATABASE_URL is missing or older than this version; run holdfast init"
-                        .to_owned(),
-                )
-            }
-            Some("42501") => Self::Conflict(format!(
-                "{error}; have the owner of the platform's database run: GRANT holdfast_tenant, holdfast_platform TO the role of DATABASE_URL"
-            )),
-            // Ours, raised by the trigger.
-            Some("HF001") => Self::Conflict(
+        // Ours, raised by the trigger.
+        if error.code().as_deref() == Some("HF001") {
+            return Self::Conflict(
                 "some of it is older than what was archived, and nothing can be added there any more; send only newer events"
                     .to_owned(),
-            ),
-            _ => Self::Pool(error),
+            );
         }
+        catalog::explained(&error).map_or(Self::Pool(error), Self::Conflict)
     }
 }
 

@@ -3,6 +3,7 @@ use crate::{
     Analytics, AnalyticsError,
     counts::Dimension,
     error::said,
+    filter::SeriesFilter,
     plan::Plan,
     rollup::Kind,
     series::{known, range, snap},
@@ -17,17 +18,18 @@ use domain::{
 use pool::{Reader, Work};
 
 impl Analytics {
-    /// Events and users by country.
+    /// Events and users by country. Users are those of all types of events, whatever the filter says of these.
     ///
     /// # Errors
     /// [`AnalyticsError`].
     pub async fn geography(
         &self,
         tenant: Tenant,
-        from: Timestamp,
-        to: Timestamp,
+        filter: &SeriesFilter,
+        (from, to): (Timestamp, Timestamp),
     ) -> Result<AnalyticsGeography, AnalyticsError> {
         let (from, to) = range(from, to)?;
+        filter.check()?;
         let (from, counts, users) = self
             .pools
             .read(&tenant.scope(), |reader: &mut Reader, _: Work<'_, '_>| {
@@ -36,8 +38,8 @@ impl Analytics {
                     let known = known(&mut *connection, Kind::Events, from, to).await?;
                     let from = snap(from, &known);
                     let plan = Plan::make(from, to, Bucket::Day, &known);
-                    let counts = events_by(&mut *connection, tenant, Dimension::Country, &plan).await?;
-                    let users = users_by(connection, tenant, Dimension::Country, (from, to), &known).await?;
+                    let counts = events_by(&mut *connection, tenant, Dimension::Country, filter, &plan).await?;
+                    let users = users_by(connection, tenant, (Dimension::Country, filter), (from, to), &known).await?;
                     Ok::<_, AnalyticsError>((from, counts, users))
                 })
             })

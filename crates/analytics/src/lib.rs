@@ -7,6 +7,7 @@ mod backlog;
 mod buckets;
 mod counts;
 mod error;
+mod filter;
 mod geography;
 mod ingest;
 mod item;
@@ -18,15 +19,18 @@ mod rollup;
 mod series;
 mod service;
 mod subject;
+mod subject_export;
 mod top;
 mod users;
+mod zone;
 
 pub use archive::{ArchiveOutcome, ArchiveStep, Archived, RestoreOutcome};
 pub use backlog::Backlog;
 pub use error::AnalyticsError;
+pub use filter::SeriesFilter;
 pub use ingest::{Batch, MOST_ITEMS};
 pub use rollup::RolledUp;
-pub use series::{Measure, SeriesFilter, SeriesQuestion};
+pub use series::{Measure, SeriesQuestion};
 pub use service::{OpenArchive, Service, ServicePace};
 pub use top::TopBy;
 

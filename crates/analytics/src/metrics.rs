@@ -1,9 +1,10 @@
 //! Metrics over a plan: sums, extremes and histograms of buckets, merged here.
 use crate::{
     AnalyticsError, HOUR_MS,
-    buckets::{start, start_sql},
+    filter::{Only, SeriesFilter, bind_only},
     floor,
     plan::{Known, Plan, Tier},
+    zone::Zone,
 };
 use catalog::Tenant;
 use domain::{
@@ -89,30 +90,28 @@ fn by_state(pieces: (Vec<i64>, Vec<i64>), known: &Known) -> [(bool, Vec<i64>, Ve
     apart
 }
 
-/// $1 tenant, $2 and $3 the pieces, $4 the metric, $5 the plugin. Each piece is looked up by itself, see
+/// $1 tenant, $2 and $3 the pieces, $4 the metric, $5 and so on the conditions, which are on plugins. Each piece is looked up by itself, see
 /// [`crate::counts`]. Rows are counted by bucket and bin there, roll-ups come as they are. Rows have an index by plugin and
 /// none by tenant; which plugins have any in a piece of clean hours is known from these hours.
-fn sql(tier: Tier, bucket: Bucket, plugin: bool, clean: bool) -> String {
-    let (table, time) = match (tier, plugin) {
+fn sql(tier: Tier, (bucket, zone): (Bucket, &Zone), only: &[Only], clean: bool) -> String {
+    let (table, time) = match (tier, !only.is_empty()) {
         (Tier::Raw, false) if clean => (
             "(SELECT DISTINCT h.plugin_id FROM analytics_metrics_hour h WHERE h.tenant_id = $1 AND h.metric_name = $4 AND h.bucket >= date_bin('1 hour', to_timestamp(piece.f / 1000.0), timestamptz 'epoch') AND h.bucket < to_timestamp(piece.t / 1000.0)) AS h JOIN plugin_metrics r ON r.plugin_id = h.plugin_id AND",
             "r.\"timestamp\"",
         ),
         (Tier::Raw, _) => ("plugin_metrics", "r.\"timestamp\""),
+        (Tier::Restored, _) => ("analytics_restored.plugin_metrics", "r.\"timestamp\""),
         (Tier::Minute, _) => ("analytics_metrics_minute", "r.bucket"),
         (Tier::Hour, _) => ("analytics_metrics_hour", "r.bucket"),
         (Tier::Day, true) => ("analytics_metrics_day", "r.bucket"),
         (Tier::Day, false) => ("analytics_metrics_day_total", "r.bucket"),
     };
     let columns = match tier {
-        Tier::Raw => "r.value",
+        Tier::Raw | Tier::Restored => "r.value",
         _ => "r.samples, r.value_sum, r.value_min, r.value_max, r.bins, r.bin_samples",
     };
-    let mut conditions = String::new();
-    if plugin {
-        conditions += " AND r.plugin_id = $5";
-    }
-    if tier == Tier::Raw {
+    let mut conditions = (5..).zip(only).map(|(n, one)| one.sql("''", n)).collect::<String>();
+    if matches!(tier, Tier::Raw | Tier::Restored) {
         conditions += " AND r.value > '-Infinity' AND r.value < 'Infinity'";
     }
     // The table, or what it is joined to and the first half of the condition.
@@ -121,9 +120,9 @@ fn sql(tier: Tier, bucket: Bucket, plugin: bool, clean: bool) -> String {
         "FROM unnest($2::int8[], $3::int8[]) AS piece (f, t) CROSS JOIN LATERAL (SELECT {time} AS at, {columns} FROM {table} r.tenant_id = $1 AND r.metric_name = $4 AND {time} >= to_timestamp(piece.f / 1000.0) AND {time} < to_timestamp(piece.t / 1000.0){conditions} OFFSET 0) AS e"
     );
     match tier {
-        Tier::Raw => format!(
+        Tier::Raw | Tier::Restored => format!(
             "SELECT (extract(epoch FROM {}) * 1000)::int8, count(*), sum(e.value), min(e.value), max(e.value), ARRAY[analytics_bin(e.value)], ARRAY[count(*)] {rows} GROUP BY 1, analytics_bin(e.value)",
-            start_sql(bucket, "e.at")
+            zone.start_sql(bucket, "e.at")
         ),
         _ => format!(
             "SELECT (extract(epoch FROM e.at) * 1000)::int8, e.samples, e.value_sum, e.value_min, e.value_max, e.bins, e.bin_samples {rows}"
@@ -135,14 +134,15 @@ fn sql(tier: Tier, bucket: Bucket, plugin: bool, clean: bool) -> String {
 pub(crate) async fn points(
     connection: &mut PgConnection,
     tenant: Tenant,
-    (name, plugin): (&str, Option<i64>),
-    bucket: Bucket,
+    (name, filter): (&str, &SeriesFilter),
+    (bucket, zone): (Bucket, &Zone),
     plan: &Plan,
     known: &Known,
 ) -> Result<BTreeMap<i64, AnalyticsPoint>, AnalyticsError> {
+    let only = filter.of_users();
     let mut merged: BTreeMap<i64, Merged> = BTreeMap::new();
     let mut reads = by_state(plan.of(Tier::Raw), known).map(|(clean, from, to)| (Tier::Raw, clean, from, to)).to_vec();
-    for tier in [Tier::Minute, Tier::Hour, Tier::Day] {
+    for tier in [Tier::Restored, Tier::Minute, Tier::Hour, Tier::Day] {
         let (from, to) = plan.of(tier);
         reads.push((tier, true, from, to));
     }
@@ -150,18 +150,15 @@ pub(crate) async fn points(
         if from.is_empty() {
             continue;
         }
-        let mut query = sqlx::query(AssertSqlSafe(sql(tier, bucket, plugin.is_some(), clean)))
+        let query = sqlx::query(AssertSqlSafe(sql(tier, (bucket, zone), &only, clean)))
             .bind(tenant.0)
             .bind(from)
             .bind(to)
             .bind(name);
-        if let Some(plugin) = plugin {
-            query = query.bind(plugin);
-        }
-        for row in query.fetch_all(&mut *connection).await? {
+        for row in bind_only(query, &only).fetch_all(&mut *connection).await? {
             let (bins, counts): (Vec<i16>, Vec<i64>) = (row.try_get(5)?, row.try_get(6)?);
             let sums = (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
-            let at = start(bucket, row.try_get(0)?);
+            let at = zone.start(bucket, row.try_get(0)?);
             merged.entry(at).or_insert(Merged::NONE).add(sums, bins.into_iter().zip(counts));
         }
     }

@@ -4,12 +4,14 @@ use crate::{
     buckets::monday,
     counts::{Count, Dimension, counted},
     error::said,
+    filter::SeriesFilter,
     floor,
     plan::Plan,
     rollup::Kind,
-    series::{SeriesFilter, known, range, snap},
+    series::{finer_than_hours, known, range, snap},
     top::plugin_names,
     users::{Sets, numbers},
+    zone::Zone,
 };
 use catalog::Tenant;
 use domain::{
@@ -31,21 +33,24 @@ const COHORT_WEEKS: i64 = 12;
 const WEEK_MS: i64 = 7 * DAY_MS;
 
 impl Analytics {
-    /// Patterns of use in a range, which is taken by whole days.
+    /// Patterns of use in a range, which is taken by whole days. The hours are those of the time zone; days of users are those
+    /// of UTC, and count all types of events, whatever the filter says of these.
     ///
     /// # Errors
     /// [`AnalyticsError`].
     pub async fn usage_patterns(
         &self,
         tenant: Tenant,
-        from: Timestamp,
-        to: Timestamp,
+        filter: &SeriesFilter,
+        (from, to): (Timestamp, Timestamp),
+        time_zone: Option<&str>,
     ) -> Result<UsagePatterns, AnalyticsError> {
         let (from, to) = range(from, to)?;
+        filter.check()?;
         let (from, to) = (floor(from, DAY_MS), floor(to + DAY_MS - 1, DAY_MS));
         self.pools
             .read(&tenant.scope(), |reader: &mut Reader, _: Work<'_, '_>| {
-                Box::pin(async move { patterns(reader.connection()?, tenant, from, to).await })
+                Box::pin(async move { patterns(reader.connection()?, tenant, filter, (from, to), time_zone).await })
             })
             .await
             .map_err(said)
@@ -55,29 +60,43 @@ impl Analytics {
 async fn patterns(
     connection: &mut PgConnection,
     tenant: Tenant,
-    from: i64,
-    to: i64,
+    filter: &SeriesFilter,
+    (from, to): (i64, i64),
+    time_zone: Option<&str>,
 ) -> Result<UsagePatterns, AnalyticsError> {
     // Cohorts look further back than the range: who was seen before is not new.
     let earliest = (from - LOOK_BACK_DAYS * DAY_MS).min(to - (COHORT_WEEKS + 1) * WEEK_MS);
     let known = known(&mut *connection, Kind::Events, earliest, to).await?;
     let from = snap(from, &known);
-    let hours = hours(&mut *connection, tenant, &Plan::make(from, to, Bucket::Hour, &known)).await?;
-    let all = Sets::load(&mut *connection, tenant, (Dimension::All, None), (earliest, to), &known).await?;
+    let zone = Zone::load(&mut *connection, time_zone, from, to).await?;
+    finer_than_hours((from, to), Bucket::Hour, &known, &zone)?;
+    let plan = Plan::of_zone(from, to, Bucket::Hour, &known, &zone);
+    let hours = hours(&mut *connection, tenant, (filter, &zone), &plan).await?;
+    let only = filter.of_users();
+    let all = Sets::under(&mut *connection, tenant, Dimension::All, &only, (earliest, to), &known).await?;
     let active_users = active(&all, from, to);
     let first_shown = monday(to - 1) - (COHORT_WEEKS - 1) * WEEK_MS;
     let new = new_users(&mut *connection, tenant, first_shown).await?;
     let cohorts = cohorts(&all, &new, first_shown, to);
-    let plugins = Sets::load(&mut *connection, tenant, (Dimension::Plugin, None), (from, to), &known).await?;
-    let co_use = co_use(connection, tenant, &plugins).await?;
-    Ok(UsagePatterns { from: Timestamp(from), to: Timestamp(to), hours, active_users, cohorts, co_use })
+    // What one plugin is used together with is looked for among all of them.
+    let others = SeriesFilter { plugin: None, ..filter.clone() }.of_users();
+    let plugins = Sets::under(&mut *connection, tenant, Dimension::Plugin, &others, (from, to), &known).await?;
+    let co_use = co_use(connection, tenant, filter.plugin, &plugins).await?;
+    let time_zone = zone.name;
+    Ok(UsagePatterns { from: Timestamp(from), to: Timestamp(to), time_zone, hours, active_users, cohorts, co_use })
 }
 
-async fn hours(connection: &mut PgConnection, tenant: Tenant, plan: &Plan) -> Result<Vec<HourOfWeek>, AnalyticsError> {
-    let count = Count { bucket: Some(Bucket::Hour), by: Dimension::All, filter: &SeriesFilter::default() };
+async fn hours(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    (filter, zone): (&SeriesFilter, &Zone),
+    plan: &Plan,
+) -> Result<Vec<HourOfWeek>, AnalyticsError> {
+    let count = Count { bucket: Some(Bucket::Hour), by: Dimension::All, filter, zone };
     let mut events = [0; 168];
     for one in counted(connection, tenant, plan, &count).await? {
-        let hour = (one.at - monday(one.at)) / HOUR_MS;
+        let local = zone.local(one.at);
+        let hour = (local - monday(local)) / HOUR_MS;
         if let Some(slot) = usize::try_from(hour).ok().and_then(|hour| events.get_mut(hour)) {
             *slot += one.events;
         }
@@ -184,18 +203,23 @@ fn cohorts(sets: &Sets, new: &HashSet<u32>, first_shown: i64, to: i64) -> Vec<Co
         .collect()
 }
 
-/// Plugins that the same users use: pairs of those with most users.
-async fn co_use(connection: &mut PgConnection, tenant: Tenant, sets: &Sets) -> Result<Vec<CoUse>, AnalyticsError> {
+/// Plugins that the same users use: pairs of those with most users, perhaps only pairs with one of them.
+async fn co_use(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    plugin: Option<i64>,
+    sets: &Sets,
+) -> Result<Vec<CoUse>, AnalyticsError> {
     let united = sets.united(|_, key| key.parse::<i64>().unwrap_or_default());
     let mut most = united.into_iter().map(|(plugin, users)| (users.count(), plugin, users)).collect::<Vec<_>>();
-    most.sort_by_key(|(count, plugin, _)| (Reverse(*count), *plugin));
+    most.sort_by_key(|(count, id, _)| (plugin != Some(*id), Reverse(*count), *id));
     most.truncate(CO_USE_PLUGINS);
     most.sort_by_key(|it| it.1);
     let mut pairs = Vec::new();
     for (n, (users, one, set)) in most.iter().enumerate() {
         for (others, other, with) in &most[n + 1..] {
             let common = set.common(with);
-            if common > 1 {
+            if common > 1 && plugin.is_none_or(|plugin| plugin == *one || plugin == *other) {
                 let overlap_percent = common as f64 * 100.0 / (users + others - common) as f64;
                 pairs.push((*one, *other, common, overlap_percent));
             }

@@ -1,22 +1,23 @@
 //! Time series.
 use crate::{
-    Analytics, AnalyticsError, DAY_MS, HOUR_MS,
-    buckets::{start, starts},
+    Analytics, AnalyticsError, DAY_MS, HOUR_MS, buckets,
     counts::{Count, Dimension, counted},
     error::said,
+    filter::{Only, SeriesFilter, bind_only},
     floor, metrics,
     plan::{Known, Plan},
     rollup::{Kind, MINUTES_KEPT_MS},
     users::{Sets, day_sizes, dirty_pieces},
+    zone::Zone,
 };
 use catalog::Tenant;
 use domain::{
     Timestamp,
-    view::{AnalyticsMeasure, AnalyticsPoint, AnalyticsSeries, Bucket},
+    view::{AnalyticsMeasure, AnalyticsPoint, AnalyticsSeries, Bucket, RestoredSpan},
 };
 use pool::{Reader, Work};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Buckets of one answer.
 const MOST_POINTS: i64 = 3_000;
@@ -34,17 +35,6 @@ pub enum Measure {
     Metric(String),
 }
 
-/// Which events or samples.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SeriesFilter {
-    /// Only of this plugin.
-    pub plugin: Option<i64>,
-    /// Only of this type; not for metrics and users.
-    pub event_type: Option<String>,
-    /// Only from this country; not for metrics.
-    pub country: Option<String>,
-}
-
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SeriesQuestion {
@@ -58,6 +48,8 @@ pub struct SeriesQuestion {
     pub to: Timestamp,
     /// Length of a bucket; `None` chooses one.
     pub bucket: Option<Bucket>,
+    /// Whose hours, days, weeks and months: a name like `Europe/Berlin`. UTC without one; users are kept by days of UTC only.
+    pub time_zone: Option<String>,
 }
 
 /// Checks a range and gives it in milliseconds.
@@ -78,22 +70,67 @@ pub(crate) async fn known(
     from: i64,
     to: i64,
 ) -> Result<Known, AnalyticsError> {
-    let row = sqlx::query("SELECT (SELECT CASE WHEN raw_from > '-infinity' THEN (extract(epoch FROM raw_from) * 1000)::int8 ELSE 0 END FROM analytics_state WHERE kind = $1), coalesce((SELECT array_agg(DISTINCT (extract(epoch FROM hour) * 1000)::int8) FROM analytics_dirty WHERE kind = $1 AND hour >= to_timestamp($2 / 1000.0) AND hour < to_timestamp($3 / 1000.0)), '{}')")
+    let row = sqlx::query("SELECT (SELECT CASE WHEN raw_from > '-infinity' THEN (extract(epoch FROM raw_from) * 1000)::int8 ELSE 0 END FROM analytics_state WHERE kind = $1), coalesce((SELECT array_agg(DISTINCT (extract(epoch FROM hour) * 1000)::int8) FROM analytics_dirty WHERE kind = $1 AND hour >= to_timestamp($2 / 1000.0) AND hour < to_timestamp($3 / 1000.0)), '{}'), coalesce((SELECT array_agg((extract(epoch FROM begins) * 1000)::int8 ORDER BY begins, ends) FROM analytics_restored.spans WHERE kind = $1), '{}'), coalesce((SELECT array_agg((extract(epoch FROM ends) * 1000)::int8 ORDER BY begins, ends) FROM analytics_restored.spans WHERE kind = $1), '{}')")
         .bind(kind.as_str())
         .bind(floor(from, DAY_MS))
         .bind(to)
         .fetch_one(connection)
         .await?;
+    let raw_from = row.try_get::<Option<i64>, _>(0)?.unwrap_or_default();
+    let restored: (Vec<i64>, Vec<i64>) = (row.try_get(2)?, row.try_get(3)?);
     Ok(Known {
-        raw_from: row.try_get::<Option<i64>, _>(0)?.unwrap_or_default(),
+        raw_from,
+        restored: united(restored.0.into_iter().zip(restored.1), raw_from),
         dirty: row.try_get::<Vec<i64>, _>(1)?.into_iter().collect(),
         minutes_from: floor(crate::now().0 - MINUTES_KEPT_MS, HOUR_MS) + HOUR_MS,
     })
 }
 
-/// Where rows are gone, a range begins and ends at a whole hour: there is nothing finer.
-pub(crate) const fn snap(from: i64, known: &Known) -> i64 {
-    if from < known.raw_from { floor(from, HOUR_MS) } else { from }
+/// Spans in order, those that touch as one, up to where there are rows anyway.
+fn united(spans: impl Iterator<Item = (i64, i64)>, raw_from: i64) -> Vec<(i64, i64)> {
+    let mut united: Vec<(i64, i64)> = Vec::new();
+    for (from, to) in spans.map(|span| (span.0, span.1.min(raw_from))).filter(|span| span.0 < span.1) {
+        match united.last_mut() {
+            Some(last) if from <= last.1 => last.1 = last.1.max(to),
+            _ => united.push((from, to)),
+        }
+    }
+    united
+}
+
+/// Where rows are gone and were not brought back, a range begins and ends at a whole hour: there is nothing finer.
+pub(crate) fn snap(from: i64, known: &Known) -> i64 {
+    let hour = floor(from, HOUR_MS);
+    if from < known.raw_from && !known.is_restored(hour, (hour + HOUR_MS).min(known.raw_from)) { hour } else { from }
+}
+
+/// Where rows are gone and were not brought back, hours of UTC are the finest: minutes, and buckets of a zone that is half an hour
+/// away, cannot be made of them.
+pub(crate) fn finer_than_hours(
+    (from, to): (i64, i64),
+    bucket: Bucket,
+    known: &Known,
+    zone: &Zone,
+) -> Result<(), AnalyticsError> {
+    let coarse = bucket > Bucket::Minute && zone.has_whole_hours();
+    if coarse || from >= known.raw_from || known.is_restored(from, to.min(known.raw_from)) {
+        return Ok(());
+    }
+    let (field, what) = if bucket == Bucket::Minute {
+        ("bucket", "choose a longer bucket".to_owned())
+    } else {
+        (
+            "time_zone",
+            format!("ask in UTC or another zone that is whole hours away from it, which {} is not", zone.name),
+        )
+    };
+    Err(AnalyticsError::invalid(
+        field,
+        format!(
+            "before {} only whole hours of UTC are kept: {what}, ask for a later range, or bring the rows back by 'holdfast analytics restore'",
+            Timestamp(known.raw_from)
+        ),
+    ))
 }
 
 /// Who used what on which day, days that are not rolled up from their rows: columns `day`, `user_id`, `plugin_id`,
@@ -107,11 +144,15 @@ impl Analytics {
     /// [`AnalyticsError`].
     pub async fn series(&self, tenant: Tenant, question: &SeriesQuestion) -> Result<AnalyticsSeries, AnalyticsError> {
         let (from, to) = range(question.from, question.to)?;
+        question.filter.check()?;
         let users = question.measure == Measure::Users;
         let least = if users { Bucket::Day } else { Bucket::Minute };
         let bucket = question.bucket.unwrap_or_else(|| choose(to - from).max(least));
         if bucket < least {
             return Err(AnalyticsError::invalid("bucket", "users are counted by day, week or month"));
+        }
+        if users && question.time_zone.as_deref().is_some_and(|zone| zone != "UTC") {
+            return Err(AnalyticsError::invalid("time_zone", "users are kept by days of UTC; leave the time zone out"));
         }
         if users && question.filter.event_type.is_some() {
             return Err(AnalyticsError::invalid("event_type", "users are not kept by type of event; leave it out"));
@@ -121,7 +162,7 @@ impl Analytics {
         {
             return Err(AnalyticsError::invalid(
                 "event_type",
-                "a metric has neither type nor country; filter by plugin only",
+                "a metric has neither type nor country; filter by plugin or environment only",
             ));
         }
         if (to - from) / (bucket.seconds() * 1_000) > MOST_POINTS {
@@ -161,16 +202,20 @@ async fn ask(
 ) -> Result<AnalyticsSeries, AnalyticsError> {
     let kind = if matches!(question.measure, Measure::Metric(_)) { Kind::Metrics } else { Kind::Events };
     let known = known(&mut *connection, kind, from, to).await?;
+    let zone = Zone::load(&mut *connection, question.time_zone.as_deref(), from, to).await?;
     let (from, to) = (snap(from, &known), snap(to, &known));
+    if question.measure != Measure::Users {
+        finer_than_hours((from, to), bucket, &known, &zone)?;
+    }
     let (from, to) = if question.measure == Measure::Users {
         (floor(from, DAY_MS), floor(to + DAY_MS - 1, DAY_MS))
     } else {
         (from, to)
     };
-    let plan = Plan::make(from, to, bucket, &known);
+    let plan = Plan::of_zone(from, to, bucket, &known, &zone);
     let (mut points, tiers) = match &question.measure {
         Measure::Events => {
-            let count = Count { bucket: Some(bucket), by: Dimension::All, filter: &question.filter };
+            let count = Count { bucket: Some(bucket), by: Dimension::All, filter: &question.filter, zone: &zone };
             let mut points = BTreeMap::new();
             for one in counted(connection, tenant, &plan, &count).await? {
                 points.entry(one.at).or_insert_with(|| empty(one.at)).count += one.events;
@@ -178,8 +223,8 @@ async fn ask(
             (points, plan.tiers())
         }
         Measure::Metric(name) => {
-            let of = (name.as_str(), question.filter.plugin);
-            (metrics::points(connection, tenant, of, bucket, &plan, &known).await?, plan.tiers())
+            let of = (name.as_str(), &question.filter);
+            (metrics::points(connection, tenant, of, (bucket, &zone), &plan, &known).await?, plan.tiers())
         }
         Measure::Users => {
             let days = Plan::make(from, to, Bucket::Day, &known);
@@ -188,13 +233,29 @@ async fn ask(
     };
     // Buckets without a row.
     let points =
-        starts(bucket, from, to).into_iter().map(|at| points.remove(&at).unwrap_or_else(|| empty(at))).collect();
+        zone.starts(bucket, from, to).into_iter().map(|at| points.remove(&at).unwrap_or_else(|| empty(at))).collect();
     let (measure, metric) = match &question.measure {
         Measure::Events => (AnalyticsMeasure::Events, None),
         Measure::Users => (AnalyticsMeasure::Users, None),
         Measure::Metric(name) => (AnalyticsMeasure::Metric, Some(name.clone())),
     };
-    Ok(AnalyticsSeries { measure, metric, bucket, from: Timestamp(from), to: Timestamp(to), tiers, points })
+    Ok(AnalyticsSeries {
+        measure,
+        metric,
+        bucket,
+        time_zone: zone.name,
+        from: Timestamp(from),
+        to: Timestamp(to),
+        tiers,
+        restored: spans(&known, from, to),
+        points,
+    })
+}
+
+/// What of a range was brought back from the archive.
+fn spans(known: &Known, from: i64, to: i64) -> Vec<RestoredSpan> {
+    let within = known.restored.iter().map(|span| (span.0.max(from), span.1.min(to))).filter(|span| span.0 < span.1);
+    within.map(|(from, to)| RestoredSpan { from: Timestamp(from), to: Timestamp(to) }).collect()
 }
 
 const fn empty(at: i64) -> AnalyticsPoint {
@@ -209,13 +270,11 @@ async fn users(
     (from, to): (i64, i64),
     known: &Known,
 ) -> Result<BTreeMap<i64, AnalyticsPoint>, AnalyticsError> {
-    let (dimension, key) = match (&question.filter.plugin, &question.filter.country) {
-        (None, None) => (Dimension::All, String::new()),
-        (Some(plugin), None) => (Dimension::Plugin, plugin.to_string()),
-        (None, Some(country)) => (Dimension::Country, country.clone()),
-        (Some(plugin), Some(country)) => {
-            return users_of_both(connection, tenant, (*plugin, country), bucket, (from, to), known).await;
-        }
+    let only = question.filter.of_users();
+    let (dimension, key) = match only.as_slice() {
+        [] => (Dimension::All, String::new()),
+        [one @ (Only::Plugin(_) | Only::Country(_))] => (one.dimension(), one.value()),
+        _ => return users_of_several(connection, tenant, &only, bucket, (from, to), known).await,
     };
     let mut counts = BTreeMap::new();
     // A day's users are the size of its set; several days, and what is not rolled up, must be united.
@@ -228,7 +287,7 @@ async fn users(
         united = (floor(first, DAY_MS), floor(last.unwrap_or(first), DAY_MS) + DAY_MS);
     }
     let sets = Sets::load(connection, tenant, (dimension, Some(&key)), united, known).await?;
-    counts.extend(sets.united(|day, _| start(bucket, day)).into_iter().map(|(at, users)| (at, users.count())));
+    counts.extend(sets.united(|day, _| buckets::start(bucket, day)).into_iter().map(|(at, users)| (at, users.count())));
     Ok(as_points(counts))
 }
 
@@ -236,31 +295,47 @@ fn as_points(counts: BTreeMap<i64, i64>) -> BTreeMap<i64, AnalyticsPoint> {
     counts.into_iter().map(|(at, count)| (at, AnalyticsPoint { count, ..empty(at) })).collect()
 }
 
-/// There is no set of both dimensions: it is counted from the days of users.
-async fn users_of_both(
+/// There is no set of several conditions: it is counted from the days of users.
+async fn users_of_several(
     connection: &mut PgConnection,
     tenant: Tenant,
-    (plugin, country): (i64, &str),
+    only: &[Only],
     bucket: Bucket,
     (from, to): (i64, i64),
     known: &Known,
 ) -> Result<BTreeMap<i64, AnalyticsPoint>, AnalyticsError> {
+    let conditions = (7..).zip(only).map(|(n, one)| one.sql("r.country", n)).collect::<String>();
     let sql = format!(
-        "SELECT (extract(epoch FROM date_trunc($6, day::timestamp) AT TIME ZONE 'UTC') * 1000)::int8, count(DISTINCT user_id) FROM ({USERS}) AS u WHERE plugin_id = $7 AND country = $8 GROUP BY 1"
+        "SELECT (extract(epoch FROM date_trunc($6, day::timestamp) AT TIME ZONE 'UTC') * 1000)::int8, count(DISTINCT user_id) FROM ({USERS}) AS r WHERE true{conditions} GROUP BY 1"
     );
     let (raw_from, raw_to) = dirty_pieces(known, from, to);
-    let rows = sqlx::query(AssertSqlSafe(sql))
+    let query = sqlx::query(AssertSqlSafe(sql))
         .bind(tenant.0)
         .bind(from)
         .bind(to)
         .bind(raw_from)
         .bind(raw_to)
-        .bind(bucket.as_str())
-        .bind(plugin)
-        .bind(country)
-        .fetch_all(connection)
-        .await?;
+        .bind(bucket.as_str());
+    let rows = bind_only(query, only).fetch_all(connection).await?;
     let counts =
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect::<Result<_, AnalyticsError>>()?;
     Ok(as_points(counts))
+}
+
+/// Distinct users of whole days by one dimension, under conditions.
+pub(crate) async fn users_by_under(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    dimension: Dimension,
+    only: &[Only],
+    (from, to): (i64, i64),
+    known: &Known,
+) -> Result<HashMap<String, i64>, AnalyticsError> {
+    let key = if dimension == Dimension::Plugin { "plugin_id::text" } else { "country" };
+    let conditions = (6..).zip(only).map(|(n, one)| one.sql("r.country", n)).collect::<String>();
+    let sql = format!("SELECT {key}, count(DISTINCT user_id) FROM ({USERS}) AS r WHERE true{conditions} GROUP BY 1");
+    let (raw_from, raw_to) = dirty_pieces(known, from, to);
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0).bind(from).bind(to).bind(raw_from).bind(raw_to);
+    let rows = bind_only(query, only).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }

@@ -16,25 +16,22 @@ use domain::{
     view::{ErasureArchives, ErasureReport, SubjectPlan},
 };
 use pool::{Session, Work, Writer};
-use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
 
 /// What stands where a name stood.
 const ERASED: &str = "erased";
-/// Rows of one kind in an export; more are counted, and told to be left out.
-const MOST_ROWS: i64 = 200_000;
 
 /// Counting, by field of [`SubjectPlan`]. $1 is the subject, $2 the tenant or NULL.
 const COUNTS: &str = "SELECT
     (SELECT count(*) FROM tenants t JOIN plugin_analytics a ON a.tenant_id = t.id WHERE a.user_id = $1 AND ($2::int8 IS NULL OR t.id = $2)),
     (SELECT count(*) FROM analytics_user_days WHERE user_id = $1 AND ($2::int8 IS NULL OR tenant_id = $2)),
     (SELECT count(*) FROM plugin_operations WHERE started_by = $1 AND ($2::int8 IS NULL OR tenant_id = $2)),
-    (SELECT count(*) FROM plugin_bulks WHERE started_by = $1 AND ($2::int8 IS NULL OR tenant_id = $2)),
+    (SELECT count(*) FROM plugin_bulks WHERE (started_by = $1 OR cancel_asked_by = $1) AND ($2::int8 IS NULL OR tenant_id = $2)),
     (SELECT count(*) FROM audit_logs WHERE (actor = $1 OR object_kind IN ('user', 'subject') AND object_id = $1) AND ($2::int8 IS NULL OR tenant_id = $2)),
     (SELECT count(*) FROM analytics_restored.plugin_analytics WHERE user_id = $1 AND ($2::int8 IS NULL OR tenant_id = $2))";
 
-fn check(subject: &str) -> Result<(), AnalyticsError> {
+pub(crate) fn check(subject: &str) -> Result<(), AnalyticsError> {
     if subject.is_empty() || subject.chars().count() > 200 || subject.chars().any(char::is_control) || subject == ERASED
     {
         return Err(AnalyticsError::invalid(
@@ -74,90 +71,8 @@ impl Analytics {
         Ok(SubjectPlan { archived_months, ..plan })
     }
 
-    /// Everything that is held on a subject, as JSON: live tables, roll-ups, the platform's audit log, the archive.
-    ///
-    /// # Errors
-    /// [`AnalyticsError`].
-    pub async fn subject_export(
-        &self,
-        tenant: Option<Tenant>,
-        subject: &str,
-        repository: Option<&Repository>,
-    ) -> Result<Value, AnalyticsError> {
-        check(subject)?;
-        let mut connection = self.long_connection().await?;
-        let mut document = serde_json::Map::new();
-        document.insert("subject".to_owned(), subject.into());
-        document.insert("tenant_id".to_owned(), json!(tenant.map(|it| it.0.to_string())));
-        document.insert("exported_at".to_owned(), json!(crate::now()));
-        for (name, sql) in [
-            (
-                "events",
-                "SELECT to_jsonb(a) FROM tenants t JOIN plugin_analytics a ON a.tenant_id = t.id WHERE a.user_id = $1 AND ($2::int8 IS NULL OR t.id = $2) ORDER BY a.\"timestamp\" LIMIT $3",
-            ),
-            (
-                "user_days",
-                "SELECT to_jsonb(a) FROM analytics_user_days a WHERE user_id = $1 AND ($2::int8 IS NULL OR tenant_id = $2) ORDER BY day LIMIT $3",
-            ),
-            (
-                "users",
-                "SELECT to_jsonb(a) FROM tenants t JOIN analytics_users a ON a.tenant_id = t.id WHERE a.user_id = $1 AND ($2::int8 IS NULL OR t.id = $2) ORDER BY a.tenant_id LIMIT $3",
-            ),
-            (
-                "operations",
-                "SELECT to_jsonb(a) FROM plugin_operations a WHERE started_by = $1 AND ($2::int8 IS NULL OR tenant_id = $2) ORDER BY started_at LIMIT $3",
-            ),
-            (
-                "bulk_operations",
-                "SELECT to_jsonb(a) FROM plugin_bulks a WHERE started_by = $1 AND ($2::int8 IS NULL OR tenant_id = $2) ORDER BY created_at LIMIT $3",
-            ),
-            (
-                "audit_rows",
-                "SELECT to_jsonb(a) FROM audit_logs a WHERE (actor = $1 OR object_kind IN ('user', 'subject') AND object_id = $1) AND ($2::int8 IS NULL OR tenant_id = $2) ORDER BY \"timestamp\" LIMIT $3",
-            ),
-            (
-                "restored_events",
-                "SELECT to_jsonb(a) FROM analytics_restored.plugin_analytics a WHERE user_id = $1 AND ($2::int8 IS NULL OR tenant_id = $2) ORDER BY \"timestamp\" LIMIT $3",
-            ),
-        ] {
-            let sql = format!("SELECT x.to_jsonb::text FROM ({sql}) AS x");
-            let rows: Vec<String> = sqlx::query_scalar(AssertSqlSafe(sql))
-                .bind(subject)
-                .bind(tenant.map(|it| it.0))
-                .bind(MOST_ROWS)
-                .fetch_all(&mut connection)
-                .await
-                .map_err(pool::PoolError::Sql)?;
-            if rows.len() as i64 == MOST_ROWS {
-                document.insert(format!("{name}_truncated"), true.into());
-            }
-            let rows = rows.iter().filter_map(|row| serde_json::from_str::<Value>(row).ok()).collect::<Vec<_>>();
-            document.insert(name.to_owned(), rows.into());
-        }
-        let archived = match repository {
-            None => Value::Null,
-            Some(repository) => {
-                let home = self.home().await?;
-                let mut found = Vec::new();
-                let sets = listed(repository, &home).await?;
-                for (set, objects) in candidates(&sets, tenant) {
-                    for object in objects {
-                        let table = crate::archive::read_object(repository, &home, Kind::Events, set, object).await?;
-                        let of = |row: &usize| {
-                            table.is_of(*row, subject) && tenant.is_none_or(|it| table.tenant(*row) == Some(it.0))
-                        };
-                        found.extend((0..table.rows()).filter(of).map(|row| table.json(row)));
-                    }
-                }
-                found.into()
-            }
-        };
-        document.insert("archived_events".to_owned(), archived);
-        Ok(document.into())
-    }
-
     /// Erases a subject: rows of use are deleted, where a row must stay (operations, the audit log) it loses the name.
-    /// The live tables are done when this returns; the archive too when there is a repository that answers, else the
+    /// What was done in Holdfast's own records, `own`, is written down with it. The live tables are done when this returns; the archive too when there is a repository that answers, else the
     /// erasure is pending and [`Self::erasures_finish`] goes on with it.
     ///
     /// # Errors
@@ -169,6 +84,7 @@ impl Analytics {
         subject: &str,
         requested_by: &str,
         repository: Option<&Repository>,
+        own: &SubjectPlan,
     ) -> Result<ErasureReport, AnalyticsError> {
         check(subject)?;
         let hash = Sha256::digest(subject.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -176,7 +92,9 @@ impl Analytics {
         let (id, live) = self
             .pools
             .write(&platform_scope(), &Session::default(), |writer: &mut Writer, _: Work<'_, '_>| {
-                Box::pin(async move { erase_live(writer.connection()?, tenant, subject, hash, requested_by).await })
+                Box::pin(
+                    async move { erase_live(writer.connection()?, tenant, (subject, hash), requested_by, own).await },
+                )
             })
             .await
             .map_err(said)?;
@@ -373,7 +291,10 @@ impl Analytics {
 }
 
 /// Months of events, and their objects that may hold rows of the tenant.
-fn candidates(sets: &Sets, tenant: Option<Tenant>) -> Vec<(&crate::archive::Set, Vec<&crate::archive::DataObject>)> {
+pub(crate) fn candidates(
+    sets: &Sets,
+    tenant: Option<Tenant>,
+) -> Vec<(&crate::archive::Set, Vec<&crate::archive::DataObject>)> {
     let may_hold = |object: &&crate::archive::DataObject| match (tenant, object.tenants) {
         (Some(tenant), Some((lo, hi))) => lo <= tenant.0 && tenant.0 <= hi,
         (Some(_), None) => false,
@@ -415,21 +336,21 @@ async fn counts(
         bulk_operations: row.try_get(3)?,
         audit_rows: row.try_get(4)?,
         restored_events: row.try_get(5)?,
-        archived_months: None,
+        ..SubjectPlan::default()
     })
 }
 
 async fn erase_live(
     connection: &mut PgConnection,
     tenant: Option<Tenant>,
-    subject: &str,
-    hash: &str,
+    (subject, hash): (&str, &str),
     requested_by: &str,
+    own: &SubjectPlan,
 ) -> Result<(i64, SubjectPlan), AnalyticsError> {
     // A roll-up that runs read rows that are about to go; it would write them into the sets after us.
     wait_for(&mut *connection, Kind::Events).await?;
     let user_days = forget(&mut *connection, subject, tenant.map(|it| it.0)).await?;
-    let mut plan = SubjectPlan { user_days: i64::try_from(user_days).unwrap_or(i64::MAX), ..SubjectPlan::default() };
+    let mut plan = SubjectPlan { user_days: i64::try_from(user_days).unwrap_or(i64::MAX), ..own.clone() };
     for (field, sql) in [
         (
             &mut plan.events,
@@ -441,7 +362,7 @@ async fn erase_live(
         ),
         (
             &mut plan.bulk_operations,
-            "UPDATE plugin_bulks SET started_by = $3 WHERE started_by = $1 AND ($2::int8 IS NULL OR tenant_id = $2)",
+            "UPDATE plugin_bulks SET started_by = CASE WHEN started_by = $1 THEN $3 ELSE started_by END, cancel_asked_by = CASE WHEN cancel_asked_by = $1 THEN $3 ELSE cancel_asked_by END WHERE (started_by = $1 OR cancel_asked_by = $1) AND ($2::int8 IS NULL OR tenant_id = $2)",
         ),
         (
             &mut plan.audit_rows,
@@ -479,6 +400,16 @@ fn report(row: &PgRow) -> Result<ErasureReport, AnalyticsError> {
             "The archive may still hold the subject. It is tried again every hour, and by 'holdfast gdpr erase --subject ID' again; a restore of archived rows leaves the subject out meanwhile.".to_owned(),
         );
     }
+    let live: SubjectPlan = serde_json::from_str(&row.try_get::<String, _>(6)?).unwrap_or_default();
+    if live.own_kept > 0 {
+        remarks.push(format!(
+            "{} records of Holdfast itself keep the name: rows of its audit log, each of which holds the hash of the one before, and decisions of a failover. They prove what was done with the data of others and are kept for that (Art. 17 (3) b and e GDPR).",
+            live.own_kept
+        ));
+    }
+    if live.account {
+        remarks.push("An account of that name may still sign in to Holdfast: disable it where the person is to have no access any more.".to_owned());
+    }
     Ok(ErasureReport {
         id: row.try_get::<i64, _>(0)?.to_string(),
         subject_hash: row.try_get(1)?,
@@ -486,7 +417,7 @@ fn report(row: &PgRow) -> Result<ErasureReport, AnalyticsError> {
         requested_by: row.try_get(3)?,
         requested_at,
         finished_at: row.try_get::<Option<i64>, _>(5)?.map(Timestamp),
-        live: serde_json::from_str(&row.try_get::<String, _>(6)?).unwrap_or_default(),
+        live,
         archives: serde_json::from_str(&row.try_get::<String, _>(7)?).unwrap_or_default(),
         pending_reason: row.try_get(8)?,
         remarks,

@@ -3,10 +3,12 @@ use crate::{
     Analytics, AnalyticsError,
     counts::{Count, Dimension, counted},
     error::said,
+    filter::SeriesFilter,
     plan::Plan,
     rollup::Kind,
-    series::{SeriesFilter, known, range, snap},
+    series::{known, range, snap},
     users::users_by,
+    zone::Zone,
 };
 use catalog::Tenant;
 use domain::{
@@ -62,9 +64,10 @@ pub(crate) async fn events_by(
     connection: &mut PgConnection,
     tenant: Tenant,
     by: Dimension,
+    filter: &SeriesFilter,
     plan: &Plan,
 ) -> Result<HashMap<String, i64>, AnalyticsError> {
-    let count = Count { bucket: None, by, filter: &SeriesFilter::default() };
+    let count = Count { bucket: None, by, filter, zone: &Zone::utc() };
     let mut events = HashMap::new();
     for one in counted(connection, tenant, plan, &count).await? {
         *events.entry(one.key).or_default() += one.events;
@@ -73,7 +76,8 @@ pub(crate) async fn events_by(
 }
 
 impl Analytics {
-    /// The `limit` (1 to 100) keys with most events, beside the equally long range before.
+    /// The `limit` (1 to 100) keys with most events, beside the equally long range before. Users are those of all types of
+    /// events, whatever the filter says of these.
     ///
     /// # Errors
     /// [`AnalyticsError`].
@@ -81,14 +85,17 @@ impl Analytics {
         &self,
         tenant: Tenant,
         by: TopBy,
-        from: Timestamp,
-        to: Timestamp,
+        filter: &SeriesFilter,
+        (from, to): (Timestamp, Timestamp),
         limit: usize,
     ) -> Result<AnalyticsTop, AnalyticsError> {
         let (from, to) = range(from, to)?;
+        filter.check()?;
         self.pools
             .read(&tenant.scope(), |reader: &mut Reader, _: Work<'_, '_>| {
-                Box::pin(async move { top(reader.connection()?, tenant, by, (from, to), limit.clamp(1, 100)).await })
+                Box::pin(async move {
+                    top(reader.connection()?, tenant, (by, filter), (from, to), limit.clamp(1, 100)).await
+                })
             })
             .await
             .map_err(said)
@@ -98,7 +105,7 @@ impl Analytics {
 async fn top(
     connection: &mut PgConnection,
     tenant: Tenant,
-    by: TopBy,
+    (by, filter): (TopBy, &SeriesFilter),
     (from, to): (i64, i64),
     limit: usize,
 ) -> Result<AnalyticsTop, AnalyticsError> {
@@ -107,11 +114,13 @@ async fn top(
     let from = snap(from, &known);
     let before = snap(before, &known);
     let dimension = by.dimension();
-    let now = events_by(&mut *connection, tenant, dimension, &Plan::make(from, to, Bucket::Day, &known)).await?;
-    let then = events_by(&mut *connection, tenant, dimension, &Plan::make(before, from, Bucket::Day, &known)).await?;
+    let now =
+        events_by(&mut *connection, tenant, dimension, filter, &Plan::make(from, to, Bucket::Day, &known)).await?;
+    let then =
+        events_by(&mut *connection, tenant, dimension, filter, &Plan::make(before, from, Bucket::Day, &known)).await?;
     let users = match by {
         TopBy::EventTypes => HashMap::new(),
-        _ => users_by(&mut *connection, tenant, dimension, (from, to), &known).await?,
+        _ => users_by(&mut *connection, tenant, (dimension, filter), (from, to), &known).await?,
     };
     let (events, previous) = (now.values().sum::<i64>(), then.values().sum::<i64>());
     let mut keys = now.into_iter().collect::<Vec<_>>();

@@ -1,6 +1,13 @@
 //! Distinct users: sets of a day, united here. PostgreSQL counts distinct texts at a few million a second; numbers in sets
 //! are united at some hundred million.
-use crate::{AnalyticsError, DAY_MS, HOUR_MS, counts::Dimension, floor, plan::Known};
+use crate::{
+    AnalyticsError, DAY_MS, HOUR_MS,
+    counts::Dimension,
+    filter::{Only, SeriesFilter, bind_only},
+    floor,
+    plan::Known,
+    series::users_by_under,
+};
 use catalog::Tenant;
 use sqlx::{AssertSqlSafe, PgConnection, Row as _};
 use std::collections::{BTreeMap, HashMap};
@@ -79,6 +86,37 @@ impl Sets {
         let pieces = dirty_pieces(known, from, to);
         let fresh =
             if pieces.0.is_empty() { Vec::new() } else { fresh(connection, tenant, (dimension, only), pieces).await? };
+        Ok(Self::new(days, fresh))
+    }
+
+    /// As [`Self::load`], under conditions: there are no sets of them, so they are made of the days of users.
+    pub(crate) async fn under(
+        connection: &mut PgConnection,
+        tenant: Tenant,
+        dimension: Dimension,
+        only: &[Only],
+        (from, to): (i64, i64),
+        known: &Known,
+    ) -> Result<Self, AnalyticsError> {
+        if only.is_empty() {
+            return Self::load(connection, tenant, (dimension, None), (from, to), known).await;
+        }
+        let conditions = (4..).zip(only).map(|(n, one)| one.sql("r.country", n)).collect::<String>();
+        let sql = format!(
+            "SELECT (extract(epoch FROM r.day::timestamp AT TIME ZONE 'UTC') * 1000)::int8, {}, string_agg(int4send(u.number), '') FROM analytics_user_days r JOIN analytics_users u ON u.tenant_id = r.tenant_id AND u.user_id = r.user_id WHERE r.tenant_id = $1 AND {DAYS}{conditions} GROUP BY 1, 2",
+            key(dimension)
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0).bind(from).bind(to);
+        let mut days = Vec::new();
+        for row in &bind_only(query, only).fetch_all(&mut *connection).await? {
+            days.push(DaySet { day: row.try_get(0)?, key: row.try_get(1)?, users: numbers(row.try_get(2)?) });
+        }
+        let pieces = dirty_pieces(known, from, to);
+        let fresh = if pieces.0.is_empty() {
+            Vec::new()
+        } else {
+            fresh_under(connection, tenant, (dimension, None, only), pieces).await?
+        };
         Ok(Self::new(days, fresh))
     }
 
@@ -162,14 +200,24 @@ async fn fresh(
     connection: &mut PgConnection,
     tenant: Tenant,
     (dimension, only): (Dimension, Option<&str>),
+    pieces: (Vec<i64>, Vec<i64>),
+) -> Result<Vec<(i64, String, String, Option<u32>)>, AnalyticsError> {
+    fresh_under(connection, tenant, (dimension, only, &[]), pieces).await
+}
+
+async fn fresh_under(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    (dimension, one_key, only): (Dimension, Option<&str>, &[Only]),
     (from, to): (Vec<i64>, Vec<i64>),
 ) -> Result<Vec<(i64, String, String, Option<u32>)>, AnalyticsError> {
+    let conditions = (5..).zip(only).map(|(n, one)| one.sql("coalesce(r.country::text, '')", n)).collect::<String>();
     let sql = format!(
-        "SELECT e.day, e.key, e.user_id, u.number FROM (SELECT DISTINCT (extract(epoch FROM date_bin('1 day', r.at, timestamptz 'epoch')) * 1000)::int8 AS day, r.key, r.user_id FROM unnest($2::int8[], $3::int8[]) AS piece (f, t) CROSS JOIN LATERAL (SELECT r.\"timestamp\" AS at, {} AS key, r.user_id FROM plugin_analytics r WHERE r.tenant_id = $1 AND r.\"timestamp\" >= to_timestamp(piece.f / 1000.0) AND r.\"timestamp\" < to_timestamp(piece.t / 1000.0) AND r.user_id IS NOT NULL OFFSET 0) AS r WHERE $4::text IS NULL OR r.key = $4) AS e LEFT JOIN analytics_users u ON u.tenant_id = $1 AND u.user_id = e.user_id",
+        "SELECT e.day, e.key, e.user_id, u.number FROM (SELECT DISTINCT (extract(epoch FROM date_bin('1 day', r.at, timestamptz 'epoch')) * 1000)::int8 AS day, r.key, r.user_id FROM unnest($2::int8[], $3::int8[]) AS piece (f, t) CROSS JOIN LATERAL (SELECT r.\"timestamp\" AS at, {} AS key, r.user_id FROM plugin_analytics r WHERE r.tenant_id = $1 AND r.\"timestamp\" >= to_timestamp(piece.f / 1000.0) AND r.\"timestamp\" < to_timestamp(piece.t / 1000.0) AND r.user_id IS NOT NULL{conditions} OFFSET 0) AS r WHERE $4::text IS NULL OR r.key = $4) AS e LEFT JOIN analytics_users u ON u.tenant_id = $1 AND u.user_id = e.user_id",
         key(dimension)
     );
-    let rows =
-        sqlx::query(AssertSqlSafe(sql)).bind(tenant.0).bind(from).bind(to).bind(only).fetch_all(connection).await?;
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0).bind(from).bind(to).bind(one_key);
+    let rows = bind_only(query, only).fetch_all(connection).await?;
     rows.iter()
         .map(|row| {
             let number: Option<i32> = row.try_get(3)?;
@@ -182,11 +230,15 @@ async fn fresh(
 pub(crate) async fn users_by(
     connection: &mut PgConnection,
     tenant: Tenant,
-    dimension: Dimension,
+    (dimension, filter): (Dimension, &SeriesFilter),
     (from, to): (i64, i64),
     known: &Known,
 ) -> Result<HashMap<String, i64>, AnalyticsError> {
     let range = (floor(from, DAY_MS), floor(to + DAY_MS - 1, DAY_MS));
+    let only = filter.of_users();
+    if !only.is_empty() {
+        return users_by_under(connection, tenant, dimension, &only, range, known).await;
+    }
     let sets = Sets::load(connection, tenant, (dimension, None), range, known).await?;
     Ok(sets.united(|_, key| key.to_owned()).into_iter().map(|(key, users)| (key, users.count())).collect())
 }

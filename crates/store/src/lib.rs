@@ -26,6 +26,7 @@ pub use repo::{
     log_sample::LogSampleRepo,
     metric::{MetricPoint, MetricRepo, Sample},
     objective::ObjectiveRepo,
+    person::{NamesErased, PersonRepo},
     plan::{NewPlan, PlanRepo},
     session::{SessionRepo, SessionRow},
     session_history::{LoadOfQuery, LoadPoint, LoadSamples, SessionHistoryRepo},

@@ -20,6 +20,7 @@ mod m20261129_000902_marks_index;
 mod m20261129_000903_version_key;
 mod m20261129_000941_whole_words;
 mod m20261129_000942_bulk_cancel;
+mod m20261129_000943_restored_spans;
 
 /// Migrations of the platform's tables, the oldest first.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ impl MigratorTrait for IdpMigrator {
             Box::new(m20261129_000903_version_key::Migration),
             Box::new(m20261129_000941_whole_words::Migration),
             Box::new(m20261129_000942_bulk_cancel::Migration),
+            Box::new(m20261129_000943_restored_spans::Migration),
         ]
     }
 

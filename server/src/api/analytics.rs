@@ -7,6 +7,7 @@ use crate::http::{
 };
 use axum::{
     Json,
+    body::Body,
     extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
@@ -22,11 +23,12 @@ use domain::{
         SubjectPlan, UsagePatterns,
     },
 };
+use futures::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Work on a subject is waited for for so long; a request is ended after half a minute.
+/// An erasure is waited for for so long; a request is ended after half a minute.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
@@ -42,6 +44,28 @@ pub struct SpanQuery {
     from: Option<String>,
     /// Last moment, excluded, RFC 3339. Now without it.
     to: Option<String>,
+    /// Only of this plugin, by its id.
+    plugin: Option<String>,
+    /// Only of plugins of this environment, as they are now: production, staging or development.
+    environment: Option<String>,
+    /// Only events of this type; users are those of all types.
+    event_type: Option<String>,
+    /// Only events from this country.
+    country: Option<String>,
+    /// Whose hours of the week, like Europe/Berlin. UTC without it; days of users are always those of UTC.
+    time_zone: Option<String>,
+}
+
+fn filter(
+    plugin: Option<String>,
+    environment: Option<String>,
+    event_type: Option<String>,
+    country: Option<String>,
+) -> Result<SeriesFilter, Problem> {
+    let plugin = plugin
+        .map(|text| text.parse().map_err(|_| Problem::field("plugin", format!("'{text}' is not the id of a plugin"))))
+        .transpose()?;
+    Ok(SeriesFilter { plugin, environment, event_type, country })
 }
 
 fn span(from: Option<&str>, to: Option<&str>) -> Result<(Timestamp, Timestamp), Problem> {
@@ -70,10 +94,14 @@ pub struct SeriesQuery {
     measure: AnalyticsMeasure,
     /// Name of the metric, for that measure.
     metric: Option<String>,
-    /// minute, hour, day, week or month, in UTC. Chosen by the range without it; users go by day and longer.
+    /// minute, hour, day, week or month. Chosen by the range without it; users go by day and longer.
     bucket: Option<Bucket>,
+    /// Whose hours, days, weeks and months, like Europe/Berlin. UTC without it; users are kept by days of UTC only.
+    time_zone: Option<String>,
     /// Only of this plugin, by its id.
     plugin: Option<String>,
+    /// Only of plugins of this environment, as they are now: production, staging or development.
+    environment: Option<String>,
     /// Only events of this type.
     event_type: Option<String>,
     /// Only events from this country.
@@ -104,12 +132,8 @@ pub async fn timeseries(
         (AnalyticsMeasure::Metric, None) => return Err(Problem::field("metric", "name the metric, like cpu_usage")),
         (_, Some(_)) => return Err(Problem::field("metric", "only with measure=metric")),
     };
-    let plugin = query
-        .plugin
-        .map(|text| text.parse().map_err(|_| Problem::field("plugin", format!("'{text}' is not the id of a plugin"))))
-        .transpose()?;
-    let filter = SeriesFilter { plugin, event_type: query.event_type, country: query.country };
-    let question = SeriesQuestion { measure, filter, from, to, bucket: query.bucket };
+    let filter = filter(query.plugin, query.environment, query.event_type, query.country)?;
+    let question = SeriesQuestion { measure, filter, from, to, bucket: query.bucket, time_zone: query.time_zone };
     Ok(Json(app.control.analytics_series(&actor, query.tenant.as_deref(), &question).await?))
 }
 
@@ -128,6 +152,14 @@ pub struct TopQuery {
     by: Option<String>,
     /// Rows, 1 to 100. Default: 10.
     limit: Option<usize>,
+    /// Only of this plugin, by its id.
+    plugin: Option<String>,
+    /// Only of plugins of this environment, as they are now: production, staging or development.
+    environment: Option<String>,
+    /// Only events of this type; users are those of all types.
+    event_type: Option<String>,
+    /// Only events from this country.
+    country: Option<String>,
 }
 
 /// What is used most, beside the equally long range before.
@@ -148,7 +180,8 @@ pub async fn top(
     if !(1..=100).contains(&limit) {
         return Err(Problem::field("limit", "limit is 1 to 100"));
     }
-    Ok(Json(app.control.analytics_top(&actor, query.tenant.as_deref(), by, span, limit).await?))
+    let filter = filter(query.plugin, query.environment, query.event_type, query.country)?;
+    Ok(Json(app.control.analytics_top(&actor, query.tenant.as_deref(), (by, &filter), span, limit).await?))
 }
 
 /// Events and users by country.
@@ -163,7 +196,11 @@ pub async fn geography(
     Params(query): Params<SpanQuery>,
 ) -> Result<Json<AnalyticsGeography>, Problem> {
     let span = span(query.from.as_deref(), query.to.as_deref())?;
-    Ok(Json(app.control.analytics_geography(&actor, query.tenant.as_deref(), span).await?))
+    if query.time_zone.is_some() {
+        return Err(Problem::field("time_zone", "countries are not told by the hour; leave the time zone out"));
+    }
+    let filter = filter(query.plugin, query.environment, query.event_type, query.country)?;
+    Ok(Json(app.control.analytics_geography(&actor, query.tenant.as_deref(), &filter, span).await?))
 }
 
 /// Hours of the week, active users, cohorts that come again, plugins used together; by whole days (UTC).
@@ -178,7 +215,9 @@ pub async fn usage_patterns(
     Params(query): Params<SpanQuery>,
 ) -> Result<Json<UsagePatterns>, Problem> {
     let span = span(query.from.as_deref(), query.to.as_deref())?;
-    Ok(Json(app.control.analytics_usage_patterns(&actor, query.tenant.as_deref(), span).await?))
+    let (tenant, zone) = (query.tenant.as_deref(), query.time_zone.as_deref());
+    let filter = filter(query.plugin, query.environment, query.event_type, query.country)?;
+    Ok(Json(app.control.analytics_usage_patterns(&actor, tenant, &filter, span, zone).await?))
 }
 
 /// Which tenant.
@@ -300,13 +339,13 @@ fn goes_on(place: &str, tenant: Option<&str>, message: &'static str) -> Response
     (StatusCode::ACCEPTED, [(header::LOCATION, place)], Json(GoesOn { state: "running", message })).into_response()
 }
 
-/// Everything that is held on a subject: live tables, roll-ups, the platform's audit log, the archive. When that takes
-/// longer than 20 seconds it goes on, and the same question, asked again within ten minutes, gets what was found, once.
+/// Everything that is held on a subject: live tables, roll-ups, the platform's audit log, the archive. The document is sent while
+/// it is read; its last member is `"complete": true`, and one that ends without it was cut off.
 #[utoipa::path(get, path = "/api/v1/subjects/{subject}/export", tag = "subjects",
     params(("subject" = String, Path, description = "Id of the user, as in the events"), OfTenant), responses(
     (status = 200, description = "One document", body = Value),
-    (status = 202, description = "It takes longer; ask again at Location", body = GoesOn),
     (status = 403, description = "Not allowed", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "The platform's schema is not installed or its database does not answer", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn subject_export(
     State(app): State<App>,
@@ -314,14 +353,15 @@ pub async fn subject_export(
     Path(subject): Path<String>,
     Params(of): Params<OfTenant>,
 ) -> Result<Response, Problem> {
-    let tenant = of.tenant.as_deref();
-    Ok(match app.control.subject_export(&actor, tenant, &subject, ANSWER_WITHIN).await? {
-        Some(export) => Json(export).into_response(),
-        None => {
-            let place = format!("/api/v1/subjects/{}/export", crate::http::encode(&subject).replace('+', "%20"));
-            goes_on(&place, tenant, "the export goes on; ask again for it within ten minutes")
-        }
-    })
+    let mut pieces = app.control.subject_export(&actor, of.tenant.as_deref(), &subject).await?;
+    // What fails before the first piece has a status of its own.
+    let first = pieces.recv().await.transpose()?;
+    let rest = stream::unfold(pieces, |mut pieces| async move {
+        let piece = pieces.recv().await?;
+        Some((piece.map_err(|error| std::io::Error::other(error.to_string())), pieces))
+    });
+    let document = stream::iter(first.map(Ok)).chain(rest);
+    Ok(([(header::CONTENT_TYPE, "application/json")], Body::from_stream(document)).into_response())
 }
 
 /// Confirms an erasure.

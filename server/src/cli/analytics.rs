@@ -12,7 +12,10 @@ use domain::{
     Timestamp, format,
     view::{ErasureReport, SubjectPlan},
 };
-use std::{io::IsTerminal as _, time::Duration};
+use std::{
+    io::{IsTerminal as _, Write as _},
+    time::Duration,
+};
 
 /// A command waits for its work.
 const TO_THE_END: Duration = Duration::MAX;
@@ -47,7 +50,7 @@ pub enum AnalyticsCommand {
 /// Persons.
 #[derive(Debug, Subcommand)]
 pub enum GdprCommand {
-    /// Write everything that is held on a subject as JSON to the standard output.
+    /// Write everything that is held on a subject to the standard output, as one JSON document whose last member is "complete".
     Export {
         /// Id of the user, as in the events.
         #[arg(long)]
@@ -242,9 +245,13 @@ pub async fn gdpr(command: GdprCommand, repository: &RepositoryArgs, json: bool)
     let actor = Actor::cli();
     match command {
         GdprCommand::Export { subject, tenant } => {
-            let export = control.subject_export(&actor, tenant.as_deref(), &subject, TO_THE_END).await?;
-            print(&serde_json::to_string_pretty(&export).unwrap_or_default());
-            Ok(())
+            let mut pieces = control.subject_export(&actor, tenant.as_deref(), &subject).await?;
+            let mut out = std::io::stdout();
+            let failed = |error: std::io::Error| Failure::failed(format!("the export could not be written: {error}"));
+            while let Some(piece) = pieces.recv().await {
+                out.write_all(piece?.as_bytes()).map_err(failed)?;
+            }
+            out.write_all(b"\n").and_then(|()| out.flush()).map_err(failed)
         }
         GdprCommand::Erase { subject, tenant, confirm, plan } => {
             let planned = control.subject_plan(&actor, tenant.as_deref(), &subject).await?;
@@ -295,16 +302,24 @@ fn told(plan: &SubjectPlan) -> String {
         Some(n) => format!("{n} archived months to look through"),
         None => "the archive cannot be asked; the erasure would be pending there".to_owned(),
     };
+    let account = if plan.account { "\nan account of that name may sign in to Holdfast, and stays" } else { "" };
     format!(
-        "deleted: {} events, {} days of use in roll-ups, {} restored events\nname removed: {} operations, {} bulk operations, {} rows of the platform's audit log\narchive: {archived}",
-        plan.events, plan.user_days, plan.restored_events, plan.operations, plan.bulk_operations, plan.audit_rows
+        "deleted: {} events, {} days of use in roll-ups, {} restored events\nname removed: {} operations, {} bulk operations, {} rows of the platform's audit log, {} records of Holdfast itself\nname kept: {} rows of Holdfast's audit log and decisions of failovers\narchive: {archived}{account}",
+        plan.events,
+        plan.user_days,
+        plan.restored_events,
+        plan.operations,
+        plan.bulk_operations,
+        plan.audit_rows,
+        plan.own_records,
+        plan.own_kept
     )
 }
 
 fn certificate(report: &ErasureReport) -> String {
     let live = &report.live;
     let mut text = format!(
-        "erasure {} ({}), asked for by {} at {}\n  subject (SHA-256)   {}\n  deleted             {} events, {} days of use, {} restored events\n  name removed        {} operations, {} bulk operations, {} audit rows\n  archive             {} rows in {} of {} months",
+        "erasure {} ({}), asked for by {} at {}\n  subject (SHA-256)   {}\n  deleted             {} events, {} days of use, {} restored events\n  name removed        {} operations, {} bulk operations, {} audit rows, {} records of Holdfast itself\n  name kept           {} records of Holdfast itself\n  archive             {} rows in {} of {} months",
         report.id,
         report.state,
         report.requested_by,
@@ -316,6 +331,8 @@ fn certificate(report: &ErasureReport) -> String {
         live.operations,
         live.bulk_operations,
         live.audit_rows,
+        live.own_records,
+        live.own_kept,
         report.archives.rows,
         report.archives.rewritten,
         report.archives.searched,

@@ -1,5 +1,6 @@
 //! Pictures drawn on the server, each with its numbers as a table.
 
+use crate::zone::minutes_in;
 use analysis::svg;
 use domain::{
     Timestamp, format,
@@ -11,16 +12,21 @@ pub const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 180.0;
 
+/// A moment in a zone.
+fn human(at: Timestamp, zone: &str) -> String {
+    at.to_human_at(minutes_in(zone, at))
+}
+
 /// A moment as the axis has it.
-fn label(at: Timestamp, bucket: Bucket) -> String {
-    let text = at.to_human();
+fn label(at: Timestamp, bucket: Bucket, zone: &str) -> String {
+    let text = human(at, zone);
     let (start, end) = if bucket == Bucket::Hour { (5, 16) } else { (5, 10) };
     text.get(start..end).unwrap_or_default().to_owned()
 }
 
 /// First, middle and last moment below a picture.
-fn axis(moments: &[Timestamp], bucket: Bucket) -> impl IntoView + use<> {
-    let at = |i: usize| moments.get(i).map(|it| label(*it, bucket)).unwrap_or_default();
+fn axis(moments: &[Timestamp], bucket: Bucket, zone: &str) -> impl IntoView + use<> {
+    let at = |i: usize| moments.get(i).map(|it| label(*it, bucket, zone)).unwrap_or_default();
     let (middle, last) = (moments.len() / 2, moments.len().saturating_sub(1));
     view! { <div class="axis" aria-hidden="true"><span>{at(0)}</span><span>{at(middle)}</span><span>{at(last)}</span></div> }
 }
@@ -42,7 +48,7 @@ fn grid() -> impl IntoView + use<> {
 
 /// Events over time as bars.
 pub fn usage(series: &AnalyticsSeries) -> impl IntoView + use<> {
-    let bucket = series.bucket;
+    let (bucket, zone) = (series.bucket, series.time_zone.as_str());
     let top = svg::nice_top(series.points.iter().map(|it| it.count).max().unwrap_or_default() as f64);
     let count = series.points.len().max(1);
     let step = WIDTH / count as f64;
@@ -54,7 +60,7 @@ pub fn usage(series: &AnalyticsSeries) -> impl IntoView + use<> {
         .map(|(i, point)| {
             let height = if top > 0.0 { (HEIGHT - 4.0) * point.count as f64 / top } else { 0.0 };
             let class = if i + 1 == count { "bar open" } else { "bar" };
-            let title = format!("{}: {} events", point.at.to_human(), format::thousands(point.count));
+            let title = format!("{}: {} events", human(point.at, zone), format::thousands(point.count));
             view! { <rect class=class x=format!("{:.2}", i as f64 * step + step * 0.12) y=format!("{:.2}", HEIGHT - height) width=format!("{:.2}", step * 0.76) height=format!("{height:.2}")><title>{title}</title></rect> }
         })
         .collect_view();
@@ -62,7 +68,7 @@ pub fn usage(series: &AnalyticsSeries) -> impl IntoView + use<> {
         .points
         .iter()
         .rev()
-        .map(|point| view! { <tr><td class="num">{point.at.to_human()}</td><td class="n">{format::thousands(point.count)}</td></tr> })
+        .map(|point| view! { <tr><td class="num">{human(point.at, zone)}</td><td class="n">{format::thousands(point.count)}</td></tr> })
         .collect_view();
     let moments = series.points.iter().map(|it| it.at).collect::<Vec<_>>();
     let sum = series.points.iter().map(|it| it.count).sum::<i64>();
@@ -70,7 +76,7 @@ pub fn usage(series: &AnalyticsSeries) -> impl IntoView + use<> {
         <figure class="usage-plot">
             {scale(top)}
             <svg viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" role="img" aria-label=format!("{} events in {count} buckets", format::thousands(sum))>{grid()}{bars}</svg>
-            {axis(&moments, bucket)}
+            {axis(&moments, bucket, zone)}
         </figure>
         <details class="numbers"><summary>"As a table"</summary>
             <div class="scroll tall" tabindex="0" role="region" aria-label="Events over time"><table><thead><tr><th scope="col">"From"</th><th scope="col" class="n">"Events"</th></tr></thead><tbody>{rows}</tbody></table></div>
@@ -96,14 +102,14 @@ pub fn active_users(patterns: &UsagePatterns) -> impl IntoView + use<> {
     let rows = days
         .iter()
         .rev()
-        .map(|it| view! { <tr><td class="num">{label(it.day, Bucket::Day)}</td><td class="n">{format::thousands(it.daily)}</td><td class="n">{format::thousands(it.weekly)}</td><td class="n">{format::thousands(it.monthly)}</td></tr> })
+        .map(|it| view! { <tr><td class="num">{label(it.day, Bucket::Day, "UTC")}</td><td class="n">{format::thousands(it.daily)}</td><td class="n">{format::thousands(it.weekly)}</td><td class="n">{format::thousands(it.monthly)}</td></tr> })
         .collect_view();
     let moments = days.iter().map(|it| it.day).collect::<Vec<_>>();
     view! {
         <figure class="usage-plot">
             {scale(top)}
             <svg viewBox=format!("0 0 {WIDTH} {HEIGHT}") preserveAspectRatio="none" role="img" aria-label="Distinct users a day, in 7 days and in 30 days">{grid()}{lines}</svg>
-            {axis(&moments, Bucket::Day)}
+            {axis(&moments, Bucket::Day, "UTC")}
             <figcaption class="legend-row"><span class="key daily">"a day"</span><span class="key weekly">"7 days"</span><span class="key monthly">"30 days"</span></figcaption>
         </figure>
         <details class="numbers"><summary>"As a table"</summary>
@@ -119,7 +125,8 @@ pub fn level(value: f64, top: f64) -> u32 {
 
 /// Hours of the week, the darker the more.
 pub fn heatmap(patterns: &UsagePatterns) -> impl IntoView + use<> {
-    let top = patterns.hours.iter().map(|it| it.events).max().unwrap_or_default();
+    let (top, zone) =
+        (patterns.hours.iter().map(|it| it.events).max().unwrap_or_default(), patterns.time_zone.as_str());
     let rows = WEEKDAYS
         .iter()
         .zip(patterns.hours.chunks(24))
@@ -127,7 +134,7 @@ pub fn heatmap(patterns: &UsagePatterns) -> impl IntoView + use<> {
             let cells = hours
                 .iter()
                 .map(|it| {
-                    let title = format!("{name} {:02}:00 to {:02}:00 UTC: {} events", it.hour, (it.hour + 1) % 24, format::thousands(it.events));
+                    let title = format!("{name} {:02}:00 to {:02}:00 {zone}: {} events", it.hour, (it.hour + 1) % 24, format::thousands(it.events));
                     view! { <td class=format!("cell h{}", level(it.events as f64, top as f64)) title=title><span class="sr">{it.events}</span></td> }
                 })
                 .collect_view();

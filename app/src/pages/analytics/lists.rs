@@ -1,11 +1,11 @@
 //! Lists and tables.
 
-use super::{change, charts::level, map, percent_change};
-use crate::{analytics_fns::Analysed, pages::plugins::link};
-use domain::{
-    Timestamp, format,
-    view::{AnalyticsGeography, AnalyticsTop, UsagePatterns},
+use super::{change, charts::level, map, percent_change, with};
+use crate::{
+    analytics_fns::{Analysed, Asked},
+    pages::plugins::link,
 };
+use domain::{Timestamp, format, view::UsagePatterns};
 use leptos::prelude::*;
 
 /// Countries shown; the rest is one line.
@@ -28,16 +28,18 @@ fn line(label: AnyView, events: i64, aside: String, share: f64, largest: f64) ->
     }
 }
 
-/// By type of event.
-pub fn event_types(top: &AnalyticsTop) -> impl IntoView + use<> {
+/// By type of event; each leads to itself alone.
+pub fn event_types(data: &Analysed) -> impl IntoView + use<> {
+    let top = &data.types;
     let largest = top.rows.first().map_or(0.0, |it| it.share_percent);
     let lines = top
         .rows
         .iter()
         .map(|it| {
             let label = it.label.clone();
+            let href = with(data, &Asked { event_type: Some(it.key.clone()), ..data.asked.clone() });
             line(
-                view! { {label} }.into_any(),
+                view! { <a class="link" href=href>{label}</a> }.into_any(),
                 it.events,
                 format!("{:.0} %", it.share_percent),
                 it.share_percent,
@@ -57,7 +59,8 @@ pub fn country(code: &str) -> String {
 }
 
 /// By country, with users.
-pub fn countries(geography: &AnalyticsGeography) -> impl IntoView + use<> {
+pub fn countries(data: &Analysed) -> impl IntoView + use<> {
+    let geography = &data.geography;
     let largest = geography.countries.first().map_or(0.0, |it| it.share_percent);
     let lines = geography
         .countries
@@ -65,6 +68,12 @@ pub fn countries(geography: &AnalyticsGeography) -> impl IntoView + use<> {
         .take(COUNTRIES)
         .map(|it| {
             let (name, code) = (country(&it.country), it.country.clone());
+            let href =
+                (!code.is_empty()).then(|| with(data, &Asked { country: Some(code.clone()), ..data.asked.clone() }));
+            let name = match href {
+                Some(href) => view! { <a class="link" href=href>{name}</a> }.into_any(),
+                None => name.into_any(),
+            };
             let label = view! { {name}<span class="muted code">{code}</span> };
             let users =
                 if it.users == 1 { "1 user".to_owned() } else { format!("{} users", format::count(it.users as f64)) };
@@ -88,6 +97,11 @@ pub fn top_plugins(data: &Analysed) -> impl IntoView + use<> {
         .iter()
         .map(|it| {
             let href = link(&data.whose, &format!("/plugins/{}", it.key));
+            let only = (data.asked.plugin.as_ref() != Some(&it.key)).then(|| {
+                let href = with(data, &Asked { plugin: Some(it.key.clone()), ..data.asked.clone() });
+                let title = format!("Show {} alone", it.label);
+                view! { " "<a class="muted" href=href title=title.clone() aria-label=title>"only"</a> }
+            });
             let (class, text) = match change(it.events, it.previous) {
                 None if it.events > 0 => ("badge", "new".to_owned()),
                 None => ("muted", "—".to_owned()),
@@ -98,7 +112,7 @@ pub fn top_plugins(data: &Analysed) -> impl IntoView + use<> {
             let step = if largest > 0.0 { (it.share_percent / largest * 20.0).round() as u32 * 5 } else { 0 };
             view! {
                 <tr>
-                    <td class="plugin"><a class="name link" data-row href=href>{it.label.clone()}</a></td>
+                    <td class="plugin"><a class="name link" data-row href=href>{it.label.clone()}</a>{only}</td>
                     <td class="n">{format::thousands(it.events)}</td>
                     <td><span class=format!("share w{}", step.clamp(5, 100))><b>{format!("{:.1} %", it.share_percent)}</b></span></td>
                     <td class="n">{format::thousands(it.users)}</td>

@@ -1,13 +1,14 @@
 //! `/analytics`: how a tenant's plugins are used. The server renders it whole; it works without a script.
 
 mod charts;
+mod filters;
 mod lists;
 mod map;
 
 use super::tenant;
 use crate::{
-    analytics_fns::{Analysed, AnalyticsData, DAYS, load_analytics},
-    components::{Failed, Missing, Panel, Skeleton},
+    analytics_fns::{Analysed, AnalyticsData, Asked, DAYS, load_analytics},
+    components::{Failed, Icon, Missing, Panel, Skeleton},
     scope::address,
 };
 use charts::{active_users, heatmap, usage};
@@ -40,14 +41,19 @@ pub fn AnalyticsPage() -> impl IntoView {
     }
 }
 
-/// An address of this page with another range.
-fn with_days(data: &Analysed, days: i64) -> String {
+/// An address of this page for something else that is asked.
+fn with(data: &Analysed, asked: &Asked) -> String {
     let mut pairs = Vec::new();
     if data.whose.chosen {
         pairs.push(("tenant", data.whose.tenant.slug.clone()));
     }
-    pairs.push(("days", days.to_string()));
+    pairs.extend(asked.pairs());
     address("/analytics", &pairs, None)
+}
+
+/// An address of this page with another range.
+fn with_days(data: &Analysed, days: i64) -> String {
+    with(data, &Asked { days: Some(days), between: None, ..data.asked.clone() })
 }
 
 /// How much more or less, beside the range before; nothing where there was nothing.
@@ -64,7 +70,7 @@ fn loaded(data: Analysed) -> AnyView {
     let ranges = DAYS
         .into_iter()
         .map(|days| {
-            let current = (days == data.days).then_some("true");
+            let current = (data.asked.days == Some(days)).then_some("true");
             view! { <a href=with_days(&data, days) aria-current=current>{format!("{days} d")}</a> }
         })
         .collect_view();
@@ -77,6 +83,25 @@ fn loaded(data: Analysed) -> AnyView {
             <nav class="seg" aria-label="Days">{ranges}</nav>
         </div>
     };
+    let filters = filters::filters(&data).into_any();
+    let title = view! { {title}{filters} };
+    let narrowed = filters::is_narrowed(&data.asked);
+    if events == 0 && data.plugins.previous == 0 && narrowed {
+        let all = with(
+            &data,
+            &Asked {
+                days: data.asked.days,
+                between: data.asked.between.clone(),
+                zone: data.asked.zone.clone(),
+                ..Asked::default()
+            },
+        );
+        return view! {
+            {title}
+            <Panel title="Nothing"><p class="fine muted">"No event of the range fits all conditions. "<a class="link" href=all>"Show all events"</a></p></Panel>
+        }
+        .into_any();
+    }
     if events == 0 && data.plugins.previous == 0 {
         let command = "curl -X POST …/api/v1/analytics/events -H 'Authorization: Bearer hf_…' -d '{\"events\": [{\"id\": \"1\", \"plugin_id\": \"1\", \"type\": \"view\", \"user\": \"ada\", \"country\": \"DE\", \"at\": \"2026-11-24T02:00:00Z\"}]}'".to_owned();
         return view! {
@@ -85,9 +110,21 @@ fn loaded(data: Analysed) -> AnyView {
         }
         .into_any();
     }
-    let note = match data.series.bucket {
-        domain::view::Bucket::Hour => "events an hour, UTC",
-        _ => "events a day, UTC",
+    let zone = data.series.time_zone.clone();
+    let note = format!(
+        "events {}, {zone}",
+        match data.series.bucket {
+            domain::view::Bucket::Hour => "an hour",
+            domain::view::Bucket::Week => "a week",
+            _ => "a day",
+        }
+    );
+    let of_hours = format!("events, {zone}");
+    // Users are kept by days of UTC and not by type of event.
+    let of_users = match (&data.asked.event_type, zone.as_str()) {
+        (None, "UTC") => "a day, in 7 days, in 30 days",
+        (None, _) => "a day of UTC, in 7 days, in 30 days",
+        (Some(_), _) => "of all types of events; a day of UTC, in 7 days, in 30 days",
     };
     let source = data
         .series
@@ -96,12 +133,22 @@ fn loaded(data: Analysed) -> AnyView {
         .map(|it| format!("{} from {}", format::duration_s(it.seconds as f64), it.tier))
         .collect::<Vec<_>>()
         .join(", ");
+    let restored = data
+        .series
+        .restored
+        .iter()
+        .map(|span| format!("{} to {}", span.from.to_human(), span.to.to_human()))
+        .collect::<Vec<_>>();
+    let restored = (!restored.is_empty()).then(|| {
+        let text = format!("Rows of {} were brought back from the archive. Counts are those of the roll-ups, which the archive left; the rows tell what is finer than an hour.", restored.join(", "));
+        view! { <p class="banner c12"><Icon name="backups" /><span>{text}</span></p> }
+    });
     let tiles = tiles(&data);
     let over_time = usage(&data.series).into_any();
-    let types = event_types(&data.types).into_any();
+    let types = event_types(&data).into_any();
     let plugins = top_plugins(&data).into_any();
     let places = map::map(&data.geography).into_any();
-    let listed = countries(&data.geography).into_any();
+    let listed = countries(&data).into_any();
     let hours = heatmap(&data.patterns).into_any();
     let users = active_users(&data.patterns).into_any();
     let retention = cohorts(&data.patterns, data.now).into_any();
@@ -109,6 +156,7 @@ fn loaded(data: Analysed) -> AnyView {
     let beside = format!("{0} days, beside the {0} before", data.days);
     view! {
         {title}
+        {restored}
         {tiles}
         <Panel title="Usage over time" span="c8" note=note source=format!("Read from: {source}")>{over_time}</Panel>
         <Panel title="What happens" span="c4" note="by type of event">{types}</Panel>
@@ -117,8 +165,8 @@ fn loaded(data: Analysed) -> AnyView {
             {places}
             <details class="numbers"><summary>"As a list"</summary>{listed}</details>
         </Panel>
-        <Panel title="Hours of the week" span="c7" note="events, UTC">{hours}</Panel>
-        <Panel title="Active users" span="c5" note="a day, in 7 days, in 30 days">{users}</Panel>
+        <Panel title="Hours of the week" span="c7" note=of_hours>{hours}</Panel>
+        <Panel title="Active users" span="c5" note=of_users>{users}</Panel>
         <Panel title="Retention" span="c7" note="of users first seen in a week, how many come again" flush=true>{retention}</Panel>
         <Panel title="Used together" span="c5" note="by the same users" flush=true>{together}</Panel>
     }
@@ -152,6 +200,6 @@ fn tiles(data: &Analysed) -> impl IntoView + use<> {
         {tile("Users in 7 days", format::thousands(weekly), "distinct".to_owned())}
         {tile("Users in 30 days", format::thousands(monthly), "distinct".to_owned())}
         {tile("Stickiness", stickiness, "yesterday of 30 days".to_owned())}
-        {tile("Busiest hour", busiest, format!("UTC, {countries} countries"))}
+        {tile("Busiest hour", busiest, format!("{}, {countries} countries", data.patterns.time_zone))}
     }
 }

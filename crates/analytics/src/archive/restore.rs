@@ -25,7 +25,7 @@ pub struct RestoreOutcome {
     pub remark: &'static str,
 }
 
-const REMARK: &str = "the rows are in analytics_restored.plugin_analytics and analytics_restored.plugin_metrics, and are seen by SQL alone: pages, the API and roll-ups do not read them; 'holdfast analytics restore --discard' removes them";
+const REMARK: &str = "time series of the page and the API read the rows where roll-ups are too coarse for what is asked, and say so; by SQL they are in analytics_restored.plugin_analytics and analytics_restored.plugin_metrics; 'holdfast analytics restore --discard' removes them";
 
 impl Analytics {
     /// Brings the archived rows of a range back, in one transaction: all of them or none. Repeated, it replaces them.
@@ -68,6 +68,10 @@ impl Analytics {
             .execute(&mut *transaction)
             .await?;
             for set in wanted.iter().filter(|set| set.kind == kind.as_str()) {
+                if let Some(month) = Month::parse(&set.month) {
+                    let span = (from.max(month.start()), to.min(month.next().start()));
+                    note_span(&mut transaction, kind, span).await?;
+                }
                 outcome.months.push(format!("{} {}", set.kind, set.month));
                 for object in &set.objects {
                     let table = set::read(repository, &home, kind, set, object).await?;
@@ -100,6 +104,7 @@ impl Analytics {
         let mut connection = self.long_connection().await?;
         let mut transaction = connection.begin().await?;
         let mut rows = 0;
+        sqlx::query("DELETE FROM analytics_restored.spans").execute(&mut *transaction).await?;
         for kind in Kind::ALL {
             let sql = format!("DELETE FROM analytics_restored.{}", kind.table());
             rows += transaction.execute(AssertSqlSafe(sql)).await.map_err(PoolError::Sql)?.rows_affected();
@@ -107,6 +112,21 @@ impl Analytics {
         transaction.commit().await?;
         Ok(rows)
     }
+}
+
+/// That everything of a span is there now.
+async fn note_span(
+    connection: &mut PgConnection,
+    kind: Kind,
+    (from, to): (Timestamp, Timestamp),
+) -> Result<(), AnalyticsError> {
+    sqlx::query("INSERT INTO analytics_restored.spans (kind, begins, ends) VALUES ($1, to_timestamp($2 / 1000.0), to_timestamp($3 / 1000.0)) ON CONFLICT (kind, begins, ends) DO UPDATE SET restored_at = now()")
+        .bind(kind.as_str())
+        .bind(from.0)
+        .bind(to.0)
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Subjects whose erasure has not reached the archive yet; what they are in must not come back by a restore.

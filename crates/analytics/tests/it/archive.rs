@@ -5,7 +5,7 @@ use crate::{
 use analytics::{Analytics, AnalyticsError, ArchiveStep};
 use backup::{KeySource, Repository};
 use blobs::{BlobStore, Bytes, DirStore};
-use domain::view::ErasureReport;
+use domain::view::{ErasureReport, SubjectPlan};
 use migration::{IdpMigrator, MigratorTrait as _};
 use std::sync::{Arc, Mutex};
 
@@ -239,6 +239,27 @@ async fn a_damaged_object_is_refused_and_named() {
     );
 }
 
+/// The document, put together from its pieces.
+async fn exported(analytics: &Analytics, subject: &str, repository: &Repository) -> serde_json::Value {
+    let (to, mut pieces) = tokio::sync::mpsc::channel::<String>(2);
+    let gather = async {
+        let mut text = String::new();
+        while let Some(piece) = pieces.recv().await {
+            assert!(piece.len() < 1 << 20, "a piece of {} bytes", piece.len());
+            text.push_str(&piece);
+        }
+        text
+    };
+    let write = async {
+        analytics.subject_export(None, subject, Some(repository), &to).await.unwrap();
+        drop(to);
+    };
+    let ((), text) = tokio::join!(write, gather);
+    let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(document["complete"], true);
+    document
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
     let (world, analytics) = filled().await;
@@ -251,7 +272,7 @@ async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
     let plan = analytics.subject_plan(None, "user-7", Some(&archive.repository)).await.unwrap();
     assert_eq!((plan.events, plan.operations, plan.audit_rows), (live, 1, 1));
     assert!(plan.user_days > 0 && plan.archived_months.unwrap() >= 3, "{plan:?}");
-    let export = analytics.subject_export(None, "user-7", Some(&archive.repository)).await.unwrap();
+    let export = exported(&analytics, "user-7", &archive.repository).await;
     assert_eq!(export["events"].as_array().unwrap().len() as i64, live);
     assert_eq!(export["archived_events"].as_array().unwrap().len() as i64, all - live);
     assert_eq!(export["operations"].as_array().unwrap().len(), 1);
@@ -264,7 +285,7 @@ async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
     let users = world.number("SELECT sum(octet_length(users)) FROM analytics_user_sets WHERE dimension = 'all'").await;
 
     // Without a repository the archive waits, and gives nothing of it back meanwhile.
-    let report = analytics.subject_erase(None, "user-7", "ada", None).await.unwrap();
+    let report = analytics.subject_erase(None, "user-7", "ada", None, &SubjectPlan::default()).await.unwrap();
     assert_eq!((report.state.as_str(), report.live.events), ("pending", live));
     assert_eq!(world.number("SELECT (SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-7') + (SELECT count(*) FROM analytics_user_days WHERE user_id = 'user-7') + (SELECT count(*) FROM analytics_users WHERE user_id = 'user-7') + (SELECT count(*) FROM plugin_operations WHERE started_by = 'user-7') + (SELECT count(*) FROM audit_logs WHERE actor = 'user-7' OR detail::text LIKE '%user-7%')").await, 0);
     assert_eq!(world.number(SETS_DIFFER).await, 0, "no set has a number that is nobody's");
@@ -288,12 +309,12 @@ async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
         0,
         "its name goes with the work"
     );
-    let export = analytics.subject_export(None, "user-7", Some(&archive.repository)).await.unwrap();
+    let export = exported(&analytics, "user-7", &archive.repository).await;
     assert!(
         export["archived_events"].as_array().unwrap().is_empty() && export["events"].as_array().unwrap().is_empty()
     );
     // The others are all there, and the month that was written anew can be brought back.
-    let others = analytics.subject_export(None, "user-8", Some(&archive.repository)).await.unwrap();
+    let others = exported(&analytics, "user-8", &archive.repository).await;
     assert!(!others["archived_events"].as_array().unwrap().is_empty());
     let back =
         analytics.restore_archived(&archive.repository, at(now() - 260 * DAY), at(now()), &|_| {}).await.unwrap();
@@ -302,7 +323,10 @@ async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
     // One tenant's erasure leaves the same name at another.
     let theirs = "SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-8' AND tenant_id = 2";
     let before = world.number(theirs).await;
-    let report = analytics.subject_erase(Some(A), "user-8", "ada", Some(&archive.repository)).await.unwrap();
+    let report = analytics
+        .subject_erase(Some(A), "user-8", "ada", Some(&archive.repository), &SubjectPlan::default())
+        .await
+        .unwrap();
     assert_eq!(report.state, "done", "{report:?}");
     assert_eq!(world.number(theirs).await, before);
     assert_eq!(
@@ -318,7 +342,7 @@ async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
 async fn an_erasure_whose_roll_up_fails_is_told_as_done() {
     let (world, analytics) = filled().await;
     world.sql("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no roll-up'; END $$; CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON analytics_events_hour FOR EACH STATEMENT EXECUTE FUNCTION refuse()").await;
-    let report = analytics.subject_erase(None, "user-7", "ada", None).await.unwrap();
+    let report = analytics.subject_erase(None, "user-7", "ada", None, &SubjectPlan::default()).await.unwrap();
     assert!(report.live.events > 0 && report.state == "pending", "{report:?}");
     assert_eq!(world.number("SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-7'").await, 0);
     world.sql("DROP TRIGGER refuse ON analytics_events_hour").await;

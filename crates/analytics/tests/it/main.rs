@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod archive;
 mod backlog;
+mod filters;
 mod ingest;
 mod rollups;
 mod world;

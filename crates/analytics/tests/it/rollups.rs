@@ -170,7 +170,7 @@ proptest! {
                 act(&world, &analytics, deed, base).await;
                 // Before all is rolled up, answers are exact all the same.
                 let counted = world.number("SELECT count(*) FROM plugin_analytics WHERE tenant_id = 1").await;
-                let series = analytics.series(A, &SeriesQuestion { measure: Measure::Events, filter: SeriesFilter::default(), from: at(base - 64 * DAY), to: at(base + DAY), bucket: Some(Bucket::Day) }).await.unwrap();
+                let series = analytics.series(A, &SeriesQuestion { measure: Measure::Events, filter: SeriesFilter::default(), from: at(base - 64 * DAY), to: at(base + DAY), bucket: Some(Bucket::Day), time_zone: None }).await.unwrap();
                 assert_eq!(series.points.iter().map(|it| it.count).sum::<i64>(), counted, "{deed:?} {:?}", series.tiers);
             }
             roll_up(&analytics).await;
@@ -198,7 +198,12 @@ async fn answers_are_the_rows_whatever_the_bucket_and_the_range() {
     ] {
         for filter in [
             SeriesFilter::default(),
-            SeriesFilter { plugin: Some(1), event_type: Some("view".to_owned()), country: Some("DE".to_owned()) },
+            SeriesFilter {
+                plugin: Some(1),
+                event_type: Some("view".to_owned()),
+                country: Some("DE".to_owned()),
+                environment: None,
+            },
         ] {
             let question = SeriesQuestion {
                 measure: Measure::Events,
@@ -206,6 +211,7 @@ async fn answers_are_the_rows_whatever_the_bucket_and_the_range() {
                 from: at(from),
                 to: at(to),
                 bucket: Some(bucket),
+                time_zone: None,
             };
             let series = analytics.series(A, &question).await.unwrap();
             let condition = if filter.plugin.is_some() {
@@ -237,6 +243,7 @@ async fn answers_are_the_rows_whatever_the_bucket_and_the_range() {
             from: at(from),
             to: at(to),
             bucket: Some(bucket),
+            time_zone: None,
         };
         let series = analytics.series(A, &question).await.unwrap();
         let sum = world.number(&format!("SELECT coalesce(sum(value), 0)::int8 FROM plugin_metrics WHERE plugin_id = 2 AND \"timestamp\" >= to_timestamp({from} / 1000.0) AND \"timestamp\" < to_timestamp({to} / 1000.0)")).await;
@@ -248,6 +255,7 @@ async fn answers_are_the_rows_whatever_the_bucket_and_the_range() {
         from: at(base - 10 * DAY),
         to: at(base),
         bucket: Some(Bucket::Day),
+        time_zone: None,
     };
     let users = analytics.series(A, &users).await.unwrap();
     for point in &users.points {
@@ -255,15 +263,17 @@ async fn answers_are_the_rows_whatever_the_bucket_and_the_range() {
         assert_eq!(point.count, counted, "{:?}", point.at);
     }
     // Lists, places, patterns.
-    let top = analytics.top(A, TopBy::Plugins, at(base - 30 * DAY), at(base), 10).await.unwrap();
+    let top =
+        analytics.top(A, TopBy::Plugins, &SeriesFilter::default(), (at(base - 30 * DAY), at(base)), 10).await.unwrap();
     assert_eq!(top.rows.len(), 3);
     assert_eq!(top.events, top.rows.iter().map(|it| it.events).sum::<i64>());
     assert_eq!(top.rows[0].label, "plugin-1");
     assert!(top.previous > 0 && top.rows[0].users > 10, "{top:?}");
-    let geography = analytics.geography(A, at(base - 30 * DAY), at(base)).await.unwrap();
+    let geography = analytics.geography(A, &SeriesFilter::default(), (at(base - 30 * DAY), at(base))).await.unwrap();
     assert_eq!(geography.countries.iter().map(|it| it.events).sum::<i64>(), top.events);
     assert!(geography.countries.iter().any(|it| it.country.is_empty()), "not known is told");
-    let patterns = analytics.usage_patterns(A, at(base - 30 * DAY), at(base)).await.unwrap();
+    let patterns =
+        analytics.usage_patterns(A, &SeriesFilter::default(), (at(base - 30 * DAY), at(base)), None).await.unwrap();
     assert_eq!(patterns.hours.len(), 168);
     let from = patterns.from.0;
     let counted = world.number(&format!("SELECT count(*) FROM plugin_analytics WHERE tenant_id = 1 AND \"timestamp\" >= to_timestamp({from} / 1000.0)")).await;
@@ -336,6 +346,7 @@ async fn no_roll_up_shows_another_tenants_rows() {
             from: at(now() - DAY),
             to: at(now()),
             bucket: Some(Bucket::Hour),
+            time_zone: None,
         };
         assert_eq!(analytics.series(of, &question).await.unwrap().points.iter().map(|it| it.count).sum::<i64>(), 0);
     }

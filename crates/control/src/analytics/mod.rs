@@ -2,7 +2,6 @@
 //!
 //! Every use case begins as those on plugins do: the permission, then the tenant, then whether there is a platform.
 mod archive;
-mod exports;
 mod questions;
 mod subjects;
 
@@ -25,7 +24,6 @@ use std::sync::{
 pub struct AnalyticsPlace {
     retention_days: AtomicU32,
     archive: OnceLock<OpenRepository>,
-    exports: exports::Exports,
     backlog: ArcSwapOption<Backlog>,
 }
 
@@ -34,7 +32,6 @@ impl Default for AnalyticsPlace {
         Self {
             retention_days: AtomicU32::new(RETENTION_DAYS),
             archive: OnceLock::new(),
-            exports: exports::Exports::default(),
             backlog: ArcSwapOption::empty(),
         }
     }

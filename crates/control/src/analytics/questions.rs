@@ -1,5 +1,5 @@
 //! Questions, and what comes in.
-use super::{Batch, SeriesQuestion, TopBy};
+use super::{Batch, SeriesFilter, SeriesQuestion, TopBy};
 use crate::{Actor, ControlError, ControlPlane};
 use domain::{
     Permission, Timestamp,
@@ -31,12 +31,12 @@ impl ControlPlane {
         &self,
         actor: &Actor,
         tenant: Option<&str>,
-        by: TopBy,
-        (from, to): (Timestamp, Timestamp),
+        (by, filter): (TopBy, &SeriesFilter),
+        span: (Timestamp, Timestamp),
         limit: usize,
     ) -> Result<AnalyticsTop, ControlError> {
         let (catalog, tenant) = self.platform_for(actor, Permission::PlatformRead, tenant).await?;
-        Ok(self.analytics_over(&catalog).top(tenant, by, from, to, limit).await?)
+        Ok(self.analytics_over(&catalog).top(tenant, by, filter, span, limit).await?)
     }
 
     /// Where use comes from.
@@ -47,10 +47,11 @@ impl ControlPlane {
         &self,
         actor: &Actor,
         tenant: Option<&str>,
-        (from, to): (Timestamp, Timestamp),
+        filter: &SeriesFilter,
+        span: (Timestamp, Timestamp),
     ) -> Result<AnalyticsGeography, ControlError> {
         let (catalog, tenant) = self.platform_for(actor, Permission::PlatformRead, tenant).await?;
-        Ok(self.analytics_over(&catalog).geography(tenant, from, to).await?)
+        Ok(self.analytics_over(&catalog).geography(tenant, filter, span).await?)
     }
 
     /// When and how plugins are used.
@@ -61,10 +62,12 @@ impl ControlPlane {
         &self,
         actor: &Actor,
         tenant: Option<&str>,
-        (from, to): (Timestamp, Timestamp),
+        filter: &SeriesFilter,
+        span: (Timestamp, Timestamp),
+        time_zone: Option<&str>,
     ) -> Result<UsagePatterns, ControlError> {
         let (catalog, tenant) = self.platform_for(actor, Permission::PlatformRead, tenant).await?;
-        Ok(self.analytics_over(&catalog).usage_patterns(tenant, from, to).await?)
+        Ok(self.analytics_over(&catalog).usage_patterns(tenant, filter, span, time_zone).await?)
     }
 
     /// Takes a batch of events and metrics; what became of it is in the audit log, its items are not.

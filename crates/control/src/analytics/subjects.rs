@@ -1,6 +1,5 @@
 //! What is held on a person, and its erasure. Whoever belongs to a tenant works on that tenant's rows; whoever belongs
 //! to none names one, or means all.
-use super::exports::ExportKey;
 use crate::{Actor, Confirmation, ControlError, ControlPlane};
 use analytics::Analytics;
 use backup::Repository;
@@ -9,10 +8,14 @@ use domain::{
     Permission,
     view::{ErasureReport, SubjectPlan},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
-use store::Outcome;
+use store::{AccountRepo, Outcome, PersonRepo};
+use tokio::sync::mpsc;
+
+/// Pieces of an export that wait to be taken.
+const PIECES: usize = 2;
 
 /// The audit log keeps who was meant without keeping the name.
 fn hash(subject: &str) -> String {
@@ -24,6 +27,26 @@ fn ended(error: &tokio::task::JoinError) -> ControlError {
     tracing::error!(%error, "work on a subject ended early");
     let message = "the work ended early; the log has more".to_owned();
     ControlError::Platform { kind: domain::ErrorKind::Internal, message }
+}
+
+/// Takes a name out of our own records. An account belongs to a tenant or to none: a tenant's erasure is of that tenant's accounts.
+async fn own_names(
+    transaction: &store::Transaction,
+    tenant: Option<Tenant>,
+    subject: &str,
+) -> Result<SubjectPlan, ControlError> {
+    let account = AccountRepo(transaction).find(subject).await?;
+    let own = account.as_ref().and_then(|account| account.tenant);
+    if tenant.is_some() && own != tenant.map(|it| it.0) {
+        return Ok(SubjectPlan::default());
+    }
+    let names = PersonRepo(transaction).erase(subject).await?;
+    Ok(SubjectPlan {
+        own_records: i64::try_from(names.erased).unwrap_or(i64::MAX),
+        own_kept: i64::try_from(names.kept).unwrap_or(i64::MAX),
+        account: account.is_some(),
+        ..SubjectPlan::default()
+    })
 }
 
 impl ControlPlane {
@@ -66,11 +89,17 @@ impl ControlPlane {
         subject: &str,
     ) -> Result<SubjectPlan, ControlError> {
         let (analytics, tenant) = self.subjects_of(actor, tenant, "subject_plan", subject).await?;
-        Ok(analytics.subject_plan(tenant, subject, self.repository_if_any().await.as_ref()).await?)
+        let plan = analytics.subject_plan(tenant, subject, self.repository_if_any().await.as_ref()).await?;
+        let transaction = self.store().begin().await?;
+        // As an erasure would do it, and taken back.
+        let own = own_names(&transaction, tenant, subject).await?;
+        // Dropped, it is rolled back.
+        drop(transaction);
+        Ok(SubjectPlan { own_records: own.own_records, own_kept: own.own_kept, account: own.account, ..plan })
     }
 
-    /// Everything that is held on a subject. That it was asked for is in the audit log. The work goes on for longer than
-    /// `within`: `None` is given then, and who asks again within ten minutes gets what was found, once.
+    /// Everything that is held on a subject, as the pieces of one JSON document; an error is the last. That it was asked for is in
+    /// the audit log before the first piece, what became of it after the last.
     ///
     /// # Errors
     /// As [`Self::subject_plan`].
@@ -79,43 +108,55 @@ impl ControlPlane {
         actor: &Actor,
         tenant: Option<&str>,
         subject: &str,
-        within: Duration,
-    ) -> Result<Option<Value>, ControlError> {
+    ) -> Result<mpsc::Receiver<Result<String, ControlError>>, ControlError> {
         let (analytics, tenant) = self.subjects_of(actor, tenant, "subject_export", subject).await?;
         let hash = hash(subject);
-        let by = actor.identity.as_ref().map(|identity| (identity.kind.as_str(), identity.id.clone()));
-        let key: ExportKey = (by, tenant.map(|it| it.0), hash.clone());
-        let exports = &self.inner.analytics.exports;
-        let mut work = match exports.take(&key) {
-            Some(work) => work,
-            None => {
-                let (control, actor, subject) = (self.clone(), actor.clone(), subject.to_owned());
-                tokio::spawn(async move { control.export(&actor, &analytics, tenant, &subject, &hash).await })
+        let asked = json!({ "tenant": tenant.map(|it| it.0) });
+        self.audit_outcome(actor, "subject_export_asked", ("subject", &hash), Outcome::Ok, Some(asked)).await?;
+        let (to, taken) = mpsc::channel(PIECES);
+        let (control, actor, subject) = (self.clone(), actor.clone(), subject.to_owned());
+        tokio::spawn(async move {
+            let done = control.export(&analytics, tenant, &subject, &to).await;
+            let (outcome, detail) = match &done {
+                Ok(()) => (Outcome::Ok, json!({ "tenant": tenant.map(|it| it.0) })),
+                Err(error) => (Outcome::Failed, json!({ "reason": error.to_string() })),
+            };
+            let told = control.audit_outcome(&actor, "subject_export", ("subject", &hash), outcome, Some(detail)).await;
+            if let Err(error) = told {
+                tracing::error!(%error, "the outcome of an export could not be written into the audit log");
             }
-        };
-        match tokio::time::timeout(within, &mut work).await {
-            Ok(done) => done.map_err(|error| ended(&error))?.map(Some),
-            Err(_) => {
-                exports.keep(key, work);
-                Ok(None)
+            if let Err(error) = done {
+                // Whoever has gone away need not be told.
+                let _ = to.send(Err(error)).await;
             }
-        }
+        });
+        Ok(taken)
     }
 
     async fn export(
         &self,
-        actor: &Actor,
         analytics: &Analytics,
         tenant: Option<Tenant>,
         subject: &str,
-        hash: &str,
-    ) -> Result<Value, ControlError> {
-        let done = analytics.subject_export(tenant, subject, self.repository_if_any().await.as_ref()).await;
-        let (outcome, detail) = match &done {
-            Ok(_) => (Outcome::Ok, json!({ "tenant": tenant.map(|it| it.0) })),
-            Err(error) => (Outcome::Failed, json!({ "reason": error.to_string() })),
+        to: &mpsc::Sender<Result<String, ControlError>>,
+    ) -> Result<(), ControlError> {
+        let repository = self.repository_if_any().await;
+        let (pieces, mut written) = mpsc::channel(1);
+        let write = async {
+            let done = analytics.subject_export(tenant, subject, repository.as_ref(), &pieces).await;
+            drop(pieces);
+            done
         };
-        self.audit_outcome(actor, "subject_export", ("subject", hash), outcome, Some(detail)).await?;
+        let pass_on = async {
+            while let Some(piece) = written.recv().await {
+                if to.send(Ok(piece)).await.is_err() {
+                    break;
+                }
+            }
+            // Whoever writes is told that nobody takes it.
+            drop(written);
+        };
+        let (done, ()) = tokio::join!(write, pass_on);
         Ok(done?)
     }
 
@@ -159,7 +200,12 @@ impl ControlPlane {
         let object = hash(subject);
         let object = ("subject", object.as_str());
         let by = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
-        let done = analytics.subject_erase(tenant, subject, &by, self.repository_if_any().await.as_ref()).await;
+        // Two databases: ours comes first, and whoever erases again finds nothing more there.
+        let transaction = self.store().begin().await?;
+        let own = own_names(&transaction, tenant, subject).await?;
+        self.store().commit(transaction).await?;
+        let repository = self.repository_if_any().await;
+        let done = analytics.subject_erase(tenant, subject, &by, repository.as_ref(), &own).await;
         let (outcome, detail) = match &done {
             Ok(report) => (Outcome::Ok, json!(report)),
             Err(error) => (Outcome::Failed, json!({ "reason": error.to_string() })),

@@ -31,7 +31,7 @@ pub struct IngestReport {
     pub repeated: bool,
 }
 
-/// Length of a time bucket, in UTC.
+/// Length of a time bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
@@ -130,10 +130,20 @@ pub struct AnalyticsPoint {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TierUse {
-    /// raw, minute, hour or day.
+    /// raw, restored (rows brought back from the archive), minute, hour or day.
     pub tier: String,
     /// Seconds of the range.
     pub seconds: i64,
+}
+
+/// A span whose rows were brought back from the archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RestoredSpan {
+    /// First moment, included.
+    pub from: Timestamp,
+    /// Last moment, excluded.
+    pub to: Timestamp,
 }
 
 /// A time series; exact, whatever it was read from.
@@ -146,12 +156,16 @@ pub struct AnalyticsSeries {
     pub metric: Option<String>,
     /// Length of a bucket.
     pub bucket: Bucket,
+    /// Whose hours, days, weeks and months they are.
+    pub time_zone: String,
     /// First moment, included.
     pub from: Timestamp,
     /// Last moment, excluded.
     pub to: Timestamp,
     /// What it was read from.
     pub tiers: Vec<TierUse>,
+    /// Parts of the range whose rows were archived and have been brought back: finer than hours they are told by these rows.
+    pub restored: Vec<RestoredSpan>,
     /// Buckets in order, empty ones too.
     pub points: Vec<AnalyticsPoint>,
 }
@@ -282,6 +296,8 @@ pub struct UsagePatterns {
     pub from: Timestamp,
     /// Last moment, excluded.
     pub to: Timestamp,
+    /// Whose hours those of the week are; days of users are those of UTC.
+    pub time_zone: String,
     /// 168 hours of the week.
     pub hours: Vec<HourOfWeek>,
     /// Each day of the range.
@@ -332,6 +348,15 @@ pub struct SubjectPlan {
     pub restored_events: i64,
     /// Archived months that may hold the subject; `null` when the repository could not be asked.
     pub archived_months: Option<u32>,
+    /// Records of Holdfast itself that lose the name: who acknowledged, dismissed, made or asked for something.
+    #[serde(default)]
+    pub own_records: i64,
+    /// Records of Holdfast itself that keep it: its audit log, whose rows are chained, and decisions of a failover.
+    #[serde(default)]
+    pub own_kept: i64,
+    /// There is an account of that name in Holdfast. It is not removed.
+    #[serde(default)]
+    pub account: bool,
 }
 
 /// What an erasure did in the archive.

@@ -46,7 +46,7 @@ pub use alert::{
 pub use analytics::{
     ActiveUsers, AnalyticsGeography, AnalyticsMeasure, AnalyticsPoint, AnalyticsSeries, AnalyticsTop, ArchiveView,
     Bucket, CoUse, Cohort, CountryRow, ErasureArchives, ErasureReport, HourOfWeek, IngestProblem, IngestReport,
-    SubjectPlan, TierUse, TopRow, UsagePatterns,
+    RestoredSpan, SubjectPlan, TierUse, TopRow, UsagePatterns,
 };
 pub use cluster::{ClusterState, ClusterSummary};
 pub use cost::{ClusterCost, CostPage, ProcessCost, StoreCost, StoreTier};

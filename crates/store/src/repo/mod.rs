@@ -14,6 +14,7 @@ pub mod lock;
 pub mod log_sample;
 pub mod metric;
 pub mod objective;
+pub mod person;
 pub mod plan;
 pub mod session;
 pub mod session_history;
