@@ -54,6 +54,8 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let charts = format!("{base}/charts.js");
     let copy = format!("{base}/copy.js");
     let palette = format!("{base}/palette.js");
+    let own = scripts_of_page().iter().map(|name| format!("{base}/{name}")).collect::<Vec<_>>();
+    let own = own.into_iter().map(|src| view! { <script type="module" src=src></script> }).collect_view();
     let icon = format!("{base}/favicon.svg");
     let style = format!("{base}/main.css");
     view! {
@@ -72,6 +74,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <script type="module" src=columns></script>
                 <script type="module" src=copy></script>
                 <script type="module" src=palette></script>
+                {own}
                 {(!is_server_only()).then(|| view! { <HydrationScripts options /> })}
                 <MetaTags />
             </head>
@@ -105,6 +108,24 @@ fn is_server_only() -> bool {
     .iter()
     .any(|prefix| path.starts_with(prefix))
         || path.starts_with("/database/queries/") && path.ends_with("/plan")
+}
+
+/// Plain scripts that this page alone has.
+#[cfg(feature = "ssr")]
+fn scripts_of_page() -> &'static [&'static str] {
+    let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
+    match path.as_str() {
+        "/recovery" => &["timebar.js"],
+        "/recovery/plans" => &["job.js"],
+        path if path.starts_with("/jobs/") => &["job.js"],
+        _ => &[],
+    }
+}
+
+/// The shell is the server's.
+#[cfg(not(feature = "ssr"))]
+const fn scripts_of_page() -> &'static [&'static str] {
+    &[]
 }
 
 /// The tenant that the reader belongs to: the frame leads them to their own pages only.

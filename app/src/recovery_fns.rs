@@ -5,8 +5,8 @@ use crate::AppError;
 #[cfg(feature = "ssr")]
 use crate::server_fns::{asking, form, told};
 use domain::view::{
-    BackupRow, DrDryRun, DrOverview, DrPlanView, DrRunView, ExpirePlanView, JobKind, JobState, JobView, JobsPage,
-    RecoveryOverview, RestorePlanView,
+    BackupRow, BackupsPage, DrDryRun, DrOverview, DrPlanView, DrRunView, ExpirePlanView, JobKind, JobState, JobView,
+    JobsPage, RecoveryOverview, RemovalPlanView, RestorePlanView,
 };
 use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 /// Jobs on one page.
 #[cfg(feature = "ssr")]
 const JOBS_SHOWN: u64 = 50;
+/// Backups on one page.
+#[cfg(feature = "ssr")]
+const BACKUPS_SHOWN: u64 = 50;
 
 /// What the reader may do here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,10 @@ pub struct RecoveryData {
     pub overview: RecoveryOverview,
     /// Plans and drills; `None` when the cluster is not backed up.
     pub dr: Option<DrOverview>,
+    /// A page of the list of backups; `None` when the cluster is not backed up.
+    pub backups: Option<BackupsPage>,
+    /// It is not the first page.
+    pub is_later: bool,
     /// A restore to the moment that was chosen, or why there is none.
     pub chosen: Option<Result<RestorePlanView, String>>,
     /// What the reader may.
@@ -63,6 +70,8 @@ pub struct BackupData {
     pub cluster: String,
     /// The backup.
     pub backup: BackupRow,
+    /// What its removal would do, for whoever may remove it; or why that cannot be said.
+    pub removal: Option<Result<RemovalPlanView, String>>,
     /// What the reader may.
     pub may: May,
 }
@@ -128,11 +137,20 @@ fn may(actor: &control::Actor) -> May {
 
 /// Backups, the window, schedules, keys, jobs.
 #[server(endpoint = "recovery", input = GetUrl)]
-pub async fn load_recovery(cluster: Option<String>, at: Option<String>) -> Result<RecoveryData, AppError> {
+pub async fn load_recovery(
+    cluster: Option<String>,
+    at: Option<String>,
+    cursor: Option<String>,
+) -> Result<RecoveryData, AppError> {
     let (control, actor) = asking()?;
     let overview = told(control.recovery_overview(&actor, cluster.as_deref()).await)?;
     let dr = match control.dr_overview(&actor, cluster.as_deref()).await {
         Ok(dr) => Some(dr),
+        Err(error) if error.kind() == domain::ErrorKind::Conflict => None,
+        Err(error) => return told(Err(error)),
+    };
+    let backups = match control.backups_list(&actor, cluster.as_deref(), cursor.as_deref(), BACKUPS_SHOWN).await {
+        Ok(page) => Some(page),
         Err(error) if error.kind() == domain::ErrorKind::Conflict => None,
         Err(error) => return told(Err(error)),
     };
@@ -149,7 +167,7 @@ pub async fn load_recovery(cluster: Option<String>, at: Option<String>) -> Resul
             Err(error) => Some(Err(error.to_string())),
         },
     };
-    Ok(RecoveryData { overview, dr, chosen, may: may(&actor) })
+    Ok(RecoveryData { overview, dr, backups, is_later: cursor.is_some(), chosen, may: may(&actor) })
 }
 
 /// Plans, and what the page's own address asks for: one plan with what it would do now, one run, or a new plan.
@@ -187,8 +205,13 @@ pub async fn load_dr(cluster: Option<String>, search: String) -> Result<DrData, 
 pub async fn load_backup(cluster: Option<String>, id: String) -> Result<BackupData, AppError> {
     let (control, actor) = asking()?;
     let backup = told(control.backup_show(&actor, cluster.as_deref(), &id).await)?;
+    let may = may(&actor);
+    let removal = match may.expire {
+        true => Some(control.backup_removal_plan(&actor, cluster.as_deref(), &id).await.map_err(|it| it.to_string())),
+        false => None,
+    };
     let cluster = told(control.recovery_overview(&actor, cluster.as_deref()).await)?.cluster;
-    Ok(BackupData { cluster, backup, may: may(&actor) })
+    Ok(BackupData { cluster, backup, removal, may })
 }
 
 /// Jobs, by what the page's own address asks for; what it does not know there is left out.

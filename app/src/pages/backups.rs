@@ -1,10 +1,13 @@
 //! `/backups`, `/backups/{id}` and `/backups/retention`: what is there, what is planned, keys.
 
-use super::job::{Proof, class};
+use super::{
+    job::{Proof, class},
+    removal::Removal,
+};
 use crate::{
     components::{Confirm, Failed, FormOutcome, Icon, Missing, Panel, Skeleton, ago},
     recovery_fns::{BackupData, ExpireData, RecoveryData, load_backup, load_expire_plan, load_recovery},
-    scope::Scope,
+    scope::{Scope, address},
     zone::Local as _,
 };
 use domain::{
@@ -13,13 +16,18 @@ use domain::{
 };
 use leptos::prelude::*;
 use leptos_meta::Title;
-use leptos_router::hooks::use_params_map;
+use leptos_router::hooks::{use_params_map, use_query_map};
 
 /// Tiles, list, schedules, retention, keys.
 #[component]
 pub fn Backups() -> impl IntoView {
     let scope = Scope::get();
-    let data = Resource::new(move || scope.cluster.get(), |cluster| load_recovery(cluster, None));
+    let query = use_query_map();
+    let cursor = Memo::new(move |_| query.with(|query| query.get("cursor")).filter(|text| !text.is_empty()));
+    let data = Resource::new(
+        move || (scope.cluster.get(), cursor.get()),
+        |(cluster, cursor)| load_recovery(cluster, None, cursor),
+    );
     view! {
         <Title text="Backups" />
         <Transition fallback=|| view! { <Skeleton /> }>
@@ -72,18 +80,31 @@ pub(super) fn StartButtons(cluster: String) -> impl IntoView {
 
 #[component]
 fn Loaded(data: RecoveryData) -> impl IntoView {
-    let RecoveryData { overview, may, .. } = data;
+    let RecoveryData { overview, backups, is_later, may, .. } = data;
     if let Some(missing) = unavailable(&overview) {
         return view! { <div class="title"><h1>"Backups"</h1></div>{missing} }.into_any();
     }
     let cluster = overview.cluster.clone();
-    let rows = overview.backups.clone();
-    let fulls = rows.iter().filter(|row| row.kind == "full").count();
+    let all = &overview.backups;
+    let page = backups.unwrap_or_default();
+    let fulls = all.iter().filter(|row| row.kind == "full").count();
     let stored = overview
         .repository
         .stored_bytes
         .map_or_else(String::new, |it| format!(", {} stored", format::bytes(it as f64)));
-    let note = format!("{fulls} full, {} incremental{stored}", rows.len() - fulls);
+    let note = format!("{fulls} full, {} incremental{stored}", all.len() - fulls);
+    let scope = Scope::get();
+    let first = is_later.then(|| scope.link_untracked("/backups"));
+    let next = page.next_cursor.map(|cursor| scope.link_untracked(&address("/backups", &[("cursor", cursor)], None)));
+    let pager = (first.is_some() || next.is_some()).then(|| {
+        view! {
+            <p class="pager">
+                {first.map(|href| view! { <a class="btn" href=href>"Newest"</a> })}
+                <span class="grow"></span>
+                {next.map(|href| view! { <a class="btn" href=href rel="next">"Older"</a> })}
+            </p>
+        }
+    });
     view! {
         <div class="title">
             <h1>"Backups"</h1>
@@ -95,7 +116,7 @@ fn Loaded(data: RecoveryData) -> impl IntoView {
         <FormOutcome />
         <Problems problems=overview.problems.clone() />
         <Tiles overview=overview.clone() />
-        <Panel title="Backups taken" note=note flush=true><BackupTable rows /></Panel>
+        <Panel title="Backups taken" note=note flush=true><BackupTable rows=page.rows />{pager}</Panel>
         <Panel title="Jobs" span="c7" flush=true aside=all_jobs()><Jobs jobs=overview.jobs.clone() /></Panel>
         <Panel title="Schedules" span="c5" flush=true><Schedules schedules=overview.schedules.clone() now=overview.now /></Panel>
         <Retention rules=overview.retention.clone() />
@@ -359,7 +380,7 @@ pub fn BackupPage() -> impl IntoView {
 
 #[component]
 fn OneBackup(data: BackupData) -> impl IntoView {
-    let BackupData { cluster, backup: row, may } = data;
+    let BackupData { cluster, backup: row, removal, may } = data;
     let scope = Scope::get();
     let restore = format!("/recovery/restore?kind=immediate&backup={}", row.id);
     let button = |action: &'static str, label: &'static str| {
@@ -424,6 +445,7 @@ fn OneBackup(data: BackupData) -> impl IntoView {
                 Some(proof) => view! { <Proof proof /> }.into_any(),
             }}
         </Panel>
+        {removal.map(|plan| view! { <Removal plan cluster=cluster.clone() /> })}
     }
 }
 

@@ -12,7 +12,7 @@ use domain::{
     view::{JobCopy, JobKind, JobProgress, JobResult, JobState, ProofView},
 };
 use leptos::prelude::*;
-use leptos_meta::{Meta, Title};
+use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 
 /// Steps, rate, remaining time, log, report.
@@ -85,24 +85,30 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
             </form>
         }
     });
-    let waits_for_others = decide.is_some() && !may_approve;
+    // What is marked as live is put in its place by `job.js` at each event of the job. Without JavaScript the whole page
+    // comes anew, unless it has a form: that is not taken away under anybody's hands.
+    let reload = (!over && (decide.is_none() || !may_approve))
+        .then(|| view! { <noscript><meta http-equiv="refresh" content="2" /></noscript> });
+    let followed = (!over).then(|| id.clone());
     view! {
-        <div class="title">
+        <div class="title" data-job=followed>
             <a class="back" href=move || scope.link("/recovery")>"Recovery"</a>
             <h1>{title}</h1>
-            <span class=class(job_state) data-job-state=job_state.as_str()>{state}</span>
-            {stopping}
+            <span class="part" data-live="state"><span class=class(job_state) data-job-state=job_state.as_str()>{state}</span>{stopping}</span>
             <span class="grow"></span>
-            {may_cancel.then(|| view! { <form method="post" action="/jobs/cancel"><input type="hidden" name="id" value=id /><button class="btn"><Icon name="cross" />"Stop it"</button></form> })}
-            // A form that somebody fills in is not taken away under their hands.
-            {(!over && (decide.is_none() || waits_for_others)).then(|| view! { <Meta http_equiv="refresh" content="2" /> })}
+            <span class="part" data-live="cancel">
+                {may_cancel.then(|| view! { <form method="post" action="/jobs/cancel"><input type="hidden" name="id" value=id /><button class="btn"><Icon name="cross" />"Stop it"</button></form> })}
+            </span>
+            {reload}
         </div>
         <FormOutcome />
-        {error.map(|error| view! { <p class="banner critical c12" role="alert"><Icon name="warn" /><span>{error}</span></p> })}
-        {paused.map(|reason| view! { <p class="banner attention c12"><Icon name="warn" /><span>{format!("Waits for the database: {reason}")}</span></p> })}
-        {decide}
-        <Panel title=job_title span="c7"><Steps progress state=job_state /></Panel>
-        <Panel title="Facts" span="c5">
+        <div class="part" data-live="told">
+            {error.map(|error| view! { <p class="banner critical c12" role="alert"><Icon name="warn" /><span>{error}</span></p> })}
+            {paused.map(|reason| view! { <p class="banner attention c12"><Icon name="warn" /><span>{format!("Waits for the database: {reason}")}</span></p> })}
+        </div>
+        <div class="part" data-live="decide">{decide}</div>
+        <Panel title=job_title span="c7"><div data-live="steps"><Steps progress state=job_state /></div></Panel>
+        <Panel title="Facts" span="c5"><div data-live="facts">
             <dl class="facts">
                 <dt>"Cluster"</dt><dd>{cluster}</dd>
                 <dt>"Asked for by"</dt><dd>{requested_by}</dd>
@@ -112,8 +118,8 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
             <Report result=job.result copy=job.copy />
             {remove}
             {is_run.then(|| view! { <p class="actions"><a class="btn" href=move || scope.link(&run_path)>"Evidence"</a></p> })}
-        </Panel>
-        <Panel title="Log" flush=true><ul class="events log" aria-live="polite">{lines}</ul></Panel>
+        </div></Panel>
+        <Panel title="Log" flush=true><ul class="events log" aria-live="polite" data-live="log">{lines}</ul></Panel>
     }
 }
 

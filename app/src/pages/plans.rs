@@ -11,7 +11,7 @@ use domain::{
     view::{DrAction, DrDryRun, DrKind, DrOverview, DrPlanSpec, DrPlanView, DrReport, DrRunRow, DrRunView, DrStep},
 };
 use leptos::prelude::*;
-use leptos_meta::{Meta, Title};
+use leptos_meta::Title;
 use leptos_router::hooks::use_location;
 
 /// Empty rows behind the steps of a plan that is edited.
@@ -42,6 +42,8 @@ pub fn Plans() -> impl IntoView {
 #[component]
 fn Loaded(data: DrData) -> impl IntoView {
     let DrData { overview, dry, run, new, may } = data;
+    // Who may not save one is not asked to write it.
+    let new = new && may.manage;
     let scope = Scope::get();
     let (back, name) = match (&dry, &run, new) {
         (None, None, false) => ("/recovery", "Recovery plans".to_owned()),
@@ -401,6 +403,7 @@ fn StepRow(index: usize, step: Option<DrStep>, hooks: Vec<String>) -> impl IntoV
 fn RunPanels(run: DrRunView, cluster: String) -> impl IntoView {
     let scope = Scope::get();
     let under_way = run.job.as_ref().is_some_and(|job| !job.state.is_over());
+    let followed = run.job.as_ref().filter(|job| !job.state.is_over()).map(|job| job.id.clone());
     let job = run.job.as_ref().map(|job| {
         let path = format!("/jobs/{}", job.id);
         view! { <p><a class="link" href=move || scope.link(&path)>"Job with its log"</a></p> }
@@ -415,10 +418,13 @@ fn RunPanels(run: DrRunView, cluster: String) -> impl IntoView {
     });
     let sha = run.run.as_ref().and_then(|row| row.evidence_sha256.clone());
     view! {
-        {under_way.then(|| view! { <Meta http_equiv="refresh" content="3" /><p class="banner c12">"It is under way; its evidence is written at its end."</p> })}
-        {error.map(|error| view! { <p class="banner critical c12" role="alert"><Icon name="warn" /><span>{error}</span></p> })}
-        {run.report.map(|report| view! { <Evidence report sha /> })}
-        <Panel title="Keep it" span="c5">{links}{job}</Panel>
+        // As the page of its job: `job.js` follows, or the page comes anew.
+        <div class="part" data-job=followed data-live="run">
+            {under_way.then(|| view! { <noscript><meta http-equiv="refresh" content="3" /></noscript><p class="banner c12">"It is under way; its evidence is written at its end."</p> })}
+            {error.map(|error| view! { <p class="banner critical c12" role="alert"><Icon name="warn" /><span>{error}</span></p> })}
+            {run.report.map(|report| view! { <Evidence report sha /> })}
+            <Panel title="Keep it" span="c5">{links}{job}</Panel>
+        </div>
     }
 }
 

@@ -24,9 +24,14 @@ pub fn Recovery() -> impl IntoView {
     let scope = Scope::get();
     let query = use_query_map();
     let at = Memo::new(move |_| query.with(|query| query.get("at")).and_then(|text| Timestamp::parse_rfc3339(&text)));
+    let moment = move |name: &'static str| {
+        query.with_untracked(|query| query.get(name)).and_then(|text| Timestamp::parse_rfc3339(&text))
+    };
+    // The part of the bar that is looked at.
+    let part = moment("since").zip(moment("until"));
     let data = Resource::new(
         move || (scope.cluster.get(), at.get().map(Timestamp::to_rfc3339)),
-        |(cluster, at)| load_recovery(cluster, at),
+        |(cluster, at)| load_recovery(cluster, at, None),
     );
     view! {
         <Title text="Recovery" />
@@ -35,7 +40,7 @@ pub fn Recovery() -> impl IntoView {
                 let at = at.get();
                 Suspend::new(async move {
                     match data.await {
-                        Ok(data) => view! { <Loaded data at /> }.into_any(),
+                        Ok(data) => view! { <Loaded data at part /> }.into_any(),
                         Err(error) => view! { <Failed error /> }.into_any(),
                     }
                 })
@@ -45,8 +50,8 @@ pub fn Recovery() -> impl IntoView {
 }
 
 #[component]
-fn Loaded(data: RecoveryData, at: Option<Timestamp>) -> impl IntoView {
-    let RecoveryData { overview, dr, chosen, may } = data;
+fn Loaded(data: RecoveryData, at: Option<Timestamp>, part: Option<(Timestamp, Timestamp)>) -> impl IntoView {
+    let RecoveryData { overview, dr, chosen, may, .. } = data;
     if let Some(missing) = unavailable(&overview) {
         return view! { <div class="title"><h1>"Recovery"</h1></div>{missing} }.into_any();
     }
@@ -71,7 +76,7 @@ fn Loaded(data: RecoveryData, at: Option<Timestamp>) -> impl IntoView {
         <FormOutcome />
         <Problems problems />
         <Panel title="What can be restored" aside=legend.into_any()>
-            <TimeBar overview=for_bar chosen=at />
+            <TimeBar overview=for_bar chosen=at part=part />
         </Panel>
         <Moment overview=for_moment at chosen />
         {dr.map(|overview| view! { <DrSummary overview /> })}

@@ -12,6 +12,7 @@ use crate::{
     hold::Hold,
     lease::{Lease, Reads, readers, server_now},
     maps::MapReader,
+    record::Record,
     repo::{Repository, now},
     retention::{DAY_MS, Retention, Verdict},
 };
@@ -82,6 +83,70 @@ pub async fn plan_expire(
     let backups = repository.backups(system).await?;
     let holds = repository.holds(system).await?;
     let verdicts = retention.decide_with(&backups, &holds, now());
+    planned(repository, system, retention, backups, holds, verdicts).await
+}
+
+/// Plans to take one backup away, whatever the rules say of it; all others stay, with the WAL that the rules keep for
+/// them. As with every expiry it can be recalled until its grace time is over.
+///
+/// # Errors
+/// [`BackupError::NotFound`]; [`BackupError::Conflict`] with why it must stay: it is held, it is read at this moment, or
+/// fewer backups without damage than the rules demand would be left. An incremental needs no other backup.
+pub async fn plan_removal(
+    repository: &Repository,
+    system: u64,
+    retention: &Retention,
+    id: &str,
+) -> Result<ExpirePlan, BackupError> {
+    let backups = repository.backups(system).await?;
+    let one = backups.iter().find(|one| one.id == id).ok_or_else(|| {
+        BackupError::NotFound(format!("there is no backup {id}; 'holdfast backup list' shows what is there"))
+    })?;
+    let holds = repository.holds(system).await?;
+    if let Some(hold) = holds.iter().find(|hold| hold.backup == id && hold.holds_at(now())) {
+        return Err(BackupError::Conflict(format!(
+            "backup {id} stays: it is {}; 'holdfast backup release {id}' takes all its holds off",
+            hold.describe()
+        )));
+    }
+    if let Some(reader) = readers(repository, system).await?.into_iter().find(|reader| reader.backup == id) {
+        return Err(BackupError::Conflict(format!(
+            "backup {id} stays: it is being read by a running {}; wait for its end, or stop it",
+            reader.work
+        )));
+    }
+    let minimum = retention.minimum.max(1) as usize;
+    let left = backups.iter().filter(|other| other.id != id && other.damaged.is_empty()).count();
+    if left < minimum && (one.damaged.is_empty() || backups.len() <= minimum) {
+        return Err(BackupError::Conflict(format!(
+            "backup {id} stays: without it {left} backups without damaged pages would be left, and at least {minimum} are kept; take another backup first"
+        )));
+    }
+    let by_rules = retention.decide_with(&backups, &holds, now());
+    let verdicts = by_rules.into_iter().map(|rule| match rule.id == id {
+        true => Verdict { reasons: Vec::new(), keeps_wal: false, ..rule },
+        // What the rules would let go is theirs to decide; until then it keeps all it has.
+        false if rule.reasons.is_empty() => {
+            Verdict { reasons: vec!["not asked for".to_owned()], keeps_wal: true, ..rule }
+        }
+        false => rule,
+    });
+    let mut verdicts = verdicts.collect::<Vec<_>>();
+    // What comes after the newest that stays can only be restored from it.
+    if let Some(newest) = verdicts.iter_mut().rfind(|it| !it.reasons.is_empty()) {
+        newest.keeps_wal = true;
+    }
+    planned(repository, system, retention, backups, holds, verdicts).await
+}
+
+async fn planned(
+    repository: &Repository,
+    system: u64,
+    retention: &Retention,
+    backups: Vec<Summary>,
+    holds: Vec<Hold>,
+    verdicts: Vec<Verdict>,
+) -> Result<ExpirePlan, BackupError> {
     let mut tombstones = repository.tombstones(system).await?;
     // A reader of the store alone may plan too.
     let store_now = server_now(repository).await.unwrap_or_else(|_| now());
@@ -264,6 +329,15 @@ async fn sweep(
             state.kept.iter().any(|one| one.id == hold.backup) || waiting.iter().any(|it| it.summary.id == hold.backup);
         if !there || !hold.holds_at(state.now) {
             out.objects.insert(layout::hold(system, &hold.backup, hold.id), 0);
+        }
+    }
+    // What was shown of a backup goes with it.
+    for info in store.list(&layout::records(system)).await? {
+        let of = Record::backup_of(&info.key);
+        let there =
+            state.kept.iter().chain(waiting.iter().map(|it| &it.summary)).any(|one| of == Some(one.id.as_str()));
+        if !there {
+            out.objects.insert(info.key, info.size);
         }
     }
     if retention.is_set() {

@@ -11,7 +11,7 @@ use crate::{
         map::FileMap,
         object::{self, Header},
     },
-    hold, keys, lease, repo, tar, wal,
+    hold, keys, lease, record, repo, tar, wal,
 };
 
 /// Name and entry.
@@ -85,12 +85,13 @@ pub fn backup_manifest(bytes: &[u8]) {
     let _ = repo::parse_manifest("manifest", bytes);
 }
 
-/// Commits, gaps, holds, tombstones, leases.
+/// Commits, gaps, holds, tombstones, records, leases.
 pub fn catalogue(bytes: &[u8]) {
     let _ = serde_json::from_slice::<Summary>(bytes);
     let _ = serde_json::from_slice::<wal::Gap>(bytes);
     let _ = serde_json::from_slice::<hold::Hold>(bytes);
     let _ = serde_json::from_slice::<expire::Tombstone>(bytes);
+    let _ = serde_json::from_slice::<record::Record>(bytes);
     let _ = serde_json::from_slice::<lease::LeaseFile>(bytes);
 }
 

@@ -283,6 +283,7 @@ impl Repository {
                     | ObjectKind::Tombstone
                     | ObjectKind::Archive
                     | ObjectKind::ArchiveManifest
+                    | ObjectKind::Record
             ) && !key.ends_with(&header.object.to_string())
             {
                 return Err(ObjectError::Misplaced(header.object.to_string()));

@@ -4,7 +4,7 @@ use domain::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-pub use crate::expire::{ExpirePlan, Waiting, expire, garbage, plan_expire};
+pub use crate::expire::{ExpirePlan, Waiting, expire, garbage, plan_expire, plan_removal};
 
 /// What is kept: the union of all rules. Without any rule everything is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

@@ -8,7 +8,7 @@
 mod support;
 use crate::support::{Bench, sql};
 use backup::{
-    BackupType, ExportOptions, KeySource, SourceKind, export,
+    BackupType, ExportOptions, KeySource, Record, SourceKind, export,
     format::{
         ObjectId,
         crypto::{ObjectKind, Sealer},
@@ -37,6 +37,18 @@ async fn samples() -> Samples {
     bench.change(1).await;
     let one = bench.backup(BackupType::Incremental, SourceKind::Local).await;
     let system = one.cluster.system_identifier;
+    let record = Record {
+        id: ObjectId::random(),
+        backup: one.id.clone(),
+        kind: "verify".to_owned(),
+        asked_by: "schedule".to_owned(),
+        started_at: one.started_at,
+        ended_at: one.stopped_at,
+        asked: r#"{"do":"verify","backup":null}"#.to_owned(),
+        result: r#"{"of":"verify","id":"x","checked_bytes":1,"pages":1,"problems":[]}"#.to_owned(),
+        error: Some("one page is damaged".to_owned()),
+    };
+    bench.repository.record(system, &record).await.unwrap();
     bench.repository.hold(&one, "audit", Some(domain::Timestamp(i64::MAX / 2))).await.unwrap();
 
     for info in bench.store.list("").await.unwrap() {
@@ -46,7 +58,9 @@ async fn samples() -> Samples {
             "repo.json" => add(&mut all, "repository_file", bytes),
             "keys" | "epochs" => add(&mut all, "key_slot", bytes),
             "clusters" => {
-                for (part, kind) in [("/commit", ObjectKind::Commit), ("/holds/", ObjectKind::Hold)] {
+                for (part, kind) in
+                    [("/commit", ObjectKind::Commit), ("/holds/", ObjectKind::Hold), ("/records/", ObjectKind::Record)]
+                {
                     if info.key.contains(part) {
                         add(&mut all, "catalogue", bench.repository.decode(&info.key, kind, &bytes).unwrap());
                     }

@@ -42,7 +42,7 @@ pub use platform::{Platform, PluginQuery};
 pub use queries::StatementCache;
 pub use recovery::{
     BackupParams, BackupWanted, Catalogue, Confirmation, Copies, Disaster, DrSchedule, DrillParams, ExecutionParams,
-    ExpireParams, JobParams, OpenRepository, Protected, ProtectionStatus, RebuiltBackup, Recovery, RestoreAsk,
+    ExpireParams, JobParams, OpenRepository, Protected, ProtectionStatus, Rebuilt, RebuiltBackup, Recovery, RestoreAsk,
     RestoreParams, RestoreTestParams, ScheduleConfig, ScheduleKind, Slot, TargetAsk, VerifyParams,
 };
 

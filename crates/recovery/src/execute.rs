@@ -186,7 +186,10 @@ async fn expire(work: &Arc<Work>, slot: &Slot, params: &ExpireParams) -> Result<
     let Some(system) = slot.catalogue.load().system else {
         return Err(Ended::Failed("the repository holds nothing of this cluster yet".to_owned()));
     };
-    let plan = retention::plan_expire(&repository, system, &slot.config.retention).await?;
+    let plan = match &params.remove {
+        Some(id) => retention::plan_removal(&repository, system, &slot.config.retention, id).await?,
+        None => retention::plan_expire(&repository, system, &slot.config.retention).await?,
+    };
     let removed = plan.verdicts.iter().filter(|it| it.reasons.is_empty()).map(|it| it.id.clone()).collect::<Vec<_>>();
     // Somebody looked at a plan and said yes to it: what came since was not shown.
     if let Some(only) = &params.only
@@ -207,7 +210,8 @@ async fn expire(work: &Arc<Work>, slot: &Slot, params: &ExpireParams) -> Result<
     for id in &removed {
         work.log(&format!("removes {id}")).await;
     }
-    if !plan.objects.is_empty() {
+    // A backup that was expired just now keeps its objects for its grace time: there may be none to remove yet.
+    if !plan.objects.is_empty() || !plan.expiring.is_empty() {
         retention::expire(&repository, &plan).await?;
     }
     work.done("").await;

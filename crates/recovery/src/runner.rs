@@ -176,7 +176,12 @@ async fn one(control: ControlPlane, work: Arc<Work>, pace: Pace, stop: Cancellat
     let begun = Instant::now();
     loop {
         match control.job_finish(&row, state, &progress, result.as_ref(), error.as_deref()).await {
-            Ok(true) => break,
+            Ok(true) => {
+                if let Some(result) = &result {
+                    keep_record(&control, &work, result, error.as_deref()).await;
+                }
+                break;
+            }
             Ok(false) => {
                 tracing::warn!(job = row.id, "the end of a job was not written: it is another server's now");
                 break;
@@ -195,6 +200,21 @@ async fn one(control: ControlPlane, work: Arc<Work>, pace: Pace, stop: Cancellat
         slot.stale.notify_one();
     }
     control.recovery().wanted.notify_one();
+}
+
+/// What a job showed of a backup stands beside it too: it outlives our store. Without it nothing is worse restored.
+async fn keep_record(control: &ControlPlane, work: &Work, result: &JobResult, error: Option<&str>) {
+    let Some(record) = control.job_record(&work.row, result, error, control::now()) else { return };
+    let Some(slot) = control.recovery().slot(&work.row.cluster) else { return };
+    let Some(system) = slot.catalogue.load().system else { return };
+    let kept = match slot.repository().await {
+        Ok(repository) => repository.record(system, &record).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = kept {
+        work.log(&format!("what it showed is in the store alone; it could not be written to the repository: {error}"))
+            .await;
+    }
 }
 
 /// What makes a job that was done to its end a failure all the same.

@@ -159,7 +159,8 @@ pub struct NewDrill {
 
 /// Rehearses a plan on a private copy, which is thrown away. Needs the role operator.
 #[utoipa::path(post, path = "/api/v1/clusters/{cluster}/dr-plans/{id}/drills", tag = "recovery", request_body = NewDrill,
-    params(("cluster" = String, Path, description = "Id of the cluster"), ("id" = String, Path, description = "Id of the plan")), responses(
+    params(("cluster" = String, Path, description = "Id of the cluster"), ("id" = String, Path, description = "Id of the plan"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 bytes; one for each request: sent again, it answers with the job that it made")), responses(
     (status = 202, description = "The job", body = JobView),
     (status = 403, description = "Not an operator", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such plan", body = Problem, content_type = "application/problem+json"),
@@ -194,7 +195,8 @@ pub struct NewExecution {
 
 /// Carries a plan out. Needs the role admin, the typed name, and the password again (a token: the scope `restore`).
 #[utoipa::path(post, path = "/api/v1/clusters/{cluster}/dr-plans/{id}/executions", tag = "recovery", request_body = NewExecution,
-    params(("cluster" = String, Path, description = "Id of the cluster"), ("id" = String, Path, description = "Id of the plan")), responses(
+    params(("cluster" = String, Path, description = "Id of the cluster"), ("id" = String, Path, description = "Id of the plan"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 bytes; one for each request: sent again, it answers with the job that it made")), responses(
     (status = 202, description = "The job", body = JobView),
     (status = 400, description = "Name, password or target is wrong", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "Not an admin, or a token without the scope", body = Problem, content_type = "application/problem+json"),

@@ -3,7 +3,7 @@
 use super::jobs::accepted;
 use crate::http::{
     App, Asking,
-    problem::{JsonBody, Problem},
+    problem::{JsonBody, Params, Problem},
 };
 use axum::{
     Json,
@@ -11,7 +11,10 @@ use axum::{
     response::Response,
 };
 use control::{BackupWanted, Confirmation, RestoreAsk, RestoreTestParams, TargetAsk};
-use domain::view::{BackupRow, ExpirePlanView, JobView, Objectives, RecoveryOverview, RecoveryWindow, RestorePlanView};
+use domain::view::{
+    BackupRow, BackupsPage, ExpirePlanView, JobView, Objectives, RecoveryOverview, RecoveryWindow, RemovalPlanView,
+    RestorePlanView,
+};
 use serde::{Deserialize, Serialize};
 
 /// Everything about backup and recovery of a cluster, as its page shows it.
@@ -42,18 +45,32 @@ pub async fn window(
     Ok(Json(app.control.recovery_window(&actor, Some(&cluster)).await?))
 }
 
+/// Which backups.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct BackupsQuery {
+    /// Rows, 1 to 200. Default: 50.
+    limit: Option<u64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
 /// Backups, the newest first.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/backups", tag = "recovery",
-    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
-    (status = 200, description = "The backups", body = Vec<BackupRow>),
+    params(("cluster" = String, Path, description = "Id of the cluster"), BackupsQuery), responses(
+    (status = 200, description = "A page of backups", body = BackupsPage),
+    (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "The cluster is not backed up", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn backups(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(cluster): Path<String>,
-) -> Result<Json<Vec<BackupRow>>, Problem> {
-    Ok(Json(app.control.backups_list(&actor, Some(&cluster)).await?))
+    Params(query): Params<BackupsQuery>,
+) -> Result<Json<BackupsPage>, Problem> {
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit.unwrap_or(50));
+    Ok(Json(app.control.backups_list(&actor, Some(&cluster), cursor, limit).await?))
 }
 
 /// One backup.
@@ -68,6 +85,41 @@ pub async fn backup(
     Path((cluster, id)): Path<(String, String)>,
 ) -> Result<Json<BackupRow>, Problem> {
     Ok(Json(app.control.backup_show(&actor, Some(&cluster), &id).await?))
+}
+
+/// What the removal of a backup would take with it, and why it would be refused. Nothing is changed.
+#[utoipa::path(get, path = "/api/v1/clusters/{cluster}/backups/{id}/removal-plan", tag = "recovery",
+    params(("cluster" = String, Path, description = "Id of the cluster"), ("id" = String, Path, description = "Id of the backup")), responses(
+    (status = 200, description = "The plan", body = RemovalPlanView),
+    (status = 404, description = "No such backup", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It cannot be planned now", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn removal_plan(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path((cluster, id)): Path<(String, String)>,
+) -> Result<Json<RemovalPlanView>, Problem> {
+    Ok(Json(app.control.backup_removal_plan(&actor, Some(&cluster), &id).await?))
+}
+
+/// Takes a backup away, whatever the rules of retention say of it. It can be recalled until its grace time is over; then
+/// its objects go. Needs the role admin, the typed name and the password.
+#[utoipa::path(delete, path = "/api/v1/clusters/{cluster}/backups/{id}", tag = "recovery", request_body = Confirm,
+    params(("cluster" = String, Path, description = "Id of the cluster"), ("id" = String, Path, description = "Id of the backup"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 bytes; one for each request: sent again, it answers with the job that it made")), responses(
+    (status = 202, description = "The job", body = JobView),
+    (status = 400, description = "Name or password is wrong", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "Not an admin, or a token without the scope", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such backup", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It must stay: it is held, is being read, or is one of the last without damage", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn backup_remove(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path((cluster, id)): Path<(String, String)>,
+    JsonBody(confirm): JsonBody<Confirm>,
+) -> Result<Response, Problem> {
+    Ok(accepted(app.control.backup_remove(&actor, Some(&cluster), &id, &confirm.into()).await?))
 }
 
 /// Full or incremental.
@@ -88,7 +140,8 @@ pub struct NewBackup {
 
 /// Takes a backup. Needs the role operator.
 #[utoipa::path(post, path = "/api/v1/clusters/{cluster}/backups", tag = "recovery", request_body = NewBackup,
-    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
+    params(("cluster" = String, Path, description = "Id of the cluster"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 bytes; one for each request: sent again, it answers with the job that it made")), responses(
     (status = 202, description = "The job", body = JobView),
     (status = 403, description = "Not an operator", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -107,7 +160,8 @@ pub async fn backup_start(
 
 /// Reads and checks every byte of a backup. Needs the role operator.
 #[utoipa::path(post, path = "/api/v1/clusters/{cluster}/backups/{id}/verify", tag = "recovery",
-    params(("cluster" = String, Path, description = "Id of the cluster"), ("id" = String, Path, description = "Id of the backup")), responses(
+    params(("cluster" = String, Path, description = "Id of the cluster"), ("id" = String, Path, description = "Id of the backup"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 bytes; one for each request: sent again, it answers with the job that it made")), responses(
     (status = 202, description = "The job", body = JobView),
     (status = 403, description = "Not an operator", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such backup", body = Problem, content_type = "application/problem+json"),
@@ -131,7 +185,8 @@ pub struct TestRestore {
 
 /// Restores a backup to a private copy, starts and checks it, throws it away. Needs the role operator.
 #[utoipa::path(post, path = "/api/v1/clusters/{cluster}/backups/{id}/test-restore", tag = "recovery", request_body = TestRestore,
-    params(("cluster" = String, Path, description = "Id of the cluster"), ("id" = String, Path, description = "Id of the backup")), responses(
+    params(("cluster" = String, Path, description = "Id of the cluster"), ("id" = String, Path, description = "Id of the backup"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 bytes; one for each request: sent again, it answers with the job that it made")), responses(
     (status = 202, description = "The job", body = JobView),
     (status = 403, description = "Not an operator", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such backup", body = Problem, content_type = "application/problem+json"),
@@ -192,7 +247,8 @@ pub struct ExpireBody {
 
 /// Removes what the plan shows. Needs the role admin, the typed name and the password.
 #[utoipa::path(post, path = "/api/v1/clusters/{cluster}/expire", tag = "recovery", request_body = ExpireBody,
-    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
+    params(("cluster" = String, Path, description = "Id of the cluster"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 bytes; one for each request: sent again, it answers with the job that it made")), responses(
     (status = 202, description = "The job", body = JobView),
     (status = 400, description = "Name or password is wrong", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
@@ -295,7 +351,8 @@ pub struct RestoreBody {
 
 /// Restores. Needs the role admin, the typed name, and the password again (a token: the scope `restore`).
 #[utoipa::path(post, path = "/api/v1/clusters/{cluster}/restores", tag = "recovery", request_body = RestoreBody,
-    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
+    params(("cluster" = String, Path, description = "Id of the cluster"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 bytes; one for each request: sent again, it answers with the job that it made")), responses(
     (status = 202, description = "The job", body = JobView),
     (status = 400, description = "Name, password or target is wrong", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "Not an admin, or a token without the scope", body = Problem, content_type = "application/problem+json"),

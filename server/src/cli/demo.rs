@@ -224,7 +224,7 @@ async fn over(control: &ControlPlane, kind: JobKind) -> Result<(), ControlError>
         if job.state != JobState::Succeeded {
             return Err(ControlError::Conflict(job.error.clone().unwrap_or_default()));
         }
-        if kind != JobKind::Backup || !control.backups_list(&Actor::system(), None).await?.is_empty() {
+        if kind != JobKind::Backup || !control.backups_list(&Actor::system(), None, None, 1).await?.rows.is_empty() {
             return Ok(());
         }
     }

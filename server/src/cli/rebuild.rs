@@ -1,11 +1,12 @@
 //! `holdfast repo info --rebuild`: what Holdfast knows of backups, from the repository alone.
 //!
 //! The service reads its catalogue from the repository at each start, so a lost store takes no backup with it. What the
-//! store alone had is the history; of each backup it is made good here from the backup's own commit.
+//! store alone had is the history; of each backup it is made good here from the backup's own commit, and of what was shown
+//! of it (verifications, restore tests, drills) from the records beside it.
 
 use super::{Failure, print, serve};
 use crate::{config::Config, repository::RepositoryArgs};
-use control::{Actor, RebuiltBackup};
+use control::{Actor, Rebuilt, RebuiltBackup};
 use domain::format;
 use recovery::Held;
 use serde_json::json;
@@ -19,7 +20,7 @@ pub async fn run(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
     // The cluster whose backups these are, when this host's configuration says so.
     let configured = config.protected.iter().find(|one| one.place == place).map(|one| one.cluster.clone());
     let terminal = std::io::stderr().is_terminal() && !json;
-    let (mut clusters, mut rebuilt, mut bad) = (Vec::new(), Vec::new(), 0);
+    let (mut clusters, mut rebuilt, mut records, mut bad) = (Vec::new(), Vec::new(), Vec::new(), 0);
     for system in repository.clusters().await? {
         let catalogue = repository.catalogue(system).await?;
         let held = Held::read(&repository, system, None, None).await?;
@@ -60,6 +61,7 @@ pub async fn run(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
             let _ = write!(std::io::stderr(), "\r\x1b[K");
         }
         bad += catalogue.damaged.len();
+        let shown = repository.records(system).await?;
         clusters.push(json!({
             "system_identifier": system.to_string(),
             "backups": rows,
@@ -67,11 +69,16 @@ pub async fn run(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
             "window": held.intervals,
             "gaps": held.gaps,
             "stored_bytes": held.stored_bytes,
+            "records": shown.len(),
             "last_commit": repository.last_commit(system).await?.map(|(at, _)| at),
         }));
+        records.extend(shown);
     }
     let added = match &configured {
-        Some(cluster) => Some(serve::control(&config).await?.backups_rebuild(&Actor::cli(), cluster, &rebuilt).await?),
+        Some(cluster) => {
+            let control = serve::control(&config).await?;
+            Some(control.backups_rebuild(&Actor::cli(), cluster, &rebuilt, &records).await?)
+        }
         None => None,
     };
     let document = json!({
@@ -79,7 +86,8 @@ pub async fn run(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
         "id": repository.file().id,
         "clusters": clusters,
         "cluster": configured,
-        "added_to_store": added,
+        "added_to_store": added.map(|added| added.backups),
+        "records_added_to_store": added.map(|added| added.records),
     });
     print(&if json { document.to_string() } else { described(&document, configured.as_deref(), added) });
     if bad == 0 {
@@ -89,7 +97,7 @@ pub async fn run(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
     }
 }
 
-fn described(document: &serde_json::Value, configured: Option<&str>, added: Option<usize>) -> String {
+fn described(document: &serde_json::Value, configured: Option<&str>, added: Option<Rebuilt>) -> String {
     let text_of = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let mut text = format!("{}\n", text_of(&document["repository"]));
     if document["clusters"].as_array().is_none_or(Vec::is_empty) {
@@ -121,7 +129,10 @@ fn described(document: &serde_json::Value, configured: Option<&str>, added: Opti
     }
     text += &match (configured, added) {
         (Some(cluster), Some(added)) => {
-            format!("{added} backups that the store did not know were added to the history of '{cluster}'\n")
+            format!(
+                "{} backups that the store did not know were added to the history of '{cluster}', and {} verifications, restore tests and drills of them\nwhat only the store held does not come back: logs of jobs, plans and their evidence, objectives, accounts, the audit log\n",
+                added.backups, added.records
+            )
         }
         _ => "no configured cluster has this repository: nothing was written into a store\n".to_owned(),
     };

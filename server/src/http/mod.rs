@@ -130,6 +130,7 @@ fn plain() -> Vec<Plain> {
         post("/backups/verify", routing::post(recovery_forms::verify)),
         post("/backups/test", routing::post(recovery_forms::test)),
         post("/backups/expire", routing::post(recovery_forms::expire)),
+        post("/backups/remove", routing::post(recovery_forms::remove)),
         post("/backups/kit", routing::post(recovery_forms::print_kit)),
         post("/backups/keys/rotate", routing::post(recovery_forms::key_rotate)),
         post("/backups/keys/remove", routing::post(recovery_forms::key_remove)),

@@ -135,6 +135,16 @@ pub async fn expire(
     to_job(asked, &form.page("/backups/retention"))
 }
 
+/// `POST /backups/remove`
+pub async fn remove(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Form(form): Form<Fields>,
+) -> Result<Response, Problem> {
+    let page = form.page(&format!("/backups/{}", encode(&form.id)));
+    to_job(app.control.backup_remove(&actor, form.cluster(), &form.id, &form.confirmation()).await, &page)
+}
+
 /// `POST /recovery/restore`
 pub async fn restore(
     State(app): State<App>,

@@ -143,6 +143,8 @@ const ROWS: &[Row] = &[
     ("POST", "/api/v1/clusters/{cluster}/backups", r#"{"kind":"full"}"#, [401, 403, 202, 202, 403]),
     // There is no backup yet, and the repository cannot be opened.
     ("GET", "/api/v1/clusters/{cluster}/backups/{id}", "", [401, 404, 404, 404, 404]),
+    ("GET", "/api/v1/clusters/{cluster}/backups/{id}/removal-plan", "", [401, 404, 404, 404, 404]),
+    ("DELETE", "/api/v1/clusters/{cluster}/backups/{id}", WRONG_NAME, [401, 403, 403, 400, 403]),
     ("POST", "/api/v1/clusters/{cluster}/backups/{id}/verify", "", [401, 403, 404, 404, 403]),
     ("POST", "/api/v1/clusters/{cluster}/backups/{id}/test-restore", "{}", [401, 403, 404, 404, 403]),
     ("GET", "/api/v1/clusters/{cluster}/expire-plan", "", [401, 409, 409, 409, 409]),
@@ -295,6 +297,7 @@ const ROWS: &[Row] = &[
     ("POST", "/backups/verify", "id=nothing", [303, 403, 303, 303, 403]),
     ("POST", "/backups/test", "", [303, 403, 303, 303, 403]),
     ("POST", "/backups/expire", "confirm=another", [303, 403, 403, 303, 403]),
+    ("POST", "/backups/remove", "id=999&confirm=another", [303, 403, 403, 303, 403]),
     ("POST", "/backups/kit", "confirm=another", [303, 403, 403, 303, 403]),
     ("POST", "/backups/keys/rotate", "confirm=another", [303, 403, 403, 303, 403]),
     ("POST", "/backups/keys/remove", "id=1&confirm=another", [303, 403, 403, 303, 403]),
@@ -461,6 +464,7 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
     assert_eq!(count("audit_list"), 6, "it was refused to viewer, operator and token, by the page and by the API");
     for action in [
         "expire",
+        "backup_remove",
         "restore_start",
         "objectives_set",
         "repository_key_add",
@@ -501,6 +505,8 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
         ("GET", "/api/v1/clusters/main/history/speed", "", 400, "metric"),
         ("GET", "/api/v1/clusters/main/waits?by=colour", "", 400, "by"),
         ("GET", "/api/v1/jobs?state=lost", "", 400, "state"),
+        ("GET", "/api/v1/clusters/main/backups?cursor=yesterday", "", 400, "cursor"),
+        ("GET", "/api/v1/clusters/main/backups?page=2", "", 400, "page"),
         ("GET", "/api/v1/clusters/main/history/active_sessions?range=1y", "", 400, "range"),
         ("GET", "/api/v1/clusters/main/history/active_sessions?from=2026-01-01T00:00:00Z", "", 400, "to"),
         ("GET", "/api/v1/clusters/main/queries?from=2026-01-01T02:00:00Z&to=2026-01-01T01:00:00Z", "", 400, "to"),

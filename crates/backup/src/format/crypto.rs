@@ -87,6 +87,8 @@ pub enum ObjectKind {
     Archive = 11,
     /// Which objects are an archived month.
     ArchiveManifest = 12,
+    /// What a verification or a restore test showed of a backup.
+    Record = 13,
 }
 
 impl ObjectKind {
@@ -105,6 +107,7 @@ impl ObjectKind {
             10 => Self::Tombstone,
             11 => Self::Archive,
             12 => Self::ArchiveManifest,
+            13 => Self::Record,
             _ => return None,
         })
     }

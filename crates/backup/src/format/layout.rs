@@ -56,6 +56,14 @@ pub fn holds(system: u64) -> String {
 pub fn hold(system: u64, backup: &str, id: ObjectId) -> String {
     format!("{}{backup}-{id}", holds(system))
 }
+/// What was shown of the backups of a cluster.
+pub fn records(system: u64) -> String {
+    format!("{}records/", cluster(system))
+}
+/// What was shown of one backup once.
+pub fn record(system: u64, backup: &str, id: ObjectId) -> String {
+    format!("{}{backup}-{id}", records(system))
+}
 /// All tombstones of a cluster.
 pub fn tombstones(system: u64) -> String {
     format!("{}expired/", cluster(system))

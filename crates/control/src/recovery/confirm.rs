@@ -1,6 +1,7 @@
 //! What destroys or replaces wants the name typed and the password again.
 use crate::{Actor, ControlError, ControlPlane, now};
 use auth::IdentityKind;
+use domain::ErrorKind;
 use store::{AccountRepo, Outcome};
 
 /// What the person typed.
@@ -13,6 +14,25 @@ pub struct Confirmation {
 }
 
 impl ControlPlane {
+    /// What was confirmed and is refused all the same leaves its row too, with the reason; what did not work as well.
+    pub(crate) async fn told<T>(
+        &self,
+        actor: &Actor,
+        action: &str,
+        object: (&str, &str),
+        done: Result<T, ControlError>,
+    ) -> Result<T, ControlError> {
+        if let Err(error) = &done {
+            let outcome = match error.kind() {
+                ErrorKind::Conflict | ErrorKind::Invalid | ErrorKind::NotFound => Outcome::Refused,
+                _ => Outcome::Failed,
+            };
+            let detail = Some(serde_json::json!({ "reason": error.to_string() }));
+            self.audit_outcome(actor, action, object, outcome, detail).await?;
+        }
+        done
+    }
+
     /// Lets a dangerous action through when name and password are right. A wrong password counts as a failed sign-in.
     pub(crate) async fn confirm(
         &self,

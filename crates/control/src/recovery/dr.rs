@@ -356,13 +356,22 @@ impl ControlPlane {
         self.authorize_audited(actor, Permission::RestoreExecute, ACTION, ("dr_plan", id)).await?;
         let (name, slot) = self.protected(cluster)?;
         self.confirm(actor, ACTION, ("dr_plan", id), name, confirmation).await?;
-        let row = self.plan_row(name, id).await?;
-        self.plan_check(slot, &row.spec)?;
-        let ask = RestoreAsk { target: target.clone(), start: true, ..RestoreAsk::default() };
-        let (restore, view) = self.planned(Some(name), &ask).await?;
-        if let Some(refusal) = view.refusals.first() {
-            return Err(ControlError::Conflict(refusal.clone()));
+        let same =
+            |before: &JobParams| matches!(before, JobParams::Execution(it) if it.plan_id == id && it.target == *target);
+        if let Some(job) = self.job_asked_before(actor, ACTION, Some(name), same).await? {
+            return Ok(job);
         }
+        let allowed = async {
+            let row = self.plan_row(name, id).await?;
+            self.plan_check(slot, &row.spec)?;
+            let ask = RestoreAsk { target: target.clone(), start: true, ..RestoreAsk::default() };
+            let (restore, view) = self.planned(Some(name), &ask).await?;
+            match view.refusals.into_iter().next() {
+                Some(refusal) => Err(ControlError::Conflict(refusal)),
+                None => Ok((row, restore)),
+            }
+        };
+        let (row, restore) = self.told(actor, ACTION, ("dr_plan", id), allowed.await).await?;
         let params = ExecutionParams {
             plan_id: row.id.to_string(),
             plan: row.spec,

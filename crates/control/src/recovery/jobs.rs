@@ -47,6 +47,9 @@ pub struct RestoreTestParams {
 pub struct ExpireParams {
     /// Exactly these may go; more is refused. `None`: whatever the rules do not keep.
     pub only: Option<Vec<String>>,
+    /// This one goes and no other, whatever the rules say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remove: Option<String>,
 }
 
 /// A drill: a plan is rehearsed on a private copy.
@@ -107,7 +110,7 @@ impl JobParams {
         }
     }
 
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         let of = |id: &Option<String>| id.clone().unwrap_or_else(|| "the newest backup".to_owned());
         match self {
             Self::Backup(BackupParams { kind: BackupWanted::Full }) => "Full backup".to_owned(),
@@ -115,6 +118,7 @@ impl JobParams {
             Self::Verify(params) => format!("Verification of {}", of(&params.backup)),
             Self::RestoreTest(params) => format!("Restore test of {}", of(&params.backup)),
             Self::Restore(params) => format!("Restore to {}", params.target.label()),
+            Self::Expire(ExpireParams { remove: Some(id), .. }) => format!("Removal of {id}"),
             Self::Expire(_) => "Retention".to_owned(),
             Self::Drill(params) => match params.kind {
                 DrKind::FullTest => format!("Full drill of plan '{}'", params.plan.name),
@@ -238,26 +242,28 @@ impl ControlPlane {
         self.authorize_audited(actor, Permission::BackupExpire, "expire", ("cluster", &object)).await?;
         let id = self.protected(cluster)?.0.to_owned();
         self.confirm(actor, "expire", ("cluster", &id), &id, confirmation).await?;
-        let plan = self.expire_plan(actor, cluster).await?;
-        let going = plan.verdicts.into_iter().filter(|it| it.reasons.is_empty()).map(|it| it.id).collect();
-        let only = agreed(going, shown)?;
-        self.job_ask(actor, "expire", cluster, JobParams::Expire(ExpireParams { only: Some(only) }), None).await
+        let allowed = async {
+            let plan = self.expire_plan(actor, cluster).await?;
+            let going = plan.verdicts.into_iter().filter(|it| it.reasons.is_empty()).map(|it| it.id).collect();
+            agreed(going, shown)
+        };
+        let only = self.told(actor, "expire", ("cluster", &id), allowed.await).await?;
+        let params = ExpireParams { only: Some(only), remove: None };
+        self.job_ask(actor, "expire", cluster, JobParams::Expire(params), None).await
     }
 
-    /// Writes the job and its audit row; wakes the runner.
+    /// Writes the job and its audit row; wakes the runner. `before` is what stood there, for the audit.
     pub(crate) async fn job_ask(
         &self,
         actor: &Actor,
         action: &str,
         cluster: Option<&str>,
         params: JobParams,
-        requested_by: Option<&str>,
+        before: Option<serde_json::Value>,
     ) -> Result<JobView, ControlError> {
-        let who = actor.identity.as_ref().map(|identity| identity.name.as_str()).unwrap_or_default();
-        let named = |key: &String| format!("asked {who} {action} {} {key}", cluster.unwrap_or_default());
-        let key = actor.idempotency_key.as_ref().map(named);
+        let key = asked_key(actor, action, cluster);
         let title = params.title();
-        let made = self.job_insert(actor, action, cluster, params, requested_by, key.clone()).await?;
+        let made = self.job_insert(actor, action, cluster, params, (None, key.clone()), before).await?;
         if let Some(id) = made {
             return self.job_view(id).await;
         }
@@ -265,9 +271,27 @@ impl ControlPlane {
         let again = JobRepo(self.inner.store.db()).by_schedule_key(&key.unwrap_or_default()).await?;
         match again {
             Some(row) if row.title == title => self.job_view(row.id).await,
-            _ => Err(ControlError::Conflict(
-                "another request was sent with this Idempotency-Key; give each request a key of its own".to_owned(),
-            )),
+            _ => Err(another_request()),
+        }
+    }
+
+    /// The job that the same request made before, when it is sent again under its Idempotency-Key. To be asked before
+    /// anything is judged: what that job did, as the directory that it wrote to, must not refuse its own request.
+    ///
+    /// # Errors
+    /// [`ControlError::Conflict`] when the key named another request.
+    pub(crate) async fn job_asked_before(
+        &self,
+        actor: &Actor,
+        action: &str,
+        cluster: Option<&str>,
+        same: impl FnOnce(&JobParams) -> bool,
+    ) -> Result<Option<JobView>, ControlError> {
+        let Some(key) = asked_key(actor, action, cluster) else { return Ok(None) };
+        let Some(row) = JobRepo(self.inner.store.db()).by_schedule_key(&key).await? else { return Ok(None) };
+        match serde_json::from_value::<JobParams>(row.params) {
+            Ok(params) if same(&params) => Ok(Some(self.job_view(row.id).await?)),
+            _ => Err(another_request()),
         }
     }
 
@@ -277,8 +301,8 @@ impl ControlPlane {
         action: &str,
         cluster: Option<&str>,
         params: JobParams,
-        requested_by: Option<&str>,
-        schedule_key: Option<String>,
+        (requested_by, schedule_key): (Option<&str>, Option<String>),
+        before: Option<serde_json::Value>,
     ) -> Result<Option<i64>, ControlError> {
         let (id, slot) = self.protected(cluster)?;
         let who = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
@@ -299,7 +323,7 @@ impl ControlPlane {
             .await?;
         let Some(job) = made else { return Ok(None) };
         let after = serde_json::json!({ "job": job.to_string(), "what": json });
-        self.audit_in(&transaction, actor, action, ("cluster", id), (None, Some(after))).await?;
+        self.audit_in(&transaction, actor, action, ("cluster", id), (before, Some(after))).await?;
         self.inner.store.commit(transaction).await?;
         self.inner.recovery.wanted.notify_one();
         Ok(Some(job))
@@ -317,7 +341,7 @@ impl ControlPlane {
         requested_by: &str,
     ) -> Result<bool, ControlError> {
         let made = self
-            .job_insert(&Actor::system(), "job_schedule", Some(cluster), params, Some(requested_by), Some(key))
+            .job_insert(&Actor::system(), "job_schedule", Some(cluster), params, (Some(requested_by), Some(key)), None)
             .await?;
         Ok(made.is_some())
     }
@@ -473,6 +497,19 @@ impl ControlPlane {
         )
         .await
     }
+}
+
+/// Under which one job is made for a request that is sent again; `None` when the client gave it no name.
+fn asked_key(actor: &Actor, action: &str, cluster: Option<&str>) -> Option<String> {
+    let who = actor.identity.as_ref().map(|identity| identity.name.as_str()).unwrap_or_default();
+    let key = actor.idempotency_key.as_ref()?;
+    Some(format!("asked {who} {action} {} {key}", cluster.unwrap_or_default()))
+}
+
+fn another_request() -> ControlError {
+    ControlError::Conflict(
+        "another request was sent with this Idempotency-Key; give each request a key of its own".to_owned(),
+    )
 }
 
 /// What may go: what would go now, as long as somebody was shown all of it.

@@ -2,13 +2,9 @@
 use super::engine;
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use backup::KeySource;
-use domain::{
-    Permission, Timestamp,
-    view::{JobKind, JobResult, Objectives},
-};
+use domain::{Permission, view::Objectives};
 use serde_json::json;
-use std::collections::BTreeSet;
-use store::{JobFilter, JobRepo, ObjectiveRepo, Outcome};
+use store::{ObjectiveRepo, Outcome};
 
 impl ControlPlane {
     /// Adds a printed recovery code; it is told this once.
@@ -75,9 +71,12 @@ impl ControlPlane {
             .iter()
             .find(|one| one.id.to_string() == key)
             .map(|one| json!({ "kind": one.kind, "label": one.label }));
-        repository.remove_key(key).await.map_err(engine)?;
-        self.audit_outcome(actor, ACTION, ("repository_key", key), Outcome::Ok, Some(json!({ "removed": before })))
-            .await?;
+        let removed = repository.remove_key(key).await.map_err(engine);
+        self.told(actor, ACTION, ("repository_key", key), removed).await?;
+        let transaction = self.inner.store.begin().await?;
+        let change = (before, Some(json!({ "removed": key })));
+        self.audit_in(&transaction, actor, ACTION, ("repository_key", key), change).await?;
+        self.inner.store.commit(transaction).await?;
         slot.stale.notify_one();
         Ok(())
     }
@@ -97,10 +96,12 @@ impl ControlPlane {
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("cluster", &object)).await?;
         let (id, slot) = self.protected(cluster)?;
         self.confirm(actor, ACTION, ("cluster", id), id, confirmation).await?;
-        let epoch = slot.repository().await?.rotate_key().await.map_err(engine)?;
-        let change = json!({ "data_key": epoch });
-        self.audit_outcome(actor, ACTION, ("cluster", id), Outcome::Ok, Some(change)).await?;
-        slot.reopen().await;
+        let rotated = async { slot.repository().await?.rotate_key().await.map_err(engine) };
+        let epoch = self.told(actor, ACTION, ("cluster", id), rotated.await).await?;
+        let transaction = self.inner.store.begin().await?;
+        let change = (Some(json!({ "data_key": epoch - 1 })), Some(json!({ "data_key": epoch })));
+        self.audit_in(&transaction, actor, ACTION, ("cluster", id), change).await?;
+        self.inner.store.commit(transaction).await?;
         slot.stale.notify_one();
         Ok(epoch)
     }
@@ -135,64 +136,4 @@ impl ControlPlane {
         self.inner.store.commit(transaction).await?;
         Ok(to)
     }
-
-    /// Makes good in the history what the store does not know of backups that are in the repository: after its loss, or
-    /// for backups that were taken by the command line. How many were added.
-    ///
-    /// # Errors
-    /// [`ControlError`].
-    pub async fn backups_rebuild(
-        &self,
-        actor: &Actor,
-        cluster: &str,
-        backups: &[RebuiltBackup],
-    ) -> Result<usize, ControlError> {
-        const ACTION: &str = "backups_rebuild";
-        self.authorize_audited(actor, Permission::BackupManage, ACTION, ("cluster", cluster)).await?;
-        let transaction = self.inner.store.begin().await?;
-        let repo = JobRepo(&transaction);
-        let filter =
-            JobFilter { cluster: Some(cluster.to_owned()), kind: Some(JobKind::Backup), ..JobFilter::default() };
-        let known = repo.list(&filter, u64::from(u32::MAX)).await?;
-        let known = known
-            .into_iter()
-            .filter_map(|row| match row.result {
-                Some(JobResult::Backup { id, .. }) => Some(id),
-                _ => None,
-            })
-            .collect::<BTreeSet<_>>();
-        let missing = backups.iter().filter(|one| !known.contains(&one.id)).collect::<Vec<_>>();
-        for one in &missing {
-            let result = JobResult::Backup {
-                id: one.id.clone(),
-                kind: one.kind.clone(),
-                stored_bytes: one.stored_bytes,
-                damaged_pages: one.damaged_pages,
-            };
-            let title = if one.kind == "full" { "Full backup" } else { "Incremental backup" };
-            repo.add_past(cluster, JobKind::Backup, title, "repository", (one.started_at, one.stopped_at), &result)
-                .await?;
-        }
-        let after = json!({ "added": missing.iter().map(|one| &one.id).collect::<Vec<_>>() });
-        self.audit_in(&transaction, actor, ACTION, ("cluster", cluster), (None, Some(after))).await?;
-        self.inner.store.commit(transaction).await?;
-        Ok(missing.len())
-    }
-}
-
-/// A backup as the repository alone tells of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RebuiltBackup {
-    /// Its id.
-    pub id: String,
-    /// `full` or `incremental`.
-    pub kind: String,
-    /// Begin.
-    pub started_at: Timestamp,
-    /// End.
-    pub stopped_at: Timestamp,
-    /// Bytes written to the repository.
-    pub stored_bytes: u64,
-    /// Pages with wrong checksums in the source.
-    pub damaged_pages: u64,
 }

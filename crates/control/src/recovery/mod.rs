@@ -8,6 +8,8 @@ mod dr;
 mod jobs;
 mod manage;
 mod overview;
+mod rebuild;
+mod removal;
 mod restores;
 
 pub use confirm::Confirmation;
@@ -16,7 +18,7 @@ pub use dr::DrSchedule;
 pub use jobs::{
     BackupParams, BackupWanted, DrillParams, ExecutionParams, ExpireParams, JobParams, RestoreTestParams, VerifyParams,
 };
-pub use manage::RebuiltBackup;
+pub use rebuild::{Rebuilt, RebuiltBackup};
 pub use restores::{RestoreAsk, RestoreParams, TargetAsk};
 
 use crate::{ControlError, ControlPlane};
@@ -255,11 +257,6 @@ impl Slot {
         let opened = (self.config.open.0)().await.map_err(ControlError::Conflict)?;
         *kept = Some(opened.clone());
         Ok(opened)
-    }
-
-    /// Forgets the opened repository: its keys were changed.
-    pub async fn reopen(&self) {
-        self.repository.lock().await.take();
     }
 }
 

@@ -5,7 +5,7 @@ use backup::{SourceKind, Summary, retention::Retention};
 use domain::{
     Permission, Timestamp,
     view::{
-        Availability, BackupRow, JobKind, JobResult, KeySlotView, Objectives, ProofView, ProvenRestore,
+        Availability, BackupRow, BackupsPage, JobKind, JobResult, KeySlotView, Objectives, ProofView, ProvenRestore,
         RecoveryOverview, RecoveryWindow, RepositoryView, VerifiedView,
     },
 };
@@ -14,6 +14,8 @@ use store::{JobFilter, JobRepo, JobRow, ObjectiveRepo};
 /// Restore tests and verifications that a page looks back at.
 const RESULTS_AT_MOST: u64 = 200;
 const JOBS_SHOWN: u64 = 12;
+/// Most backups on one page.
+const BACKUPS_AT_MOST: u64 = 200;
 
 impl ControlPlane {
     /// Everything about backup and recovery of one cluster.
@@ -99,15 +101,24 @@ impl ControlPlane {
         Ok(row(one, &proofs, &verified))
     }
 
-    /// Backups, the newest first.
+    /// Backups, the newest first; the page after `cursor`.
     ///
     /// # Errors
-    /// [`ControlError::NotFound`].
-    pub async fn backups_list(&self, actor: &Actor, cluster: Option<&str>) -> Result<Vec<BackupRow>, ControlError> {
+    /// [`ControlError::NotFound`]; [`ControlError::Invalid`] for a cursor of another list.
+    pub async fn backups_list(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        cursor: Option<&str>,
+        limit: u64,
+    ) -> Result<BackupsPage, ControlError> {
         self.authorize(actor, Permission::BackupRead)?;
+        let after = cursor.map(place).transpose()?;
         let (cluster, slot) = self.protected(cluster)?;
         let (proofs, verified) = self.results(cluster).await?;
-        Ok(slot.catalogue.load().backups.iter().rev().map(|one| row(one, &proofs, &verified)).collect())
+        let catalogue = slot.catalogue.load();
+        let (shown, next_cursor) = page_of(&catalogue.backups, after, limit.clamp(1, BACKUPS_AT_MOST));
+        Ok(BackupsPage { rows: shown.into_iter().map(|one| row(one, &proofs, &verified)).collect(), next_cursor })
     }
 
     /// What can be restored.
@@ -135,7 +146,7 @@ impl ControlPlane {
         let repo = JobRepo(self.inner.store.db());
         let of = |kind| JobFilter { cluster: Some(cluster.to_owned()), kind: Some(kind), ..JobFilter::default() };
         let tests = repo.list(&of(JobKind::RestoreTest), RESULTS_AT_MOST).await?;
-        let verified = repo.list(&of(JobKind::Verify), RESULTS_AT_MOST).await?;
+        let mut verified = repo.list(&of(JobKind::Verify), RESULTS_AT_MOST).await?;
         let drills = repo.list(&of(JobKind::Drill), RESULTS_AT_MOST).await?;
         let mut proofs = tests
             .into_iter()
@@ -147,7 +158,9 @@ impl ControlPlane {
                 _ => None,
             })
             .collect::<Vec<_>>();
-        proofs.sort_by_key(|(row, _)| std::cmp::Reverse(row.id));
+        // By their ends: what was rebuilt from the repository has younger numbers than it is old.
+        proofs.sort_by_key(|(_, proof)| std::cmp::Reverse(proof.at));
+        verified.sort_by_key(|row| std::cmp::Reverse(row.finished_at));
         Ok((proofs, verified))
     }
 
@@ -158,6 +171,26 @@ impl ControlPlane {
     pub async fn proofs(&self, cluster: &str) -> Result<Vec<ProofView>, ControlError> {
         Ok(self.results(cluster).await?.0.into_iter().map(|(_, proof)| proof).collect())
     }
+}
+
+/// Where a page begins: behind the backup that ended then. It stays a place when that backup goes.
+fn place(cursor: &str) -> Result<(Timestamp, &str), ControlError> {
+    let parts = cursor.split_once('.').and_then(|(ended, id)| Some((Timestamp(ended.parse().ok()?), id)));
+    parts.ok_or_else(|| ControlError::field("cursor", "take the cursor from 'next_cursor' of the page before"))
+}
+
+/// So many backups, the newest first, older than a place; and the place for the next page. `backups` are the oldest first.
+fn page_of<'a>(
+    backups: &'a [Summary],
+    after: Option<(Timestamp, &str)>,
+    limit: u64,
+) -> (Vec<&'a Summary>, Option<String>) {
+    let before = |after| backups.partition_point(|one| (one.stopped_at, one.id.as_str()) < after);
+    let end = after.map_or(backups.len(), before);
+    let begin = end.saturating_sub(usize::try_from(limit).unwrap_or(usize::MAX));
+    let shown = backups[begin..end].iter().rev().collect::<Vec<_>>();
+    let next = shown.last().filter(|_| begin > 0).map(|one| format!("{}.{}", one.stopped_at.0, one.id));
+    (shown, next)
 }
 
 fn window(slot: &Slot, proofs: &[(JobRow, ProofView)]) -> RecoveryWindow {

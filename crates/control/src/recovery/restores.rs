@@ -203,11 +203,32 @@ impl ControlPlane {
         self.authorize_audited(actor, Permission::RestoreExecute, "restore_start", ("cluster", &object)).await?;
         let id = self.protected(cluster)?.0.to_owned();
         self.confirm(actor, "restore_start", ("cluster", &id), &id, confirmation).await?;
-        let (params, view) = self.planned(cluster, ask).await?;
-        if let Some(refusal) = view.refusals.first() {
-            return Err(ControlError::Conflict(refusal.clone()));
+        let same = |before: &JobParams| matches!(before, JobParams::Restore(params) if self.is_of(params, &id, ask));
+        if let Some(job) = self.job_asked_before(actor, "restore_start", cluster, same).await? {
+            return Ok(job);
         }
+        let allowed = async {
+            let (params, view) = self.planned(cluster, ask).await?;
+            match view.refusals.into_iter().next() {
+                Some(refusal) => Err(ControlError::Conflict(refusal)),
+                None => Ok(params),
+            }
+        };
+        let params = self.told(actor, "restore_start", ("cluster", &id), allowed.await).await?;
         self.job_ask(actor, "restore_start", cluster, JobParams::Restore(Box::new(params)), None).await
+    }
+
+    /// Whether a job's parameters came of this request. What the request leaves open was chosen then.
+    fn is_of(&self, params: &RestoreParams, cluster: &str, ask: &RestoreAsk) -> bool {
+        let named = !ask.directory.trim().is_empty();
+        let slot = self.inner.recovery.slot(cluster);
+        let to = slot.and_then(|slot| directory(slot, cluster, ask).ok());
+        params.target == ask.target
+            && (params.exclusive, params.delta) == (ask.exclusive, ask.delta)
+            && params.start == (ask.start && !ask.delta)
+            && ask.backup.as_ref().is_none_or(|id| id.is_empty() || *id == params.backup)
+            && ask.timeline.is_none_or(|timeline| timeline == params.timeline)
+            && (!named || to.as_ref() == Some(&params.directory))
     }
 }
 

@@ -83,9 +83,9 @@ pub use pools::{PlatformState, PoolNode, PoolRouting, PoolsPage, TenantView};
 pub use query::{OtherRow, QueriesPage, QueriesParams, QueryDetail, QueryFlag, QueryKind, QueryRow, QuerySort};
 pub use range::{Compare, Range};
 pub use recovery::{
-    BackupRow, ExpirePlanView, ExpireVerdict, KeySlotView, Objectives, ProofView, ProvenRestore, RecoveryGap,
-    RecoveryInterval, RecoveryOverview, RecoveryProblem, RecoveryWindow, RepositoryView, RestoreForecast,
-    RestorePlanView, ScheduleView, VerifiedView, WalStreamView,
+    BackupRow, BackupsPage, ExpirePlanView, ExpireVerdict, KeySlotView, Objectives, ProofView, ProvenRestore,
+    RecoveryGap, RecoveryInterval, RecoveryOverview, RecoveryProblem, RecoveryWindow, RemovalPlanView, RepositoryView,
+    RestoreForecast, RestorePlanView, ScheduleView, VerifiedView, WalStreamView,
 };
 pub use server_pages::{
     CheckpointsView, ConnectionGroup, ConnectionRow, ConnectionsPage, IoRow, MaintenancePage, ReplicationPage,

@@ -366,3 +366,37 @@ pub struct ExpireVerdict {
     /// Why it stays; empty: it goes.
     pub reasons: Vec<String>,
 }
+
+/// What the removal of one backup would do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RemovalPlanView {
+    /// The backup.
+    pub backup: String,
+    /// Moments from here on could be restored from no other backup; `None`: all of them can.
+    pub lost_from: Option<Timestamp>,
+    /// Up to here.
+    pub lost_to: Option<Timestamp>,
+    /// Other backups of its lineage: what they refer to stays.
+    pub others_of_lineage: u64,
+    /// Objects that go at once.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// WAL before this goes at once.
+    pub wal_before: Option<Lsn>,
+    /// It can be recalled for so many hours; then its own objects go.
+    pub recallable_hours: u32,
+    /// Why it would be refused; empty when it would not.
+    pub refusals: Vec<String>,
+}
+
+/// A page of backups.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BackupsPage {
+    /// The newest first.
+    pub rows: Vec<BackupRow>,
+    /// For the next page; `None` on the last.
+    pub next_cursor: Option<String>,
+}

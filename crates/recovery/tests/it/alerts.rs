@@ -61,7 +61,7 @@ async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
 
     // A byte of the repository is changed: verification says so, and the alert names the backup.
     let newest = until("two backups", async || {
-        let backups = control.backups_list(&actor, None).await.unwrap();
+        let backups = control.backups_list(&actor, None, None, 50).await.unwrap().rows;
         (backups.len() == 2).then(|| backups[0].id.clone())
     })
     .await;

@@ -8,6 +8,8 @@ mod keys;
 mod outages;
 mod pressure;
 mod promises;
+mod removal;
+mod scheduled;
 // More of it is used there than here.
 #[allow(dead_code)]
 #[path = "../../../blobs/tests/it/server.rs"]

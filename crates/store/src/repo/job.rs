@@ -161,15 +161,15 @@ impl<C: ConnectionTrait> JobRepo<'_, C> {
         title: &str,
         by: &str,
         (begun, ended): (Timestamp, Timestamp),
-        result: &JobResult,
+        (params, result, error): (&serde_json::Value, &JobResult, Option<&str>),
     ) -> Result<(), StoreError> {
         let row = job::ActiveModel {
             cluster_id: Set(cluster.to_owned()),
             kind: Set(kind.as_str().to_owned()),
             lane: Set(String::new()),
-            state: Set(JobState::Succeeded.as_str().to_owned()),
+            state: Set(if error.is_some() { JobState::Failed } else { JobState::Succeeded }.as_str().to_owned()),
             title: Set(title.to_owned()),
-            params: Set("null".to_owned()),
+            params: Set(params.to_string()),
             schedule_key: Set(None),
             requested_by: Set(by.to_owned()),
             requested_at: Set(begun.0),
@@ -181,7 +181,7 @@ impl<C: ConnectionTrait> JobRepo<'_, C> {
             cancel_requested: Set(false),
             progress: Set(None),
             result: Set(serde_json::to_string(result).ok()),
-            error: Set(None),
+            error: Set(error.map(str::to_owned)),
             ..Default::default()
         };
         job::Entity::insert(row)
