@@ -145,7 +145,8 @@ function dressed(element) {
     series.emphasis = { disabled: true };
     if (series.areaStyle) series.areaStyle = { color: own, opacity: 0.9 };
     if (series.markLine) {
-      series.markLine.lineStyle = { color: ink, type: "dashed", width: 1 };
+      // A counter that began anew is no event like others: what stands before it does not compare.
+      series.markLine.lineStyle = { color: ink, type: series.id.startsWith("reset") ? "dotted" : "dashed", width: series.id.startsWith("reset") ? 1.5 : 1 };
       // Titles would stand on top of each other: the tooltip tells them.
       series.markLine.label = { show: false };
     }
@@ -170,6 +171,7 @@ function dressed(element) {
           `${clock(at, true)} ${zone(at)}`,
           ...items.map((item) => `${item.marker ?? ""}${item.seriesName}  ${written(item.value[1], unit)}`),
           ...near.map((event) => `${clock(event.xAxis, false)}  ${event.name}`),
+          ...(leads(option) ? ["A click: who was active then"] : []),
         ].join("\n");
       },
     },
@@ -192,6 +194,21 @@ async function draw(element) {
   }
   chart.setOption(dressed(element), { notMerge: true, lazyUpdate: true });
   element.dataset.drawn = "";
+}
+
+/** Sessions over time, by state or by what they wait for: a moment of these is looked at on the page of activity. */
+function leads(option) {
+  return location.pathname.startsWith("/database") && (option.series ?? []).some((series) => series.stack);
+}
+
+/** The page of activity at a moment; it is the server's alone. */
+function lookAt(at) {
+  const url = new URL("/database/activity", location.href);
+  for (const [name, value] of new URLSearchParams(location.search)) {
+    if (["cluster", "range", "from", "to", "database"].includes(name)) url.searchParams.set(name, value);
+  }
+  url.searchParams.set("at", new Date(at).toISOString());
+  location.assign(url);
 }
 
 /** A drag over the chart chooses the page's range. With a finger the page scrolls; the form of the top bar is for keys. */
@@ -229,8 +246,11 @@ function draggable(element, chart) {
     if (begin === null) return;
     const ordered = [begin, place(event)].sort((a, b) => a - b);
     stop();
-    if (ordered[1] - ordered[0] < LEAST) return;
     const { x } = edges();
+    if (ordered[1] - ordered[0] < LEAST) {
+      if (leads(chart.getOption())) lookAt(Math.min(chart.convertFromPixel({ xAxisIndex: 0 }, ordered[0]), x.max, Date.now()));
+      return;
+    }
     // The chart ends with the step that is under way: a range ends now at the latest.
     const last = Math.min(x.max, Date.now());
     let [from, to] = ordered.map((pixel) => Math.min(chart.convertFromPixel({ xAxisIndex: 0 }, pixel), last));

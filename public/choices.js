@@ -27,6 +27,15 @@
     return known.get(begin);
   };
 
+  // The navigation as icons: before the first paint, so that nothing jumps.
+  if (/(?:^|; )nav=icons(?:;|$)/.test(document.cookie)) root.dataset.nav = "icons";
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest?.("button.nav-narrow")) return;
+    if (root.dataset.nav) delete root.dataset.nav;
+    else root.dataset.nav = "icons";
+    keep("nav", root.dataset.nav ?? "names");
+  });
+
   // Whoever travels takes the browser's zone along: the next page has it.
   if (root.dataset.zoneChoice === "browser" && root.dataset.zone !== own()) keep("zone", `browser.${own()}`);
   document.addEventListener("click", (event) => {

@@ -56,7 +56,7 @@ pub mod build {
     };
     use domain::{
         format,
-        view::{TimeSeries, TimeSeriesLine},
+        view::{EventKind, TimeSeries, TimeSeriesLine},
     };
 
     /// Areas on top of each other with a line for the processors, unless the load is so far below it that it would only
@@ -80,18 +80,34 @@ pub mod build {
         let top = analysis::svg::nice_top(highest(series, stacked).max(level.unwrap_or(0.0)));
         let span = (series.to.0 - series.from.0).max(1) as f64;
         let x = |at: domain::Timestamp| (at.0 - series.from.0) as f64 / span * WIDTH;
+        let (resets, events) = resets_and_others(series);
+        let mut paths = paths(series, stacked, top, level);
+        if !resets.is_empty() {
+            let path = resets.iter().map(|at| format!("M{:.1} 0V{HEIGHT}", x(*at))).collect::<String>();
+            paths.push(ChartPath { name: RESETS.to_owned(), slot: "reset".to_owned(), path, area: false });
+        }
         ChartData {
             option: option(series, stacked, level),
             unit: series.unit.clone(),
-            paths: paths(series, stacked, top, level),
+            paths,
             grid: (0..=4)
                 .map(|i| (HEIGHT - HEIGHT * f64::from(i) / 4.0, value(top * f64::from(i) / 4.0, &series.unit)))
                 .collect(),
             ticks: (1..6).map(|i| (WIDTH * f64::from(i) / 6.0, clock(series, f64::from(i) / 6.0))).collect(),
-            marks: series.events.iter().map(|event| (x(event.at), event.title.clone())).collect(),
+            marks: events.iter().map(|event| (x(event.at), event.title.clone())).collect(),
             table: table(series),
             empty: series.series.iter().all(|line| line.values.iter().all(Option::is_none)),
         }
+    }
+
+    /// In the legend, beside the dotted line.
+    const RESETS: &str = "Counters reset";
+
+    /// Moments from which counters began anew, which are dotted, and what else happened.
+    fn resets_and_others(series: &TimeSeries) -> (Vec<domain::Timestamp>, Vec<&domain::view::Event>) {
+        let (resets, others): (Vec<_>, Vec<_>) =
+            series.events.iter().partition(|event| event.kind == EventKind::StatsReset);
+        (resets.into_iter().map(|event| event.at).collect(), others)
     }
 
     fn highest(series: &TimeSeries, stacked: bool) -> f64 {
@@ -213,6 +229,7 @@ pub mod build {
             };
             series.times.iter().zip(&line.values).map(point).collect::<Vec<_>>()
         };
+        let (resets, others) = resets_and_others(series);
         for (i, line) in series.series.iter().enumerate() {
             let mut drawn = Line::new()
                 .id(format!("{}-{i}", slot(&line.name, i)))
@@ -222,13 +239,8 @@ pub mod build {
             if stacked {
                 drawn = drawn.stack("all").area_style(AreaStyle::new()).line_style(LineStyle::new().width(0));
             }
-            if i == 0 && !series.events.is_empty() {
-                let marks = series.events.iter().map(|event| {
-                    MarkLineVariant::Simple(MarkLineData::new().name(event.title.as_str()).x_axis(event.at.0))
-                });
-                drawn = drawn.mark_line(
-                    MarkLine::new().silent(true).symbol(vec![Symbol::None, Symbol::None]).data(marks.collect()),
-                );
+            if i == 0 && !others.is_empty() {
+                drawn = drawn.mark_line(marks(others.iter().map(|event| (event.at, event.title.as_str()))));
             }
             chart = chart.series(drawn);
         }
@@ -242,7 +254,18 @@ pub mod build {
             let drawn = Line::new().id("level-0").name(line.name.as_str()).show_symbol(false);
             chart = chart.series(drawn.line_style(style).data(points(&line)));
         }
+        if !resets.is_empty() {
+            // A line of its own without a point: charts.js dots the marks of this one.
+            let drawn = Line::new().id("reset-0").name(RESETS).show_symbol(false).data(Vec::<DataPoint>::new());
+            chart = chart.series(drawn.mark_line(marks(resets.iter().map(|at| (*at, RESETS)))));
+        }
         serde_json::to_string(&chart).unwrap_or_default()
+    }
+
+    /// Upright lines with what the tooltip says of them.
+    fn marks<'a>(moments: impl Iterator<Item = (domain::Timestamp, &'a str)>) -> MarkLine {
+        let marks = moments.map(|(at, name)| MarkLineVariant::Simple(MarkLineData::new().name(name).x_axis(at.0)));
+        MarkLine::new().silent(true).symbol(vec![Symbol::None, Symbol::None]).data(marks.collect())
     }
 
     fn table(series: &TimeSeries) -> (Vec<String>, Vec<Vec<String>>) {
@@ -290,6 +313,60 @@ pub mod build {
             assert!(drawn.option.contains("\"id\":\"level-0\""), "{}", drawn.option);
             // The axis reaches it.
             assert!(drawn.grid.last().unwrap().1.parse::<f64>().unwrap() >= 4.0, "{:?}", drawn.grid);
+        }
+
+        #[test]
+        fn a_reset_is_a_dotted_line_of_its_own_and_other_events_stay_marks() {
+            let event =
+                |at, kind, title: &str| domain::view::Event { at: Timestamp(at), kind, title: title.to_owned() };
+            let mut series = series(3.0);
+            series.events = vec![
+                event(1_000, EventKind::StatsReset, "pg_stat_statements was reset"),
+                event(1_200, EventKind::Restart, "restarted"),
+            ];
+            let drawn = lines(&series);
+            let reset = drawn.paths.last().unwrap();
+            assert_eq!((reset.name.as_str(), reset.slot.as_str()), ("Counters reset", "reset"));
+            assert_eq!(reset.path, "M300.0 0V150", "in the middle of the picture, over all its height");
+            assert_eq!(drawn.marks.iter().map(|mark| mark.1.as_str()).collect::<Vec<_>>(), ["restarted"]);
+            let option: serde_json::Value = serde_json::from_str(&drawn.option).unwrap();
+            let marked = |id: &str| {
+                let all = option["series"].as_array().unwrap();
+                let one = all.iter().find(|one| one["id"] == id).unwrap();
+                one["markLine"]["data"][0]["xAxis"].as_i64().unwrap()
+            };
+            assert_eq!((marked("reset-0"), marked("cpu-0")), (1_000, 1_200));
+            assert!(lines(&TimeSeries { events: Vec::new(), ..series }).paths.iter().all(|path| path.slot != "reset"));
+        }
+
+        #[test]
+        fn numbers_and_their_ticks_are_written_as_people_read_them() {
+            let of = |values: &[f64], unit: &str| {
+                let mut series = series(0.0);
+                series.unit = unit.to_owned();
+                series.series[0].values = values.iter().copied().map(Some).collect();
+                lines(&series)
+            };
+            let ticks =
+                |values: &[f64], unit: &str| of(values, unit).grid.into_iter().map(|tick| tick.1).collect::<Vec<_>>();
+            // Five ticks from nothing on, bytes in units of two's powers, rates as such.
+            for (values, unit) in [([3.0 * 1_048_576.0, 1_048_576.0], "B"), ([700.0, 90_000.0], "B/s")] {
+                let written = ticks(&values, unit);
+                assert_eq!(written.len(), 5, "{written:?}");
+                assert!(written[0].starts_with("0 B"), "{written:?}");
+                assert!(written.last().unwrap().contains("iB"), "{written:?}");
+                assert!(unit == "B" || written.iter().all(|tick| tick.ends_with("/s")), "{written:?}");
+            }
+            assert_eq!(
+                [value(38.0, "ms"), value(1_240.0, "ms"), value(12_400.0, "/s")],
+                ["38 ms", "1.24 s", "12.4 k/s"]
+            );
+            // The table beside it has the same figures, the newest first; a gap is a dash and no zero.
+            let mut gapped = series(1_536.0);
+            gapped.unit = "B".to_owned();
+            let (head, rows) = lines(&gapped).table;
+            assert_eq!(head.len(), 2);
+            assert_eq!(rows.iter().map(|row| row[1].as_str()).collect::<Vec<_>>(), ["—", "1.5 KiB"]);
         }
 
         #[test]

@@ -11,8 +11,12 @@ mod components;
 mod error;
 #[cfg(feature = "ssr")]
 mod estate_fns;
+#[cfg(feature = "ssr")]
+mod index_fns;
 mod keyboard;
 mod live;
+#[cfg(feature = "ssr")]
+mod moment_fns;
 mod pages;
 mod panels;
 #[cfg(feature = "ssr")]
@@ -22,6 +26,8 @@ mod recovery_fns;
 mod scope;
 mod server_fns;
 mod sql;
+#[cfg(feature = "ssr")]
+mod statement_fns;
 mod zone;
 
 #[cfg(feature = "ssr")]
@@ -89,7 +95,8 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 /// no code; see docs/adr/0038-pages-of-the-server-alone.md.
 #[cfg(feature = "ssr")]
 fn is_server_only() -> bool {
-    let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
+    let uri = use_context::<http::request::Parts>().map(|parts| parts.uri).unwrap_or_default();
+    let path = uri.path();
     [
         "/login",
         "/setup",
@@ -101,6 +108,7 @@ fn is_server_only() -> bool {
         "/analytics",
         "/database/advice",
         "/database/score",
+        "/database/index",
         "/estate",
         "/audit",
         "/start",
@@ -108,6 +116,21 @@ fn is_server_only() -> bool {
     .iter()
     .any(|prefix| path.starts_with(prefix))
         || path.starts_with("/database/queries/") && path.ends_with("/plan")
+        || path.starts_with("/database/queries/") && pages::statement_tab::of(asked(&uri, "tab")).is_some()
+        || path == "/database/activity" && asked(&uri, "at").is_some()
+}
+
+/// A parameter of the address that is there and not empty.
+#[cfg(feature = "ssr")]
+fn asked(uri: &http::Uri, name: &str) -> Option<String> {
+    let found = server_fns::form(uri.query().unwrap_or_default()).into_iter().find(|pair| pair.0 == name);
+    found.map(|pair| pair.1).filter(|value| !value.is_empty())
+}
+
+/// A parameter of the page that is being rendered.
+#[cfg(feature = "ssr")]
+pub(crate) fn asked_for(name: &str) -> Option<String> {
+    use_context::<http::request::Parts>().and_then(|parts| asked(&parts.uri, name))
 }
 
 /// Plain scripts that this page alone has.
@@ -168,6 +191,7 @@ pub fn App() -> impl IntoView {
                     <Route path=path!("/database/queries/:id/plan") view=pages::QueryPlan ssr=SsrMode::Async />
                     <Route path=path!("/database/score") view=pages::Score ssr=SsrMode::Async />
                     <Route path=path!("/database/advice") view=pages::Advice ssr=SsrMode::Async />
+                    <Route path=path!("/database/index") view=pages::IndexPage ssr=SsrMode::Async />
                     <Route path=path!("/database/activity") view=pages::Activity ssr=SsrMode::Async />
                     <Route path=path!("/database/connections") view=|| view! { <PanelsPage name="connections" title="Connections" /> } ssr=SsrMode::Async />
                     <Route path=path!("/database/tables") view=|| view! { <PanelsPage name="tables" title="Tables" /> } ssr=SsrMode::Async />

@@ -63,6 +63,8 @@ pub enum Content {
     Missing(String, Vec<String>),
     /// All is well.
     Fine(String),
+    /// HTML that the server made of views of ours.
+    Html(String),
 }
 
 /// A table.
@@ -193,6 +195,7 @@ pub fn panel(panel: PanelData) -> impl IntoView {
             view! { <dl class="facts">{facts.collect_view()}</dl> }.into_any()
         }
         Content::Missing(reason, cure) => view! { <Missing reason cure /> }.into_any(),
+        Content::Html(html) => view! { <div class="laid-out" inner_html=html></div> }.into_any(),
         Content::Fine(text) => view! { <p class="fine"><Icon name="check" />{text}</p> }.into_any(),
     };
     view! {

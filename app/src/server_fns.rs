@@ -1,19 +1,23 @@
 //! Server functions: what pages ask for. Each asks `control` as whoever is signed in; rights are decided there.
 
 mod alerts;
+mod indexes;
 mod locks;
 mod overview;
 mod panels;
 mod tiles;
 
 pub use alerts::{AlertsData, load_alerts};
+pub use indexes::{IndexesData, load_indexes};
 pub use locks::{LocksData, load_locks};
 pub use overview::{OverviewData, load_overview};
+#[cfg(feature = "ssr")]
+pub use panels::layout::Ask;
 pub use panels::load_panels;
 pub use tiles::TileData;
 
 use crate::{AppError, chart::ChartData};
-use domain::view::{ActivityPage, AlertCounts, ClusterSummary, IndexesPage, QueriesPage, QueryDetail, Whoami};
+use domain::view::{ActivityPage, AlertCounts, ClusterSummary, QueriesPage, QueryDetail, Whoami};
 use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +52,8 @@ pub struct QueryData {
     pub mean: ChartData,
     /// Share of all time.
     pub share: ChartData,
+    /// The strip of tabs, as HTML of ours.
+    pub tabs: String,
 }
 
 /// Backends now and over time.
@@ -63,6 +69,10 @@ pub struct ActivityData {
     pub usable: Option<i64>,
     /// The reader may cancel and terminate.
     pub may_signal: bool,
+    /// Where the API has it as CSV.
+    pub csv: String,
+    /// One database or all, as HTML of ours; empty where there is but one.
+    pub databases: String,
 }
 
 /// Who is signed in and which clusters there are.
@@ -123,35 +133,38 @@ pub async fn load_query(
     let calls = take(|detail| &mut detail.calls);
     let mean = take(|detail| &mut detail.mean);
     let share = take(|detail| &mut detail.share);
-    Ok(QueryData { detail, calls, mean, share })
+    let mut kept = Vec::new();
+    kept.extend(cluster.map(|cluster| ("cluster", cluster)));
+    let live = if matches!(range, domain::view::Range::Between { .. }) { Default::default() } else { range };
+    kept.extend(range.pairs(live));
+    kept.extend((compare != domain::view::Compare::Off).then(|| ("compare", compare.to_string())));
+    let tabs = crate::pages::statement_tab::strip(&id, "overview", &kept);
+    Ok(QueryData { detail, calls, mean, share, tabs })
 }
 
-/// Indexes.
-#[server(endpoint = "indexes", input = GetUrl)]
-pub async fn load_indexes(cluster: Option<String>) -> Result<IndexesPage, AppError> {
-    let (control, actor) = asking()?;
-    told(control.indexes_list(&actor, cluster.as_deref()).await)
-}
-
-/// Backends.
+/// Backends, by the page's own address.
 #[server(endpoint = "activity", input = GetUrl)]
-pub async fn load_activity(
-    cluster: Option<String>,
-    range: String,
-    #[server(default)] compare: String,
-) -> Result<ActivityData, AppError> {
+pub async fn load_activity(search: String) -> Result<ActivityData, AppError> {
     use crate::chart::build;
     use domain::view::Metric;
     let (control, actor) = asking()?;
-    let (range, compare) = (told(range_of(&range))?, told(compare_of(&compare))?);
-    let id = cluster.as_deref();
-    let page = told(control.activity_list(&actor, id))?.as_ref().clone();
-    let states = told(control.history_compared(&actor, id, Metric::ConnectionsByState, range, compare).await)?;
-    let usable = told(control.dashboard_get(&actor, id))?.connections.map(|connections| connections.usable);
+    let ask = told(Ask::read(control, actor, "activity", &search))?;
+    let (control, actor, id) = (&ask.control, &ask.actor, ask.id());
+    let page = told(control.activity_list(actor, id, ask.get("database")))?.as_ref().clone();
+    let states = told(ask.history(Metric::ConnectionsByState).await)?;
+    let usable = told(control.dashboard_get(actor, id))?.connections.map(|connections| connections.usable);
     let may_signal = actor.may(domain::Permission::BackendSignal);
     let sessions = page.rows.iter().map(|row| (row.query_id.as_deref(), row.database.as_deref(), row.user.as_deref()));
-    let statements = told(control.statements_of_sessions(&actor, id, &sessions.collect::<Vec<_>>()).await)?;
-    Ok(ActivityData { page, statements, states: build::stacked(&states), usable, may_signal })
+    let statements = told(control.statements_of_sessions(actor, id, &sessions.collect::<Vec<_>>()).await)?;
+    Ok(ActivityData {
+        csv: ask.csv_of_database(&page.cluster, "activity"),
+        databases: panels::layout::chips("Database", told(ask.databases())?),
+        page,
+        statements,
+        states: build::stacked(&states),
+        usable,
+        may_signal,
+    })
 }
 
 #[cfg(feature = "ssr")]

@@ -105,7 +105,7 @@ test("j and k walk the sessions and the indexes too", async ({ page }) => {
   await expect(page.getByRole("columnheader", { name: "Client" })).toBeVisible();
   await page.goto(`${demo.url}/database/performance#indexes`);
   await alive(page);
-  await expect(page.locator("#indexes a[data-row]").first()).toHaveAttribute("href", /\/database\/tables\?table=/);
+  await expect(page.locator("#indexes a[data-row]").first()).toHaveAttribute("href", /\/database\/index\?.*name=/);
   await page.keyboard.press("j");
   await expect(page.locator("#indexes a[data-row]").first()).toBeFocused();
 });

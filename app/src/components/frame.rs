@@ -145,11 +145,12 @@ fn Navigation(frame: Resource<Result<FrameData, AppError>>) -> impl IntoView {
         let (page, fragment) = path.split_once('#').map_or((path, None), |(page, fragment)| (page, Some(fragment)));
         let same = here == page
             || (path.ends_with("#queries") && here.starts_with("/database/queries/"))
+            || (path.ends_with("#indexes") && here == "/database/index")
             || (path == "/plugins" && here.starts_with("/plugins/"))
             || (path == "/backups" && here.starts_with("/backups/"))
             || (path == "/recovery" && (here.starts_with("/recovery/") || here.starts_with("/jobs")));
         let tab = match fragment {
-            Some("indexes") => hash.get() == "#indexes",
+            Some("indexes") => hash.get() == "#indexes" || here == "/database/index",
             Some(_) => hash.get() != "#indexes",
             None => true,
         };
@@ -236,6 +237,7 @@ fn ClusterPicker(data: FrameData) -> impl IntoView {
 fn follows(path: &str, table: bool) -> (bool, bool) {
     match path.strip_prefix("/database").unwrap_or("-").trim_end_matches('/') {
         "" | "/performance" | "/activity" | "/connections" | "/replication" | "/maintenance" | "/cost" => (true, true),
+        "/index" => (true, false),
         // The growth of one table; the list is of now.
         "/tables" => (table, false),
         path => {
@@ -366,7 +368,9 @@ fn theme_choices() -> String {
     let buttons = choices.into_iter().map(|(theme, icon, label)| {
         view! { <button name="theme" value=theme title=label aria-label=label><Icon name=icon /></button> }
     });
-    buttons.collect_view().to_html()
+    // Where the screen is wide it is a choice; in between the style sheet makes it, and on a phone it is a drawer.
+    let names = view! { <button type="button" class="js-only nav-narrow" title="Navigation as icons" aria-label="Navigation as icons"><Icon name="menu" /></button> };
+    view! { {buttons.collect_view()}{names} }.to_html()
 }
 
 /// The list of keys.
@@ -445,5 +449,6 @@ mod tests {
         }
         assert_eq!(follows("/database/tables", false), (false, false));
         assert_eq!(follows("/database/tables", true), (true, false));
+        assert_eq!(follows("/database/index", false), (true, false));
     }
 }

@@ -3,29 +3,35 @@
 use crate::{
     components::{Chart, Failed, Icon, Panel, SignalMenu, Skeleton, Told, ago, statement},
     live::Live,
-    scope::{Scope, address},
+    scope::Scope,
     server_fns::{ActivityData, load_activity},
 };
 use domain::{format, view::BackendRow};
 use leptos::prelude::*;
 use leptos_meta::Title;
+use leptos_router::hooks::use_location;
+
+/// What is now; with a moment in the address what was then, which only the server renders.
+#[component]
+pub fn Activity() -> impl IntoView {
+    #[cfg(feature = "ssr")]
+    if crate::asked_for("at").is_some() {
+        return view! { <super::moment::Moment /> }.into_any();
+    }
+    view! { <Now /> }.into_any()
+}
 
 /// Sessions over time, and each backend.
 #[component]
-pub fn Activity() -> impl IntoView {
+fn Now() -> impl IntoView {
     let scope = Scope::get();
     let live = Live::get();
-    let data = Resource::new(
-        move || {
-            let (range, compare) = (scope.asked.get(), scope.compare.get().to_string());
-            (scope.cluster.get(), range, compare, live.sequence.get())
-        },
-        |(cluster, range, compare, _)| load_activity(cluster, range, compare),
-    );
+    let location = use_location();
+    let data = Resource::new(move || (location.search.get(), live.sequence.get()), |(search, _)| load_activity(search));
     let show_idle = RwSignal::new(false);
     view! {
         <Title text="Activity" />
-        <div class="title"><h1>"Activity"</h1><span class="muted">{move || scope.phrase()}</span></div>
+        <div class="title"><h1>"Activity"</h1><span class="muted">{move || scope.phrase()}</span><span class="grow"></span><a class="btn" rel="external" href=move || scope.link("/database/activity?at=latest")>"Past moments"</a></div>
         <Told />
         <Transition fallback=|| view! { <Skeleton /> }>
             {move || Suspend::new(async move {
@@ -40,17 +46,11 @@ pub fn Activity() -> impl IntoView {
 
 #[component]
 fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
-    let ActivityData { page, statements, states, usable, may_signal } = data;
+    let ActivityData { page, statements, states, usable, may_signal, csv, databases } = data;
     let note = usable.map_or_else(String::new, |usable| format!("of {usable} usable slots"));
     let blocked = page.rows.iter().filter(|row| !row.blocked_by.is_empty()).count();
     let collected = page.collected_at;
     let hidden = page.hidden;
-    let scope = Scope::get();
-    let csv = address(
-        &format!("/api/v1/clusters/{}/activity", scope.cluster.get_untracked().unwrap_or_else(|| page.cluster.clone())),
-        &[("format", "csv".to_owned())],
-        None,
-    );
     let rows = StoredValue::new(page.rows.into_iter().zip(statements).collect::<Vec<_>>());
     let busy = |row: &BackendRow| row.state.as_deref() != Some("idle") && row.backend_type == "client backend";
     let shown = move || {
@@ -73,6 +73,7 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
             <header><h2 title="pg_stat_activity">"Backends"</h2>{blocked_badge}<span class="aside">{ago(collected, None)}</span></header>
             <div class="toolbar">
                 <button type="button" class="chip js-only" class:on=move || show_idle.get() aria-pressed=move || show_idle.get().to_string() on:click=move |_| show_idle.update(|on| *on = !*on)>"with idle and background"</button>
+                <div class="laid-out" inner_html=databases></div>
                 <span class="grow"></span>
                 <a class="btn" href=csv rel="external" download="activity.csv"><Icon name="download" />"CSV"</a>
             </div>

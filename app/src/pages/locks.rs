@@ -55,8 +55,9 @@ fn Loaded(data: LocksData) -> impl IntoView {
     };
     let then = summary.as_ref().map(|summary| {
         let now = with_param("snapshot", None);
+        let then = address("/database/activity", &[("cluster", page.cluster.clone()), ("at", summary.at.to_rfc3339())], None);
         view! {
-            <p class="banner c12"><Icon name="lock" /><span>{format!("This is {}, the worst moment of {} of waiting.", summary.at.local(), format::age_s(summary.duration_seconds))}</span><a class="btn" href=now>"Jump to now"</a></p>
+            <p class="banner c12"><Icon name="lock" /><span>{format!("This is {}, the worst moment of {} of waiting.", summary.at.local(), format::age_s(summary.duration_seconds))}</span><a class="btn" rel="external" href=then>"Activity then"</a><a class="btn" href=now>"Jump to now"</a></p>
         }
     });
     let count = nodes.iter().filter(|node| !node.blocked_by.is_empty()).count();
@@ -96,8 +97,9 @@ fn Loaded(data: LocksData) -> impl IntoView {
     .into_any()
 }
 
+/// Sessions as trees, each with the id of its statement.
 #[component]
-fn Forest(nodes: Vec<(LockNode, Option<String>)>, act: bool) -> impl IntoView {
+pub(super) fn Forest(nodes: Vec<(LockNode, Option<String>)>, act: bool) -> impl IntoView {
     let rows = nodes.into_iter().map(|(node, id)| row(node, id, act)).collect_view();
     view! {
         <div class="scroll" tabindex="0" role="region" aria-label="Blocked sessions table">

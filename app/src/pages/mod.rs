@@ -5,6 +5,8 @@ mod account;
 mod activity;
 #[cfg(feature = "ssr")]
 mod advice;
+#[cfg(feature = "ssr")]
+pub mod alert_filter;
 mod alerts;
 #[cfg(feature = "ssr")]
 mod analytics;
@@ -14,6 +16,10 @@ mod audit;
 mod backups;
 #[cfg(feature = "ssr")]
 mod estate;
+#[cfg(feature = "ssr")]
+mod index;
+#[cfg(feature = "ssr")]
+pub mod index_list;
 mod indexes;
 #[cfg(feature = "ssr")]
 mod job;
@@ -22,6 +28,8 @@ mod jobs;
 mod locks;
 #[cfg(feature = "ssr")]
 mod login;
+#[cfg(feature = "ssr")]
+mod moment;
 mod not_found;
 mod overview;
 mod performance;
@@ -44,7 +52,11 @@ mod score;
 #[cfg(feature = "ssr")]
 mod start;
 #[cfg(feature = "ssr")]
+pub mod statement_tab;
+#[cfg(feature = "ssr")]
 mod tenant;
+#[cfg(feature = "ssr")]
+pub mod topology;
 
 #[cfg(feature = "ssr")]
 pub use account::Account;
@@ -60,6 +72,8 @@ pub use audit::Audit;
 pub use backups::{BackupPage, Backups, RetentionPage};
 #[cfg(feature = "ssr")]
 pub use estate::Estate;
+#[cfg(feature = "ssr")]
+pub use index::IndexPage;
 #[cfg(feature = "ssr")]
 pub use job::JobPage;
 #[cfg(feature = "ssr")]
@@ -91,7 +105,7 @@ mod elsewhere;
 pub use elsewhere::{
     Elsewhere as Account, Elsewhere as Advice, Elsewhere as AnalyticsPage, Elsewhere as Audit, Elsewhere as BackupPage,
     Elsewhere as Backups, Elsewhere as BulkPage, Elsewhere as BulkPreviewPage, Elsewhere as Estate,
-    Elsewhere as JobPage, Elsewhere as JobsPage, Elsewhere as Login, Elsewhere as Plans, Elsewhere as PluginPage,
-    Elsewhere as PluginsPage, Elsewhere as QueryPlan, Elsewhere as Recovery, Elsewhere as RestorePage,
-    Elsewhere as RetentionPage, Elsewhere as Score, Elsewhere as Setup, Elsewhere as Start,
+    Elsewhere as IndexPage, Elsewhere as JobPage, Elsewhere as JobsPage, Elsewhere as Login, Elsewhere as Plans,
+    Elsewhere as PluginPage, Elsewhere as PluginsPage, Elsewhere as QueryPlan, Elsewhere as Recovery,
+    Elsewhere as RestorePage, Elsewhere as RetentionPage, Elsewhere as Score, Elsewhere as Setup, Elsewhere as Start,
 };

@@ -188,8 +188,10 @@ fn Events(events: Vec<Event>) -> impl IntoView {
         return view! { <p class="fine muted">"No restart, failover, reset or change of settings in this range."</p> }
             .into_any();
     }
+    let scope = Scope::get();
     let rows = events.into_iter().take(12).map(|event| {
-        view! { <li><time datetime=event.at.to_rfc3339() title=event.at.local()>{event.at.local_clock()}</time><span class="badge">{event.kind.as_str().replace('_', " ")}</span><span>{event.title}</span></li> }
+        let then = format!("/database/activity?at={}", event.at.to_rfc3339());
+        view! { <li><a rel="external" href=move || scope.link(&then) title="Who was active then"><time datetime=event.at.to_rfc3339() title=event.at.local()>{event.at.local_clock()}</time></a><span class="badge">{event.kind.as_str().replace('_', " ")}</span><span>{event.title}</span></li> }
     });
     view! { <ul class="events">{rows.collect_view()}</ul> }.into_any()
 }

@@ -70,6 +70,7 @@ fn Loaded(data: PlanPageData, form: String) -> impl IntoView {
                 </form>
             })}
         </div>
+        <super::statement_tab::Strip id=page.id.clone() current="plans" />
         <FormOutcome />
         {page.refusal.clone().map(|reason| view! { <p class="banner attention c12"><Icon name="warn" /><span>{format!("It cannot be explained: {reason}.")}</span></p> })}
         <section class="panel c8" aria-label="Text">
@@ -215,8 +216,9 @@ fn Comparison(page: QueryPlanPage) -> impl IntoView {
     })
 }
 
+/// The plans it has had.
 #[component]
-fn History(page: QueryPlanPage, here: String) -> impl IntoView {
+pub(super) fn History(page: QueryPlanPage, here: String) -> impl IntoView {
     if page.history.is_empty() {
         return ().into_any();
     }
@@ -257,8 +259,9 @@ fn History(page: QueryPlanPage, here: String) -> impl IntoView {
     .into_any()
 }
 
+/// Tables and indexes that it touches.
 #[component]
-fn Touched(page: QueryPlanPage) -> impl IntoView {
+pub(super) fn Touched(page: QueryPlanPage, #[prop(default = "c7")] span: &'static str) -> impl IntoView {
     let scope = Scope::get();
     if page.tables.is_empty() {
         return ().into_any();
@@ -285,7 +288,7 @@ fn Touched(page: QueryPlanPage) -> impl IntoView {
         }
     });
     view! {
-        <Panel title="Tables and indexes" span="c7" flush=true>
+        <Panel title="Tables and indexes" span flush=true>
             <div class="scroll" tabindex="0" role="region" aria-label="Tables table">
                 <table>
                     <thead><tr><th scope="col">"Table"</th><th scope="col">"How"</th><th scope="col">"Indexes in the plan"</th><th scope="col" class="n">"Rows"</th><th scope="col" class="n">"Size"</th><th scope="col" class="n">"Seq scans/s"</th><th scope="col">"Analyzed"</th></tr></thead>
@@ -297,8 +300,9 @@ fn Touched(page: QueryPlanPage) -> impl IntoView {
     .into_any()
 }
 
+/// Sessions that were seen in it.
 #[component]
-fn Sessions(page: QueryPlanPage) -> impl IntoView {
+pub(super) fn Sessions(page: QueryPlanPage, #[prop(default = "c5")] span: &'static str) -> impl IntoView {
     let all = page.samples.iter().map(|it| it.samples).sum::<i64>().max(1) as f64;
     let empty = page.samples.is_empty() && page.running.is_empty();
     let running = page.running.into_iter().map(|row| {
@@ -314,7 +318,7 @@ fn Sessions(page: QueryPlanPage) -> impl IntoView {
         view! { <tr><td>{wait}</td><td>{it.user}</td><td>{it.application}</td><td>{it.host}</td><td class="n">{format!("{} s", format::thousands(it.samples))}</td><td class="n">{format!("{:.1}", 100.0 * it.samples as f64 / all)}</td></tr> }
     });
     view! {
-        <Panel title="Seen in sessions" span="c5" note="last 24 hours" source="pg_stat_activity, sampled each second" flush=true>
+        <Panel title="Seen in sessions" span note="last 24 hours" source="pg_stat_activity, sampled each second" flush=true>
             {empty.then(|| view! { <p class="more muted">"No session was seen in it: it is quick or did not run."</p> })}
             <ul class="running">{running}</ul>
             <div class="scroll" tabindex="0" role="region" aria-label="Sessions table">

@@ -13,9 +13,21 @@ use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_params_map;
 
-/// Text, figures, history.
+/// The overview; the other tabs are rendered by the server alone.
 #[component]
 pub fn QueryPage() -> impl IntoView {
+    #[cfg(feature = "ssr")]
+    match super::statement_tab::of(crate::asked_for("tab")) {
+        Some("plans") => return view! { <super::QueryPlan /> }.into_any(),
+        Some(tab) => return view! { <super::statement_tab::StatementTab tab /> }.into_any(),
+        None => {}
+    }
+    view! { <Overview /> }.into_any()
+}
+
+/// Text, figures, charts.
+#[component]
+fn Overview() -> impl IntoView {
     let scope = Scope::get();
     let live = Live::get();
     let params = use_params_map();
@@ -33,8 +45,6 @@ pub fn QueryPage() -> impl IntoView {
             <a class="back" href=move || scope.link("/database/performance#queries")>"Queries"</a>
             <h1>"Statement"</h1>
             <span class="muted">{move || scope.phrase()}</span>
-            <span class="grow"></span>
-            <a class="btn" rel="external" href=move || scope.link(&format!("/database/queries/{}/plan", id.get()))>"Plan"</a>
         </div>
         <Transition fallback=|| view! { <Skeleton /> }>
             {move || Suspend::new(async move {
@@ -53,7 +63,7 @@ fn dash(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
 
 #[component]
 fn Loaded(data: QueryData) -> impl IntoView {
-    let QueryData { detail, calls, mean, share } = data;
+    let QueryData { detail, calls, mean, share, tabs } = data;
     let row = detail.row;
     let seconds = detail.window_seconds.max(1.0);
     let per_call = |total: f64| if row.calls > 0 { total / row.calls as f64 } else { 0.0 };
@@ -94,6 +104,7 @@ fn Loaded(data: QueryData) -> impl IntoView {
         row.flags.iter().map(|flag| view! { <span class="badge attention">{flag.label()}</span> }).collect_view();
     let sql = detail.sql.clone();
     view! {
+        <div class="laid-out" inner_html=tabs></div>
         <section class="panel c8" aria-label="Text">
             <header><h2>"SQL"</h2><span class="note">"normalised: constants are $1, $2, …"</span><span class="aside">{flags}</span></header>
             <div class="body"><div class="code-block"><pre class="statement-text" tabindex="0"><code>{highlighted(&detail.sql)}</code></pre><CopyButton text=sql label="Copy the statement" /></div></div>

@@ -27,6 +27,12 @@ pub struct AlertsData {
     pub may_manage: bool,
     /// Open alerts in numbers.
     pub counts: AlertCounts,
+    /// What the list is narrowed by: a form, as HTML of ours.
+    pub filter: String,
+    /// Something narrows it.
+    pub narrow: bool,
+    /// Where the alerts before those shown are.
+    pub older: Option<String>,
     /// Open alerts.
     pub open: Vec<AlertView>,
     /// The last hour of an alert's figure, by id.
@@ -52,7 +58,12 @@ pub struct AlertsData {
 /// One tab of the alerts page, by the page's own address.
 #[server(endpoint = "alerts", input = GetUrl)]
 pub async fn load_alerts(search: String) -> Result<AlertsData, AppError> {
-    use domain::{Permission, view::Range};
+    use crate::{pages::alert_filter, scope::address};
+    use domain::{
+        Permission,
+        alert::AlertState,
+        view::{AlertsParams, Range},
+    };
     /// More lines than a person compares cost more than they show.
     const SPARKS: usize = 20;
     let (control, actor) = asking()?;
@@ -60,6 +71,7 @@ pub async fn load_alerts(search: String) -> Result<AlertsData, AppError> {
     let value =
         |name: &str| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.clone()).filter(|it| !it.is_empty());
     let only = value("cluster");
+    let params = AlertsParams::read(value).map_err(|(field, message)| control::ControlError::field(&field, message));
     let clusters = told(control.clusters_list(&actor))?;
     let cluster = only.clone().or_else(|| clusters.first().map(|it| it.id.clone())).unwrap_or_default();
     let mut data = AlertsData {
@@ -70,10 +82,20 @@ pub async fn load_alerts(search: String) -> Result<AlertsData, AppError> {
         counts: told(control.alerts_count(&actor, only.as_deref()))?,
         ..AlertsData::default()
     };
+    // Other tabs have parameters of these names for themselves.
+    let params =
+        if matches!(data.tab.as_str(), "active" | "history") { told(params)? } else { AlertsParams::default() };
     match data.tab.as_str() {
         "history" => {
             let cursor = value("cursor");
-            data.past = told(control.alerts_list(&actor, only.as_deref(), true, cursor.as_deref(), 50).await)?;
+            let params = AlertsParams { state: Some(AlertState::Resolved), ..params };
+            data.past = told(control.alerts_list(&actor, &params, cursor.as_deref(), 50).await)?;
+            data.older = data.past.next_cursor.as_ref().map(|cursor| {
+                let own = params.pairs().into_iter().filter(|pair| pair.0 != "state");
+                let more = [("tab", "history".to_owned()), ("cursor", cursor.clone())];
+                address("/alerts", &own.chain(more).collect::<Vec<_>>(), None)
+            });
+            (data.filter, data.narrow) = (alert_filter::form(&params, true, &data.clusters), params.is_narrow());
         }
         "rules" => {
             if let Some(rule) = value("rule") {
@@ -94,7 +116,10 @@ pub async fn load_alerts(search: String) -> Result<AlertsData, AppError> {
             data.rules = told(control.alert_rules_list(&actor, Some(&cluster)).await)?;
         }
         _ => {
-            data.open = told(control.alerts_list(&actor, only.as_deref(), false, None, 500).await)?.rows;
+            // Those that are over have a tab of their own.
+            let params = AlertsParams { state: params.state.filter(|it| *it != AlertState::Resolved), ..params };
+            data.open = told(control.alerts_list(&actor, &params, None, 500).await)?.rows;
+            (data.filter, data.narrow) = (alert_filter::form(&params, false, &data.clusters), params.is_narrow());
             for alert in data.open.iter().take(SPARKS) {
                 let Some(metric) = control::alerts::metric(&alert.rule) else { continue };
                 let history = told(control.history_get(&actor, Some(&alert.cluster), metric, Range::Hour1).await)?;

@@ -9,7 +9,7 @@ mod cost;
 #[cfg(feature = "ssr")]
 mod disks;
 #[cfg(feature = "ssr")]
-pub(super) mod layout;
+pub mod layout;
 #[cfg(feature = "ssr")]
 mod maintenance;
 #[cfg(feature = "ssr")]

@@ -181,6 +181,22 @@ mod tests {
     }
 
     #[test]
+    fn the_busy_come_first_and_of_them_the_oldest_statement() {
+        let background = |pid| Backend { pid, backend_type: "checkpointer".into(), ..Backend::default() };
+        let rows = vec![
+            background(99),
+            client(3, "active", "SELECT 3", &[]),
+            client(7, "active", "SELECT 7", &[]),
+            client(5, "idle", "SELECT 5", &[]),
+            client(6, "idle in transaction", "SELECT 6", &[]),
+            Backend { query_seconds: None, state_seconds: None, ..client(8, "active", "", &[]) },
+        ];
+        let page = page(&ActivityReading { rows, hidden: 0 }, Timestamp(0));
+        let order = page.rows.iter().map(|row| row.pid).collect::<Vec<_>>();
+        assert_eq!(order, [7, 3, 8, 6, 5, 99], "active, in a transaction, idle, and what is no client behind all");
+    }
+
+    #[test]
     fn maintenance_is_not_a_long_query() {
         let reading = ActivityReading {
             rows: vec![

@@ -2,7 +2,7 @@
 use domain::{
     Timestamp,
     reading::{ActivityReading, Backend, ServerReading},
-    view::{ConnectionGroup, ConnectionRow, ConnectionsPage},
+    view::{BackendRow, ConnectionGroup, ConnectionRow, ConnectionsPage},
 };
 use std::collections::BTreeMap;
 
@@ -27,9 +27,29 @@ pub fn page(reading: &ActivityReading, server: Option<&ServerReading>, at: Times
         used: i64::try_from(clients.len()).unwrap_or(i64::MAX),
         usable: server.map(|server| server.usable_connections),
         max_connections: server.map(|server| server.max_connections),
-        groups: GROUPS.map(|(by, key)| ConnectionGroup { by: by.to_owned(), rows: group(&clients, key) }).into(),
+        groups: all(&clients),
         ..ConnectionsPage::default()
     }
+}
+
+/// The groups of some of the sessions that a page shows, as of one database.
+pub fn groups(rows: &[&BackendRow]) -> Vec<ConnectionGroup> {
+    let clients = rows.iter().filter(|row| row.backend_type == "client backend").map(|row| Backend {
+        database: row.database.clone(),
+        user: row.user.clone(),
+        application: row.application.clone(),
+        client_address: row.client_address.clone(),
+        state: row.state.clone(),
+        state_seconds: row.state_seconds,
+        started_at: row.started_at,
+        wait_event_type: row.wait_class.clone(),
+        ..Backend::default()
+    });
+    all(&clients.collect::<Vec<_>>().iter().collect::<Vec<_>>())
+}
+
+fn all(clients: &[&Backend]) -> Vec<ConnectionGroup> {
+    GROUPS.map(|(by, key)| ConnectionGroup { by: by.to_owned(), rows: group(clients, key) }).into()
 }
 
 fn group(clients: &[&Backend], key: Key) -> Vec<ConnectionRow> {
@@ -104,5 +124,28 @@ mod tests {
             assert_eq!(group.rows.iter().map(|row| row.idle_in_transaction).sum::<i64>(), 2, "{}", group.by);
         }
         assert_eq!(page.groups[1].rows[0].longest_idle_in_transaction_seconds, Some(70.0));
+    }
+
+    #[test]
+    fn the_groups_of_one_database_are_those_of_its_sessions() {
+        let rows = vec![
+            Backend {
+                backend_type: "client backend".into(),
+                database: Some("shop".into()),
+                user: Some("ada".into()),
+                state: Some("active".into()),
+                wait_event_type: Some("Lock".into()),
+                ..Backend::default()
+            },
+            Backend { backend_type: "client backend".into(), database: Some("other".into()), ..Backend::default() },
+        ];
+        let shown = crate::activity::page(&ActivityReading { rows, hidden: 0 }, Timestamp(0)).rows;
+        let of = shown.iter().filter(|row| row.database.as_deref() == Some("shop")).collect::<Vec<_>>();
+        let groups = groups(&of);
+        assert_eq!(groups.len(), 5);
+        for group in &groups {
+            let row = &group.rows[0];
+            assert_eq!((group.rows.len(), row.total, row.active, row.waiting), (1, 1, 1, 1), "{}", group.by);
+        }
     }
 }

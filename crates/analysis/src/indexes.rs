@@ -4,7 +4,7 @@
 //! the counters may be young. Each of these is looked at, and said.
 use domain::{
     Timestamp, format,
-    reading::{ForeignKey, IndexCounters, IndexReading},
+    reading::{BloatEstimate, ForeignKey, IndexCounters, IndexReading},
     view::{
         Availability, DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexTotals, IndexesPage, MissingForeignKey,
     },
@@ -44,6 +44,9 @@ impl Default for Rules {
     }
 }
 
+/// Scans of all nodes by name of the index, as they were last recorded, for the scans of the hour between.
+pub type Recorded = HashMap<String, i64>;
+
 /// Rates since the reading before, by (database, oid).
 pub type Previous = HashMap<(String, u32), (i64, i64)>;
 
@@ -52,17 +55,82 @@ pub fn remember(reading: &IndexReading) -> Previous {
     reading.rows.iter().map(|row| ((row.database.clone(), row.oid), (row.scans, row.table_writes))).collect()
 }
 
-/// The page: `nodes[0]` is the server looked at, the others are its standbys, whose scans are added.
-pub fn page(nodes: &[Node<'_>], previous: Option<(&Previous, f64)>, rules: Rules, at: Timestamp) -> IndexesPage {
-    let Some(main) = nodes.first() else { return IndexesPage::default() };
-    let mut elsewhere = HashMap::<(&str, &str, &str), i64>::new();
-    for row in nodes.iter().skip(1).flat_map(|node| &node.reading.rows) {
-        *elsewhere.entry((&row.database, &row.schema, &row.name)).or_default() += row.scans;
-    }
-    let scans_of = |row: &IndexCounters| {
-        row.scans
-            + elsewhere.get(&(row.database.as_str(), row.schema.as_str(), row.name.as_str())).copied().unwrap_or(0)
+/// Scans in an hour since they were last recorded, of the `most` largest indexes, and what to remember for the next time.
+/// A counter that fell began anew: of such an index nothing is said this time.
+pub fn scans_per_hour(
+    page: &IndexesPage,
+    recorded: Option<(&Recorded, f64)>,
+    most: usize,
+) -> (Vec<(String, f64)>, Recorded) {
+    let rows = page.rows.iter().filter(|row| row.bytes > 0).take(most);
+    let rate = |row: &IndexRow| {
+        let (recorded, seconds) = recorded?;
+        let before = *recorded.get(&row.key)?;
+        let risen = row.scans >= before && seconds > 0.0;
+        risen.then(|| (row.key.clone(), (row.scans - before) as f64 * 3_600.0 / seconds))
     };
+    let rates = rows.clone().filter_map(rate).collect();
+    (rates, rows.map(|row| (row.key.clone(), row.scans)).collect())
+}
+
+/// Key columns and expressions, and included columns, as a definition has them.
+pub fn columns(definition: &str) -> (Vec<String>, Vec<String>) {
+    let after_method = definition.find(" USING ").map_or(definition, |at| &definition[at..]);
+    let Some((keys, rest)) = bracketed(after_method) else { return (Vec::new(), Vec::new()) };
+    let included = rest.trim_start().strip_prefix("INCLUDE").and_then(bracketed).map(|(list, _)| list);
+    (keys, included.unwrap_or_default())
+}
+
+/// What stands in the first brackets, at its commas, and what comes after.
+fn bracketed(text: &str) -> Option<(Vec<String>, &str)> {
+    let begin = text.find('(')?;
+    let (mut depth, mut quoted, mut parts, mut from) = (0, None, Vec::new(), begin + 1);
+    for (i, c) in text.char_indices().skip_while(|(i, _)| *i < begin) {
+        match (quoted, c) {
+            (Some(quote), c) if c == quote => quoted = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quoted = Some(c),
+            (None, '(') => depth += 1,
+            (None, ',') if depth == 1 => {
+                parts.push(text[from..i].trim().to_owned());
+                from = i + 1;
+            }
+            (None, ')') => {
+                depth -= 1;
+                if depth == 0 {
+                    parts.push(text[from..i].trim().to_owned());
+                    return Some((parts, &text[i + 1..]));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The page: `nodes[0]` is the server looked at, the others are its standbys, whose scans are added. `bloat` is what was
+/// last estimated of the larger ones.
+pub fn page(
+    nodes: &[Node<'_>],
+    previous: Option<(&Previous, f64)>,
+    bloat: &[BloatEstimate],
+    rules: Rules,
+    at: Timestamp,
+) -> IndexesPage {
+    let Some(main) = nodes.first() else { return IndexesPage::default() };
+    let estimates = bloat.iter().map(|it| ((it.database.as_str(), it.oid), it)).collect::<HashMap<_, _>>();
+    let mut elsewhere = HashMap::<(&str, &str, &str), Vec<(&str, i64, Option<Timestamp>)>>::new();
+    for node in nodes.iter().skip(1) {
+        for row in &node.reading.rows {
+            let of = elsewhere.entry((&row.database, &row.schema, &row.name)).or_default();
+            of.push((node.name, row.scans, row.last_scan));
+        }
+    }
+    let others = |row: &IndexCounters| {
+        let found = elsewhere.get(&(row.database.as_str(), row.schema.as_str(), row.name.as_str()));
+        found.cloned().unwrap_or_default()
+    };
+    let scans_of = |row: &IndexCounters| row.scans + others(row).iter().map(|it| it.1).sum::<i64>();
     // A partitioned index is used when one of its partitions is.
     let mut family = HashMap::<(&str, String), i64>::new();
     for row in &main.reading.rows {
@@ -89,7 +157,16 @@ pub fn page(nodes: &[Node<'_>], previous: Option<(&Previous, f64)>, rules: Rules
                 let before = pick(previous.get(&(index.database.clone(), index.oid))?);
                 (seconds > 0.0 && now >= before).then(|| (now - before) as f64 / seconds)
             };
+            let elsewhere = others(index);
+            let own = (nodes.len() > 1).then(|| (main.name.to_owned(), index.scans));
+            let node_scans = own.into_iter().chain(elsewhere.iter().map(|it| (it.0.to_owned(), it.1)));
             IndexRow {
+                key: format!("{}.{}", index.database, qualified(index)),
+                node_scans: node_scans.collect(),
+                last_seen_rising: None,
+                bloat_estimate_bytes: estimates
+                    .get(&(index.database.as_str(), index.oid))
+                    .and_then(|estimate| crate::index_bloat::bytes(estimate)),
                 database: index.database.clone(),
                 schema: index.schema.clone(),
                 table: index.table.clone(),
@@ -99,7 +176,7 @@ pub fn page(nodes: &[Node<'_>], previous: Option<(&Previous, f64)>, rules: Rules
                 bytes: index.bytes,
                 scans,
                 scans_per_second: rate(index.scans, |it| it.0),
-                last_scan: index.last_scan,
+                last_scan: elsewhere.iter().map(|it| it.2).chain([index.last_scan]).flatten().max(),
                 rows_read: index.rows_read,
                 rows_fetched: index.rows_fetched,
                 hit_percent: crate::rates::hit_percent(index.blks_hit, index.blks_read),
@@ -156,6 +233,14 @@ pub fn finding_key(row: &IndexRow, finding: &IndexFinding) -> String {
 /// The stable name of a foreign key without an index.
 pub fn foreign_key_key(key: &MissingForeignKey) -> String {
     format!("missing_foreign_key:{}.{}.{}.{}", key.database, key.schema, key.table, key.constraint)
+}
+
+/// Leaves the indexes and keys of one database and counts again.
+pub fn only_of(page: &mut IndexesPage, database: &str) {
+    page.rows.retain(|row| row.database == database);
+    page.missing_foreign_keys.retain(|key| key.database == database);
+    page.skipped.retain(|skipped| skipped.0 == database);
+    count(page);
 }
 
 /// Takes out what was put aside and counts again.
@@ -429,7 +514,7 @@ mod tests {
         let (main, standby) = (reading(rows), standby.map(reading));
         let mut nodes = vec![Node { name: "main", reading: &main, started_at: Timestamp(0) }];
         nodes.extend(standby.as_ref().map(|reading| Node { name: "replica", reading, started_at: Timestamp(0) }));
-        page(&nodes, None, Rules::default(), Timestamp(86_400_000))
+        page(&nodes, None, &[], Rules::default(), Timestamp(86_400_000))
     }
 
     fn finding<'a>(page: &'a IndexesPage, name: &str) -> Option<&'a IndexFinding> {
@@ -444,6 +529,37 @@ mod tests {
         let used = look(vec![index(10, "i", &[1])], Some(vec![IndexCounters { scans: 1, ..index(10, "i", &[1]) }]));
         assert_eq!(finding(&used, "i"), None);
         assert_eq!(used.rows[0].scans, 1);
+    }
+
+    #[test]
+    fn the_last_scan_is_that_of_any_node_and_each_node_has_its_number() {
+        let scanned = |scans, at| IndexCounters { scans, last_scan: Some(Timestamp(at)), ..index(10, "i", &[1]) };
+        let page = look(vec![scanned(3, 1_000)], Some(vec![scanned(4, 2_000)]));
+        let row = &page.rows[0];
+        assert_eq!((row.key.as_str(), row.scans, row.last_scan), ("d.public.i", 7, Some(Timestamp(2_000))));
+        assert_eq!(row.node_scans, [("main".to_owned(), 3), ("replica".to_owned(), 4)]);
+        assert!(look(vec![scanned(3, 1_000)], None).rows[0].node_scans.is_empty(), "one node says it all");
+    }
+
+    #[test]
+    fn scans_are_recorded_as_those_of_an_hour_and_a_reset_says_nothing() {
+        let page = |scans| look(vec![IndexCounters { scans, ..index(10, "i", &[1]) }], None);
+        let (none, first) = scans_per_hour(&page(10), None, 300);
+        assert!(none.is_empty() && first["d.public.i"] == 10);
+        let (rates, second) = scans_per_hour(&page(40), Some((&first, 1_800.0)), 300);
+        assert_eq!(rates, [("d.public.i".to_owned(), 60.0)]);
+        assert_eq!(scans_per_hour(&page(5), Some((&second, 1_800.0)), 300).0, []);
+        assert_eq!(scans_per_hour(&page(40), Some((&second, 1_800.0)), 300).0, [("d.public.i".to_owned(), 0.0)]);
+    }
+
+    #[test]
+    fn columns_are_read_from_the_definition() {
+        let of = |definition: &str| columns(definition);
+        let plain = of("CREATE INDEX i ON public.t USING btree (a, b DESC) INCLUDE (c) WHERE (a > 0)");
+        assert_eq!(plain, (vec!["a".to_owned(), "b DESC".to_owned()], vec!["c".to_owned()]));
+        let odd = of("CREATE INDEX \"i (x)\" ON t USING btree (lower((n)::text), \"a, (b\", coalesce(x, ','::text))");
+        assert_eq!(odd.0, ["lower((n)::text)", "\"a, (b\"", "coalesce(x, ','::text)"]);
+        assert_eq!(of("nonsense"), (vec![], vec![]));
     }
 
     #[test]
@@ -525,6 +641,7 @@ mod tests {
         let young = page(
             &[Node { name: "main", reading: &reading, started_at: Timestamp(0) }],
             None,
+            &[],
             Rules::default(),
             Timestamp(60_000),
         );
@@ -553,6 +670,7 @@ mod tests {
         let page = page(
             &[Node { name: "main", reading: &reading, started_at: Timestamp(0) }],
             None,
+            &[],
             Rules::default(),
             Timestamp(0),
         );

@@ -15,6 +15,7 @@ pub mod durations;
 pub mod fingerprint;
 pub mod forecast;
 pub mod health;
+pub mod index_bloat;
 pub mod indexes;
 pub mod latency;
 pub mod latency_classes;

@@ -17,20 +17,29 @@ const REASON_AT_MOST: usize = 500;
 const KEY_AT_MOST: usize = 1_000;
 
 impl ControlPlane {
-    /// Indexes and what was found about them, without what somebody put aside.
+    /// Indexes of all databases or of one and what was found about them, without what somebody put aside.
     ///
     /// # Errors
     /// [`ControlError::NotFound`].
-    pub async fn indexes_list(&self, actor: &Actor, cluster: Option<&str>) -> Result<IndexesPage, ControlError> {
+    pub async fn indexes_list(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        database: Option<&str>,
+    ) -> Result<IndexesPage, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
         let (config, snapshot) = self.inner.clusters.find(cluster)?;
         let mut page = snapshot.indexes.as_ref().clone();
+        if let Some(only) = database {
+            indexes::only_of(&mut page, only);
+        }
         match DismissalRepo(self.inner.store.db()).list(&config.id, now()).await {
             Ok(dismissals) if dismissals.is_empty() => {}
             Ok(dismissals) => indexes::without(&mut page, |key| dismissals.iter().any(|it| it.key == key)),
             // Without the store the page shows too much rather than nothing.
             Err(error) => tracing::warn!(%error, cluster = config.id, "what was put aside cannot be read"),
         }
+        self.last_seen_rising(&config.id, &mut page.rows).await;
         Ok(page)
     }
 
@@ -204,7 +213,7 @@ impl ControlPlane {
 }
 
 /// Findings about indexes that are there, each with a stable name.
-fn index_findings(page: &IndexesPage) -> Vec<AdviceFinding> {
+pub(crate) fn index_findings(page: &IndexesPage) -> Vec<AdviceFinding> {
     let mut findings = Vec::new();
     for row in &page.rows {
         for finding in &row.findings {

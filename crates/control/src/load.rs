@@ -145,16 +145,7 @@ impl ControlPlane {
                 LoadRow {
                     fingerprint: (query_id != 0).then(|| query_id.to_string()),
                     id: known.map(|(key, _)| key.clone()),
-                    query: known.map_or_else(
-                        || {
-                            if query_id == 0 {
-                                "sessions whose statement the server does not name".to_owned()
-                            } else {
-                                format!("statement {query_id}, not in pg_stat_statements")
-                            }
-                        },
-                        |(_, text)| text.clone(),
-                    ),
+                    query: known.map_or_else(|| unnamed(query_id), |(_, text)| text.clone()),
                     average_active_sessions: samples as f64 / taken as f64,
                     percent: 100.0 * samples as f64 / all as f64,
                     waits,
@@ -164,7 +155,11 @@ impl ControlPlane {
     }
 
     /// Key and text on one line of statements by their fingerprint.
-    async fn texts(&self, cluster: &str, ids: &[i64]) -> Result<HashMap<i64, (String, String)>, ControlError> {
+    pub(crate) async fn texts(
+        &self,
+        cluster: &str,
+        ids: &[i64],
+    ) -> Result<HashMap<i64, (String, String)>, ControlError> {
         let records = StatementRepo(self.inner.store.db()).by_queryid(cluster, ids).await?;
         Ok(records
             .into_iter()
@@ -173,5 +168,14 @@ impl ControlPlane {
                 (record.text.key.queryid, (record.text.key.to_string(), line))
             })
             .collect())
+    }
+}
+
+/// What stands in for the text of a statement that is not known.
+pub(crate) fn unnamed(query_id: i64) -> String {
+    if query_id == 0 {
+        "sessions whose statement the server does not name".to_owned()
+    } else {
+        format!("statement {query_id}, not in pg_stat_statements")
     }
 }

@@ -83,13 +83,36 @@ impl ControlPlane {
         Ok(dashboard)
     }
 
-    /// Backends at the last look.
+    /// Backends at the last look, of all databases or of one.
     ///
     /// # Errors
     /// [`ControlError::NotFound`].
-    pub fn activity_list(&self, actor: &Actor, cluster: Option<&str>) -> Result<Arc<ActivityPage>, ControlError> {
+    pub fn activity_list(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        database: Option<&str>,
+    ) -> Result<Arc<ActivityPage>, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
-        Ok(self.inner.clusters.find(cluster)?.1.activity.clone())
+        let page = self.inner.clusters.find(cluster)?.1.activity.clone();
+        let Some(only) = database else { return Ok(page) };
+        let mut page = ActivityPage::clone(&page);
+        page.rows.retain(|row| row.database.as_deref() == Some(only));
+        Ok(Arc::new(page))
+    }
+
+    /// Names of the databases that are there, those with statements, tables or indexes and those with sessions, for a
+    /// filter.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`].
+    pub fn databases_list(&self, actor: &Actor, cluster: Option<&str>) -> Result<Vec<String>, ControlError> {
+        self.authorize(actor, Permission::MonitoringRead)?;
+        let snapshot = self.inner.clusters.find(cluster)?.1;
+        let names = snapshot.tables.databases.iter().map(|row| &row.name);
+        let names = names.chain(snapshot.activity.rows.iter().filter_map(|row| row.database.as_ref()));
+        let names = names.filter(|name| !matches!(name.as_str(), "template0" | "template1" | ""));
+        Ok(names.cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect())
     }
 
     /// A figure over time.

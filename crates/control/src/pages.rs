@@ -1,5 +1,5 @@
 //! The further pages of a cluster: from the snapshot; growth, changes and our own cost also from the store.
-use crate::{Actor, ControlError, ControlPlane, monitoring, now};
+use crate::{Actor, ControlError, ControlPlane, monitoring, now, table_use::indexes_of_table};
 use domain::{
     Permission,
     view::{
@@ -22,22 +22,42 @@ const FORECAST_AHEAD_DAYS: f64 = 30.0;
 const CHANGES_DAYS: i64 = 90;
 
 impl ControlPlane {
-    /// Who holds the connection slots.
+    /// Who holds the connection slots, of all databases or of one; the slots are those of the server in any case.
     ///
     /// # Errors
     /// [`ControlError::NotFound`].
-    pub fn connections_get(&self, actor: &Actor, cluster: Option<&str>) -> Result<Arc<ConnectionsPage>, ControlError> {
+    pub fn connections_get(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        database: Option<&str>,
+    ) -> Result<Arc<ConnectionsPage>, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
-        Ok(self.inner.clusters.find(cluster)?.1.connections.clone())
+        let snapshot = self.inner.clusters.find(cluster)?.1;
+        let Some(only) = database else { return Ok(snapshot.connections.clone()) };
+        let rows = snapshot.activity.rows.iter().filter(|row| row.database.as_deref() == Some(only));
+        let groups = analysis::connections::groups(&rows.collect::<Vec<_>>());
+        Ok(Arc::new(ConnectionsPage { groups, ..ConnectionsPage::clone(&snapshot.connections) }))
     }
 
-    /// Tables.
+    /// Tables of all databases or of one.
     ///
     /// # Errors
     /// [`ControlError::NotFound`].
-    pub fn tables_list(&self, actor: &Actor, cluster: Option<&str>) -> Result<Arc<TablesPage>, ControlError> {
+    pub fn tables_list(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        database: Option<&str>,
+    ) -> Result<Arc<TablesPage>, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
-        Ok(self.inner.clusters.find(cluster)?.1.tables.clone())
+        let page = self.inner.clusters.find(cluster)?.1.tables.clone();
+        let Some(only) = database else { return Ok(page) };
+        let mut page = TablesPage::clone(&page);
+        page.rows.retain(|row| row.database == only);
+        page.databases.retain(|row| row.name == only);
+        page.skipped.retain(|skipped| skipped.0 == only);
+        Ok(Arc::new(page))
     }
 
     /// One table by `database.schema.name`, with its growth and where that leads.
@@ -61,33 +81,55 @@ impl ControlPlane {
             )
         })?;
         let at = now();
-        let (from, to, step) = monitoring::grid(monitoring::known(range, at, monitoring::HISTORY_DAYS)?, at);
+        let growth = self
+            .series_of(&config.id, Metric::TableBytes, key, "Size", range, snapshot.dashboard.interval_seconds)
+            .await?;
         let repo = MetricRepo(self.inner.store.db());
-        let points = repo.history_of(&config.id, Metric::TableBytes, key, from, to, step).await?;
+        let since = at.plus_ms(-FORECAST_DAYS * DAY_MS);
+        let sizes = repo.history_of(&config.id, Metric::TableBytes, key, since, at, DAY_MS / 24).await?;
+        let sizes = sizes.iter().map(|it| (it.bucket as f64 / 24.0, it.value)).collect::<Vec<_>>();
+        let forecast = analysis::forecast::line(&sizes, FORECAST_AHEAD_DAYS);
+        Ok(TableDetail {
+            statements: self.statements_of_table(&config.id, &row, range, snapshot.dashboard.sequence).await?,
+            indexes: indexes_of_table(&snapshot.indexes, &row),
+            row,
+            growth,
+            forecast_missing: forecast.as_ref().err().cloned(),
+            forecast: forecast.ok(),
+        })
+    }
+
+    /// One line of a metric that is recorded each hour with the ordinary tick: the steps between are no gaps.
+    pub(crate) async fn series_of(
+        &self,
+        cluster: &str,
+        metric: Metric,
+        label: &str,
+        name: &str,
+        range: Range,
+        interval_seconds: f64,
+    ) -> Result<TimeSeries, ControlError> {
+        let at = now();
+        let (from, to, step) = monitoring::grid(monitoring::known(range, at, monitoring::HISTORY_DAYS)?, at);
+        let points = MetricRepo(self.inner.store.db()).history_of(cluster, metric, label, from, to, step).await?;
         let mut values = vec![None; monitoring::POINTS as usize];
         for point in points {
             if let Some(slot) = usize::try_from(point.bucket).ok().and_then(|bucket| values.get_mut(bucket)) {
                 *slot = Some(point.value);
             }
         }
-        // Sizes are recorded each hour with the ordinary tick: the steps between are no gaps.
-        let gap = snapshot.dashboard.interval_seconds * 120.0 * 2.5;
-        let growth = TimeSeries {
-            metric: Metric::TableBytes.as_str().to_owned(),
-            unit: Metric::TableBytes.unit().to_owned(),
+        let gap = interval_seconds * 120.0 * 2.5;
+        Ok(TimeSeries {
+            metric: metric.as_str().to_owned(),
+            unit: metric.unit().to_owned(),
             from,
             to,
             step_seconds: step as f64 / 1_000.0,
             times: monitoring::times(from, step),
-            series: vec![TimeSeriesLine { name: "Size".to_owned(), values: monitoring::bridge(values, step, gap) }],
-            events: self.events(&config.id, from, to).await?,
+            series: vec![TimeSeriesLine { name: name.to_owned(), values: monitoring::bridge(values, step, gap) }],
+            events: self.events(cluster, from, to).await?,
             earlier: Vec::new(),
-        };
-        let since = at.plus_ms(-FORECAST_DAYS * DAY_MS);
-        let sizes = repo.history_of(&config.id, Metric::TableBytes, key, since, at, DAY_MS / 24).await?;
-        let sizes = sizes.iter().map(|it| (it.bucket as f64 / 24.0, it.value)).collect::<Vec<_>>();
-        let forecast = analysis::forecast::line(&sizes, FORECAST_AHEAD_DAYS);
-        Ok(TableDetail { row, growth, forecast_missing: forecast.as_ref().err().cloned(), forecast: forecast.ok() })
+        })
     }
 
     /// The machine of a server: its file systems with the day on which each will be full, and its load.

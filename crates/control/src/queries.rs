@@ -30,8 +30,8 @@ pub struct StatementCache {
 }
 
 #[derive(Debug)]
-struct Loaded {
-    sums: Vec<StatementSum>,
+pub(crate) struct Loaded {
+    pub(crate) sums: Vec<StatementSum>,
     from: Timestamp,
     to: Timestamp,
     window_seconds: f64,
@@ -217,9 +217,18 @@ impl ControlPlane {
     ) -> Result<Vec<Option<String>>, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
         let config = self.inner.clusters.find(cluster)?.0;
+        self.statement_keys(&config.id, sessions).await
+    }
+
+    /// As [`Self::statements_of_sessions`], of a cluster that is known.
+    pub(crate) async fn statement_keys(
+        &self,
+        cluster: &str,
+        sessions: &[SessionStatement<'_>],
+    ) -> Result<Vec<Option<String>>, ControlError> {
         let ids = sessions.iter().filter_map(|session| session.0?.parse().ok()).collect::<HashSet<i64>>();
         let ids = ids.into_iter().collect::<Vec<_>>();
-        let records = StatementRepo(self.inner.store.db()).by_queryid(&config.id, &ids).await?;
+        let records = StatementRepo(self.inner.store.db()).by_queryid(cluster, &ids).await?;
         let texts = records.into_iter().map(|record| record.text).collect::<Vec<_>>();
         Ok(sessions.iter().map(|session| statement_of(&texts, *session)).collect())
     }
@@ -231,7 +240,7 @@ impl ControlPlane {
         Ok((blocks as f64 * 8_192.0, loaded.window_seconds))
     }
 
-    async fn load(
+    pub(crate) async fn load(
         &self,
         cluster: &str,
         range: Range,

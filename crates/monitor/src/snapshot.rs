@@ -366,6 +366,12 @@ pub(crate) fn metrics(
     for (key, bytes) in &state.table_sizes {
         add(Metric::TableBytes, key, number(*bytes));
     }
+    for (key, bytes) in &state.index_sizes {
+        add(Metric::IndexBytes, key, number(*bytes));
+    }
+    for (key, scans) in &state.index_scans {
+        add(Metric::IndexScansPerHour, key, Some(*scans));
+    }
     for slot in &snapshot.replication.slots {
         add(Metric::SlotRetainedBytes, &slot.name, slot.retained_bytes.and_then(number));
     }

@@ -3,7 +3,7 @@ use crate::{cadence::Cadence, collector::Collectors, log_samples::LogNames};
 use analysis::{
     durations::DurationWindow,
     health::HealthTracker,
-    indexes::Previous,
+    indexes::{Previous, Recorded},
     locks::Episode,
     rates::DatabaseWindow,
     replication::Replicas,
@@ -105,6 +105,13 @@ pub(crate) struct State {
     pub(crate) indexes_read: Option<Instant>,
     pub(crate) indexes_before: Option<Previous>,
     pub(crate) indexes: Arc<IndexesPage>,
+    /// Scans as they were last recorded, and when.
+    pub(crate) index_scans_recorded: Option<(Instant, Recorded)>,
+    /// Sizes of indexes and their scans in an hour, to be recorded.
+    pub(crate) index_sizes: Vec<(String, i64)>,
+    pub(crate) index_scans: Vec<(String, f64)>,
+    pub(crate) index_bloat: Vec<BloatEstimate>,
+    pub(crate) index_bloat_read: Option<Instant>,
     pub(crate) settings: Option<SettingsReading>,
     /// Where the files of the server lie, or why that cannot be read; asked only of one on this machine.
     pub(crate) places: Option<Result<Vec<pgstat::Place>, String>>,
@@ -179,6 +186,11 @@ impl State {
                 availability: domain::view::Availability::Collecting,
                 ..IndexesPage::default()
             }),
+            index_scans_recorded: None,
+            index_sizes: Vec::new(),
+            index_scans: Vec::new(),
+            index_bloat: Vec::new(),
+            index_bloat_read: None,
             settings: None,
             places: None,
             host: Arc::default(),
@@ -198,6 +210,7 @@ impl State {
         self.wal_rate = None;
         self.last_lsn = None;
         self.indexes_before = None;
+        self.index_scans_recorded = None;
         self.tables_before = None;
         self.wal_view = None;
         self.checkpoints_per_hour = None;

@@ -46,6 +46,8 @@ pub(crate) struct Watch {
 
 /// Growth is kept of the largest only.
 const TABLES_RECORDED: usize = 300;
+/// As many of the largest indexes, with their scans.
+const INDEXES_RECORDED: usize = 300;
 /// A wrong password tried too often locks an account out and fills the server's log.
 const REFUSED_CEILING: Duration = Duration::from_secs(60);
 /// One new text has the server read its whole file of texts, which may be gigabytes: after that it is left alone for fifty
@@ -537,6 +539,17 @@ impl Watch {
             return Ok(());
         };
         let read_at = Instant::now();
+        if self.state.index_bloat_read.is_none_or(|last| last.elapsed() >= self.cadence.bloat()) {
+            // An extra: without it the indexes are shown as well.
+            match self.cluster.index_bloat().await {
+                Ok(estimates) => self.state.index_bloat = estimates,
+                Err(error) if error.is_connection() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, cluster = self.config.id, "bloat of indexes could not be estimated; it is tried again in some hours");
+                }
+            }
+            self.state.index_bloat_read = Some(read_at);
+        }
         let Some(server) = &self.state.server else { return Ok(()) };
         let reading = Arc::new(reading);
         let mine = NodeIndexes {
@@ -567,7 +580,16 @@ impl Watch {
         let mut rules = indexes::Rules::default();
         rules.counting_at_least_seconds =
             rules.counting_at_least_seconds.min(self.cadence.tick.as_secs_f64() * 120.0 / 10.0);
-        let page = indexes::page(&nodes, previous, rules, now());
+        let page = indexes::page(&nodes, previous, &self.state.index_bloat, rules, now());
+        let recorded = self.state.index_scans_recorded.as_ref();
+        let recorded = recorded.map(|(at, scans)| (scans, read_at.duration_since(*at).as_secs_f64()));
+        if recorded.is_none_or(|(_, seconds)| seconds >= self.cadence.growth().as_secs_f64()) {
+            let (rates, scans) = indexes::scans_per_hour(&page, recorded, INDEXES_RECORDED);
+            self.state.index_scans = rates;
+            let sizes = page.rows.iter().filter(|row| row.bytes > 0).take(INDEXES_RECORDED);
+            self.state.index_sizes = sizes.map(|row| (row.key.clone(), row.bytes)).collect();
+            self.state.index_scans_recorded = Some((read_at, scans));
+        }
         self.state.indexes_before = Some(indexes::remember(&reading));
         self.state.indexes_read = Some(read_at);
         self.state.indexes = Arc::new(page);
@@ -618,6 +640,8 @@ impl Watch {
         let latencies = self.state.fresh_latencies.take();
         let metrics = snapshot::metrics(&snapshot, &self.state, &load, latencies, &looked.values);
         self.state.table_sizes.clear();
+        self.state.index_sizes.clear();
+        self.state.index_scans.clear();
         let sessions = self.sampler.bucket(self.cadence.bucket());
         let locks = std::mem::take(&mut self.state.lock_snapshots);
         self.state.most_blocked = None;

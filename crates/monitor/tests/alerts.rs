@@ -228,8 +228,9 @@ async fn an_alert_lives_through_a_restart_with_its_acknowledgement_and_never_end
     watching.observe(0.0);
     watching.until_over("backup_failed").await;
     let begun = Instant::now();
+    let over = domain::view::AlertsParams { state: Some(AlertState::Resolved), ..Default::default() };
     let past = loop {
-        let past = watching.control.alerts_list(&Actor::system(), None, true, None, 10).await.unwrap().rows;
+        let past = watching.control.alerts_list(&Actor::system(), &over, None, 10).await.unwrap().rows;
         if let Some(past) = past.into_iter().find(|it| it.id == alert.id) {
             break past;
         }

@@ -173,7 +173,7 @@ async fn on_every_version_each_collector_becomes_fresh_and_history_is_kept() {
             cluster.execute("postgres", "SELECT count(*) FROM t").await;
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
-        let indexes = watching.control.indexes_list(&Actor::system(), None).await.unwrap();
+        let indexes = watching.control.indexes_list(&Actor::system(), None, None).await.unwrap();
         assert!(indexes.rows.iter().any(|row| row.name == "t_b"), "{version}");
         let history = watching
             .control
@@ -375,12 +375,12 @@ async fn pages_and_api_send_nothing_to_the_monitored_server() {
     let actor = Actor::system();
     for _ in 0..50 {
         watching.control.dashboard_get(&actor, None).unwrap();
-        watching.control.indexes_list(&actor, None).await.unwrap();
-        watching.control.activity_list(&actor, None).unwrap();
+        watching.control.indexes_list(&actor, None, None).await.unwrap();
+        watching.control.activity_list(&actor, None, None).unwrap();
         watching.control.locks_get(&actor, None).await.unwrap();
         watching.control.load_get(&actor, None, LoadBy::Query, Range::Hour1).await.unwrap();
-        watching.control.tables_list(&actor, None).unwrap();
-        watching.control.connections_get(&actor, None).unwrap();
+        watching.control.tables_list(&actor, None, None).unwrap();
+        watching.control.connections_get(&actor, None, None).unwrap();
         watching.control.replication_get(&actor, None).unwrap();
         watching.control.settings_get(&actor, None).await.unwrap();
         watching.control.maintenance_get(&actor, None).unwrap();

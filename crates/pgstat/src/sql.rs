@@ -224,6 +224,24 @@ pub(crate) const BLOAT: &str = "/* holdfast:bloat */ SELECT c.oid::int8 AS oid, 
  WHERE c.relkind IN ('r', 'm') AND c.relpages >= 128 AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%' \
  ORDER BY c.relpages DESC LIMIT 1000";
 
+/// What btree indexes would take if they were packed: entries, and widths of their keys. Columns have their statistics
+/// with the table, expressions with the index. As with tables, small ones are left out.
+pub(crate) const INDEX_BLOAT: &str = "/* holdfast:index bloat */ SELECT c.oid::int8 AS oid, greatest(c.reltuples, 0)::float8 AS rows, c.relpages::int8 AS pages, \
+ current_setting('block_size')::int8 AS block_bytes, \
+ coalesce((SELECT substr(o, 12)::int8 FROM unnest(c.reloptions) o WHERE o LIKE 'fillfactor=%'), 90) AS fillfactor, \
+ CASE WHEN w.seen = i.indnatts THEN w.bytes END AS row_bytes \
+ FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid \
+ JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_am m ON m.oid = c.relam \
+ LEFT JOIN LATERAL (SELECT count(*) AS seen, sum(p.bytes)::float8 AS bytes FROM ( \
+  SELECT (1 - s.null_frac) * s.avg_width AS bytes FROM unnest(i.indkey::int2[]) k(attnum) \
+   JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum \
+   JOIN pg_stats s ON s.schemaname = n.nspname AND s.tablename = t.relname AND s.attname = a.attname AND NOT s.inherited WHERE k.attnum > 0 \
+  UNION ALL SELECT (1 - s.null_frac) * s.avg_width FROM pg_stats s \
+   WHERE i.indexprs IS NOT NULL AND s.schemaname = n.nspname AND s.tablename = c.relname AND NOT s.inherited) p) w ON true \
+ WHERE m.amname = 'btree' AND c.relkind = 'i' AND i.indisvalid AND c.relpages >= 128 \
+ AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%' \
+ ORDER BY c.relpages DESC LIMIT 1000";
+
 /// Limits of freezing, and temporary files being written, which only `pg_monitor` may list.
 pub(crate) fn freeze(with_temp: bool) -> String {
     let (columns, temp) = if with_temp {

@@ -29,7 +29,7 @@ pub use repo::{
     person::{NamesErased, PersonRepo},
     plan::{NewPlan, PlanRepo},
     session::{SessionRepo, SessionRow},
-    session_history::{LoadOfQuery, LoadPoint, LoadSamples, SessionHistoryRepo},
+    session_history::{LoadOfQuery, LoadPoint, LoadSamples, SessionHistoryRepo, SessionStretch, SessionsSeen},
     setup::SetupLinkRepo,
     statement::{NewlySlow, StatementBucket, StatementRecord, StatementRepo, StatementSampleRow, StatementTotal},
     throttle::{ThrottleRepo, ThrottleRow},

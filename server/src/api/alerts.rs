@@ -1,5 +1,6 @@
 //! Alerts and their rules.
 
+use super::csv;
 use crate::http::{
     App, Asking,
     problem::{JsonBody, Params, Problem},
@@ -7,12 +8,13 @@ use crate::http::{
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
 };
 use domain::{
     Timestamp,
     alert::RuleSettings,
-    view::{AlertDetail, AlertView, AlertsPage, RulePreview, RuleView},
+    view::{AlertDetail, AlertView, AlertsPage, AlertsParams, RulePreview, RuleView},
 };
 use serde::Deserialize;
 
@@ -23,8 +25,17 @@ use serde::Deserialize;
 pub struct AlertsQuery {
     /// Only of this cluster.
     cluster: Option<String>,
-    /// `open` (default) or `resolved`.
+    /// `open` (default), one of the states of open alerts (`pending`, `firing`, `acknowledged`, `silenced`, `suppressed`,
+    /// `no_data`), or `resolved`.
     state: Option<String>,
+    /// Only `info`, `warning` or `critical`.
+    severity: Option<String>,
+    /// Only of this rule, by its key.
+    rule: Option<String>,
+    /// Only with this text in title, object, value or detail, in capitals or not.
+    q: Option<String>,
+    /// json or csv.
+    format: Option<String>,
     /// Rows, 1 to 500. Default: 100. Open ones are always all there.
     limit: Option<u64>,
     /// `next_cursor` of the page before.
@@ -33,7 +44,7 @@ pub struct AlertsQuery {
 
 /// Open alerts, the worst first, pending ones last; or those that are over, the newest first.
 #[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts", params(AlertsQuery), responses(
-    (status = 200, description = "The alerts", body = AlertsPage),
+    (status = 200, description = "The alerts; CSV by Accept: text/csv or format=csv", body = AlertsPage),
     (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -41,17 +52,20 @@ pub async fn alerts(
     State(app): State<App>,
     Asking(actor): Asking,
     Params(query): Params<AlertsQuery>,
-) -> Result<Json<AlertsPage>, Problem> {
-    let past = match query.state.as_deref() {
-        None | Some("open") => false,
-        Some("resolved") => true,
-        Some(other) => return Err(Problem::field("state", format!("'{other}' is not known; use open or resolved"))),
-    };
-    let page = app
-        .control
-        .alerts_list(&actor, query.cluster.as_deref(), past, query.cursor.as_deref(), query.limit.unwrap_or(100))
-        .await?;
-    Ok(Json(page))
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let as_csv = csv::wanted(&headers, query.format.as_deref())?;
+    let params = AlertsParams::read(|name| match name {
+        "cluster" => query.cluster.clone(),
+        "state" => query.state.clone(),
+        "severity" => query.severity.clone(),
+        "rule" => query.rule.clone(),
+        _ => query.q.clone(),
+    });
+    let params = params.map_err(|(field, message)| Problem::field(&field, message))?;
+    let limit = query.limit.unwrap_or(100);
+    let page = app.control.alerts_list(&actor, &params, query.cursor.as_deref(), limit).await?;
+    Ok(if as_csv { csv::answer("alerts", csv::alerts(&page)) } else { Json(page).into_response() })
 }
 
 /// One alert with what happened to it and the messages about it.

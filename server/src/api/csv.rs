@@ -7,7 +7,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::view::{
-    ActivityPage, ConnectionsPage, IndexesPage, LockNode, QueriesPage, SettingsPage, TablesPage, TimeSeries,
+    ActivityMoment, ActivityPage, AlertsPage, ConnectionsPage, IndexesPage, LockNode, QueriesPage, SettingsPage,
+    TablesPage, TimeSeries,
 };
 
 /// Whether CSV is wanted.
@@ -93,12 +94,17 @@ pub fn indexes(page: &IndexesPage) -> String {
         "method",
         "bytes",
         "scans",
+        "last_scan",
+        "last_seen_rising",
+        "bloat_estimate_bytes",
         "rows_read",
         "rows_fetched",
         "hit_percent",
         "labels",
         "findings",
     ];
+    let time = |at: Option<domain::Timestamp>| Cell::Text(at.map(|at| at.to_rfc3339()).unwrap_or_default());
+    let whole = |number: Option<i64>| Cell::Number(number.map(|number| number as f64));
     write(
         &header,
         page.rows.iter().map(|row| {
@@ -112,6 +118,9 @@ pub fn indexes(page: &IndexesPage) -> String {
                 row.method.as_str().into(),
                 Cell::Whole(row.bytes),
                 Cell::Whole(row.scans),
+                time(row.last_scan),
+                time(row.last_seen_rising),
+                whole(row.bloat_estimate_bytes),
                 Cell::Whole(row.rows_read),
                 Cell::Whole(row.rows_fetched),
                 Cell::Number(row.hit_percent),
@@ -168,6 +177,87 @@ pub fn activity(page: &ActivityPage) -> String {
                 Cell::Text(row.blocked_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
                 Cell::Whole(row.blocks),
                 text(&row.query),
+            ]
+        }),
+    )
+}
+
+/// Sessions of a moment that is over.
+pub fn moment(page: &ActivityMoment) -> String {
+    let header = [
+        "from",
+        "to",
+        "wait_class",
+        "wait_event",
+        "id",
+        "queryid",
+        "query",
+        "database",
+        "user",
+        "application",
+        "host",
+        "samples",
+        "average_active_sessions",
+        "percent",
+    ];
+    write(
+        &header,
+        page.rows.iter().map(|row| {
+            vec![
+                Cell::Text(page.from.to_rfc3339()),
+                Cell::Text(page.to.to_rfc3339()),
+                row.wait_class.as_str().into(),
+                row.wait_event.as_str().into(),
+                Cell::Text(row.id.clone().unwrap_or_default()),
+                Cell::Text(row.fingerprint.clone().unwrap_or_default()),
+                row.query.as_str().into(),
+                row.database.as_str().into(),
+                row.user.as_str().into(),
+                row.application.as_str().into(),
+                row.host.as_str().into(),
+                Cell::Whole(row.samples),
+                Cell::Number(Some(row.average_active_sessions)),
+                Cell::Number(Some(row.percent)),
+            ]
+        }),
+    )
+}
+
+/// Alerts.
+pub fn alerts(page: &AlertsPage) -> String {
+    let header = [
+        "id",
+        "cluster",
+        "rule",
+        "object",
+        "severity",
+        "state",
+        "title",
+        "measured",
+        "threshold",
+        "since",
+        "resolved_at",
+        "acknowledged_by",
+        "detail",
+    ];
+    let time = |at: Option<domain::Timestamp>| Cell::Text(at.map(|at| at.to_rfc3339()).unwrap_or_default());
+    write(
+        &header,
+        page.rows.iter().map(|row| {
+            vec![
+                row.id.as_str().into(),
+                row.cluster.as_str().into(),
+                row.rule.as_str().into(),
+                row.object.as_str().into(),
+                row.severity.as_str().into(),
+                row.state.as_str().into(),
+                row.title.as_str().into(),
+                row.measured.as_str().into(),
+                row.threshold.as_str().into(),
+                time(Some(row.since)),
+                time(row.resolved_at),
+                Cell::Text(row.acknowledged.as_ref().map(|it| it.by.clone()).unwrap_or_default()),
+                Cell::Text(row.detail.clone().unwrap_or_default()),
             ]
         }),
     )

@@ -1,6 +1,10 @@
 //! Connections, tables, replication, settings, maintenance, our own cost.
 
-use super::{csv, indexes::Format, range};
+use super::{
+    csv,
+    indexes::{Format, OfDatabase},
+    range,
+};
 use crate::http::{
     App, Asking,
     problem::{Params, Problem},
@@ -18,7 +22,7 @@ use serde::Deserialize;
 
 /// Client sessions grouped by state, role, application, client and database.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/connections", tag = "monitoring",
-    params(("cluster" = String, Path, description = "Id of the cluster"), Format), responses(
+    params(("cluster" = String, Path, description = "Id of the cluster"), OfDatabase), responses(
     (status = 200, description = "The groups; CSV by Accept: text/csv or format=csv", body = ConnectionsPage),
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
@@ -27,11 +31,11 @@ pub async fn connections(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(cluster): Path<String>,
-    Params(query): Params<Format>,
+    Params(query): Params<OfDatabase>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
-    let page = app.control.connections_get(&actor, Some(&cluster))?;
+    let page = app.control.connections_get(&actor, Some(&cluster), query.database.as_deref())?;
     Ok(if as_csv { csv::answer("connections", csv::connections(&page)) } else { Json(page.as_ref()).into_response() })
 }
 
@@ -53,7 +57,7 @@ pub async fn host(
 
 /// Tables with their sizes, use, and how vacuum keeps up. Bloat is an estimate.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/tables", tag = "monitoring",
-    params(("cluster" = String, Path, description = "Id of the cluster"), Format), responses(
+    params(("cluster" = String, Path, description = "Id of the cluster"), OfDatabase), responses(
     (status = 200, description = "The tables; CSV by Accept: text/csv or format=csv", body = TablesPage),
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
@@ -62,11 +66,11 @@ pub async fn tables(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(cluster): Path<String>,
-    Params(query): Params<Format>,
+    Params(query): Params<OfDatabase>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
-    let page = app.control.tables_list(&actor, Some(&cluster))?;
+    let page = app.control.tables_list(&actor, Some(&cluster), query.database.as_deref())?;
     Ok(if as_csv { csv::answer("tables", csv::tables(&page)) } else { Json(page.as_ref()).into_response() })
 }
 
@@ -76,11 +80,11 @@ pub async fn tables(
 #[serde(deny_unknown_fields)]
 pub struct RangeQuery {
     /// How far back: 15m, 1h (default), 6h, 24h, 7d, 30d; `from` and `to` win over it.
-    range: Option<String>,
+    pub range: Option<String>,
     /// First moment, in RFC 3339 (without an offset it is UTC); together with `to`.
-    from: Option<String>,
+    pub from: Option<String>,
     /// Last moment, not later than now.
-    to: Option<String>,
+    pub to: Option<String>,
 }
 
 /// One table with its growth and a forecast for 30 days with its interval.

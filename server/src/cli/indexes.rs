@@ -45,7 +45,7 @@ pub async fn run(command: IndexesCommand, json: bool) -> Result<(), Failure> {
     let reading = cluster.indexes().await.map_err(failed)?;
     let name = format!("{} only; standbys are not asked", work.cluster_id);
     let nodes = [indexes::Node { name: &name, reading: &reading, started_at: server.started_at }];
-    let mut page = indexes::page(&nodes, None, indexes::Rules::default(), now());
+    let mut page = indexes::page(&nodes, None, &[], indexes::Rules::default(), now());
     page.cluster.clone_from(&work.cluster_id);
     let table_reading = cluster.tables().await.map_err(failed)?;
     let table_page = tables::page(&table_reading, None, None, &[], now());

@@ -2,6 +2,8 @@
 //! fails the test, and so does a row without a route.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod monitoring_pages;
+
 use super::{App, plain, router};
 use axum::{
     Router,
@@ -54,7 +56,9 @@ const ROWS: &[Row] = &[
     ),
     ("DELETE", "/api/v1/clusters/{cluster}/advice-dismissals", "", [401, 403, 404, 404, 403]),
     ("GET", "/api/v1/clusters/{cluster}/indexes", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/indexes/{index}", "", [401, 404, 404, 404, 404]),
     ("GET", "/api/v1/clusters/{cluster}/activity", "", READ),
+    ("GET", "/api/v1/clusters/{cluster}/activity/samples", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/waits", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/connections", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/host", "", READ),
@@ -240,6 +244,7 @@ const ROWS: &[Row] = &[
     ("GET", "/database/queries/{id}", "", [303, 404, 404, 404, 404]),
     ("GET", "/database/queries/{id}/plan", "", [303, 404, 404, 404, 404]),
     ("GET", "/database/advice", "", PAGE),
+    ("GET", "/database/index", "name=shop.public.nothing", [303, 404, 404, 404, 404]),
     ("GET", "/database/activity", "", PAGE),
     ("GET", "/database/locks", "", PAGE),
     ("GET", "/database/connections", "", PAGE),
@@ -278,8 +283,8 @@ const ROWS: &[Row] = &[
     ("GET", "/fn/query", "id=1.2.3&range=1h", [401, 404, 404, 404, 404]),
     ("GET", "/fn/query_plan", "id=1.2.3", [401, 404, 404, 404, 404]),
     ("GET", "/fn/index_advice", "", READ),
-    ("GET", "/fn/indexes", "", READ),
-    ("GET", "/fn/activity", "range=1h", READ),
+    ("GET", "/fn/indexes", "search=", READ),
+    ("GET", "/fn/activity", "search=", READ),
     ("GET", "/fn/locks", "", READ),
     ("GET", "/fn/panels", "page=tables&search=", READ),
     ("POST", "/login", "name=viewer&password=wrong", [303; 5]),
@@ -390,6 +395,7 @@ fn address(method: &str, route: &str, sent: &str) -> String {
         .replace("{name}", "nobody")
         .replace("{pid}", "7")
         .replace("{table}", "shop.public.nothing")
+        .replace("{index}", "shop.public.nothing")
         .replace("{*path}", "0/nothing.js");
     if method == "GET" && !sent.is_empty() { format!("{path}?{sent}") } else { path }
 }
@@ -504,9 +510,17 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
         ("GET", "/api/v1/clusters/main/queries?format=xml", "", 400, "format"),
         ("GET", "/api/v1/clusters/main/history/speed", "", 400, "metric"),
         ("GET", "/api/v1/clusters/main/waits?by=colour", "", 400, "by"),
+        ("GET", "/api/v1/clusters/main/activity/samples?at=yesterday", "", 400, "at"),
+        ("GET", "/api/v1/clusters/main/activity/samples?at=2999-01-01T00:00:00Z", "", 400, "at"),
+        ("GET", "/api/v1/clusters/main/activity/samples?moment=2026-01-01T00:00:00Z", "", 400, "moment"),
+        ("GET", "/api/v1/clusters/main/indexes/a.b.c?range=1y", "", 400, "range"),
         ("GET", "/api/v1/jobs?state=lost", "", 400, "state"),
         ("GET", "/api/v1/clusters/main/backups?cursor=yesterday", "", 400, "cursor"),
         ("GET", "/api/v1/clusters/main/backups?page=2", "", 400, "page"),
+        ("GET", "/api/v1/alerts?state=lost", "", 400, "state"),
+        ("GET", "/api/v1/alerts?severity=high", "", 400, "severity"),
+        ("GET", "/api/v1/alerts?rule=no_such_rule", "", 400, "rule"),
+        ("GET", "/api/v1/alerts?format=xml", "", 400, "format"),
         ("GET", "/api/v1/clusters/main/history/active_sessions?range=1y", "", 400, "range"),
         ("GET", "/api/v1/clusters/main/history/active_sessions?from=2026-01-01T00:00:00Z", "", 400, "to"),
         ("GET", "/api/v1/clusters/main/queries?from=2026-01-01T02:00:00Z&to=2026-01-01T01:00:00Z", "", 400, "to"),

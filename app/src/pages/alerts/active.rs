@@ -15,7 +15,7 @@ use leptos::prelude::*;
 
 #[component]
 pub(super) fn Active(data: AlertsData) -> impl IntoView {
-    let AlertsData { open, detail, sparks, may_acknowledge, .. } = data;
+    let AlertsData { open, detail, sparks, may_acknowledge, filter, narrow, .. } = data;
     let (pending, raised): (Vec<_>, Vec<_>) = open.into_iter().partition(|it| it.state == AlertState::Pending);
     let none = raised.is_empty();
     let spark = move |id: &str| sparks.iter().find(|it| it.0 == id).map(|it| it.1.clone()).unwrap_or_default();
@@ -27,8 +27,9 @@ pub(super) fn Active(data: AlertsData) -> impl IntoView {
     view! {
         {detail.map(|detail| view! { <Story detail /> })}
         <Panel title="Open" flush=true>
+            <div class="laid-out" inner_html=filter></div>
             <ul class="alerts">{rows.collect_view()}</ul>
-            {none.then(|| view! { <p class="fine"><Icon name="check" />"Nothing is raised."</p> })}
+            {none.then(|| view! { <p class="fine"><Icon name="check" />{if narrow { "Nothing that is raised matches." } else { "Nothing is raised." }}</p> })}
         </Panel>
         {(waiting > 0).then(|| view! {
             <Panel title="Pending" note="breached, not yet for long enough" flush=true>

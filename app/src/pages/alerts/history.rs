@@ -12,23 +12,18 @@ use leptos::prelude::*;
 #[component]
 pub(super) fn History(data: AlertsData) -> impl IntoView {
     let none = data.past.rows.is_empty();
-    let next = data.past.next_cursor.map(|cursor| {
-        address(
-            "/alerts",
-            &[("tab", "history".to_owned()), ("cluster", data.cluster.clone()), ("cursor", cursor)],
-            None,
-        )
-    });
+    let next = data.older;
     let rows = data.past.rows.into_iter().map(row);
     view! {
         <Panel title="Over" note="the newest first" flush=true>
+            <div class="laid-out" inner_html=data.filter></div>
             <div class="scroll" tabindex="0" role="region" aria-label="Alerts that are over">
                 <table>
                     <thead><tr><th scope="col">"Severity"</th><th scope="col">"Alert"</th><th scope="col">"Cluster"</th><th scope="col">"Value"</th><th scope="col">"From"</th><th scope="col">"To"</th><th scope="col" class="n">"Lasted"</th><th scope="col">"Taken on by"</th></tr></thead>
                     <tbody>{rows.collect_view()}</tbody>
                 </table>
             </div>
-            {none.then(|| view! { <p class="fine"><Icon name="check" />"Nothing was raised yet."</p> })}
+            {none.then(|| view! { <p class="fine"><Icon name="check" />{if data.narrow { "Nothing matches." } else { "Nothing was raised yet." }}</p> })}
             {next.map(|next| view! { <p class="pager"><a class="btn" href=next>"Older"</a></p> })}
         </Panel>
     }

@@ -11,7 +11,7 @@ use domain::{
 };
 
 pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
-    let page = ask.control.connections_get(&ask.actor, ask.id())?;
+    let page = ask.control.connections_get(&ask.actor, ask.id(), ask.get("database"))?;
     let mut states = ask.history(Metric::ConnectionsByState).await?;
     let usable = page.usable.map_or_else(String::new, |usable| format!(" of {usable} usable"));
     let share = page.usable.filter(|usable| *usable > 0).map(|usable| 100.0 * page.used as f64 / usable as f64);
@@ -25,8 +25,9 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
     }
     states.events.clear();
     let by = ask.get("by").filter(|by| page.groups.iter().any(|group| group.by == *by)).unwrap_or("user");
-    let chips =
+    let mut chips: Vec<_> =
         page.groups.iter().map(|group| (group.by.clone(), ask.with("by", Some(&group.by)), group.by == by)).collect();
+    chips.extend(ask.databases()?);
     let rows = page.groups.iter().find(|group| group.by == by).map(|group| &group.rows[..]).unwrap_or_default();
     let most = rows.iter().map(|row| row.total).max().unwrap_or(1).max(1);
     let lines = rows.iter().map(|row| {
@@ -58,7 +59,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         Content::Table(TableData {
             head,
             rows,
-            csv: Some(ask.csv(&page.cluster, "connections")),
+            csv: Some(ask.csv_of_database(&page.cluster, "connections")),
             ..TableData::default()
         })
     };

@@ -63,6 +63,23 @@ impl Ask {
         address(&self.path, &pairs, None)
     }
 
+    /// Another page's address in the same cluster, range and database.
+    pub fn to(&self, path: &str, own: &[(&str, &str)]) -> String {
+        let kept = |name: &str| matches!(name, "cluster" | "database" | "range" | "from" | "to" | "compare");
+        let pairs = self.pairs.iter().filter(|(name, value)| kept(name) && !value.is_empty());
+        let pairs = pairs.map(|(name, value)| (name.as_str(), value.clone()));
+        let own = own.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        address(path, &pairs.chain(own).collect::<Vec<_>>(), None)
+    }
+
+    /// Another page's address of another cluster, in the same range.
+    pub fn to_cluster(&self, path: &str, cluster: &str) -> String {
+        let kept = |name: &str| matches!(name, "range" | "from" | "to" | "compare");
+        let pairs = self.pairs.iter().filter(|(name, value)| kept(name) && !value.is_empty());
+        let pairs = pairs.map(|(name, value)| (name.as_str(), value.clone()));
+        address(path, &std::iter::once(("cluster", cluster.to_owned())).chain(pairs).collect::<Vec<_>>(), None)
+    }
+
     /// This page's address, without what a form was told.
     pub fn here(&self) -> String {
         let told = |name: &str| matches!(name, "done" | "error");
@@ -74,6 +91,25 @@ impl Ask {
     /// Where the API has the same as CSV.
     pub fn csv(&self, cluster: &str, what: &str) -> String {
         format!("/api/v1/clusters/{cluster}/{what}?format=csv")
+    }
+
+    /// As [`Self::csv`], of the database that the page shows.
+    pub fn csv_of_database(&self, cluster: &str, what: &str) -> String {
+        let mut pairs = vec![("format", "csv".to_owned())];
+        pairs.extend(self.get("database").map(|database| ("database", database.to_owned())));
+        address(&format!("/api/v1/clusters/{cluster}/{what}"), &pairs, None)
+    }
+
+    /// Buttons for one database or all of them; none where there is but one.
+    pub fn databases(&self) -> Result<Vec<(String, String, bool)>, ControlError> {
+        let names = self.control.databases_list(&self.actor, self.id())?;
+        let chosen = self.get("database");
+        if names.len() < 2 && chosen.is_none() {
+            return Ok(Vec::new());
+        }
+        let all = ("all databases".to_owned(), self.with("database", None), chosen.is_none());
+        let one = |name: &String| (name.clone(), self.with("database", Some(name)), chosen == Some(name.as_str()));
+        Ok(std::iter::once(all).chain(names.iter().map(one)).collect())
     }
 
     pub async fn history(&self, metric: Metric) -> Result<TimeSeries, ControlError> {
@@ -97,6 +133,18 @@ impl Ask {
         }
         Ok(chart(title, note, source, columns, build::lines(&series), false))
     }
+}
+
+/// Buttons as HTML: text, address, whether it is the chosen one.
+pub fn chips(label: &str, chips: Vec<(String, String, bool)>) -> String {
+    use leptos::prelude::*;
+    if chips.is_empty() {
+        return String::new();
+    }
+    let links = chips.into_iter().map(|(text, href, on)| {
+        view! { <a class="chip" class:on=on aria-current=on.then_some("true") href=href>{text}</a> }
+    });
+    view! { <nav class="chips" aria-label=label.to_owned()>{links.collect_view()}</nav> }.to_html()
 }
 
 pub fn chart(title: &str, note: &str, source: &str, columns: u8, data: ChartData, stacked: bool) -> PanelData {

@@ -54,7 +54,11 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
             page.slots.iter().map(slot).collect(),
         )
     };
+    let tree = ask.control.replication_tree(&ask.actor, ask.id())?;
+    let line = Content::Html(crate::pages::topology::html(ask, &tree, &page.cluster));
     let mut panels = vec![
+        panel("Topology", "what each server that Holdfast watches says of its standbys", 12, line)
+            .note("behind in seconds and bytes; a cascaded standby is known when its upstream is watched too"),
         panel("Standbys", "pg_stat_replication; lag by the positions of the primary, kept each second", 12, available(&page.availability, standbys))
             .note("idle: nothing new to replay · unknown: cannot be told · disconnected: seen before and gone, its lag is a lower bound")
             .at(page.collected_at),

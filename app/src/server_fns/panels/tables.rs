@@ -8,7 +8,7 @@ use crate::{
 use control::ControlError;
 use domain::{
     format,
-    view::{DatabaseRow, TableDetail, TableRow},
+    view::{DatabaseRow, TableDetail, TableIndex, TableRow, TableStatement},
 };
 
 /// Rows shown at once; the rest is one search away.
@@ -42,7 +42,7 @@ static COLUMNS: [(&str, &str, &str, SortKey); 11] = [
 ];
 
 pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
-    let page = ask.control.tables_list(&ask.actor, ask.id())?;
+    let page = ask.control.tables_list(&ask.actor, ask.id(), ask.get("database"))?;
     let mut panels = Vec::new();
     if let Some(key) = ask.get("table") {
         let detail = ask.control.table_get(&ask.actor, ask.id(), key, ask.range).await?;
@@ -74,7 +74,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
     let content = Content::Table(TableData {
         head: heads,
         rows: lines,
-        csv: Some(ask.csv(&page.cluster, "tables")),
+        csv: Some(ask.csv_of_database(&page.cluster, "tables")),
         columns: true,
         search: Some(ask.get("q").unwrap_or_default().to_owned()),
         more: if more > 0 {
@@ -103,7 +103,8 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
     let bytes = page.rows.iter().map(|row| row.total_bytes).sum::<i64>();
     panels.push(
         panel("Tables", "pg_stat_user_tables, pg_class", 12, available(&page.availability, content))
-            .at(page.collected_at),
+            .at(page.collected_at)
+            .chips(ask.databases()?),
     );
     panels.push(super::disks::disks(&ask.control.host_get(&ask.actor, ask.id()).await?));
     if !page.databases.is_empty() {
@@ -256,5 +257,55 @@ fn detail_panels(ask: &Ask, detail: TableDetail) -> Vec<PanelData> {
         )
         .chips(back),
         panel(&format!("Facts of {name}"), "pg_stat_user_tables", 4, Content::Facts(facts)),
+        statements(ask, &name, &detail.statements),
+        indexes(ask, &name, &detail.indexes),
     ]
+}
+
+/// Who uses it: found by reading the statements' texts, so one in a function's body is not among them.
+fn statements(ask: &Ask, name: &str, rows: &[TableStatement]) -> PanelData {
+    let line = |it: &TableStatement| {
+        vec![
+            Cell::Link(it.query.chars().take(100).collect(), ask.to(&format!("/database/queries/{}", it.id), &[])),
+            text(it.how.clone()),
+            number(format::count(it.calls as f64)),
+            number(format::duration_ms(it.mean_ms)),
+            number(format::duration_ms(it.total_ms)),
+            number(format::percent(it.total_percent)),
+        ]
+    };
+    let content = if rows.is_empty() {
+        Content::Fine("No statement of this range names it.".to_owned())
+    } else {
+        let heads = [
+            ("Statement", false),
+            ("How", false),
+            ("Calls", true),
+            ("Mean", true),
+            ("Total", true),
+            ("% of time", true),
+        ];
+        table(super::layout::heads(&heads), rows.iter().map(line).collect())
+    };
+    panel(&format!("Statements on {name}"), "pg_stat_statements, texts parsed", 12, content)
+        .note(format!("{}, by time", ask.phrase()))
+}
+
+fn indexes(ask: &Ask, name: &str, rows: &[TableIndex]) -> PanelData {
+    let line = |it: &TableIndex| {
+        vec![
+            Cell::Link(it.name.clone(), ask.to("/database/index", &[("name", it.key.as_str())])),
+            Cell::Sql(it.definition.clone()),
+            size(Some(it.bytes)),
+            number(format::count(it.scans as f64)),
+            Cell::Muted(it.labels.join(", ")),
+        ]
+    };
+    let content = if rows.is_empty() {
+        Content::Fine("It has no index.".to_owned())
+    } else {
+        let heads = [("Index", false), ("Definition", false), ("Size", true), ("Scans", true), ("", false)];
+        table(super::layout::heads(&heads), rows.iter().map(line).collect())
+    };
+    panel(&format!("Indexes of {name}"), "pg_stat_user_indexes", 12, content)
 }

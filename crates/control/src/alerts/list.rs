@@ -3,7 +3,10 @@ use crate::{Actor, ControlError, ControlPlane, now};
 use domain::{
     Permission, Timestamp,
     alert::AlertState,
-    view::{Acknowledgement, AlertCounts, AlertDetail, AlertEventView, AlertView, AlertsPage, DeliveryView, Silence},
+    view::{
+        Acknowledgement, AlertCounts, AlertDetail, AlertEventView, AlertView, AlertsPage, AlertsParams, DeliveryView,
+        Silence,
+    },
 };
 use serde_json::json;
 use std::collections::HashMap;
@@ -17,27 +20,33 @@ const LONGEST_SILENCE_SECONDS: u32 = 7 * 86_400;
 const LONGEST_NOTE: usize = 500;
 
 impl ControlPlane {
-    /// Alerts of a cluster or of all: open ones (`past` false), or those that are over.
+    /// Alerts that are open, or with the state `resolved` those that are over. Open ones come all at once.
     ///
     /// # Errors
     /// [`ControlError::NotFound`], [`ControlError::Invalid`].
     pub async fn alerts_list(
         &self,
         actor: &Actor,
-        cluster: Option<&str>,
-        past: bool,
+        params: &AlertsParams,
         cursor: Option<&str>,
         limit: u64,
     ) -> Result<AlertsPage, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
+        let cluster = params.cluster.as_deref();
         if let Some(id) = cluster {
             self.clusters().find(Some(id))?;
+        }
+        if let Some(rule) = params.rule.as_deref().filter(|rule| analysis::alerts::rule(rule).is_none()) {
+            let message = format!("there is no rule '{rule}'; the list of rules names them");
+            return Err(ControlError::field("rule", message));
         }
         if limit == 0 || limit > 500 {
             return Err(ControlError::field("limit", "a page has 1 to 500 rows"));
         }
-        if !past {
-            return Ok(AlertsPage { rows: self.alerts().open(cluster, now()), next_cursor: None });
+        if params.state != Some(AlertState::Resolved) {
+            let mut rows = self.alerts().open(cluster, now());
+            rows.retain(|alert| params.matches(alert));
+            return Ok(AlertsPage { rows, next_cursor: None });
         }
         let before_id = cursor
             .map(|cursor| {
@@ -46,7 +55,13 @@ impl ControlPlane {
                     .map_err(|_| ControlError::field("cursor", "take the cursor from 'next_cursor' of the page before"))
             })
             .transpose()?;
-        let filter = AlertFilter { cluster: cluster.map(str::to_owned), rule: None, before_id };
+        let filter = AlertFilter {
+            cluster: params.cluster.clone(),
+            rule: params.rule.clone(),
+            severity: params.severity,
+            search: params.search.clone(),
+            before_id,
+        };
         let rows = AlertRepo(self.store().db()).past(&filter, limit).await?;
         let next_cursor = rows.last().filter(|_| rows.len() as u64 == limit).map(|row| row.id.to_string());
         Ok(AlertsPage { rows: rows.iter().map(|row| view(row, now())).collect(), next_cursor })

@@ -387,3 +387,111 @@ pub struct AlertLive {
     #[serde(flatten)]
     pub open: AlertCounts,
 }
+
+/// Which alerts are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AlertsParams {
+    /// Only of this cluster.
+    pub cluster: Option<String>,
+    /// Only in this state; `None` is all that are open, `resolved` those that are over.
+    pub state: Option<AlertState>,
+    /// Only of this severity.
+    pub severity: Option<Severity>,
+    /// Only of this rule, by its key.
+    pub rule: Option<String>,
+    /// Only with this text in title, object, value or detail.
+    pub search: Option<String>,
+}
+
+impl AlertsParams {
+    /// From parameters of an address: `cluster`, `state` (`open` or one of the states), `severity`, `rule`, `q`; an empty one
+    /// is an absent one.
+    ///
+    /// # Errors
+    /// The parameter that is wrong and what is allowed.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, (String, String)> {
+        let text = |name: &str| get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let wrong = |field: &str, message: String| (field.to_owned(), message);
+        let state = match text("state").as_deref() {
+            None | Some("open") => None,
+            Some(state) => Some(AlertState::ALL.into_iter().find(|it| it.as_str() == state).ok_or_else(|| {
+                let known = AlertState::ALL.map(AlertState::as_str).join(", ");
+                wrong("state", format!("'{state}' is not known; use open or one of {known}"))
+            })?),
+        };
+        let severity = text("severity").map(|text| text.parse()).transpose();
+        Ok(Self {
+            cluster: text("cluster"),
+            state,
+            severity: severity.map_err(|message| wrong("severity", message))?,
+            rule: text("rule"),
+            search: text("q"),
+        })
+    }
+
+    /// The parameters that differ from none.
+    pub fn pairs(&self) -> Vec<(&'static str, String)> {
+        let pairs = [
+            ("cluster", self.cluster.clone()),
+            ("state", self.state.map(|state| state.as_str().to_owned())),
+            ("severity", self.severity.map(|severity| severity.as_str().to_owned())),
+            ("rule", self.rule.clone()),
+            ("q", self.search.clone()),
+        ];
+        pairs.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    /// Whether anything but the cluster narrows the list.
+    pub const fn is_narrow(&self) -> bool {
+        self.severity.is_some()
+            || self.rule.is_some()
+            || self.search.is_some()
+            || !matches!(self.state, None | Some(AlertState::Resolved))
+    }
+
+    /// Whether an alert is among those meant.
+    pub fn matches(&self, alert: &AlertView) -> bool {
+        let has = |word: &str| {
+            let word = word.to_lowercase();
+            let texts = [Some(&alert.title), Some(&alert.object), Some(&alert.measured), alert.detail.as_ref()];
+            texts.into_iter().flatten().any(|text| text.to_lowercase().contains(&word))
+        };
+        self.cluster.as_ref().is_none_or(|cluster| *cluster == alert.cluster)
+            && self.state.is_none_or(|state| state == alert.state)
+            && self.severity.is_none_or(|severity| severity == alert.severity)
+            && self.rule.as_ref().is_none_or(|rule| *rule == alert.rule)
+            && self.search.as_deref().is_none_or(has)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<AlertsParams, (String, String)> {
+        AlertsParams::read(|name| pairs.iter().find(|pair| pair.0 == name).map(|pair| pair.1.to_owned()))
+    }
+
+    #[test]
+    fn what_an_address_asks_for_comes_back_in_it() {
+        let params =
+            read(&[("state", "no_data"), ("severity", "critical"), ("rule", "deadlocks"), ("q", " shop ")]).unwrap();
+        assert_eq!(
+            (params.state, params.severity, params.search.as_deref()),
+            (Some(AlertState::NoData), Some(Severity::Critical), Some("shop"))
+        );
+        let pairs = params.pairs();
+        let pairs = pairs.iter().map(|(name, value)| (*name, value.as_str())).collect::<Vec<_>>();
+        assert_eq!(read(&pairs).unwrap(), params);
+        assert_eq!(read(&[("state", "open"), ("q", "")]).unwrap(), AlertsParams::default());
+        assert!(params.is_narrow() && !read(&[("state", "resolved"), ("cluster", "main")]).unwrap().is_narrow());
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_by_name() {
+        assert_eq!(read(&[("state", "lost")]).unwrap_err().0, "state");
+        let (field, message) = read(&[("severity", "high")]).unwrap_err();
+        assert!(field == "severity" && message.contains("critical"), "{message}");
+    }
+}

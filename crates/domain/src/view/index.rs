@@ -1,5 +1,5 @@
 //! Indexes.
-use super::Availability;
+use super::{AdviceFinding, Availability, IndexSuggestion, TimeSeries};
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
@@ -107,6 +107,8 @@ pub enum IndexFinding {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct IndexRow {
+    /// `database.schema.name`.
+    pub key: String,
     /// Database.
     pub database: String,
     /// Schema.
@@ -125,8 +127,17 @@ pub struct IndexRow {
     pub scans: i64,
     /// Scans per second since the last reading.
     pub scans_per_second: Option<f64>,
-    /// Last scan (16+).
+    /// Scans on each node we watch, when there are several: name and number.
+    pub node_scans: Vec<(String, i64)>,
+    /// Last scan on any node, as the servers tell it (16+).
     pub last_scan: Option<Timestamp>,
+    /// Where no server tells: the last time that our own history saw the number of scans rise, to the hour. `None` when it
+    /// did not, or the index is too small to be recorded.
+    #[serde(default)]
+    pub last_seen_rising: Option<Timestamp>,
+    /// What could be given back by REINDEX, by the planner's statistics: an estimate, of btree indexes of 1 MiB and more.
+    #[serde(default)]
+    pub bloat_estimate_bytes: Option<i64>,
     /// Rows read.
     pub rows_read: i64,
     /// Rows fetched.
@@ -196,4 +207,56 @@ pub struct IndexesPage {
     pub skipped: Vec<(String, String)>,
     /// Whether indexes can be read.
     pub availability: Availability,
+}
+
+/// Another index of the same table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SimilarIndex {
+    /// `database.schema.name`.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// Its definition.
+    pub definition: String,
+    /// Its size.
+    pub bytes: i64,
+    /// Its scans since the counters began, on all nodes.
+    pub scans: i64,
+    /// `covers this one`, `covered by this one`, or empty.
+    pub relation: String,
+}
+
+/// One index in full.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IndexDetail {
+    /// Id of the cluster.
+    pub cluster: String,
+    /// Its figures.
+    pub row: IndexRow,
+    /// Key columns and expressions in order, as in the definition.
+    pub columns: Vec<String>,
+    /// Columns that are stored with the key (`INCLUDE`).
+    pub included: Vec<String>,
+    /// Condition of a partial index.
+    pub predicate: Option<String>,
+    /// Key of its table, for `/tables/{table}`.
+    pub table_key: String,
+    /// When it was read.
+    pub collected_at: Option<Timestamp>,
+    /// Nodes whose scans were added up.
+    pub nodes: Vec<String>,
+    /// When counting began on the node that was reset last.
+    pub counting_since: Option<Timestamp>,
+    /// Its size over the range, recorded each hour while it is among the 300 largest.
+    pub size: TimeSeries,
+    /// Scans an hour on all nodes over the range.
+    pub scans: TimeSeries,
+    /// Other indexes of the table, those that cover it or are covered first.
+    pub similar: Vec<SimilarIndex>,
+    /// What was found about it, with what was put aside.
+    pub findings: Vec<AdviceFinding>,
+    /// Indexes that are suggested for its table.
+    pub suggestions: Vec<IndexSuggestion>,
 }

@@ -89,11 +89,15 @@ pub enum Metric {
     HostLoad,
     /// What an alert rule without a figure of its own saw, of its worst object (a line for each).
     RuleValue,
+    /// Size of an index (a line for each).
+    IndexBytes,
+    /// Scans of an index in an hour, on all nodes (a line for each).
+    IndexScansPerHour,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 43] = [
         Self::ConnectionsUsed,
         Self::ConnectionsByState,
         Self::TransactionsPerSecond,
@@ -135,6 +139,8 @@ impl Metric {
         Self::DiskUsedPercent,
         Self::HostLoad,
         Self::RuleValue,
+        Self::IndexBytes,
+        Self::IndexScansPerHour,
     ];
 
     /// Name in the store and in the address.
@@ -181,6 +187,8 @@ impl Metric {
             Self::DiskUsedPercent => "disk_used_percent",
             Self::HostLoad => "host_load",
             Self::RuleValue => "rule_value",
+            Self::IndexBytes => "index_bytes",
+            Self::IndexScansPerHour => "index_scans_per_hour",
         }
     }
 
@@ -198,6 +206,7 @@ impl Metric {
             Self::ReplicationLagBytes
             | Self::DatabaseBytes
             | Self::TableBytes
+            | Self::IndexBytes
             | Self::SlotRetainedBytes
             | Self::ReplicationPartBytes
             | Self::TempFilesBytes
@@ -218,6 +227,7 @@ impl Metric {
             | Self::XidAge
             | Self::HorizonAge
             | Self::CheckpointsPerHour
+            | Self::IndexScansPerHour
             | Self::OwnConnections
             | Self::SamplesSkipped
             | Self::HostLoad

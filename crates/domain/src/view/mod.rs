@@ -22,6 +22,7 @@ mod load;
 mod locks;
 mod log;
 mod metric;
+mod moment;
 mod page;
 mod plan;
 mod plugin;
@@ -32,6 +33,7 @@ mod recovery;
 mod server_pages;
 mod signal;
 mod table;
+mod topology;
 
 pub use account::{AccountView, AuditEntry, AuditPage, AuditVerdict, TokenView, Whoami};
 pub use activity::{ActivityPage, BackendRow};
@@ -40,8 +42,9 @@ pub use advice::{
     SettingSeverity,
 };
 pub use alert::{
-    Acknowledgement, AlertCounts, AlertDetail, AlertEventView, AlertLive, AlertView, AlertsPage, BlackoutView,
-    ChannelSpec, ChannelTest, ChannelView, DeliveryView, PreviewAlert, RulePreview, RuleSource, RuleView, Silence,
+    Acknowledgement, AlertCounts, AlertDetail, AlertEventView, AlertLive, AlertView, AlertsPage, AlertsParams,
+    BlackoutView, ChannelSpec, ChannelTest, ChannelView, DeliveryView, PreviewAlert, RulePreview, RuleSource, RuleView,
+    Silence,
 };
 pub use analytics::{
     ActiveUsers, AnalyticsGeography, AnalyticsMeasure, AnalyticsPoint, AnalyticsSeries, AnalyticsTop, ArchiveView,
@@ -63,12 +66,15 @@ pub use health::{Attention, Band, Health, HealthComponent, HealthLine};
 pub use health_weights::{HealthWeights, HealthWeightsView};
 pub use history::{Event, EventKind, TimeSeries, TimeSeriesLine};
 pub use host::{DiskForecast, DiskRow, HostPage};
-pub use index::{DuplicateKind, IndexFinding, IndexRow, IndexTab, IndexesPage, MissingForeignKey};
+pub use index::{
+    DuplicateKind, IndexDetail, IndexFinding, IndexRow, IndexTab, IndexesPage, MissingForeignKey, SimilarIndex,
+};
 pub use job::{JobCopy, JobKind, JobLogLine, JobProgress, JobResult, JobState, JobStep, JobView, JobsPage};
 pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use log::{LogOfQuery, LogSample};
 pub use metric::Metric;
+pub use moment::{ActivityMoment, BusyStretch, MomentRow};
 pub use page::{Availability, LiveEvent};
 pub use plan::{
     ExplainMethod, ExplainRequest, Explained, HypotheticalIndex, PlanComparison, PlanFinding, PlanNode, PlanSeverity,
@@ -92,4 +98,5 @@ pub use server_pages::{
     SettingRow, SettingsPage, SlotRow, StandbyRow, UpstreamView, WalView, XidRow,
 };
 pub use signal::{SignalAction, SignalRequest, SignalResult};
-pub use table::{DatabaseRow, Forecast, TableDetail, TableRow, TablesPage, VacuumTrigger};
+pub use table::{DatabaseRow, Forecast, TableDetail, TableIndex, TableRow, TableStatement, TablesPage, VacuumTrigger};
+pub use topology::ReplicationNode;

@@ -157,4 +157,48 @@ pub struct TableDetail {
     pub forecast: Option<Forecast>,
     /// Why there is none.
     pub forecast_missing: Option<String>,
+    /// Statements that name it and ran in the range, by their time; at most 25.
+    #[serde(default)]
+    pub statements: Vec<TableStatement>,
+    /// Its indexes, the largest first.
+    #[serde(default)]
+    pub indexes: Vec<TableIndex>,
+}
+
+/// A statement that reads or changes a table, by its parsed text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TableStatement {
+    /// Id for `/queries/{id}`.
+    pub id: String,
+    /// Text on one line.
+    pub query: String,
+    /// `reads` or `changes`.
+    pub how: String,
+    /// Calls in the range.
+    pub calls: i64,
+    /// Time of all calls.
+    pub total_ms: f64,
+    /// Time of one.
+    pub mean_ms: f64,
+    /// Its share of all statements' time in the range.
+    pub total_percent: f64,
+}
+
+/// An index of a table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TableIndex {
+    /// `database.schema.name`, for `/indexes/{index}`.
+    pub key: String,
+    /// Name.
+    pub name: String,
+    /// Definition.
+    pub definition: String,
+    /// Size.
+    pub bytes: i64,
+    /// Scans since the counters began, on all nodes.
+    pub scans: i64,
+    /// `primary`, `unique`, `invalid`, … and what was found: `unused`, `duplicate`.
+    pub labels: Vec<String>,
 }

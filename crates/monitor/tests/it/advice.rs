@@ -102,7 +102,7 @@ async fn the_missing_index_is_suggested_and_no_longer_once_it_is_there() {
 
         // What is put aside is left out of the list of indexes, and counted.
         let twice = "duplicate:postgres.public.twice_again";
-        let listed = async || watching.control.indexes_list(&Actor::cli(), None).await.unwrap();
+        let listed = async || watching.control.indexes_list(&Actor::cli(), None, None).await.unwrap();
         let is_found =
             |page: &IndexesPage| page.rows.iter().any(|it| it.name == "twice_again" && !it.findings.is_empty());
         let before = listed().await;

@@ -71,7 +71,7 @@ async fn with_every_connection_taken_the_watching_goes_on() {
         })
         .await;
     assert_eq!(state(&full, CollectorKind::Statements), CollectorState::Fresh);
-    let page = watching.control.connections_get(&Actor::system(), None).unwrap();
+    let page = watching.control.connections_get(&Actor::system(), None, None).unwrap();
     let users = page.groups.iter().find(|group| group.by == "user").unwrap();
     assert_eq!(users.rows[0].name, "app");
     watching.end().await;
@@ -195,7 +195,7 @@ async fn of_many_databases_those_that_are_left_out_are_named() {
     cluster.execute("postgres", "ALTER DATABASE d00 CONNECTION LIMIT 0").await;
     let watching = Watching::start(&cluster.server.url_as("watcher", "w", "postgres")).await;
     watching.until("all collectors", |it| it.collectors.iter().all(super::is_well)).await;
-    let page = watching.control.indexes_list(&Actor::system(), None).await.unwrap();
+    let page = watching.control.indexes_list(&Actor::system(), None, None).await.unwrap();
     assert!(page.rows.iter().any(|row| row.database == "d01" && row.name == "seen_pkey"), "{page:?}");
     let skipped = page.skipped.iter().map(|it| it.0.as_str()).collect::<Vec<_>>();
     // Twenty are looked into: postgres and the first nineteen of the others.

@@ -83,7 +83,18 @@ impl Cluster {
     /// # Errors
     /// [`PgstatError`] when the server as a whole cannot be read.
     pub async fn bloat(&self) -> Result<Vec<BloatEstimate>, PgstatError> {
-        const NAME: &str = "bloat";
+        self.packed("bloat", sql::BLOAT).await
+    }
+
+    /// What the larger btree indexes would take if they were packed. As seldom.
+    ///
+    /// # Errors
+    /// [`PgstatError`] when the server as a whole cannot be read.
+    pub async fn index_bloat(&self) -> Result<Vec<BloatEstimate>, PgstatError> {
+        self.packed("index bloat", sql::INDEX_BLOAT).await
+    }
+
+    async fn packed(&self, name: &'static str, sql: &str) -> Result<Vec<BloatEstimate>, PgstatError> {
         let mut skipped = Vec::new();
         let mut found = Vec::new();
         let (began, mut silent) = (Instant::now(), 0);
@@ -94,15 +105,15 @@ impl Cluster {
             let estimate = |row: &PgRow| {
                 Ok::<_, PgstatError>(BloatEstimate {
                     database: database.clone(),
-                    oid: oid(NAME, row, "oid")?,
-                    row_bytes: get(NAME, row, "row_bytes")?,
-                    rows: get(NAME, row, "rows")?,
-                    pages: get(NAME, row, "pages")?,
-                    block_bytes: get(NAME, row, "block_bytes")?,
-                    fillfactor: get(NAME, row, "fillfactor")?,
+                    oid: oid(name, row, "oid")?,
+                    row_bytes: get(name, row, "row_bytes")?,
+                    rows: get(name, row, "rows")?,
+                    pages: get(name, row, "pages")?,
+                    block_bytes: get(name, row, "block_bytes")?,
+                    fillfactor: get(name, row, "fillfactor")?,
                 })
             };
-            match self.fetch_in(&database, NAME, sql::BLOAT).await {
+            match self.fetch_in(&database, name, sql).await {
                 Ok(rows) => found.extend(rows.iter().map(estimate).collect::<Result<Vec<_>, _>>()?),
                 Err(error) => skip(&mut skipped, &mut silent, database, error)?,
             }

@@ -11,7 +11,7 @@ use sea_orm::{
     ActiveValue::Set,
     ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _, QueryOrder as _,
     QuerySelect as _, QueryTrait as _, Statement,
-    sea_query::{Expr, OnConflict},
+    sea_query::{Condition, Expr, ExprTrait as _, Func, LikeExpr, OnConflict},
 };
 use std::collections::HashMap;
 
@@ -140,6 +140,10 @@ pub struct AlertFilter {
     pub cluster: Option<String>,
     /// Only of this rule.
     pub rule: Option<String>,
+    /// Only of this severity.
+    pub severity: Option<Severity>,
+    /// Only with this text in title, object, value or detail, in capitals or not.
+    pub search: Option<String>,
     /// Only before this id: ids grow with time.
     pub before_id: Option<i64>,
 }
@@ -179,6 +183,20 @@ impl<C: ConnectionTrait> AlertRepo<'_, C> {
         }
         if let Some(rule) = &filter.rule {
             query = query.filter(alert::Column::Rule.eq(rule));
+        }
+        if let Some(severity) = filter.severity {
+            query = query.filter(alert::Column::Severity.eq(severity.as_str()));
+        }
+        if let Some(search) = &filter.search {
+            // The escape character itself, and what LIKE would take for more than a character.
+            let pattern = search.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
+            let pattern = format!("%{pattern}%");
+            use alert::Column::{Detail, Measured, Object, Title};
+            let found = [Title, Object, Measured, Detail].into_iter().fold(Condition::any(), |any, column| {
+                let text = Expr::expr(Func::lower(Expr::col(column)));
+                any.add(text.like(LikeExpr::new(pattern.as_str()).escape('!')))
+            });
+            query = query.filter(found);
         }
         if let Some(before) = filter.before_id {
             query = query.filter(alert::Column::Id.lt(before));

@@ -59,6 +59,20 @@ impl<C: ConnectionTrait> LockRepo<'_, C> {
     /// # Errors
     /// [`StoreError`].
     pub async fn list(&self, cluster: &str, limit: u64) -> Result<Vec<LockSnapshotSummary>, StoreError> {
+        self.between(cluster, Timestamp(i64::MIN), Timestamp(i64::MAX), limit).await
+    }
+
+    /// The newest of a cluster from one moment to another, without their graphs.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn between(
+        &self,
+        cluster: &str,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<LockSnapshotSummary>, StoreError> {
         use lock_snapshot::Column;
         let rows = lock_snapshot::Entity::find()
             .select_only()
@@ -72,6 +86,8 @@ impl<C: ConnectionTrait> LockRepo<'_, C> {
                 Column::Root,
             ])
             .filter(Column::ClusterId.eq(cluster))
+            .filter(Column::At.gte(from.0))
+            .filter(Column::At.lte(to.0))
             .order_by_desc(Column::At)
             .limit(limit)
             .into_tuple::<(i64, i64, i64, i64, i64, Option<i64>, String)>()

@@ -230,6 +230,32 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
         self.history_where(cluster, metric, Some(label), from, to, step_ms).await
     }
 
+    /// The last moment at which each line of a metric was above zero, by its label, in whichever tier it is. A stretch that
+    /// was rolled up counts with its beginning: it was not before that.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn last_above_zero(
+        &self,
+        cluster: &str,
+        metric: Metric,
+    ) -> Result<HashMap<String, Timestamp>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Last {
+            label: String,
+            at: i64,
+        }
+        let sql = "SELECT u.label AS label, MAX(u.at) AS at FROM ( \
+                   SELECT s.label AS label, m.at AS at FROM metric_series s JOIN metric_sample m ON m.series_id = s.id \
+                    WHERE s.cluster_id = $1 AND s.metric = $2 AND m.value > 0 \
+                   UNION ALL SELECT s.label, m.at FROM metric_series s JOIN metric_rollup m ON m.series_id = s.id \
+                    WHERE s.cluster_id = $1 AND s.metric = $2 AND m.max > 0) u GROUP BY u.label";
+        let values: [sea_orm::Value; 2] = [cluster.into(), metric.as_str().into()];
+        let statement = Statement::from_sql_and_values(self.0.get_database_backend(), sql, values);
+        let rows = Last::find_by_statement(statement).all(self.0).await.map_err(StoreError::query("read metrics"))?;
+        Ok(rows.into_iter().map(|row| (row.label, Timestamp(row.at))).collect())
+    }
+
     /// Removes samples before `before`.
     ///
     /// # Errors

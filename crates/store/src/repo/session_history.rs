@@ -7,7 +7,7 @@ use crate::{
 use domain::{
     Timestamp,
     reading::{SessionBucket, SessionKey},
-    view::{LoadBy, QuerySample},
+    view::{BusyStretch, LoadBy, QuerySample},
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, FromQueryResult, QueryFilter as _,
@@ -44,6 +44,40 @@ pub struct LoadOfQuery {
     pub query_id: i64,
     /// Wait class.
     pub class: String,
+    /// Samples.
+    pub samples: i64,
+}
+
+/// A stretch of time in which sessions were sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionStretch {
+    /// Its beginning, which is the end of the one before.
+    pub from: Timestamp,
+    /// Its end.
+    pub to: Timestamp,
+    /// Samples taken.
+    pub samples: i64,
+    /// Due and not taken.
+    pub skipped: i64,
+}
+
+/// How often sessions of one kind were seen.
+#[derive(Clone, Debug, PartialEq, FromQueryResult)]
+pub struct SessionsSeen {
+    /// Wait class.
+    pub class: String,
+    /// Wait event.
+    pub event: String,
+    /// Fingerprint; 0 when not known.
+    pub query_id: i64,
+    /// Database.
+    pub database: String,
+    /// Role.
+    pub role: String,
+    /// Application.
+    pub application: String,
+    /// Client.
+    pub host: String,
     /// Samples.
     pub samples: i64,
 }
@@ -270,6 +304,101 @@ impl<C: ConnectionTrait> SessionHistoryRepo<'_, C> {
             .collect())
     }
 
+    /// The stretch that a moment falls into; `None` where nothing was sampled.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn stretch(&self, cluster: &str, at: Timestamp) -> Result<Option<SessionStretch>, StoreError> {
+        Ok(self.after(cluster, Timestamp(at.0 - 1)).await?.filter(|stretch| stretch.from < at))
+    }
+
+    /// The first stretch that ends after a moment.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn after(&self, cluster: &str, at: Timestamp) -> Result<Option<SessionStretch>, StoreError> {
+        use session_bucket::Column;
+        let found = session_bucket::Entity::find()
+            .filter(Column::ClusterId.eq(cluster))
+            .filter(Column::At.gt(at.0))
+            .order_by_asc(Column::At)
+            .one(self.0)
+            .await;
+        Ok(found.map_err(StoreError::query("read active sessions"))?.map(stretch))
+    }
+
+    /// The last stretch that ends at a moment or before.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn before(&self, cluster: &str, at: Timestamp) -> Result<Option<SessionStretch>, StoreError> {
+        use session_bucket::Column;
+        let found = session_bucket::Entity::find()
+            .filter(Column::ClusterId.eq(cluster))
+            .filter(Column::At.lte(at.0))
+            .order_by_desc(Column::At)
+            .one(self.0)
+            .await;
+        Ok(found.map_err(StoreError::query("read active sessions"))?.map(stretch))
+    }
+
+    /// Who was seen in the stretches that ended after `from` and until `to`, the most samples first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn seen(&self, cluster: &str, from: Timestamp, to: Timestamp) -> Result<Vec<SessionsSeen>, StoreError> {
+        let sql = "SELECT w.name AS class, e.name AS event, c.query_id AS query_id, d.name AS database, u.name AS role, \
+                   a.name AS application, h.name AS host, CAST(SUM(c.samples) AS BIGINT) AS samples \
+                   FROM session_bucket b JOIN session_count c ON c.bucket_id = b.id \
+                   JOIN session_name w ON w.id = c.wait_class_id JOIN session_name e ON e.id = c.wait_event_id \
+                   JOIN session_name d ON d.id = c.database_id JOIN session_name u ON u.id = c.user_id \
+                   JOIN session_name a ON a.id = c.application_id JOIN session_name h ON h.id = c.host_id \
+                   WHERE b.cluster_id = $1 AND b.at > $2 AND b.at <= $3 \
+                   GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 8 DESC, 1, 2, 3, 4, 5, 6, 7";
+        let values: [Value; 3] = [cluster.into(), from.0.into(), to.0.into()];
+        SessionsSeen::find_by_statement(Statement::from_sql_and_values(self.0.get_database_backend(), sql, values))
+            .all(self.0)
+            .await
+            .map_err(StoreError::query("read active sessions"))
+    }
+
+    /// The stretches between two moments with the most sessions on average, the busiest first, each with that average.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn busiest(
+        &self,
+        cluster: &str,
+        from: Timestamp,
+        to: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<BusyStretch>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            at: i64,
+            interval_ms: i64,
+            samples: i64,
+            seen: i64,
+        }
+        let sql = "SELECT b.at AS at, b.interval_ms AS interval_ms, b.samples AS samples, CAST(SUM(c.samples) AS BIGINT) AS seen \
+                   FROM session_bucket b JOIN session_count c ON c.bucket_id = b.id \
+                   WHERE b.cluster_id = $1 AND b.at > $2 AND b.at <= $3 AND b.samples > 0 \
+                   GROUP BY b.id, b.at, b.interval_ms, b.samples \
+                   ORDER BY CAST(SUM(c.samples) AS DOUBLE PRECISION) / b.samples DESC, b.at DESC LIMIT $4";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values: [Value; 4] = [cluster.into(), from.0.into(), to.0.into(), limit.into()];
+        let rows = Row::find_by_statement(Statement::from_sql_and_values(self.0.get_database_backend(), sql, values))
+            .all(self.0)
+            .await
+            .map_err(StoreError::query("read active sessions"))?;
+        let busy = |row: Row| BusyStretch {
+            from: Timestamp(row.at - row.interval_ms),
+            to: Timestamp(row.at),
+            average_active_sessions: row.seen as f64 / row.samples.max(1) as f64,
+        };
+        Ok(rows.into_iter().map(busy).collect())
+    }
+
     /// Puts the buckets of whole hours that ended before `before` together, one bucket an hour, the rarest rows added up
     /// by `thin`. At most a day of one cluster at once; false when there was nothing to do.
     ///
@@ -361,5 +490,14 @@ impl<C: ConnectionTrait> SessionHistoryRepo<'_, C> {
         let deleted =
             session_bucket::Entity::delete_many().filter(session_bucket::Column::At.lt(before.0)).exec(self.0).await;
         deleted.map(|result| result.rows_affected).map_err(failed())
+    }
+}
+
+fn stretch(row: session_bucket::Model) -> SessionStretch {
+    SessionStretch {
+        from: Timestamp(row.at - row.interval_ms),
+        to: Timestamp(row.at),
+        samples: row.samples,
+        skipped: row.skipped,
     }
 }

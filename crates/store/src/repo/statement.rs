@@ -145,6 +145,29 @@ impl<C: ConnectionTrait> StatementRepo<'_, C> {
         rows.map_err(StoreError::query("list statements"))?.into_iter().map(record).collect()
     }
 
+    /// Statements of a database whose text has a word in it, in capitals or not, at most `limit` of them. The text decides
+    /// nothing yet: whoever asks reads it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn mentioning(
+        &self,
+        cluster: &str,
+        database: &str,
+        word: &str,
+        limit: u64,
+    ) -> Result<Vec<StatementRecord>, StoreError> {
+        // The escape character itself, and what LIKE would take for more than a character.
+        let pattern = word.to_lowercase().replace('!', "!!").replace('%', "!%").replace('_', "!_");
+        let sql = "SELECT * FROM statement_text WHERE cluster_id = $1 AND database_name = $2 \
+                   AND lower(query) LIKE $3 ESCAPE '!' ORDER BY last_seen_at DESC, id LIMIT $4";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let values: [Value; 4] = [cluster.into(), database.into(), format!("%{pattern}%").into(), limit.into()];
+        let statement = Statement::from_sql_and_values(self.0.get_database_backend(), sql, values);
+        let rows = statement_text::Entity::find().from_raw_sql(statement).all(self.0).await;
+        rows.map_err(StoreError::query("find statements"))?.into_iter().map(record).collect()
+    }
+
     /// Our ids of all statements of a cluster.
     ///
     /// # Errors

@@ -71,6 +71,9 @@ const CHUNK: usize = 1_000;
 #[derive(Debug)]
 pub struct TierRepo<'a, C>(pub &'a C);
 
+/// Recorded each hour: a stretch without a point is no gap.
+const RECORDED_SELDOM: [Metric; 3] = [Metric::TableBytes, Metric::IndexBytes, Metric::IndexScansPerHour];
+
 impl<C: ConnectionTrait> TierRepo<'_, C> {
     /// How far one kind of history is filled and emptied.
     ///
@@ -244,7 +247,7 @@ impl<C: ConnectionTrait> TierRepo<'_, C> {
         let mut seldom = HashSet::new();
         for one in &series {
             by_cluster.entry(&one.cluster_id).or_default().push(one.id);
-            if one.metric == Metric::TableBytes.as_str() {
+            if RECORDED_SELDOM.iter().any(|metric| one.metric == metric.as_str()) {
                 seldom.insert(one.id);
             }
         }

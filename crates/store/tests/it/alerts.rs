@@ -105,7 +105,22 @@ async fn what_is_over_is_listed_by_pages_and_removed_with_its_story(store: Store
     let main = AlertFilter { cluster: Some("main".into()), ..AlertFilter::default() };
     assert_eq!(ids(AlertFilter::default(), 9).await, [5, 4, 3, 2, 1]);
     assert_eq!(ids(main.clone(), 2).await, [5, 4]);
-    assert_eq!(ids(AlertFilter { before_id: Some(4), ..main }, 9).await, [2, 1]);
+    assert_eq!(ids(AlertFilter { before_id: Some(4), ..main.clone() }, 9).await, [2, 1]);
+    let searched = |text: &str| AlertFilter { search: Some(text.to_owned()), ..AlertFilter::default() };
+    let worst = alert(5, "main", AlertPhase::Resolved);
+    let words = worst.title.to_uppercase();
+    assert_eq!(ids(searched(&words), 9).await, [5, 4, 3, 2, 1], "in capitals or not");
+    for nothing in ["%", "_", "!", "no such text"] {
+        assert_eq!(
+            ids(searched(nothing), 9).await.len(),
+            usize::from(worst.measured.contains(nothing)) * 5,
+            "{nothing}"
+        );
+    }
+    let severe = |severity| AlertFilter { severity: Some(severity), ..main.clone() };
+    let all = [domain::alert::Severity::Info, domain::alert::Severity::Warning, domain::alert::Severity::Critical];
+    let found = [ids(severe(all[0]), 9).await, ids(severe(all[1]), 9).await, ids(severe(all[2]), 9).await].concat();
+    assert_eq!(found.len(), ids(main, 9).await.len(), "each is of one severity");
     assert_eq!(alerts.events(2).await.unwrap().len(), 1);
     assert_eq!(alerts.fired_since(Some("main"), Timestamp(2)).await.unwrap()["connections_high"], 4);
     assert_eq!(alerts.fired_since(None, Timestamp(0)).await.unwrap()["connections_high"], 6);

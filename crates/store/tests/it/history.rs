@@ -17,6 +17,8 @@ on_both_databases!(
     an_event_of_an_unknown_kind_is_left_out,
     graphs_of_locks_are_kept_once_and_read_back,
     active_sessions_are_added_up_by_each_way,
+    a_moment_is_found_in_its_stretch_and_a_hole_is_a_hole,
+    lines_that_were_above_zero_are_found_with_their_last_moment,
 );
 
 fn sample(metric: Metric, label: &str, value: f64) -> Sample {
@@ -158,6 +160,55 @@ fn counted(class: &str, event: &str, query_id: i64, user: &str, samples: i64) ->
         host: "local".into(),
     };
     (key, samples)
+}
+
+async fn a_moment_is_found_in_its_stretch_and_a_hole_is_a_hole(store: Store) {
+    let sessions = SessionHistoryRepo(store.db());
+    let mut names = HashMap::new();
+    let bucket = |rows| SessionBucket { samples: 10, skipped: 1, interval_ms: 10_000, rows };
+    let busy = bucket(vec![counted("IO", "DataFileRead", 7, "ada", 40), counted("CPU", "", 7, "ada", 6)]);
+    let calm = bucket(vec![counted("CPU", "", 7, "bob", 1)]);
+    // From 20 to 30 s nothing was sampled.
+    for (at, rows) in [(10_000, &calm), (20_000, &busy), (40_000, &calm)] {
+        sessions.insert("main", Timestamp(at), rows, &mut names).await.unwrap();
+    }
+    sessions.insert("other", Timestamp(30_000), &busy, &mut names).await.unwrap();
+    let stretch = async |at| sessions.stretch("main", Timestamp(at)).await.unwrap().map(|it| (it.from.0, it.to.0));
+    assert_eq!(stretch(15_000).await, Some((10_000, 20_000)));
+    assert_eq!(stretch(20_000).await, Some((10_000, 20_000)), "the end belongs to it");
+    assert_eq!(stretch(20_001).await, None, "a hole");
+    assert_eq!(stretch(40_001).await, None);
+    let ends = async |at| {
+        let before = sessions.before("main", Timestamp(at)).await.unwrap().map(|it| it.to.0);
+        (before, sessions.after("main", Timestamp(at)).await.unwrap().map(|it| it.to.0))
+    };
+    assert_eq!(ends(25_000).await, (Some(20_000), Some(40_000)));
+    assert_eq!(ends(5_000).await, (None, Some(10_000)));
+    assert_eq!(ends(40_000).await, (Some(40_000), None));
+    let seen = sessions.seen("main", Timestamp(10_000), Timestamp(20_000)).await.unwrap();
+    let seen = seen.iter().map(|it| (it.class.as_str(), it.event.as_str(), it.role.as_str(), it.query_id, it.samples));
+    assert_eq!(seen.collect::<Vec<_>>(), [("IO", "DataFileRead", "ada", 7, 40), ("CPU", "", "ada", 7, 6)]);
+    let both = sessions.seen("main", Timestamp(0), Timestamp(20_000)).await.unwrap();
+    assert_eq!(both.iter().map(|it| it.samples).sum::<i64>(), 47);
+    let busiest = sessions.busiest("main", Timestamp(0), Timestamp(40_000), 2).await.unwrap();
+    let busiest = busiest.iter().map(|it| (it.from.0, it.to.0, it.average_active_sessions)).collect::<Vec<_>>();
+    assert_eq!(busiest, [(10_000, 20_000, 4.6), (30_000, 40_000, 0.1)], "of two alike the newer first");
+}
+
+async fn lines_that_were_above_zero_are_found_with_their_last_moment(store: Store) {
+    let metrics = MetricRepo(store.db());
+    let mut series = HashMap::new();
+    for (at, a, b) in [(1_000, 3.0, 0.0), (2_000, 0.5, 0.0), (3_000, 0.0, 0.0)] {
+        let samples = [
+            sample(Metric::IndexScansPerHour, "d.public.a", a),
+            sample(Metric::IndexScansPerHour, "d.public.b", b),
+            sample(Metric::IndexBytes, "d.public.a", 8_192.0),
+        ];
+        metrics.insert("main", Timestamp(at), &samples, &mut series).await.unwrap();
+    }
+    let last = metrics.last_above_zero("main", Metric::IndexScansPerHour).await.unwrap();
+    assert_eq!(last, HashMap::from([("d.public.a".to_owned(), Timestamp(2_000))]));
+    assert!(metrics.last_above_zero("other", Metric::IndexScansPerHour).await.unwrap().is_empty());
 }
 
 async fn active_sessions_are_added_up_by_each_way(store: Store) {

@@ -11,6 +11,7 @@ on_both_databases!(
     buckets_begin_after_from_and_end_with_to,
     more_statements_than_one_insert_takes_are_kept,
     what_is_old_is_removed,
+    statements_are_found_by_a_word_of_their_text,
 );
 
 fn text(queryid: i64, query: &str) -> StatementText {
@@ -31,6 +32,28 @@ fn sample(statement_id: i64, calls: i64, total_ms: f64, m2: f64) -> StatementSam
         temp_blks_written: 5,
         wal_bytes: 6,
     }
+}
+
+async fn statements_are_found_by_a_word_of_their_text(store: Store) {
+    let statements = StatementRepo(store.db());
+    let texts = [
+        text(1, "SELECT * FROM Order_Lines"),
+        text(2, "SELECT * FROM orderXlines"),
+        text(3, "SELECT 100 % 7"),
+        StatementText { database: "other".into(), ..text(4, "SELECT * FROM order_lines") },
+    ];
+    statements.insert_texts("main", &texts, Timestamp(1)).await.unwrap();
+    let found = async |word: &str| {
+        let found = statements.mentioning("main", "shop", word, 9).await.unwrap();
+        let mut found = found.into_iter().map(|it| it.text.key.queryid).collect::<Vec<_>>();
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(found("order_lines").await, [1], "an underscore is one, and another database is another");
+    assert_eq!(found("%").await, [3]);
+    assert_eq!(found("select").await, [1, 2, 3]);
+    assert_eq!(statements.mentioning("main", "shop", "select", 2).await.unwrap().len(), 2);
+    assert!(statements.mentioning("none", "shop", "select", 2).await.unwrap().is_empty());
 }
 
 async fn ids(store: &Store, number: i64) -> Vec<i64> {

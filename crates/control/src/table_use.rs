@@ -1,0 +1,106 @@
+//! Who uses a table: the statements that name it, and its indexes.
+use crate::{ControlError, ControlPlane, monitoring, now};
+use analysis::{parse, sqltext};
+use domain::view::{Compare, IndexFinding, IndexRow, IndexesPage, Range, TableIndex, TableRow, TableStatement};
+use std::collections::HashMap;
+use store::StatementRepo;
+
+/// Texts that are parsed at most: a name such as `id` is in all of them.
+const PARSED: u64 = 1_000;
+/// Statements in the answer.
+const STATEMENTS: usize = 25;
+/// A line of a list.
+const LINE: usize = 400;
+
+impl ControlPlane {
+    /// Statements that ran in the range and name the table, by what they cost. A view, or a function's body, that names it
+    /// is not looked into.
+    pub(crate) async fn statements_of_table(
+        &self,
+        cluster: &str,
+        table: &TableRow,
+        range: Range,
+        sequence: u64,
+    ) -> Result<Vec<TableStatement>, ControlError> {
+        // Sizes are kept for longer than statements.
+        if monitoring::known(range, now(), monitoring::STATEMENT_DAYS).is_err() {
+            return Ok(Vec::new());
+        }
+        let loaded = self.load(cluster, range, Compare::Off, sequence).await?;
+        let ran = loaded.sums.iter().filter(|sum| sum.calls > 0).map(|sum| (sum.key, sum)).collect::<HashMap<_, _>>();
+        let all = loaded.sums.iter().map(|sum| sum.total_ms).sum::<f64>();
+        let repo = StatementRepo(self.inner.store.db());
+        let mut found = Vec::new();
+        for record in repo.mentioning(cluster, &table.database, &table.name, PARSED).await? {
+            let Some(sum) = ran.get(&record.text.key) else { continue };
+            let Some(how) = how(&record.text.query, table) else { continue };
+            found.push(TableStatement {
+                id: record.text.key.to_string(),
+                query: sqltext::one_line(&record.text.query, LINE),
+                how: how.to_owned(),
+                calls: sum.calls,
+                total_ms: sum.total_ms,
+                mean_ms: sum.total_ms / sum.calls as f64,
+                total_percent: if all > 0.0 { 100.0 * sum.total_ms / all } else { 0.0 },
+            });
+        }
+        found.sort_by(|a, b| b.total_ms.total_cmp(&a.total_ms).then_with(|| a.id.cmp(&b.id)));
+        found.truncate(STATEMENTS);
+        Ok(found)
+    }
+}
+
+/// What a statement does with a table; `None` when it does not name it, or is of a kind that has no plan.
+fn how(query: &str, table: &TableRow) -> Option<&'static str> {
+    let shape = parse::shape(query).ok()?;
+    let same =
+        |it: &parse::Relation| it.name == table.name && it.schema.as_ref().is_none_or(|schema| *schema == table.schema);
+    if shape.changes.as_ref().is_some_and(same) {
+        return Some("changes");
+    }
+    shape.relations.iter().any(same).then_some("reads")
+}
+
+/// The indexes of a table.
+pub(crate) fn indexes_of_table(page: &IndexesPage, table: &TableRow) -> Vec<TableIndex> {
+    let own =
+        |row: &&IndexRow| (&row.database, &row.schema, &row.table) == (&table.database, &table.schema, &table.name);
+    let found = |finding: &IndexFinding| match finding {
+        IndexFinding::Unused { .. } => Some("unused".to_owned()),
+        IndexFinding::Duplicate { .. } => Some("duplicate".to_owned()),
+        // A label says so too.
+        IndexFinding::Invalid { .. } => None,
+    };
+    let one = |row: &IndexRow| TableIndex {
+        key: row.key.clone(),
+        name: row.name.clone(),
+        definition: row.definition.clone(),
+        bytes: row.bytes,
+        scans: row.scans,
+        labels: row.labels.iter().cloned().chain(row.findings.iter().filter_map(found)).collect(),
+    };
+    page.rows.iter().filter(own).map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_is_of_a_table_when_it_names_it_and_not_when_a_word_is_alike() {
+        let table = TableRow { schema: "public".into(), name: "orders".into(), ..TableRow::default() };
+        for (query, expected) in [
+            ("SELECT * FROM orders WHERE id = $1", Some("reads")),
+            ("SELECT * FROM Public.Orders o JOIN lines l ON l.order_id = o.id", Some("reads")),
+            ("UPDATE orders SET state = $1", Some("changes")),
+            ("INSERT INTO archive SELECT * FROM orders", Some("reads")),
+            ("SELECT * FROM other.orders", None),
+            ("SELECT orders FROM lines", None),
+            ("SELECT * FROM orders_old", None),
+            ("WITH orders AS (SELECT $1) SELECT * FROM orders", None),
+            ("VACUUM orders", None),
+        ] {
+            assert_eq!(how(query, &table), expected, "{query}");
+        }
+    }
+}

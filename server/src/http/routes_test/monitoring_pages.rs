@@ -1,0 +1,152 @@
+//! What pages of monitoring say, asked over HTTP with figures that a test put in.
+
+use super::{ROWS, Site, address, ask, body, site, site_of};
+use axum::{
+    body::Body,
+    http::{Request, header},
+};
+use control::{Actor, ClusterConfig};
+use domain::Role;
+use std::time::Duration;
+
+/// A page as a viewer's token has it.
+async fn page(site: &Site, token: &str, path: &str) -> String {
+    let get = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let response = ask(site, get.body(Body::empty()).unwrap()).await;
+    let bytes = axum::body::to_bytes(response.into_body(), 4 << 20).await.unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// What would be known of a cluster, changed by a test.
+fn publish(site: &Site, id: &str, change: impl FnOnce(&mut control::ClusterSnapshot)) {
+    let config = ClusterConfig { id: id.to_owned(), name: id.to_owned(), standby_of: None };
+    let mut snapshot = monitor::first_snapshot(&config, Duration::from_secs(30));
+    change(&mut snapshot);
+    site.control.clusters().publish(id, snapshot, control::now());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_not_reached_is_said_on_each_of_its_pages_and_on_no_other() {
+    let site = site_of(&["main", "other"]).await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    publish(&site, "main", |snapshot| {
+        snapshot.dashboard.cluster.state = domain::view::ClusterState::Unreachable {
+            reason: "connection refused by the test".to_owned(),
+            since: domain::Timestamp(1_800_000_000_000),
+        };
+    });
+    let pages = ROWS.iter().filter(|row| row.0 == "GET" && row.1.starts_with("/database"));
+    let mut seen = 0;
+    for row in pages {
+        let path = address(row.0, row.1, row.2);
+        let with = |cluster: &str| format!("{path}{}cluster={cluster}", if path.contains('?') { '&' } else { '?' });
+        let lost = page(&site, &token, &with("main")).await;
+        let banner = "main does not answer since 2027-01-15 08:00:00 UTC";
+        assert!(lost.contains(banner) && lost.contains("connection refused by the test"), "{path}");
+        assert!(!page(&site, &token, &with("other")).await.contains("does not answer since"), "{path} of the other");
+        seen += 1;
+    }
+    assert!(seen >= 14, "{seen}");
+    assert!(
+        !page(&site, &token, "/alerts?cluster=main").await.contains("does not answer since"),
+        "no page of one server"
+    );
+    assert!(page(&site, &token, "/database/activity?at=latest&cluster=main").await.contains("does not answer since"));
+}
+
+fn index(database: &str, name: &str) -> domain::view::IndexRow {
+    serde_json::from_value(serde_json::json!({
+        "key": format!("{database}.public.{name}"), "database": database, "schema": "public", "table": "orders", "name": name,
+        "definition": format!("CREATE INDEX {name} ON public.orders USING btree (state, placed DESC) INCLUDE (total)"),
+        "method": "btree", "bytes": 8_388_608, "scans": 1_200, "node_scans": [["main", 1_000], ["other", 200]],
+        "scans_per_second": 2.0, "last_scan": "2026-11-24T03:00:00Z", "bloat_estimate_bytes": 2_097_152,
+        "rows_read": 1, "rows_fetched": 1, "hit_percent": 99.0, "table_writes_per_second": 5.0, "labels": [], "findings": [],
+    }))
+    .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_list_of_indexes_keeps_cluster_and_database_and_leads_to_each_index() {
+    let site = site_of(&["main", "other"]).await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    publish(&site, "other", |snapshot| {
+        let mut page = domain::view::IndexesPage::clone(&snapshot.indexes);
+        page.rows =
+            vec![index("shop", "orders_state"), index("shop", "orders_state_old"), index("books", "orders_isbn")];
+        page.availability = domain::view::Availability::Ready;
+        snapshot.indexes = std::sync::Arc::new(page);
+    });
+    let list = page(&site, &token, "/database/performance?cluster=other&database=shop&index=old").await;
+    let form = list.split("<form").find(|form| form.contains("Search indexes")).unwrap();
+    for kept in [r#"name="cluster" value="other""#, r#"name="database" value="shop""#] {
+        assert!(form.contains(kept), "{kept}: {form}");
+    }
+    assert!(
+        list.contains("/database/index?cluster=other&amp;database=shop&amp;name=shop.public.orders_state_old"),
+        "{list}"
+    );
+    assert!(!list.contains("name=shop.public.orders_state\"") && !list.contains("orders_isbn"), "narrowed by both");
+    assert!(list.contains("2.0 MiB") && list.contains("by last_idx_scan of the server"), "bloat and last use: {list}");
+
+    let one = page(&site, &token, "/database/index?cluster=other&name=shop.public.orders_state").await;
+    for said in ["state, placed DESC", "main 1,000, other 200", "orders_state_old", "8.0 MiB", "Bloat, estimated"] {
+        assert!(one.contains(said), "{said}: {one}");
+    }
+    assert!(!one.contains("hydrate"), "the server alone renders it");
+    let api = |path: &'static str| {
+        let get = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
+        get.body(Body::empty()).unwrap()
+    };
+    let detail = body(ask(&site, api("/api/v1/clusters/other/indexes/shop.public.orders_state")).await).await;
+    assert_eq!(detail["columns"], serde_json::json!(["state", "placed DESC"]), "{detail}");
+    assert_eq!(
+        (&detail["included"][0], &detail["table_key"]),
+        (&"total".into(), &"shop.public.orders".into()),
+        "{detail}"
+    );
+    let of = body(ask(&site, api("/api/v1/clusters/other/indexes?database=books")).await).await;
+    assert_eq!(of["rows"].as_array().unwrap().len(), 1, "{of}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_past_moment_shows_who_was_sampled_then_and_nobody_is_told_of_what_was_not() {
+    use domain::reading::{SessionBucket, SessionKey};
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    let key = |event: &str, database: &str, application: &str| SessionKey {
+        wait_class: "IO".to_owned(),
+        wait_event: event.to_owned(),
+        query_id: 7,
+        database: database.to_owned(),
+        user: "ada".to_owned(),
+        application: application.to_owned(),
+        host: "10.0.0.7".to_owned(),
+    };
+    let end = control::now().plus_ms(-600_000);
+    let rows = vec![(key("DataFileRead", "shop", "billing"), 90), (key("WALSync", "books", "reports"), 30)];
+    let bucket = SessionBucket { samples: 60, skipped: 1, interval_ms: 60_000, rows };
+    let history = store::SessionHistoryRepo(site.control.store().db());
+    history.insert("main", end, &bucket, &mut std::collections::HashMap::new()).await.unwrap();
+
+    let at = end.plus_ms(-20_000).to_rfc3339();
+    let then = page(&site, &token, &format!("/database/activity?at={at}")).await;
+    for said in ["IO: DataFileRead", "billing", "reports", "60 samples", "1.50", "Jump to now", "Busiest minutes"] {
+        assert!(then.contains(said), "{said}: {then}");
+    }
+    assert!(!then.contains("hydrate"), "the server alone renders it");
+    let shop = page(&site, &token, &format!("/database/activity?at={at}&database=shop")).await;
+    assert!(shop.contains("billing") && !shop.contains(">reports<"), "one database");
+    assert!(page(&site, &token, "/database/activity?at=latest").await.contains("billing"), "the last that was sampled");
+    let hole = page(&site, &token, &format!("/database/activity?at={}", end.plus_ms(300_000).to_rfc3339())).await;
+    assert!(hole.contains("Nothing was sampled at") && !hole.contains("WALSync"), "{hole}");
+    assert!(page(&site, &token, "/database/activity?at=yesterday").await.contains("is not a moment"));
+    assert!(page(&site, &token, "/database/activity").await.contains("/database/activity?at=latest"), "it leads there");
+
+    let get = Request::get(format!("/api/v1/clusters/main/activity/samples?at={at}&format=csv"));
+    let get = get.header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let csv = ask(&site, get.body(Body::empty()).unwrap()).await;
+    let csv = axum::body::to_bytes(csv.into_body(), 1 << 20).await.unwrap();
+    let csv = String::from_utf8_lossy(&csv).into_owned();
+    assert!(csv.lines().nth(1).unwrap().contains("IO,DataFileRead,,7,"), "{csv}");
+    assert_eq!(csv.lines().count(), 3, "{csv}");
+}
