@@ -54,6 +54,7 @@ fn Loaded(data: IndexData) -> impl IntoView {
     let findings =
         findings.into_iter().map(|it| finding(it, cluster.clone(), here.clone(), may_dismiss)).collect_view();
     let suggestions = detail.suggestions.clone();
+    let (all_well, nodes) = (fine(&detail), on(&detail));
     view! {
         <div class="title">
             <Back />
@@ -70,9 +71,9 @@ fn Loaded(data: IndexData) -> impl IntoView {
         </section>
         <Facts detail=detail.clone() />
         <Panel title="Size" span="c6" note="recorded each hour, while it is among the 300 largest" source="pg_class.relpages"><Chart data=size label="Size" /></Panel>
-        <Panel title="Scans an hour" span="c6" note=on(&detail) source="pg_stat_user_indexes.idx_scan"><Chart data=scans label="Scans an hour" /></Panel>
+        <Panel title="Scans an hour" span="c6" note=nodes source="pg_stat_user_indexes.idx_scan"><Chart data=scans label="Scans an hour" /></Panel>
         <Panel title="Advice" note="nothing is carried out from here: take the commands to psql" flush=true>
-            {none.then(|| view! { <p class="fine"><Icon name="check" />{fine(&detail)}</p> })}
+            {none.then(|| view! { <p class="fine"><Icon name="check" />{all_well}</p> })}
             <ul class="findings">{findings}</ul>
         </Panel>
         {(!suggestions.is_empty()).then(|| view! { <Suggestions suggestions /> })}

@@ -75,10 +75,10 @@ fn Loaded(data: MomentData) -> impl IntoView {
     let chips = databases(&moment);
     let csv = {
         let pairs = use_query_map().with_untracked(|query| {
-            let kept = query.latest_values().filter(|(name, _)| matches!(*name, "database" | "range" | "from" | "to"));
-            kept.map(|(name, value)| (name.to_string(), value.to_string())).collect::<Vec<_>>()
+            query.latest_values().map(|(name, value)| (name.to_string(), value.to_string())).collect::<Vec<_>>()
         });
-        let pairs = pairs.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let kept = |name: &str| matches!(name, "database" | "range" | "from" | "to");
+        let pairs = pairs.iter().filter(|pair| kept(&pair.0)).map(|(name, value)| (name.as_str(), value.clone()));
         let pairs = pairs.chain([("at", moment.at.to_rfc3339()), ("format", "csv".to_owned())]).collect::<Vec<_>>();
         address(&format!("/api/v1/clusters/{}/activity/samples", moment.cluster), &pairs, None)
     };
