@@ -18,20 +18,6 @@ pub(crate) fn start(bucket: Bucket, at: i64) -> i64 {
     }
 }
 
-/// The starts of all buckets of a range.
-pub(crate) fn starts(bucket: Bucket, from: i64, to: i64) -> Vec<i64> {
-    let mut starts = Vec::new();
-    let mut at = start(bucket, from);
-    while at < to {
-        starts.push(at);
-        at = match bucket {
-            Bucket::Month => Month::of(Timestamp(at)).next().start().0,
-            _ => at + bucket.seconds() * 1_000,
-        };
-    }
-    starts
-}
-
 /// SQL of the start of the bucket of `time`.
 pub(crate) fn start_sql(bucket: Bucket, time: &str) -> String {
     match bucket {
@@ -45,6 +31,7 @@ pub(crate) fn start_sql(bucket: Bucket, time: &str) -> String {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::zone::Zone;
 
     fn at(text: &str) -> i64 {
         Timestamp::parse_rfc3339(text).unwrap().0
@@ -61,8 +48,12 @@ mod tests {
             (Bucket::Month, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"),
         ] {
             assert_eq!(start(bucket, moment), at(begins), "{bucket}");
-            assert_eq!(starts(bucket, moment, at(next) + 1), [at(begins), at(next)], "{bucket}");
-            assert_eq!(starts(bucket, moment, at(next)), [at(begins)], "{bucket}: the end is not in the range");
+            assert_eq!(Zone::utc().starts(bucket, moment, at(next) + 1), [at(begins), at(next)], "{bucket}");
+            assert_eq!(
+                Zone::utc().starts(bucket, moment, at(next)),
+                [at(begins)],
+                "{bucket}: the end is not in the range"
+            );
         }
     }
 }

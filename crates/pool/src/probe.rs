@@ -20,7 +20,7 @@ const SQL: &str = "SELECT pg_is_in_recovery() AS standby,
   current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
     - coalesce(current_setting('reserved_connections', true), '0')::int AS usable,
   all_of_us.processes, all_of_us.may_take
-  FROM (SELECT count(*)::int AS processes, coalesce(sum(CASE WHEN pg_is_in_recovery() THEN m[3] ELSE m[2] END::int8), 0) AS may_take
+  FROM (SELECT count(*)::int AS processes, coalesce(sum(CASE WHEN pg_is_in_recovery() THEN m[3] ELSE m[2] END::int8), 0)::int8 AS may_take
         FROM (SELECT DISTINCT regexp_match(application_name, '^holdfast-probe ([0-9a-f-]+) ([0-9]{1,5})/([0-9]{1,5})$') AS m
               FROM pg_stat_get_activity(NULL) WHERE application_name LIKE 'holdfast-probe %') AS named WHERE m IS NOT NULL) AS all_of_us";
 
