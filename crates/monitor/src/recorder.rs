@@ -108,6 +108,13 @@ struct Lost {
     to: Timestamp,
 }
 
+impl Lost {
+    /// Together with what was given up later.
+    fn and(self, later: Option<Self>) -> Self {
+        later.map_or(self, |later| Self { batches: self.batches + later.batches, from: self.from, to: later.to })
+    }
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     bounds: Bounds,
@@ -140,12 +147,8 @@ impl Recorder {
         while waiting.batches.len() >= batches || (waiting.rows > rows && !waiting.batches.is_empty()) {
             let Some(oldest) = waiting.batches.pop_front() else { break };
             waiting.rows = waiting.rows.saturating_sub(oldest.rows());
-            let before = waiting.lost;
-            waiting.lost = Some(Lost {
-                batches: before.map_or(0, |it| it.batches) + 1,
-                from: before.map_or(oldest.at, |it| it.from),
-                to: oldest.at,
-            });
+            let one = Lost { batches: 1, from: oldest.at, to: oldest.at };
+            waiting.lost = Some(waiting.lost.map_or(one, |before| before.and(Some(one))));
             self.counters.dropped.fetch_add(1, Ordering::Relaxed);
             self.counters.queued.fetch_sub(1, Ordering::Relaxed);
         }
@@ -177,9 +180,7 @@ fn start_with(
     let queue = Arc::new(Queue { bounds, ..Queue::default() });
     let counters = counters.clone();
     let recorder = Recorder { queue: queue.clone(), counters: counters.clone() };
-    let own = recorder.clone();
     tasks.spawn(async move {
-        let recorder = own;
         let mut writer = Writer { control, cluster, series: HashMap::new(), names: HashMap::new(), statements: HashMap::new() };
         loop {
             let next = queue.lock().batches.pop_front();
@@ -194,14 +195,25 @@ fn start_with(
                             waiting.rows = waiting.rows.saturating_sub(batch.rows());
                             waiting.lost.take()
                         };
-                        // Told when the store answers again: before, each telling would push another reading out.
+                        // Told when the store answers again, and not by the queue: full as it is, the telling would push
+                        // another reading out.
                         if let Some(lost) = lost {
-                            recorder.push(Batch { at: lost.to, events: vec![gap(lost)], ..Batch::default() });
-                            tracing::warn!(
-                                dropped = lost.batches,
-                                cluster = writer.cluster,
-                                "history was lost: the store did not answer for too long"
-                            );
+                            let told = Batch { at: lost.to, events: vec![gap(lost)], ..Batch::default() };
+                            match writer.write(&told).await {
+                                Ok(()) => {
+                                    counters.rows.fetch_add(told.rows(), Ordering::Relaxed);
+                                    tracing::warn!(
+                                        dropped = lost.batches,
+                                        cluster = writer.cluster,
+                                        "history was lost: the store did not answer for too long"
+                                    );
+                                }
+                                Err(error) => {
+                                    tracing::error!(%error, cluster = writer.cluster, "lost history could not be told; it is tried again");
+                                    let mut waiting = queue.lock();
+                                    waiting.lost = Some(lost.and(waiting.lost));
+                                }
+                            }
                         }
                     }
                     if let Err(error) = outcome {

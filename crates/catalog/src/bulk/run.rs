@@ -356,7 +356,7 @@ async fn change(
         BulkOperation::Disable => {
             sqlx::query("UPDATE plugins SET is_enabled = false, status = 'inactive', updated_at = now() WHERE id = ANY($1)").bind(ids)
         }
-        BulkOperation::Tag => sqlx::query("UPDATE plugins SET updated_at = now(), tags = (SELECT coalesce(array_agg(DISTINCT t ORDER BY t), '{}') FROM unnest(tags || $2::text[]) t WHERE t <> ALL($3::text[])) WHERE id = ANY($1)")
+        BulkOperation::Tag => sqlx::query("UPDATE plugins SET updated_at = now(), tags = (SELECT coalesce(array_agg(DISTINCT t ORDER BY t), '{}') FROM unnest(tags || $2::text[]) t WHERE t IS NOT NULL AND t <> ALL($3::text[])) WHERE id = ANY($1)")
             .bind(ids)
             .bind(&request.add_tags)
             .bind(&request.remove_tags),
