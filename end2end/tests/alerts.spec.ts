@@ -105,6 +105,7 @@ test("a viewer sees all of it and no action", async ({ page }) => {
   for (const tab of ["active", "history", "rules", "channels", "blackouts"]) {
     await page.goto(`${demo.url}/alerts?tab=${tab}`);
     await expect(page.getByRole("heading", { name: "Alerts" })).toBeVisible();
-    await expect(page.locator("main form")).toHaveCount(0);
+    // The form that narrows the list asks only.
+    await expect(page.locator('main form:not([method="get"])')).toHaveCount(0);
   }
 });

@@ -10,7 +10,7 @@ test("chosen plugins are tagged: planned, done, told; the same form sent twice d
   await page.locator("#choose").getByRole("button", { name: "Tag…" }).click();
   await expect(page).toHaveURL(/\/plugins\/bulk\?/);
   await expect(page.getByRole("heading", { level: 1 })).toContainText("Tag 2 plugins");
-  await page.getByLabel("Tags", { exact: true }).fill(tag);
+  await page.getByRole("textbox", { name: "Tags", exact: true }).fill(tag);
   await page.getByRole("button", { name: "Show what changes" }).click();
   await expect(page.getByRole("region", { name: "Will change" })).toContainText("2");
   const rows = page.getByRole("region", { name: "Changes table" }).locator("tbody tr");

@@ -184,7 +184,8 @@ fn asked(probe: &Probe) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_catalogue_needs_no_column_that_13_or_14_lacks() {
     // The views of the oldest server here have all columns that are to be hidden.
-    let cluster = test_support::private_cluster(&[("logging_collector", "on")]).await;
+    let oldest = test_support::versions().pop().unwrap();
+    let cluster = test_support::private_cluster_of(oldest, &[("logging_collector", "on")]).await;
     for (number, version_num) in [13, 14].into_iter().zip([130_000, 140_000]) {
         let database = format!("as_{number}");
         cluster.execute("postgres", &format!("CREATE DATABASE {database}")).await;

@@ -57,6 +57,18 @@ impl Store {
                     .busy_timeout(BUSY_TIMEOUT)
                     .foreign_keys(true)
             })
+            // A full disk makes SQLite roll back by itself. The client's own ROLLBACK is refused then, and it takes the connection
+            // for one within a transaction for ever: no other begins on it. Such a one is not handed out.
+            .map_sqlx_sqlite_pool_opts(|options| {
+                use sea_orm::sqlx::Connection as _;
+                options.before_acquire(|connection, _| {
+                    Box::pin(async move {
+                        // Behind a rollback that is still to be done.
+                        connection.ping().await?;
+                        Ok(!connection.is_in_transaction())
+                    })
+                })
+            })
             .map_sqlx_postgres_opts(|options| options.application_name("holdfast store"));
         let connected = tokio_timeout(Database::connect(options)).await;
         match connected {

@@ -25,6 +25,7 @@ mod alerts;
 mod audit;
 mod connect;
 mod dr;
+mod full_disk;
 mod health_weights;
 mod history;
 mod identity;
