@@ -82,7 +82,8 @@ test("a kept graph of locks leads to who was active then, with the graph beside 
 });
 
 test.describe("without JavaScript", () => {
-  test.use({ javaScriptEnabled: false });
+  // The browser tells of the refusal itself.
+  test.use({ javaScriptEnabled: false, allowed: [/400/] });
   test("a moment is typed into the form, and one that is still to come is refused with the reason", async ({ page }) => {
     await page.goto(`${demo.url}/login?next=${encodeURIComponent("/database/activity?at=latest")}`);
     await page.getByLabel("Name").fill("viewer");

@@ -2,7 +2,7 @@
 use crate::{ControlError, ControlPlane, monitoring, now};
 use analysis::{parse, sqltext};
 use domain::view::{Compare, IndexFinding, IndexRow, IndexesPage, Range, TableIndex, TableRow, TableStatement};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use store::StatementRepo;
 
 /// Texts that are parsed at most: a name such as `id` is in all of them.
@@ -31,7 +31,14 @@ impl ControlPlane {
         let all = loaded.sums.iter().map(|sum| sum.total_ms).sum::<f64>();
         let repo = StatementRepo(self.inner.store.db());
         let mut found = Vec::new();
-        for record in repo.mentioning(cluster, &table.database, &table.name, PARSED).await? {
+        // Statements name the table whose partition it is. A name within a name finds the same texts twice.
+        let mut records = repo.mentioning(cluster, &table.database, &table.name, PARSED).await?;
+        if let Some((_, name)) = parent(table) {
+            records.extend(repo.mentioning(cluster, &table.database, name, PARSED).await?);
+            let mut seen = HashSet::new();
+            records.retain(|record| seen.insert(record.id));
+        }
+        for record in records {
             let Some(sum) = ran.get(&record.text.key) else { continue };
             let Some(how) = how(&record.text.query, table) else { continue };
             found.push(TableStatement {
@@ -50,11 +57,19 @@ impl ControlPlane {
     }
 }
 
+/// Schema and name of the table whose partition it is.
+fn parent(table: &TableRow) -> Option<(&str, &str)> {
+    table.parent.as_deref()?.split_once('.')
+}
+
 /// What a statement does with a table; `None` when it does not name it, or is of a kind that has no plan.
 fn how(query: &str, table: &TableRow) -> Option<&'static str> {
     let shape = parse::shape(query).ok()?;
-    let same =
-        |it: &parse::Relation| it.name == table.name && it.schema.as_ref().is_none_or(|schema| *schema == table.schema);
+    let names = [Some((table.schema.as_str(), table.name.as_str())), parent(table)];
+    let same = |it: &parse::Relation| {
+        let one = |(schema, name): &(&str, &str)| it.name == *name && it.schema.as_ref().is_none_or(|of| of == schema);
+        names.iter().flatten().any(one)
+    };
     if shape.changes.as_ref().is_some_and(same) {
         return Some("changes");
     }
@@ -102,5 +117,13 @@ mod tests {
         ] {
             assert_eq!(how(query, &table), expected, "{query}");
         }
+        let partition = TableRow {
+            schema: "public".into(),
+            name: "orders_2026".into(),
+            parent: Some("public.orders".into()),
+            ..TableRow::default()
+        };
+        assert_eq!(how("SELECT * FROM orders WHERE id = $1", &partition), Some("reads"));
+        assert_eq!(how("SELECT * FROM other.orders", &partition), None);
     }
 }

@@ -7,6 +7,7 @@ use crate::{
 use backup::{
     Manifest, Repository,
     restore::{self, RestoreOptions, RestorePlan, Restored, Target},
+    wal::TimeStop,
 };
 use control::Slot;
 use domain::Timestamp;
@@ -440,7 +441,13 @@ impl CopyPlan<'_> {
         let mut sql = self.connect(at, "postgres").await.ok()?;
         let rows =
             sql.query("SELECT (extract(epoch FROM pg_last_xact_replay_timestamp()) * 1000)::bigint").await.ok()?;
-        rows.into_iter().next()?.into_iter().next()??.parse().ok().map(Timestamp)
+        let replayed = rows.into_iter().next()?.into_iter().next()?.and_then(|it| it.parse().ok()).map(Timestamp);
+        // Of the record at which it stops PostgreSQL takes no note.
+        let stopped_at = match self.plan.time_stop {
+            Some(TimeStop::Behind { at, .. }) if !self.exclusive => Some(at),
+            _ => None,
+        };
+        replayed.max(stopped_at)
     }
 
     /// Rows of the largest tables, and the chosen statements: what was found, and what is wrong.

@@ -117,7 +117,8 @@ impl<'a> WalTimes<'a> {
         for number in (first.max(last.saturating_sub(LOOK_BACK))..=last).rev() {
             let before = |moment: &Moment| moment.start < after && moment.end > from && moment.at_us <= at_us;
             if let Some(moment) = self.segment(number, until).await?.into_iter().rfind(before) {
-                return Ok(Some(TimeStop::Behind { start: moment.start, end: moment.end }));
+                let at = to_timestamp(moment.at_us);
+                return Ok(Some(TimeStop::Behind { start: moment.start, end: moment.end, at }));
             }
         }
         Ok(Some(if last - first <= LOOK_BACK { TimeStop::Consistent } else { TimeStop::Before(after) }))
@@ -163,6 +164,8 @@ pub enum TimeStop {
         start: Lsn,
         /// Where its record ends.
         end: Lsn,
+        /// When it ended. PostgreSQL does not tell afterwards: it stops before it takes note of the last record's time.
+        at: Timestamp,
     },
     /// As soon as the copy is consistent: no transaction ended between that and the moment.
     Consistent,
