@@ -198,7 +198,13 @@ async fn the_catalogue_needs_no_column_that_13_or_14_lacks() {
             for newer in NEWER_FUNCTIONS {
                 assert!(!statement.contains(newer), "{newer} is not on {number}: {statement}");
             }
-            let done = sqlx::query(sqlx::AssertSqlSafe(statement.clone())).fetch_all(&mut connection).await;
+            // With parameters it is only analysed: that is what misses a column.
+            let done = if statement.contains("$1") {
+                let prepare = format!("PREPARE asked AS {statement}; DEALLOCATE asked");
+                sqlx::raw_sql(sqlx::AssertSqlSafe(prepare)).execute(&mut connection).await.map(drop)
+            } else {
+                sqlx::query(sqlx::AssertSqlSafe(statement.clone())).fetch_all(&mut connection).await.map(drop)
+            };
             done.unwrap_or_else(|error| panic!("as on {number}: {error}\n{statement}"));
         }
         // The views do hide: what is asked of a newer server fails here.

@@ -99,7 +99,8 @@ pub fn top_plugins(data: &Analysed) -> impl IntoView + use<> {
             let href = link(&data.whose, &format!("/plugins/{}", it.key));
             let only = (data.asked.plugin.as_ref() != Some(&it.key)).then(|| {
                 let href = with(data, &Asked { plugin: Some(it.key.clone()), ..data.asked.clone() });
-                let title = format!("Show {} alone", it.label);
+                // Begins with what is seen, for those who speak to their browser.
+                let title = format!("only {}", it.label);
                 view! { " "<a class="muted" href=href title=title.clone() aria-label=title>"only"</a> }
             });
             let (class, text) = match change(it.events, it.previous) {
