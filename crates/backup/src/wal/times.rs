@@ -26,11 +26,13 @@ pub(crate) struct WalTimes<'a> {
     size: u32,
     history: &'a TimelineHistory,
     pieces: HashMap<Timeline, Vec<WalPieceName>>,
+    /// What was found in segments, up to a position: the same ones are asked for again and again.
+    known: HashMap<(u64, u64), Vec<Moment>>,
 }
 
 impl<'a> WalTimes<'a> {
     pub fn new(repository: &'a Repository, system: u64, size: u32, history: &'a TimelineHistory) -> Self {
-        Self { repository, system, size, history, pieces: HashMap::new() }
+        Self { repository, system, size, history, pieces: HashMap::new(), known: HashMap::new() }
     }
 
     async fn bytes(&mut self, number: u64, until: Lsn) -> Result<Vec<u8>, BackupError> {
@@ -47,14 +49,17 @@ impl<'a> WalTimes<'a> {
         Ok(assemble(self.repository, self.system, pieces, segment, self.size).await?.unwrap_or_default())
     }
 
-    /// Ends of transactions, and their preparations, whose records begin in one segment and end before `until`.
-    async fn segment(&mut self, number: u64, until: Lsn) -> Result<Vec<Moment>, BackupError> {
+    /// Ends of transactions, and their preparations, whose records lie in one segment and end before `until`. With `beyond`
+    /// also the one that begins there and goes on behind it, for which the next segment is read too.
+    async fn segment(&mut self, number: u64, until: Lsn, beyond: bool) -> Result<Vec<Moment>, BackupError> {
+        if let Some(known) = self.known.get(&(number, until.0)).filter(|_| !beyond) {
+            return Ok(known.clone());
+        }
         let size = u64::from(self.size);
         let mut scanner = WalScanner::new(self.size);
-        // A record may go on in the next segment, and a long one behind that.
         for at in number.. {
             let start = Lsn(at * size);
-            if start >= until || (at > number && !scanner.is_within_a_record()) {
+            if start >= until || (at > number && !(beyond && scanner.is_within_a_record())) {
                 break;
             }
             let bytes = self.bytes(at, until).await?;
@@ -73,12 +78,16 @@ impl<'a> WalTimes<'a> {
                 && moment.end <= until
                 && !matches!(moment.kind, MomentKind::RestorePoint(_))
         };
-        Ok(scanner.finish().moments.into_iter().filter(wanted).collect())
+        let found = scanner.finish().moments.into_iter().filter(wanted).collect::<Vec<_>>();
+        if !beyond {
+            self.known.insert((number, until.0), found.clone());
+        }
+        Ok(found)
     }
 
     /// As [`Self::segment`], without preparations: only at these recovery looks at the time.
-    async fn ends(&mut self, number: u64, until: Lsn) -> Result<Vec<Moment>, BackupError> {
-        let mut found = self.segment(number, until).await?;
+    async fn ends(&mut self, number: u64, until: Lsn, beyond: bool) -> Result<Vec<Moment>, BackupError> {
+        let mut found = self.segment(number, until, beyond).await?;
         found.retain(|moment| matches!(moment.kind, MomentKind::Commit(_) | MomentKind::Abort(_)));
         Ok(found)
     }
@@ -96,7 +105,7 @@ impl<'a> WalTimes<'a> {
         let size = u64::from(self.size);
         let (first, last) = (from.0 / size, (until.0 - 1) / size);
         for number in (first.max(last.saturating_sub(LOOK_BACK))..=last).rev() {
-            let found = self.ends(number, until).await?.into_iter().max_by_key(|moment| moment.at_us);
+            let found = self.ends(number, until, false).await?.into_iter().max_by_key(|moment| moment.at_us);
             if let Some(moment) = found {
                 return Ok(Some(LastCommit { at_us: moment.at_us, end: moment.end }));
             }
@@ -116,7 +125,8 @@ impl<'a> WalTimes<'a> {
         let (first, last) = (from.0 / size, after.0 / size);
         for number in (first.max(last.saturating_sub(LOOK_BACK))..=last).rev() {
             let before = |moment: &Moment| moment.start < after && moment.end > from && moment.at_us <= at_us;
-            if let Some(moment) = self.segment(number, until).await?.into_iter().rfind(before) {
+            // What goes on behind the segment of the later one begins behind it too.
+            if let Some(moment) = self.segment(number, until, number < last).await?.into_iter().rfind(before) {
                 let at = to_timestamp(moment.at_us);
                 return Ok(Some(TimeStop::Behind { start: moment.start, end: moment.end, at }));
             }
@@ -135,7 +145,7 @@ impl<'a> WalTimes<'a> {
             // The segment in the middle, or the next that has a commit.
             let (mut at, mut latest) = (middle, None);
             while at < high && latest.is_none() {
-                latest = self.ends(at, until).await?.iter().map(|moment| moment.at_us).max();
+                latest = self.ends(at, until, false).await?.iter().map(|moment| moment.at_us).max();
                 at += 1;
             }
             match latest {
@@ -146,8 +156,11 @@ impl<'a> WalTimes<'a> {
         // Segments without a commit may lie before it.
         for number in low..=end {
             let after = |moment: &Moment| moment.end > from && moment.at_us > at_us;
-            if let Some(moment) = self.ends(number, until).await?.into_iter().find(after) {
-                return Ok(Some(moment.start));
+            // One that goes on behind the segment is its last.
+            for beyond in [false, true] {
+                if let Some(moment) = self.ends(number, until, beyond).await?.into_iter().find(after) {
+                    return Ok(Some(moment.start));
+                }
             }
         }
         Ok(None)
