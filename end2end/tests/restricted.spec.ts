@@ -211,7 +211,7 @@ test.describe("what an administrator does", () => {
     expect(second.rows[0].stopped_at < first.rows[0].stopped_at).toBe(true);
     await signIn(page, "viewer", `/backups?cursor=${first.next_cursor}`);
     await expect(page.locator("table.backups tbody tr a").first()).toHaveAttribute("title", second.rows[0].id);
-    await page.getByRole("link", { name: "Newest" }).click();
+    await page.getByRole("link", { name: "Newest", exact: true }).click();
     await expect(page.locator("table.backups tbody tr a").first()).toHaveAttribute("title", first.rows[0].id);
   });
 
