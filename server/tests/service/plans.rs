@@ -55,7 +55,7 @@ async fn a_plan_whose_server_is_killed_at_each_step_goes_on_and_at_the_hook_asks
     );
     bench.serve();
     bench.until("the first backup", |bench| {
-        (bench.ask("GET", "/api/v1/clusters/main/backups", None).as_array()?.len() == 1).then_some(())
+        (bench.ask("GET", "/api/v1/clusters/main/backups", None)["rows"].as_array()?.len() == 1).then_some(())
     });
     let standard = bench.until("the standard plan", |bench| {
         Some(bench.ask("GET", PLANS, None)["plans"][0]["plan"].clone()).filter(Value::is_object)
@@ -153,7 +153,7 @@ async fn a_plan_that_is_stopped_while_its_server_is_dead_ends_with_a_run_and_an_
     let mut bench = Bench::new().await;
     bench.serve();
     bench.until("the first backup", |bench| {
-        (bench.ask("GET", "/api/v1/clusters/main/backups", None).as_array()?.len() == 1).then_some(())
+        (bench.ask("GET", "/api/v1/clusters/main/backups", None)["rows"].as_array()?.len() == 1).then_some(())
     });
     let plan = bench.until("the standard plan", |bench| {
         bench.ask("GET", PLANS, None)["plans"][0]["id"].as_str().map(str::to_owned)
