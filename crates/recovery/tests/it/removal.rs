@@ -46,7 +46,7 @@ async fn a_backup_goes_when_nothing_needs_it_and_what_stays_is_whole() {
     assert_eq!((rows[1].id.as_str(), incremental.lineage.as_str()), (full.id.as_str(), full.lineage.as_str()));
     // One after the other by the cursor, and a cursor of a backup that is gone is still a place.
     let first = control.backups_list(&actor, None, None, 1).await.unwrap();
-    assert_eq!(first.rows, [incremental.clone()]);
+    assert_eq!(first.rows, std::slice::from_ref(&incremental));
     let cursor = first.next_cursor.unwrap();
     let second = control.backups_list(&actor, None, Some(&cursor), 1).await.unwrap();
     assert_eq!((second.rows[0].id.as_str(), second.next_cursor), (full.id.as_str(), None));
