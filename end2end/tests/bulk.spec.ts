@@ -20,7 +20,7 @@ test("chosen plugins are tagged: planned, done, told; the same form sent twice d
   await page.getByRole("button", { name: "Tag 2 plugins" }).click();
   await expect(page).toHaveURL(/\/plugins\/bulk\/[^?]+/);
   await expect(page.locator("[data-bulk-state=done]")).toBeVisible({ timeout: 20_000 });
-  await expect(page.locator("dl.facts")).toContainText("item by item");
+  await expect(page.locator("main dl.facts")).toContainText("item by item");
   await expect(page.getByRole("button", { name: "Cancel" })).toHaveCount(0);
 
   // Back, and the same once more: they are tagged already.
