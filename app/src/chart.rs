@@ -317,8 +317,7 @@ pub mod build {
 
         #[test]
         fn a_reset_is_a_dotted_line_of_its_own_and_other_events_stay_marks() {
-            let event =
-                |at, kind, title: &str| domain::view::Event { at: Timestamp(at), kind, title: title.to_owned() };
+            let event = |at, kind, title: &str| domain::view::Event::new(Timestamp(at), kind, title.to_owned());
             let mut series = series(3.0);
             series.events = vec![
                 event(1_000, EventKind::StatsReset, "pg_stat_statements was reset"),

@@ -64,7 +64,7 @@ test.describe("at 390 px", () => {
       expect(await page.evaluate(() => document.documentElement.scrollWidth), path).toBeLessThanOrEqual(390);
     }
     await expect(page.locator("nav#nav")).toBeHidden();
-    await page.getByRole("button", { name: "Navigation" }).click();
+    await page.getByRole("button", { name: "Navigation", exact: true }).click();
     await page.locator("nav#nav a.page", { hasText: "Activity" }).click();
     await expect(page).toHaveURL(/\/database\/activity/);
     await expect(page.locator("nav#nav")).toBeHidden();

@@ -6,7 +6,7 @@ import { alive, demo, expect, signIn, test } from "../support/demo";
 async function sampled(page: import("@playwright/test").Page) {
   await expect(async () => {
     await page.goto(`${demo.url}/database/activity?at=latest`);
-    await expect(page.getByRole("region", { name: "Sessions table" }).locator("tbody tr").first()).toBeVisible({ timeout: 1_000 });
+    await expect(page.getByRole("region", { name: "Sessions table", exact: true }).locator("tbody tr").first()).toBeVisible({ timeout: 1_000 });
   }).toPass({ timeout: 40_000 });
 }
 
@@ -51,7 +51,7 @@ test("a click on the chart of the load leads to that moment", async ({ page }) =
 test("a statement of that minute leads to its page, and the CSV has the same sessions", async ({ page }) => {
   await signIn(page);
   await sampled(page);
-  const rows = page.getByRole("region", { name: "Sessions table" }).locator("tbody tr");
+  const rows = page.getByRole("region", { name: "Sessions table", exact: true }).locator("tbody tr");
   const shown = await rows.count();
   const href = await page.getByRole("link", { name: "CSV" }).getAttribute("href");
   const csv = await (await page.request.get(demo.url + href!)).text();

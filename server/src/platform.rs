@@ -143,7 +143,7 @@ async fn note_limits(control: &ControlPlane, config: &PlatformConfig) {
         if before.iter().rev().find(|event| event.title.starts_with(EVENT)).is_some_and(|last| last.title == title) {
             return Ok(());
         }
-        events.insert(cluster, &[Event { at: now, kind: EventKind::SettingChange, title }]).await
+        events.insert(cluster, &[Event::new(now, EventKind::SettingChange, title)]).await
     };
     if let Err(error) = noted.await {
         tracing::warn!(%error, "the limits of the pools could not be noted");

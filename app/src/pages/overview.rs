@@ -191,7 +191,14 @@ fn Events(events: Vec<Event>) -> impl IntoView {
     let scope = Scope::get();
     let rows = events.into_iter().take(12).map(|event| {
         let then = format!("/database/activity?at={}", event.at.to_rfc3339());
-        view! { <li><a rel="external" href=move || scope.link(&then) title="Who was active then"><time datetime=event.at.to_rfc3339() title=event.at.local()>{event.at.local_clock()}</time></a><span class="badge">{event.kind.as_str().replace('_', " ")}</span><span>{event.title}</span></li> }
+        let title = match event.statement {
+            Some(key) => {
+                let page = format!("/database/queries/{key}/plan");
+                view! { <a rel="external" href=move || scope.link(&page)>{event.title}</a> }.into_any()
+            }
+            None => view! { <span>{event.title}</span> }.into_any(),
+        };
+        view! { <li><a rel="external" href=move || scope.link(&then) title="Who was active then"><time datetime=event.at.to_rfc3339() title=event.at.local()>{event.at.local_clock()}</time></a><span class="badge">{event.kind.as_str().replace('_', " ")}</span>{title}</li> }
     });
     view! { <ul class="events">{rows.collect_view()}</ul> }.into_any()
 }

@@ -31,7 +31,7 @@ mod build {
     use super::TileData;
     use domain::{
         Timestamp, format,
-        view::{Compare, Dashboard, Metric, TimeSeries, TimeSeriesLine},
+        view::{Compare, Dashboard, Metric, ReplicaState, TimeSeries, TimeSeriesLine},
     };
     use std::collections::HashMap;
 
@@ -211,14 +211,15 @@ mod build {
     }
 
     fn lag(dashboard: &Dashboard) -> TileData {
-        let standbys = match dashboard.replication.as_slice() {
+        let all = dashboard.replication.iter().filter(|it| it.state != ReplicaState::Receiving).collect::<Vec<_>>();
+        let standbys = match all.as_slice() {
             [] => "no standby".to_owned(),
             [one] => format!("{} {}", one.name, one.state.as_str()),
             many => format!("{} standbys", many.len()),
         };
-        let bytes = dashboard.replication.first().and_then(|one| one.lag_bytes);
+        let bytes = all.first().and_then(|one| one.lag_bytes);
         let detail = bytes.map_or(standbys.clone(), |bytes| format!("{standbys}, {}", format::bytes(bytes as f64)));
-        let worst = dashboard.replication.iter().filter_map(|one| one.lag_seconds).reduce(f64::max);
+        let worst = all.iter().filter_map(|one| one.lag_seconds).reduce(f64::max);
         tile("Replication lag", "/database/replication", worst.map(format::duration_s), detail)
             .breach("warning", worst.is_some_and(|lag| lag > 5.0))
     }

@@ -76,7 +76,10 @@ impl Replicas {
         }
         let mut views = Vec::new();
         for sender in reading.senders.iter().filter(|sender| sender.state != "backup" && sender.state != "startup") {
-            self.seen.insert(sender.name.clone(), (at, sender.replay_lsn));
+            // What never replayed is no standby, and is not missed when it ends.
+            if sender.replay_lsn.is_some() || self.seen.contains_key(&sender.name) {
+                self.seen.insert(sender.name.clone(), (at, sender.replay_lsn));
+            }
             let newest = self.ring.newest();
             let bytes = newest.zip(sender.replay_lsn).map(|(newest, replayed)| newest.bytes_since(replayed).max(0));
             let seconds = sender.replay_lsn.map(|replayed| self.ring.lag_seconds(replayed, at));
@@ -86,7 +89,8 @@ impl Replicas {
                     ReplicaState::CatchingUp
                 }
                 (_, Some(_)) => ReplicaState::Streaming,
-                (_, None) => ReplicaState::Unknown,
+                (_, None) if self.seen.contains_key(&sender.name) => ReplicaState::Unknown,
+                (_, None) => ReplicaState::Receiving,
             };
             views.push(ReplicaView { name: sender.name.clone(), state, lag_seconds: seconds, lag_bytes: bytes });
         }
@@ -194,6 +198,27 @@ mod tests {
         // After a failover the lower position stays.
         ring.push(Timestamp(45_000), Lsn(50));
         assert_eq!(ring.newest(), Some(Lsn(50)));
+    }
+
+    #[test]
+    fn what_takes_wal_and_replays_none_is_no_standby_and_not_missed() {
+        let mut replicas = Replicas::default();
+        let mut with_backup = reading(100, Some(100));
+        with_backup.senders.push(Sender {
+            name: "pg_receivewal".into(),
+            state: "streaming".into(),
+            ..Sender::default()
+        });
+        replicas.advance(&with_backup, at(0));
+        let states = replicas.views().iter().map(|it| (it.name.as_str(), it.state)).collect::<Vec<_>>();
+        assert_eq!(states, [("pg_receivewal", ReplicaState::Receiving), ("r1", ReplicaState::Idle)]);
+        replicas.advance(&reading(200, Some(200)), at(60));
+        assert_eq!(replicas.views().iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["r1"]);
+        // A standby that was known is one also while it tells nothing.
+        let mut silent = reading(200, None);
+        silent.senders.push(Sender { name: "r1".into(), state: "catchup".into(), ..Sender::default() });
+        replicas.advance(&silent, at(61));
+        assert_eq!(replicas.views()[0].state, ReplicaState::Unknown);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl ControlPlane {
         if at > now.plus_ms(AHEAD_MS) || at < now.plus_ms(-OLDEST_MS) {
             return Err(ControlError::field("at", "an event is of the last 30 days, and not of the future"));
         }
-        let event = Event { at, kind: EventKind::Deploy, title };
+        let event = Event::new(at, EventKind::Deploy, title);
         let transaction = self.store().begin().await?;
         EventRepo(&transaction).insert(&id, std::slice::from_ref(&event)).await?;
         let after = json!({ "at": event.at, "title": event.title });

@@ -58,8 +58,8 @@ impl ControlPlane {
         let mut changes = EventRepo(self.inner.store.db())
             .list_of(&config.id, EventKind::PlanChange, at.plus_ms(-CHANGES_MS), at)
             .await?;
-        let mark = mark(text.key);
-        changes.retain(|event| event.title.contains(&mark));
+        let key = text.key.to_string();
+        changes.retain(|event| event.statement.as_ref() == Some(&key));
         changes.reverse();
         let queryid = text.key.queryid.to_string();
         Ok(QueryPlanPage {
@@ -263,21 +263,15 @@ fn bytes(text: &str) -> Option<f64> {
     Some(number * factor)
 }
 
-/// An event is recognised as a statement's by this in its title.
-fn mark(key: StatementKey) -> String {
-    format!("[{key}]")
-}
-
 fn change(before: &PlanSummary, after: &NewPlan, record: &StatementRecord, at: Timestamp) -> Event {
     let text = sqltext::one_line(&record.text.query, TITLE);
     let title = format!(
-        "plan of {text} changed: cost {} became {}, {} {}",
+        "plan of {text} changed: cost {} became {}, {}",
         domain::format::count(before.total_cost),
         domain::format::count(after.total_cost),
         after.shape.chars().take(80).collect::<String>(),
-        mark(record.text.key)
     );
-    Event { at, kind: EventKind::PlanChange, title }
+    Event { statement: Some(record.text.key.to_string()), ..Event::new(at, EventKind::PlanChange, title) }
 }
 
 /// Tables by the plan, which sees through views; before there is one, by the parser.

@@ -2,7 +2,7 @@
 use crate::{Actor, ClusterConfig, ControlError, ControlPlane};
 use domain::{
     Permission,
-    view::{ClusterState, ReplicationNode, ReplicationPage, StandbyRow},
+    view::{ClusterState, ReplicaState, ReplicationNode, ReplicationPage, StandbyRow},
 };
 use std::sync::Arc;
 
@@ -60,11 +60,13 @@ fn node(all: &[Watched], id: &str, streams: Option<StandbyRow>, depth: usize) ->
         }
     }
     // One stream and one server without a name in common are the same.
-    if let ([row], [own]) = (strangers.as_slice(), watched.as_slice())
+    let replaying = strangers.iter().enumerate().filter(|(_, row)| row.state != ReplicaState::Receiving);
+    if let ([(i, row)], [own]) = (replaying.collect::<Vec<_>>().as_slice(), watched.as_slice())
         && depth > 0
     {
-        standbys.push(node(all, &own.id, Some((*row).clone()), depth - 1));
-        strangers.clear();
+        standbys.push(node(all, &own.id, Some((**row).clone()), depth - 1));
+        let known = *i;
+        strangers.remove(known);
         watched.clear();
     }
     standbys.extend(strangers.into_iter().map(|row| ReplicationNode {

@@ -19,11 +19,11 @@ pub fn of_server(before: &ServerReading, after: &ServerReading, at: Timestamp) -
         } else {
             format!("restarted, PostgreSQL {} became {}", before.version, after.version)
         };
-        events.push(Event { at: after.started_at.min(at), kind: EventKind::Restart, title });
+        events.push(Event::new(after.started_at.min(at), EventKind::Restart, title));
     }
     if before.role != after.role {
         let title = format!("{} became {}", before.role.as_str(), after.role.as_str());
-        events.push(Event { at, kind: EventKind::RoleChange, title });
+        events.push(Event::new(at, EventKind::RoleChange, title));
     }
     events
 }
@@ -38,15 +38,17 @@ pub fn of_settings(before: &SettingsReading, after: &SettingsReading, at: Timest
             let then =
                 before.rows.binary_search_by(|row| row.name.cmp(&now.name)).ok().and_then(|i| before.rows.get(i))?;
             let changed = then.setting != now.setting && now.source != "session" && now.source != "client";
-            changed.then(|| Event {
-                at,
-                kind: EventKind::SettingChange,
-                title: format!(
-                    "{}: {} became {}",
-                    now.name,
-                    shown(&then.setting, &now.unit),
-                    shown(&now.setting, &now.unit)
-                ),
+            changed.then(|| {
+                Event::new(
+                    at,
+                    EventKind::SettingChange,
+                    format!(
+                        "{}: {} became {}",
+                        now.name,
+                        shown(&then.setting, &now.unit),
+                        shown(&now.setting, &now.unit)
+                    ),
+                )
             })
         })
         .collect()

@@ -243,7 +243,7 @@ fn gap(lost: Lost) -> Event {
         lost.from.to_human(),
         lost.to.to_human()
     );
-    Event { at: lost.to, kind: EventKind::HistoryLost, title }
+    Event::new(lost.to, EventKind::HistoryLost, title)
 }
 
 struct Writer {

@@ -66,8 +66,7 @@ impl Watch {
         shared: Arc<Shared>,
     ) -> Self {
         let state = State::new(cadence);
-        let events =
-            vec![Event { at: now(), kind: EventKind::MonitorStart, title: "Holdfast started watching".to_owned() }];
+        let events = vec![Event::new(now(), EventKind::MonitorStart, "Holdfast started watching".to_owned())];
         let Sinks { recorder, alerts } = sinks;
         Self { control, cluster, sampler, config, cadence, recorder, alerts, shared, state, events }
     }
@@ -229,7 +228,7 @@ impl Watch {
         let at = now();
         if self.state.connection != ClusterState::Up {
             if matches!(self.state.connection, ClusterState::Unreachable { .. } | ClusterState::Refused { .. }) {
-                self.events.push(Event { at, kind: EventKind::Up, title: "answers again".to_owned() });
+                self.events.push(Event::new(at, EventKind::Up, "answers again".to_owned()));
                 // What was known is old: read everything again now.
                 self.state.collectors.all_due(Instant::now());
             }
@@ -269,11 +268,7 @@ impl Watch {
             ClusterState::Unreachable { since, .. } | ClusterState::Refused { since, .. } => *since,
             ClusterState::Up | ClusterState::Connecting => {
                 tracing::warn!(%error, cluster = self.config.id, "a cluster is lost");
-                self.events.push(Event {
-                    at,
-                    kind: EventKind::Down,
-                    title: error.to_string().chars().take(200).collect(),
-                });
+                self.events.push(Event::new(at, EventKind::Down, error.to_string().chars().take(200).collect()));
                 at
             }
         };
@@ -331,11 +326,7 @@ impl Watch {
             let interval =
                 DatabaseInterval::between(before, &reading, read_at.duration_since(*before_at).as_secs_f64(), false);
             if interval.reset {
-                self.events.push(Event {
-                    at: now(),
-                    kind: EventKind::StatsReset,
-                    title: "database statistics were reset".to_owned(),
-                });
+                self.events.push(Event::new(now(), EventKind::StatsReset, "database statistics were reset".to_owned()));
             }
             self.state.database_window.push(interval);
         }
@@ -451,11 +442,7 @@ impl Watch {
             return Ok(());
         };
         if interval.reset {
-            self.events.push(Event {
-                at: now(),
-                kind: EventKind::StatsReset,
-                title: "pg_stat_statements was reset".to_owned(),
-            });
+            self.events.push(Event::new(now(), EventKind::StatsReset, "pg_stat_statements was reset".to_owned()));
         }
         if let Some(evicted) = interval.evicted {
             self.state.evictions.push_back((read_at, evicted));

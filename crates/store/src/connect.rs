@@ -95,7 +95,22 @@ impl Store {
     pub async fn migrate(&self) -> Result<usize, StoreError> {
         let pending = self.pending_migrations().await?;
         StoreMigrator::up(&self.db, None).await.map_err(|source| StoreError::Migrate { source })?;
+        if pending > 0 && !self.is_postgres() {
+            self.forget_old_schema().await;
+        }
         Ok(pending)
+    }
+
+    /// Closes the idle connections of SQLite. One that read the schema before another one migrated it judges what it
+    /// prepares by the old one: a unique index that came with the migration is not there for its `ON CONFLICT`.
+    async fn forget_old_schema(&self) {
+        let pool = self.db.get_sqlite_connection_pool();
+        let idle = std::iter::from_fn(|| pool.try_acquire()).collect::<Vec<_>>();
+        for connection in idle {
+            if let Err(error) = connection.close().await {
+                tracing::debug!(%error, "a connection to the store was not closed in order");
+            }
+        }
     }
 
     /// How many migrations are still to be applied.

@@ -150,7 +150,7 @@ fn standby(row: &StandbyRow) -> Vec<Cell> {
         ReplicaState::Streaming | ReplicaState::Idle => "good",
         ReplicaState::CatchingUp => "attention",
         ReplicaState::Disconnected => "critical",
-        ReplicaState::Unknown => "",
+        ReplicaState::Receiving | ReplicaState::Unknown => "",
     };
     let lag = row.lag_seconds.map(|seconds| {
         let at_least = if row.state == ReplicaState::Disconnected { "≥ " } else { "" };

@@ -309,7 +309,7 @@ fn event(id: i64, alert_id: i64, at: Timestamp, kind: &str, severity: Severity, 
 
 fn marker(row: &AlertRow, at: Timestamp, what: &str) -> Event {
     let object = if row.object.is_empty() { String::new() } else { format!(" {}", row.object) };
-    Event { at, kind: EventKind::Alert, title: format!("{what}: {}{object}", row.title) }
+    Event::new(at, EventKind::Alert, format!("{what}: {}{object}", row.title))
 }
 
 /// Writes the end down; whoever was told of the begin is told of it too, muted or not.

@@ -25,6 +25,8 @@ use tokio::sync::Semaphore;
 const AT_ONCE: usize = 4;
 /// Outcomes kept here for those who ask; the database keeps them all but failures.
 const KEPT: usize = 256;
+/// Until one that left the queue is looked for again in the database: its record is its first transaction.
+const ON_ITS_WAY: Duration = Duration::from_millis(20);
 
 /// One operation of this process.
 #[derive(Debug)]
@@ -32,13 +34,19 @@ struct Run {
     through: AtomicU64,
     total: u64,
     outcome: OnceLock<Result<BulkReport, (ErrorKind, String)>>,
-    /// Who cancelled it while it waited for its turn: the database does not know of it yet.
-    cancelled_by: OnceLock<String>,
+    /// Set once: `None` as it leaves the queue for the database, or who cancelled it while it waited for its turn, of which
+    /// the database does not know. One of the two: a cancel that comes between them must not be lost.
+    left_queue: OnceLock<Option<String>>,
 }
 
 impl Run {
     fn new(total: u64) -> Self {
-        Self { through: AtomicU64::new(0), total, outcome: OnceLock::new(), cancelled_by: OnceLock::new() }
+        Self { through: AtomicU64::new(0), total, outcome: OnceLock::new(), left_queue: OnceLock::new() }
+    }
+
+    /// Who cancelled it before it began.
+    fn cancelled_by(&self) -> Option<&str> {
+        self.left_queue.get()?.as_deref()
     }
 }
 
@@ -187,20 +195,33 @@ impl ControlPlane {
     ) -> Result<BulkStatus, ControlError> {
         let object = ("plugin_bulk", key);
         let (catalog, tenant) = self.platform_to_change(actor, tenant, "plugin_bulk_cancel", object).await?;
-        let asked = match (catalog.bulk_cancel(tenant, key, &by(actor)).await, self.inner.bulks.get(tenant, key)) {
-            (Ok(false), Some(run)) if run.outcome.get().is_none() => {
-                // The first to cancel it is named.
-                let _ = run.cancelled_by.set(by(actor));
-                Ok(())
-            }
-            (Ok(false), _) => Err(CatalogError::NoBulk(key.chars().take(80).collect())),
-            (Ok(true), _) => Ok(()),
-            (Err(error), _) => Err(error),
-        };
+        let asked = self.bulk_ask_to_cancel(&catalog, tenant, key, &by(actor)).await;
         let told = asked.as_ref().map(|()| json!({ "tenant": tenant.0 }));
         self.platform_told(actor, "plugin_bulk_cancel", object, told).await?;
         asked?;
         self.bulk_status(&catalog, tenant, key).await
+    }
+
+    async fn bulk_ask_to_cancel(
+        &self,
+        catalog: &Catalog,
+        tenant: Tenant,
+        key: &str,
+        by: &str,
+    ) -> Result<(), CatalogError> {
+        loop {
+            if catalog.bulk_cancel(tenant, key, by).await? {
+                return Ok(());
+            }
+            // The database does not know of it: it waits here for its turn, or is on the way there.
+            let run = self.inner.bulks.get(tenant, key).filter(|run| run.outcome.get().is_none());
+            let run = run.ok_or_else(|| CatalogError::NoBulk(key.chars().take(80).collect()))?;
+            // The first to cancel it is named.
+            if run.left_queue.get_or_init(|| Some(by.to_owned())).is_some() {
+                return Ok(());
+            }
+            tokio::time::sleep(ON_ITS_WAY).await;
+        }
     }
 
     /// Takes up what nobody has worked on for `idle`: what an earlier process or another server left. Two that take up the same
@@ -237,7 +258,7 @@ impl ControlPlane {
         tokio::spawn(async move {
             // It is never closed.
             let _place = places.acquire_owned().await;
-            if let Some(by) = run.cancelled_by.get() {
+            if let Some(by) = run.left_queue.get_or_init(|| None) {
                 let message = format!("{by} cancelled it before it began; nothing was done");
                 // It is set here and below only.
                 let _ = run.outcome.set(Err((ErrorKind::Conflict, message)));
@@ -273,7 +294,7 @@ impl ControlPlane {
             let through = run.through.load(Ordering::Relaxed);
             match run.outcome.get() {
                 None => {
-                    let message = match run.cancelled_by.get() {
+                    let message = match run.cancelled_by() {
                         Some(by) => Some(cancelling(by)),
                         // What this process knows is told also when the database does not answer.
                         None => match catalog.bulk_state(tenant, key).await {
@@ -287,12 +308,12 @@ impl ControlPlane {
                     let through = if report.state == "cancelled" { processed(report) } else { run.total };
                     return Ok(BulkStatus {
                         report: Some(report.clone()),
-                        message: cancelled(report, run.cancelled_by.get().map(String::as_str)),
+                        message: cancelled(report, run.cancelled_by()),
                         ..status(&report.state, through, run.total)
                     });
                 }
                 Some(Err((_, message))) => {
-                    let state = if run.cancelled_by.get().is_some() { "cancelled" } else { "failed" };
+                    let state = if run.cancelled_by().is_some() { "cancelled" } else { "failed" };
                     return Ok(BulkStatus { message: Some(message.clone()), ..status(state, through, run.total) });
                 }
                 // The record knows more.

@@ -476,7 +476,7 @@ impl ControlPlane {
             && kind == "full"
         {
             let title = format!("full backup, {} stored", domain::format::bytes(*stored_bytes as f64));
-            let event = Event { at: now(), kind: EventKind::Backup, title };
+            let event = Event::new(now(), EventKind::Backup, title);
             EventRepo(transaction).insert(&row.cluster, &[event]).await?;
         }
         let after = match row.kind {

@@ -96,6 +96,8 @@ pub enum ReplicaState {
     CatchingUp,
     /// Known before, not connected now: the lag is a lower bound.
     Disconnected,
+    /// Takes WAL and replays none: `pg_receivewal`, a backup, Holdfast's own stream. It may come and go.
+    Receiving,
     /// It cannot be told.
     Unknown,
 }
@@ -108,6 +110,7 @@ impl ReplicaState {
             Self::Idle => "idle",
             Self::CatchingUp => "catching up",
             Self::Disconnected => "disconnected",
+            Self::Receiving => "receives WAL only",
             Self::Unknown => "unknown",
         }
     }

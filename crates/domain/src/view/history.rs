@@ -113,4 +113,14 @@ pub struct Event {
     pub kind: EventKind,
     /// In a few words.
     pub title: String,
+    /// Key of the statement it is about, as in the address of its page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
+}
+
+impl Event {
+    /// One about a cluster as a whole.
+    pub const fn new(at: Timestamp, kind: EventKind, title: String) -> Self {
+        Self { at, kind, title, statement: None }
+    }
 }

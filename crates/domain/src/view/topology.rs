@@ -29,7 +29,7 @@ impl ReplicationNode {
         match (self.reached, state) {
             (Some(false), _) | (_, Some(ReplicaState::Disconnected)) => "critical",
             (_, Some(ReplicaState::CatchingUp)) => "attention",
-            (_, Some(ReplicaState::Streaming | ReplicaState::Idle)) => "good",
+            (_, Some(ReplicaState::Streaming | ReplicaState::Idle | ReplicaState::Receiving)) => "good",
             (Some(true), None) => "good",
             (_, Some(ReplicaState::Unknown)) | (None, None) => "unknown",
         }

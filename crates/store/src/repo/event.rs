@@ -29,7 +29,7 @@ impl<C: ConnectionTrait> EventRepo<'_, C> {
             cluster_id: Set(cluster.to_owned()),
             at: Set(it.at.0),
             kind: Set(it.kind.as_str().to_owned()),
-            title: Set(it.title.clone()),
+            title: Set(stored(it)),
             ..Default::default()
         });
         event::Entity::insert_many(rows)
@@ -59,7 +59,7 @@ impl<C: ConnectionTrait> EventRepo<'_, C> {
             .all(self.0)
             .await
             .map_err(StoreError::query("list events"))?;
-        Ok(rows.into_iter().rev().map(|row| Event { at: Timestamp(row.at), kind, title: row.title }).collect())
+        Ok(rows.into_iter().rev().map(|row| read(row, kind)).collect())
     }
 
     /// Those between two moments, the oldest first; the newest 200 when there are more.
@@ -78,7 +78,7 @@ impl<C: ConnectionTrait> EventRepo<'_, C> {
         // A kind that a newer version wrote is left out rather than failing the page.
         let known = |row: event::Model| {
             let kind = EventKind::ALL.into_iter().find(|kind| kind.as_str() == row.kind)?;
-            Some(Event { at: Timestamp(row.at), kind, title: row.title })
+            Some(read(row, kind))
         };
         Ok(rows.into_iter().rev().filter_map(known).collect())
     }
@@ -91,4 +91,23 @@ impl<C: ConnectionTrait> EventRepo<'_, C> {
         let deleted = event::Entity::delete_many().filter(event::Column::At.lt(before.0)).exec(self.0).await;
         deleted.map(|result| result.rows_affected).map_err(StoreError::query("remove old events"))
     }
+}
+
+/// A statement's key stands in brackets behind the words.
+fn stored(event: &Event) -> String {
+    match &event.statement {
+        Some(key) => format!("{} [{key}]", event.title),
+        None => event.title.clone(),
+    }
+}
+
+fn read(row: event::Model, kind: EventKind) -> Event {
+    let mut event = Event::new(Timestamp(row.at), kind, row.title);
+    if kind == EventKind::PlanChange
+        && let Some((title, key)) = event.title.strip_suffix(']').and_then(|it| it.rsplit_once(" ["))
+    {
+        event.statement = Some(key.to_owned());
+        event.title = title.to_owned();
+    }
+    event
 }

@@ -9,7 +9,7 @@ use test_support::Room;
 
 async fn write(store: &Store) -> Result<(), StoreError> {
     let transaction = store.begin().await?;
-    let event = Event { at: Timestamp(1), kind: EventKind::Deploy, title: "x".repeat(20_000) };
+    let event = Event::new(Timestamp(1), EventKind::Deploy, "x".repeat(20_000));
     EventRepo(&transaction).insert("main", &vec![event; 20]).await?;
     store.commit(transaction).await
 }

@@ -89,7 +89,7 @@ async fn old_metrics_are_removed(store: Store) {
 }
 
 fn event(at: i64, kind: EventKind, title: &str) -> Event {
-    Event { at: Timestamp(at), kind, title: title.into() }
+    Event::new(Timestamp(at), kind, title.into())
 }
 
 async fn events_come_back_in_order_and_of_one_cluster(store: Store) {
@@ -98,6 +98,7 @@ async fn events_come_back_in_order_and_of_one_cluster(store: Store) {
         .into_iter()
         .enumerate()
         .map(|(i, kind)| event(i64::try_from(i).unwrap(), kind, kind.as_str()))
+        .map(|event| Event { statement: (event.kind == EventKind::PlanChange).then(|| "5.10.-7".to_owned()), ..event })
         .collect::<Vec<_>>();
     let reversed = all.iter().rev().cloned().collect::<Vec<_>>();
     events.insert("main", &reversed).await.unwrap();

@@ -66,7 +66,7 @@ async fn rolled_up_in_any_order_is_what_a_recount_says(store: Store) {
                 roll_up(&store, Timestamp(start + random.below(4 * HOUR)), GAP).await.unwrap();
             }
         }
-        let events = [Event { at: Timestamp(start + HOUR + 1), kind: EventKind::StatsReset, title: String::new() }];
+        let events = [Event::new(Timestamp(start + HOUR + 1), EventKind::StatsReset, String::new())];
         EventRepo(store.db()).insert("main", &events).await.unwrap();
         let transaction = store.begin().await.unwrap();
         TierRepo(&transaction).late(Timestamp(start)).await.unwrap();
