@@ -89,9 +89,28 @@ pub(crate) fn read_control(path: &Path) -> Result<(Vec<u8>, ControlFile), Backup
 
 /// Takes a backup and commits it.
 ///
+/// It is a task of its own, since handing over what was read may block: whoever waits here can do other things meanwhile, such
+/// as end a pause. Dropped before its end, it is cancelled and takes away what it wrote.
+///
 /// # Errors
 /// See [`BackupError`]. Nothing is listed as a backup then; what was written is swept by `expire`.
 pub async fn create(
+    repository: &Repository,
+    source: &ConnInfo,
+    database: &str,
+    options: &CreateOptions,
+    progress: &Arc<Progress>,
+) -> Result<Summary, BackupError> {
+    let waited_for = progress.cancel_on_drop();
+    let (repository, source, database) = (repository.clone(), source.clone(), database.to_owned());
+    let (options, progress) = (options.clone(), progress.clone());
+    let task = tokio::spawn(async move { create_here(&repository, &source, &database, &options, &progress).await });
+    let done = task.await.unwrap_or_else(|error| Err(BackupError::Failed(error.to_string())));
+    waited_for.ended();
+    done
+}
+
+async fn create_here(
     repository: &Repository,
     source: &ConnInfo,
     database: &str,

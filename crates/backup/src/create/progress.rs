@@ -1,5 +1,8 @@
 //! How far a backup is, and the word from outside to wait or to stop.
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 /// Counts that a progress display reads while the work goes on.
 #[derive(Debug, Default)]
@@ -35,7 +38,31 @@ impl Progress {
         }
     }
 
+    /// Cancels when whoever waits for the end goes away without it: the threads that read would wait for ever in a pause.
+    pub(super) fn cancel_on_drop(self: &Arc<Self>) -> CancelOnDrop {
+        CancelOnDrop(Some(self.clone()))
+    }
+
     pub(crate) fn add(counter: &AtomicU64, bytes: u64) {
         counter.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// See [`Progress::cancel_on_drop`].
+#[must_use]
+pub(super) struct CancelOnDrop(Option<Arc<Progress>>);
+
+impl CancelOnDrop {
+    /// It came to its end.
+    pub(super) fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(progress) = &self.0 {
+            progress.cancelled.store(true, Ordering::Relaxed);
+        }
     }
 }

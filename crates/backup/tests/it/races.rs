@@ -293,3 +293,26 @@ async fn a_network_that_fails_within_a_segment_leaves_no_hole() {
     let server = bench.restore_and_start("after", Target::Latest).await;
     assert_eq!(oracle(&server.url("postgres")).await, expected);
 }
+
+/// A pause ends with whoever asked for the backup: its threads, the file they read and the session that holds the server in
+/// backup mode are gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_paused_backup_that_nobody_waits_for_any_more_ends() {
+    let bench = Bench::new(test_support::versions().remove(0)).await;
+    let progress = Arc::new(backup::Progress::default());
+    progress.paused.store(true, Ordering::Relaxed);
+    let (repository, source, counted) = (bench.repository.clone(), bench.source(), progress.clone());
+    let source = source.with_application_name("paused");
+    let options = CreateOptions { source: Some(SourceKind::Local), ..CreateOptions::default() };
+    let task = tokio::spawn(async move { backup::create(&repository, &source, "postgres", &options, &counted).await });
+    until("the backup has listed its files", async || progress.total.load(Ordering::Relaxed) > 0).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(progress.read.load(Ordering::Relaxed), 0, "it reads nothing meanwhile");
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'paused'";
+    assert_eq!(value(&bench.url(), sessions).await, "1");
+    task.abort();
+    assert!(task.await.unwrap_err().is_cancelled());
+    // Each thread holds the counters.
+    until("its threads end", async || Arc::strong_count(&progress) == 1).await;
+    until("its session ends", async || value(&bench.url(), sessions).await == "0").await;
+}
