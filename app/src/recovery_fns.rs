@@ -135,15 +135,46 @@ fn may(actor: &control::Actor) -> May {
     }
 }
 
-/// Backups, the window, schedules, keys, jobs.
+/// Marks that a time bar has room for.
+#[cfg(feature = "ssr")]
+const MARKS: i64 = 400;
+
+/// Of many backups those that a time bar can show apart, the newest first as before: of each kind one for each stretch of the
+/// part that is looked at. The one that a restore to `at` begins with stays.
+#[cfg(feature = "ssr")]
+fn thin(
+    backups: &mut Vec<BackupRow>,
+    at: Option<domain::Timestamp>,
+    part: Option<(domain::Timestamp, domain::Timestamp)>,
+) {
+    let (Some(newest), Some(oldest)) = (backups.first(), backups.last()) else { return };
+    let (from, to) = part.filter(|(from, to)| from < to).unwrap_or((oldest.stopped_at, newest.stopped_at));
+    let begins = backups.iter().position(|row| at.is_none_or(|at| row.stopped_at <= at));
+    if backups.len() <= usize::try_from(MARKS).unwrap_or(usize::MAX) {
+        return;
+    }
+    let stretch = ((to.0 - from.0) / MARKS).max(1);
+    let mut taken = std::collections::HashSet::new();
+    let mut place = 0;
+    backups.retain(|row| {
+        let shown = (from..=to).contains(&row.stopped_at)
+            && taken.insert((row.kind.clone(), (row.stopped_at.0 - from.0) / stretch));
+        place += 1;
+        shown || begins == Some(place - 1)
+    });
+}
+
+/// Backups, the window, schedules, keys, jobs. `since` and `until` are the part of the time bar that is looked at.
 #[server(endpoint = "recovery", input = GetUrl)]
 pub async fn load_recovery(
     cluster: Option<String>,
     at: Option<String>,
+    part: Option<(domain::Timestamp, domain::Timestamp)>,
     cursor: Option<String>,
 ) -> Result<RecoveryData, AppError> {
     let (control, actor) = asking()?;
-    let overview = told(control.recovery_overview(&actor, cluster.as_deref()).await)?;
+    let mut overview = told(control.recovery_overview(&actor, cluster.as_deref()).await)?;
+    thin(&mut overview.backups, at.as_deref().and_then(domain::Timestamp::parse_rfc3339), part);
     let dr = match control.dr_overview(&actor, cluster.as_deref()).await {
         Ok(dr) => Some(dr),
         Err(error) if error.kind() == domain::ErrorKind::Conflict => None,
@@ -276,4 +307,42 @@ pub async fn load_expire_plan(cluster: Option<String>) -> Result<ExpireData, App
     let plan = told(control.expire_plan(&actor, cluster.as_deref()).await)?;
     let cluster = told(control.recovery_overview(&actor, cluster.as_deref()).await)?.cluster;
     Ok(ExpireData { cluster, plan, may: may(&actor) })
+}
+
+#[cfg(all(test, feature = "ssr"))]
+mod tests {
+    use super::thin;
+    use domain::{Timestamp, view::BackupRow};
+
+    /// One each hour, each 24th full, the newest first.
+    fn hourly(count: i64) -> Vec<BackupRow> {
+        let row = |hour: i64| BackupRow {
+            id: hour.to_string(),
+            kind: if hour % 24 == 0 { "full" } else { "incremental" }.to_owned(),
+            stopped_at: Timestamp(hour * 3_600_000),
+            ..BackupRow::default()
+        };
+        (0..count).rev().map(row).collect()
+    }
+
+    #[test]
+    fn of_thousands_of_backups_a_bar_gets_what_it_can_show() {
+        let mut all = hourly(10_000);
+        thin(&mut all, None, None);
+        assert!((400..=900).contains(&all.len()), "{}", all.len());
+        assert_eq!(all[0].id, "9999", "the newest, from which the last moment is restored");
+        assert!(all.windows(2).all(|two| two[0].stopped_at > two[1].stopped_at));
+        assert!(all.iter().filter(|row| row.kind == "full").count() > 300);
+
+        // The part that is looked at has them all, and the chosen moment its own.
+        let mut all = hourly(10_000);
+        let hour = |hour: i64| Timestamp(hour * 3_600_000);
+        thin(&mut all, Some(hour(77)), Some((hour(5_000), hour(5_100))));
+        let ids = all.iter().map(|row| row.id.parse::<i64>().unwrap_or_default()).collect::<Vec<_>>();
+        assert_eq!(ids, (5_000..=5_100).rev().chain([77]).collect::<Vec<_>>());
+
+        let mut few = hourly(300);
+        thin(&mut few, None, Some((hour(1), hour(2))));
+        assert_eq!(few.len(), 300);
+    }
 }

@@ -136,6 +136,9 @@ async fn a_dba_loses_a_table_and_gets_it_back() {
     let proof = bench.json(&["backup", "test-restore", "--latest", "--directory", &place]);
     assert_eq!(proof["problems"].as_array().unwrap().len(), 0, "{proof}");
     assert!(proof["databases"].as_array().unwrap().iter().any(|it| it == "postgres") && proof["checksums"] == true);
+    // What was shown stands beside the backup.
+    let clusters = bench.json(&["repo", "info", "--rebuild"])["clusters"].clone();
+    assert_eq!(clusters[0]["records"], 2, "a verification and a restore test: {clusters}");
     // The copy is gone.
     let left = std::fs::read_dir(bench.directory.path())
         .unwrap()

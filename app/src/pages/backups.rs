@@ -26,7 +26,7 @@ pub fn Backups() -> impl IntoView {
     let cursor = Memo::new(move |_| query.with(|query| query.get("cursor")).filter(|text| !text.is_empty()));
     let data = Resource::new(
         move || (scope.cluster.get(), cursor.get()),
-        |(cluster, cursor)| load_recovery(cluster, None, cursor),
+        |(cluster, cursor)| load_recovery(cluster, None, None, cursor),
     );
     view! {
         <Title text="Backups" />

@@ -31,7 +31,7 @@ pub fn Recovery() -> impl IntoView {
     let part = moment("since").zip(moment("until"));
     let data = Resource::new(
         move || (scope.cluster.get(), at.get().map(Timestamp::to_rfc3339)),
-        |(cluster, at)| load_recovery(cluster, at, None),
+        move |(cluster, at)| load_recovery(cluster, at, part, None),
     );
     view! {
         <Title text="Recovery" />

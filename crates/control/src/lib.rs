@@ -47,7 +47,7 @@ pub use queries::StatementCache;
 pub use recovery::{
     BackupParams, BackupWanted, Catalogue, Confirmation, Copies, Disaster, DrSchedule, DrillParams, ExecutionParams,
     ExpireParams, JobParams, OpenRepository, Protected, ProtectionStatus, Rebuilt, RebuiltBackup, Recovery, RestoreAsk,
-    RestoreParams, RestoreTestParams, ScheduleConfig, ScheduleKind, Slot, TargetAsk, VerifyParams,
+    RestoreParams, RestoreTestParams, ScheduleConfig, ScheduleKind, Slot, TargetAsk, VerifyParams, command_record,
 };
 
 use arc_swap::ArcSwap;

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A backup waits so long in all for a database that suffers; then it goes on, because no backup is worse.
+/// A job waits so long in all for a database that suffers; then it goes on, because no backup, or none that is proved, is worse.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1_800);
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -26,11 +26,20 @@ pub(crate) async fn execute(control: &ControlPlane, work: &Arc<Work>) -> Result<
         .map_err(|error| Ended::Failed(format!("the job cannot be read: {error}")))?;
     match params {
         JobParams::Backup(params) => take_backup(control, work, slot, params.kind).await,
-        JobParams::Verify(params) => verify(work, slot, params.backup.as_deref()).await,
-        JobParams::RestoreTest(params) => restore::test(work, slot, &params).await,
+        JobParams::Verify(params) => {
+            hold(control, work, slot).await?;
+            verify(work, slot, params.backup.as_deref()).await
+        }
+        JobParams::RestoreTest(params) => {
+            hold(control, work, slot).await?;
+            restore::test(work, slot, &params).await
+        }
         JobParams::Restore(params) => restore::restore(work, slot, &params, control.recovery().copies()).await,
         JobParams::Expire(params) => expire(work, slot, &params).await,
-        JobParams::Drill(params) => dr::drill(control, work, slot, &params).await,
+        JobParams::Drill(params) => {
+            hold(control, work, slot).await?;
+            dr::drill(control, work, slot, &params).await
+        }
         JobParams::Execution(params) => dr::execution(control, work, slot, &params).await,
     }
 }
@@ -98,7 +107,22 @@ async fn take_backup(
     })
 }
 
-/// How a backup has waited for its database so far.
+/// What is done to be sure, and may share the machine with the database, does not begin while that suffers. A restore and a
+/// plan that is carried out never wait: then the database is no better off for it.
+async fn hold(control: &ControlPlane, work: &Arc<Work>, slot: &Slot) -> Result<(), Ended> {
+    let usual = pressure::usual_p95_ms(control, &slot.config.cluster).await;
+    let mut pauses = Pauses::default();
+    loop {
+        let verdict = pressure::look(control, &slot.config.cluster, usual, pauses.since.is_some());
+        pauses.follow(work, verdict).await;
+        if pauses.since.is_none() {
+            return Ok(());
+        }
+        work.sleep(LOOK).await?;
+    }
+}
+
+/// How a job has waited for its database so far.
 #[derive(Debug, Default)]
 struct Pauses {
     /// In all, without the present one.
@@ -124,7 +148,7 @@ impl Pauses {
                 work.log(if waited < LONGEST_PAUSE {
                     "goes on"
                 } else {
-                    "goes on, although the database is no better: it has waited for half an hour, and no backup is worse"
+                    "goes on, although the database is no better: it has waited for half an hour, and nothing done is worse"
                 })
                 .await;
             }

@@ -412,6 +412,9 @@ impl ControlPlane {
         self.authorize_audited(actor, permission, "job_cancel", ("job", id)).await?;
         let transaction = self.inner.store.begin().await?;
         if !JobRepo(&transaction).request_cancel(row.id).await? {
+            drop(transaction);
+            let detail = Some(serde_json::json!({ "state": row.state, "reason": "over already" }));
+            self.audit_outcome(actor, "job_cancel", ("job", id), store::Outcome::Failed, detail).await?;
             return Err(ControlError::Conflict(format!("job {id} is over already")));
         }
         let change =

@@ -18,7 +18,7 @@ pub use dr::DrSchedule;
 pub use jobs::{
     BackupParams, BackupWanted, DrillParams, ExecutionParams, ExpireParams, JobParams, RestoreTestParams, VerifyParams,
 };
-pub use rebuild::{Rebuilt, RebuiltBackup};
+pub use rebuild::{Rebuilt, RebuiltBackup, command_record};
 pub use restores::{RestoreAsk, RestoreParams, TargetAsk};
 
 use crate::{ControlError, ControlPlane};

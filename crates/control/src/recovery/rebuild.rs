@@ -135,22 +135,44 @@ impl ControlPlane {
         error: Option<&str>,
         ended_at: Timestamp,
     ) -> Option<Record> {
-        let backup = match result {
-            JobResult::Verify { id, .. } => id.clone(),
-            JobResult::RestoreTest(proof) => proof.backup.clone(),
-            JobResult::DrRun(report) if row.kind == JobKind::Drill => report.backup.clone()?,
-            _ => return None,
-        };
-        Some(Record {
-            id: backup::format::ObjectId::random(),
-            backup,
-            kind: row.kind.as_str().to_owned(),
-            asked_by: row.requested_by.clone(),
-            started_at: row.started_at?,
-            ended_at,
-            asked: row.params.to_string(),
-            result: serde_json::to_string(result).ok()?,
-            error: error.map(str::to_owned),
-        })
+        record(row.kind, &row.requested_by, row.params.to_string(), (row.started_at?, ended_at), result, error)
     }
+}
+
+/// What a command showed of a backup, as [`ControlPlane::job_record`] has it of a job.
+pub fn command_record(
+    params: &JobParams,
+    at: (Timestamp, Timestamp),
+    result: &JobResult,
+    error: Option<&str>,
+) -> Option<Record> {
+    let by = Actor::cli().identity.map(|it| it.name).unwrap_or_default();
+    record(params.kind(), &by, serde_json::to_string(params).ok()?, at, result, error)
+}
+
+fn record(
+    kind: JobKind,
+    by: &str,
+    asked: String,
+    (started_at, ended_at): (Timestamp, Timestamp),
+    result: &JobResult,
+    error: Option<&str>,
+) -> Option<Record> {
+    let backup = match result {
+        JobResult::Verify { id, .. } => id.clone(),
+        JobResult::RestoreTest(proof) => proof.backup.clone(),
+        JobResult::DrRun(report) if kind == JobKind::Drill => report.backup.clone()?,
+        _ => return None,
+    };
+    Some(Record {
+        id: backup::format::ObjectId::random(),
+        backup,
+        kind: kind.as_str().to_owned(),
+        asked_by: by.to_owned(),
+        started_at,
+        ended_at,
+        asked,
+        result: serde_json::to_string(result).ok()?,
+        error: error.map(str::to_owned),
+    })
 }

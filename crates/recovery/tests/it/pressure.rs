@@ -51,6 +51,14 @@ async fn a_backup_waits_for_a_database_without_free_connections_and_goes_on() {
     })
     .await;
     assert!(waiting.progress.paused.as_ref().is_some_and(|it| it.contains("of the connection slots")), "{waiting:#?}");
+    // What is done to be sure does not begin.
+    let verification = control.backup_verify(&actor, None, None).await.unwrap();
+    until("the wait of the verification", async || {
+        let job = control.job_get(&actor, &verification.id).await.unwrap();
+        assert!(!job.state.is_over(), "{job:#?}");
+        job.progress.paused.is_some().then_some(())
+    })
+    .await;
     // It has begun, and reads nothing.
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     let still = control.job_get(&actor, &job.id).await.unwrap();
@@ -59,12 +67,14 @@ async fn a_backup_waits_for_a_database_without_free_connections_and_goes_on() {
     for connection in held {
         connection.close().await.unwrap();
     }
-    let done = succeeded(&control, &job).await;
-    assert_eq!(done.progress.paused, None);
-    let log = done.log.iter().map(|line| line.line.as_str()).collect::<Vec<_>>();
-    let (waits, goes_on) =
-        (log.iter().position(|it| it.starts_with("waits: ")), log.iter().position(|it| *it == "goes on"));
-    assert!(waits.is_some() && waits < goes_on, "{log:#?}");
+    for job in [&job, &verification] {
+        let done = succeeded(&control, job).await;
+        assert_eq!(done.progress.paused, None);
+        let log = done.log.iter().map(|line| line.line.as_str()).collect::<Vec<_>>();
+        let (waits, goes_on) =
+            (log.iter().position(|it| it.starts_with("waits: ")), log.iter().position(|it| *it == "goes on"));
+        assert!(waits.is_some() && waits < goes_on, "{log:#?}");
+    }
     let jobs =
         control.jobs_list(&actor, None, Some(JobKind::Backup), Some(JobState::Succeeded), None, 10).await.unwrap();
     assert_eq!(jobs.rows.len(), 2);

@@ -197,6 +197,9 @@ async fn two_servers_on_one_store_never_run_the_same_job_and_take_over_from_a_va
     let waiting = one.backup_start(&actor, None, BackupWanted::Full).await.unwrap();
     assert_eq!(two.job_cancel(&actor, &waiting.id).await.unwrap().state, JobState::Cancelled);
     assert!(one.job_cancel(&actor, &waiting.id).await.is_err());
+    let cancels = store::AuditFilter { action: Some("job_cancel".to_owned()), ..store::AuditFilter::default() };
+    let rows = one.audit_list(&actor, cancels, None, 10).await.unwrap().rows;
+    assert_eq!(rows.iter().map(|row| row.outcome.as_str()).collect::<Vec<_>>(), ["failed", "ok"], "{rows:#?}");
 
     // Sent again under the same name it is the same job, whoever hears it; another request is refused.
     let named = Actor { idempotency_key: Some("night".to_owned()), ..actor.clone() };

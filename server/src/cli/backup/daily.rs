@@ -1,6 +1,6 @@
 //! `holdfast backup verify --daily`: what can be verified every day, so that in the end everything is.
 
-use super::{now, to_json, told};
+use super::{now, record, to_json, told};
 use crate::cli::{Failure, long::long, print};
 use backup::{Progress, Repository, Summary};
 use domain::{format, view::RecoveryGap};
@@ -78,7 +78,9 @@ pub async fn run(repository: &Repository, json: bool) -> Result<(), Failure> {
         for (one, why) in chosen {
             let progress = Arc::new(Progress::default());
             let work = async { Ok(backup::verify(repository, one, &progress).await?) };
+            let begun = now();
             let found = long(&format!("verify {}", one.id), json, &progress, work).await?;
+            record::verified(repository, one, begun, &found).await;
             daily.problems.extend(found.problems.iter().map(|problem| format!("{}: {problem}", one.id)));
             let (checked_bytes, files, pages, wal_until) =
                 (found.checked_bytes, found.files, found.pages, found.wal_until);

@@ -3,6 +3,7 @@
 mod daily;
 mod export;
 mod keep;
+mod record;
 
 use super::{Failure, long::long, print};
 use crate::{config::Config, repository::RepositoryArgs};
@@ -392,7 +393,9 @@ async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool
     for one in &backups {
         let progress = Arc::new(Progress::default());
         let work = async { Ok(backup::verify(repository, one, &progress).await?) };
+        let begun = now();
         let found = long("verify", json, &progress, work).await?;
+        record::verified(repository, one, begun, &found).await;
         bad += usize::from(!found.problems.is_empty());
         if json {
             print(&to_json(&found)?);
@@ -447,7 +450,9 @@ async fn test_restore(
     };
     let progress = Arc::new(Progress::default());
     let work = async { Ok(backup::test_restore(&repository, &plan, &manifest, &options, &progress).await?) };
+    let begun = now();
     let proof = long("restore test", json, &progress, work).await?;
+    record::tested(&repository, &plan, latest, begun, &proof).await;
     print(&if json {
         to_json(&proof)?
     } else {
