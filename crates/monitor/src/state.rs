@@ -16,7 +16,10 @@ use domain::{
         ActivityReading, BloatEstimate, DatabaseReading, IndexReading, IoReading, LogPosition, ReplicationReading,
         ServerReading, SettingsReading, StatementKey, TableReading, VacuumReading, WalReading,
     },
-    view::{ClusterState, Health, HostPage, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad, WalView},
+    view::{
+        ClusterState, ColumnsKept, Health, HostPage, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad,
+        WalView,
+    },
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -96,6 +99,9 @@ pub(crate) struct State {
     pub(crate) table_sizes: Vec<(String, i64)>,
     pub(crate) bloat: Vec<BloatEstimate>,
     pub(crate) bloat_read: Option<Instant>,
+    /// Columns of the larger tables.
+    pub(crate) columns: Arc<ColumnsKept>,
+    pub(crate) columns_read: Option<Instant>,
     pub(crate) vacuum: Option<VacuumReading>,
     pub(crate) wal_view: Option<WalView>,
     /// Checkpoints by the clock and asked for, an hour, between the last two readings.
@@ -175,6 +181,8 @@ impl State {
             table_sizes: Vec::new(),
             bloat: Vec::new(),
             bloat_read: None,
+            columns: Arc::default(),
+            columns_read: None,
             vacuum: None,
             wal_view: None,
             checkpoints_per_hour: None,

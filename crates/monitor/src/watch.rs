@@ -9,11 +9,13 @@ use crate::{
     snapshot,
     state::{NodeIndexes, Shared, State, WINDOW_SECONDS},
 };
-use analysis::{indexes, latency_classes, locks, maintenance, rates, rates::DatabaseInterval, sqltext, tables};
+use analysis::{
+    columns, indexes, latency_classes, locks, maintenance, rates, rates::DatabaseInterval, sqltext, tables,
+};
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
     reading::{CollectorKind, CollectorState, LockReading, ServerReading, StatementKey},
-    view::{ClusterState, Event, EventKind},
+    view::{ClusterState, ColumnsKept, Event, EventKind},
 };
 use pgstat::{Cluster, PgstatError};
 use std::{
@@ -248,6 +250,7 @@ impl Watch {
                 tracing::info!(cluster = self.config.id, what = happened[0].title, "a cluster changed");
                 self.cluster.forget();
                 self.state.forget_rates();
+                self.state.columns_read = None;
                 if role_changed {
                     self.state.replicas.clear();
                     self.state.statement_tracker.forget();
@@ -403,6 +406,19 @@ impl Watch {
                 }
             }
             self.state.bloat_read = Some(read_at);
+        }
+        if self.state.columns_read.is_none_or(|last| last.elapsed() >= self.cadence.columns()) {
+            // An extra as well: what was read before it stays.
+            match self.cluster.columns().await {
+                Ok(reading) => self.state.columns = Arc::new(columns::kept(&reading, now())),
+                Err(error) if error.is_connection() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, cluster = self.config.id, "columns of tables could not be read; it is tried again in an hour");
+                    let failed = Some(error.to_string());
+                    self.state.columns = Arc::new(ColumnsKept { failed, ..ColumnsKept::clone(&self.state.columns) });
+                }
+            }
+            self.state.columns_read = Some(read_at);
         }
         let before = self.state.tables_before.as_ref().zip(self.state.tables_read);
         let before = before.map(|(before, at)| (before, read_at.duration_since(at).as_secs_f64()));
