@@ -1,5 +1,5 @@
 //! What is known of one cluster between ticks.
-use crate::{cadence::Cadence, collector::Collectors, log_samples::LogNames};
+use crate::{cadence::Cadence, collector::Collectors, disk, log_samples::LogNames};
 use analysis::{
     durations::DurationWindow,
     health::HealthTracker,
@@ -30,10 +30,12 @@ use std::{
 /// Figures on the dashboard are of the last five minutes.
 pub(crate) const WINDOW_SECONDS: f64 = 300.0;
 
-/// Readings of indexes that other clusters add theirs to: a primary's scans are not all scans.
+/// What the watches share: readings of indexes that other clusters add theirs to, as a primary's scans are not all scans.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) indexes: Mutex<HashMap<String, NodeIndexes>>,
+    /// Directories of this machine that are being asked for their room.
+    pub(crate) disks: disk::Asking,
 }
 
 /// The newest index reading of one server.

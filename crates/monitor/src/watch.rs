@@ -88,7 +88,7 @@ impl Watch {
                         self.until_next_due()
                     }
                     Err(error) => {
-                        self.lost(&error);
+                        self.lost(&error).await;
                         // Only a wrong password locks anybody out: whatever else refuses us is asked again as soon as ever.
                         let backoff = if matches!(error, PgstatError::Refused { password: true, .. }) { &mut refused } else { &mut unreachable };
                         backoff.next(rand::random())
@@ -179,7 +179,7 @@ impl Watch {
         if tick {
             self.state.collected_at = Some(now());
             self.state.tick_ms = began.elapsed().as_secs_f64() * 1_000.0;
-            self.publish(self.cadence.tick);
+            self.publish(self.cadence.tick).await;
         }
         Ok(())
     }
@@ -265,7 +265,7 @@ impl Watch {
         self.state.server = Some(server);
     }
 
-    fn lost(&mut self, error: &PgstatError) {
+    async fn lost(&mut self, error: &PgstatError) {
         let at = now();
         let since = match &self.state.connection {
             ClusterState::Unreachable { since, .. } | ClusterState::Refused { since, .. } => *since,
@@ -290,7 +290,7 @@ impl Watch {
             PgstatError::Refused { password: true, .. } => REFUSED_CEILING,
             _ => UNREACHABLE_CEILING,
         };
-        self.publish(self.cadence.tick.max(ceiling));
+        self.publish(self.cadence.tick.max(ceiling)).await;
     }
 
     /// Looks at locks only when a backend waits for one: the question stops the lock manager for a moment.
@@ -612,7 +612,10 @@ impl Watch {
     }
 
     /// Makes the snapshot, swaps it in and hands the figures to the recorder. `expected` is the time to the next look.
-    fn publish(&mut self, expected: Duration) {
+    async fn publish(&mut self, expected: Duration) {
+        let (is_local, places) = (self.cluster.target().is_local(), self.state.places.as_ref());
+        let host = disk::look(&self.shared.disks, is_local, places, now()).await;
+        self.state.host = Arc::new(host);
         let at = now();
         self.state.sequence += 1;
         self.book_samples();
@@ -628,7 +631,6 @@ impl Watch {
             let status = slot.status.load();
             status.judged_at.map(|_| status.problems.clone())
         });
-        self.state.host = Arc::new(disk::look(self.cluster.target().is_local(), self.state.places.as_ref(), at));
         let mut snapshot = snapshot::make(
             &mut self.state,
             &self.config,
