@@ -326,7 +326,7 @@ static COLUMN_HEADS: [(&str, &str, bool); 12] = [
     ("Correlation", "Order on disk against order of values: near 1 or -1 an index scan reads few pages", true),
     ("Common values", "How many most common values are kept; the values themselves are not read", true),
     ("Top %", "Share of the rows that has the most common value", true),
-    ("Target", "How many values ANALYZE keeps: its own target, or default_statistics_target", true),
+    ("Target", "How many common values ANALYZE keeps at most: its own target, or default_statistics_target", true),
     ("Statistics", "Whether the planner has them, as far as the monitoring role may see", false),
 ];
 

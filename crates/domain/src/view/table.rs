@@ -229,7 +229,7 @@ pub struct TableColumn {
     pub has_statistics: Option<bool>,
     /// Why none are shown, with the cure; `None` when they are.
     pub statistics_missing: Option<String>,
-    /// How many values are sampled of it: its own target, or the server's.
+    /// How many common values, and bounds of a histogram, ANALYZE keeps of it at most: its own target, or the server's.
     pub statistics_target: i32,
     /// The target is its own (`ALTER COLUMN … SET STATISTICS`).
     pub statistics_target_own: bool,
