@@ -6,6 +6,7 @@ pub mod advise;
 pub mod alerts;
 pub mod attention;
 pub mod change;
+pub mod columns;
 pub mod conditions;
 pub mod configuration;
 pub mod connections;

@@ -4,9 +4,9 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::{
     Timestamp,
     view::{
-        ActivityPage, Attention, ClusterCost, ClusterState, ClusterSummary, ConnectionsPage, Dashboard, HostPage,
-        IndexAdvice, IndexesPage, LiveEvent, LockSnapshot, LocksPage, MaintenancePage, ReplicationPage, SettingsPage,
-        TablesPage,
+        ActivityPage, Attention, ClusterCost, ClusterState, ClusterSummary, ColumnsKept, ConnectionsPage, Dashboard,
+        HostPage, IndexAdvice, IndexesPage, LiveEvent, LockSnapshot, LocksPage, MaintenancePage, ReplicationPage,
+        SettingsPage, TablesPage,
     },
 };
 use std::sync::{Arc, OnceLock};
@@ -37,6 +37,8 @@ pub struct ClusterSnapshot {
     pub connections: Arc<ConnectionsPage>,
     /// Tables.
     pub tables: Arc<TablesPage>,
+    /// The columns of the larger tables, for the page of one.
+    pub columns: Arc<ColumnsKept>,
     /// Standbys and slots.
     pub replication: Arc<ReplicationPage>,
     /// Settings; the changes are added when it is served.

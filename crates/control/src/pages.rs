@@ -1,5 +1,8 @@
 //! The further pages of a cluster: from the snapshot; growth, changes and our own cost also from the store.
-use crate::{Actor, ControlError, ControlPlane, monitoring, now, table_use::indexes_of_table};
+use crate::{
+    Actor, ControlError, ControlPlane, monitoring, now,
+    table_use::{columns_of_table, indexes_of_table},
+};
 use domain::{
     Permission,
     view::{
@@ -60,7 +63,7 @@ impl ControlPlane {
         Ok(Arc::new(page))
     }
 
-    /// One table by `database.schema.name`, with its growth and where that leads.
+    /// One table by `database.schema.name`, with its growth and where that leads, who uses it, its indexes and columns.
     ///
     /// # Errors
     /// [`ControlError::NotFound`].
@@ -89,7 +92,11 @@ impl ControlPlane {
         let sizes = repo.history_of(&config.id, Metric::TableBytes, key, since, at, DAY_MS / 24).await?;
         let sizes = sizes.iter().map(|it| (it.bucket as f64 / 24.0, it.value)).collect::<Vec<_>>();
         let forecast = analysis::forecast::line(&sizes, FORECAST_AHEAD_DAYS);
+        let (columns, columns_missing) = columns_of_table(&snapshot.columns, &row);
         Ok(TableDetail {
+            columns_at: snapshot.columns.collected_at.filter(|_| !columns.is_empty()),
+            columns,
+            columns_missing,
             statements: self.statements_of_table(&config.id, &row, range, snapshot.dashboard.sequence).await?,
             indexes: indexes_of_table(&snapshot.indexes, &row),
             row,

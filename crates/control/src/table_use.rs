@@ -1,7 +1,9 @@
-//! Who uses a table: the statements that name it, and its indexes.
+//! Who uses a table: the statements that name it, and its indexes; and its columns.
 use crate::{ControlError, ControlPlane, monitoring, now};
 use analysis::{parse, sqltext};
-use domain::view::{Compare, IndexFinding, IndexRow, IndexesPage, Range, TableIndex, TableRow, TableStatement};
+use domain::view::{
+    ColumnsKept, Compare, IndexFinding, IndexRow, IndexesPage, Range, TableColumn, TableIndex, TableRow, TableStatement,
+};
 use std::collections::{HashMap, HashSet};
 use store::StatementRepo;
 
@@ -97,9 +99,44 @@ pub(crate) fn indexes_of_table(page: &IndexesPage, table: &TableRow) -> Vec<Tabl
     page.rows.iter().filter(own).map(one).collect()
 }
 
+/// The columns of a table, or why there are none.
+pub(crate) fn columns_of_table(kept: &ColumnsKept, table: &TableRow) -> (Vec<TableColumn>, Option<String>) {
+    if let Some(columns) = kept.tables.get(&table.key) {
+        return (columns.clone(), None);
+    }
+    let skipped = kept.skipped.iter().find(|(database, _)| *database == table.database);
+    let why = match (skipped, &kept.failed, kept.collected_at) {
+        (Some((database, reason)), _, _) => format!("the columns of the database {database} are not read: {reason}"),
+        (None, Some(reason), _) => format!("columns could not be read: {reason}"),
+        (None, None, None) => "columns are not read yet: they come with the first reading of the tables".to_owned(),
+        (None, None, Some(_)) => {
+            "columns are read seldom (each hour with the ordinary interval), of the 200 largest tables of a database: this \
+             one is smaller, or newer than the last reading, or was locked at it"
+                .to_owned()
+        }
+    };
+    (Vec::new(), Some(why))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_without_columns_says_why() {
+        let table = TableRow { key: "shop.public.orders".into(), database: "shop".into(), ..TableRow::default() };
+        let why = |kept: &ColumnsKept| columns_of_table(kept, &table).1.unwrap_or_default();
+        let mut kept = ColumnsKept::default();
+        assert!(why(&kept).contains("not read yet"));
+        kept.failed = Some("canceled".into());
+        assert!(why(&kept).ends_with("canceled"));
+        (kept.failed, kept.collected_at) = (None, Some(domain::Timestamp(1)));
+        assert!(why(&kept).contains("200 largest"));
+        kept.skipped.push(("shop".into(), "no CONNECT".into()));
+        assert!(why(&kept).contains("no CONNECT"));
+        kept.tables.insert(table.key.clone(), vec![TableColumn::default()]);
+        assert_eq!(columns_of_table(&kept, &table), (vec![TableColumn::default()], None));
+    }
 
     #[test]
     fn a_statement_is_of_a_table_when_it_names_it_and_not_when_a_word_is_alike() {

@@ -58,6 +58,11 @@ impl Cadence {
         self.tick * 720
     }
 
+    /// How often the columns of tables are read, with the planner's statistics: an hour with the ordinary tick.
+    pub fn columns(self) -> Duration {
+        self.tick * 120
+    }
+
     /// How often the sizes of databases are read: `pg_database_size` walks the file system.
     pub fn sizes(self) -> Duration {
         self.tick * 30

@@ -154,6 +154,7 @@ pub(crate) fn make(
         watching,
         connections: pages.connections,
         tables: pages.tables,
+        columns: state.columns.clone(),
         replication: pages.replication,
         settings: pages.settings,
         maintenance: pages.maintenance,

@@ -1,5 +1,5 @@
 //! What is known of one cluster between ticks.
-use crate::{cadence::Cadence, collector::Collectors, log_samples::LogNames};
+use crate::{cadence::Cadence, collector::Collectors, disk, log_samples::LogNames};
 use analysis::{
     durations::DurationWindow,
     health::HealthTracker,
@@ -16,7 +16,10 @@ use domain::{
         ActivityReading, BloatEstimate, DatabaseReading, IndexReading, IoReading, LogPosition, ReplicationReading,
         ServerReading, SettingsReading, StatementKey, TableReading, VacuumReading, WalReading,
     },
-    view::{ClusterState, Health, HostPage, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad, WalView},
+    view::{
+        ClusterState, ColumnsKept, Health, HostPage, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad,
+        WalView,
+    },
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -27,10 +30,12 @@ use std::{
 /// Figures on the dashboard are of the last five minutes.
 pub(crate) const WINDOW_SECONDS: f64 = 300.0;
 
-/// Readings of indexes that other clusters add theirs to: a primary's scans are not all scans.
+/// What the watches share: readings of indexes that other clusters add theirs to, as a primary's scans are not all scans.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     pub(crate) indexes: Mutex<HashMap<String, NodeIndexes>>,
+    /// Directories of this machine that are being asked for their room.
+    pub(crate) disks: disk::Asking,
 }
 
 /// The newest index reading of one server.
@@ -96,6 +101,9 @@ pub(crate) struct State {
     pub(crate) table_sizes: Vec<(String, i64)>,
     pub(crate) bloat: Vec<BloatEstimate>,
     pub(crate) bloat_read: Option<Instant>,
+    /// Columns of the larger tables.
+    pub(crate) columns: Arc<ColumnsKept>,
+    pub(crate) columns_read: Option<Instant>,
     pub(crate) vacuum: Option<VacuumReading>,
     pub(crate) wal_view: Option<WalView>,
     /// Checkpoints by the clock and asked for, an hour, between the last two readings.
@@ -175,6 +183,8 @@ impl State {
             table_sizes: Vec::new(),
             bloat: Vec::new(),
             bloat_read: None,
+            columns: Arc::default(),
+            columns_read: None,
             vacuum: None,
             wal_view: None,
             checkpoints_per_hour: None,

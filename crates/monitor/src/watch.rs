@@ -9,11 +9,13 @@ use crate::{
     snapshot,
     state::{NodeIndexes, Shared, State, WINDOW_SECONDS},
 };
-use analysis::{indexes, latency_classes, locks, maintenance, rates, rates::DatabaseInterval, sqltext, tables};
+use analysis::{
+    columns, indexes, latency_classes, locks, maintenance, rates, rates::DatabaseInterval, sqltext, tables,
+};
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
     reading::{CollectorKind, CollectorState, LockReading, ServerReading, StatementKey},
-    view::{ClusterState, Event, EventKind},
+    view::{ClusterState, ColumnsKept, Event, EventKind},
 };
 use pgstat::{Cluster, PgstatError};
 use std::{
@@ -86,7 +88,7 @@ impl Watch {
                         self.until_next_due()
                     }
                     Err(error) => {
-                        self.lost(&error);
+                        self.lost(&error).await;
                         // Only a wrong password locks anybody out: whatever else refuses us is asked again as soon as ever.
                         let backoff = if matches!(error, PgstatError::Refused { password: true, .. }) { &mut refused } else { &mut unreachable };
                         backoff.next(rand::random())
@@ -177,7 +179,7 @@ impl Watch {
         if tick {
             self.state.collected_at = Some(now());
             self.state.tick_ms = began.elapsed().as_secs_f64() * 1_000.0;
-            self.publish(self.cadence.tick);
+            self.publish(self.cadence.tick).await;
         }
         Ok(())
     }
@@ -248,6 +250,7 @@ impl Watch {
                 tracing::info!(cluster = self.config.id, what = happened[0].title, "a cluster changed");
                 self.cluster.forget();
                 self.state.forget_rates();
+                self.state.columns_read = None;
                 if role_changed {
                     self.state.replicas.clear();
                     self.state.statement_tracker.forget();
@@ -262,7 +265,7 @@ impl Watch {
         self.state.server = Some(server);
     }
 
-    fn lost(&mut self, error: &PgstatError) {
+    async fn lost(&mut self, error: &PgstatError) {
         let at = now();
         let since = match &self.state.connection {
             ClusterState::Unreachable { since, .. } | ClusterState::Refused { since, .. } => *since,
@@ -287,7 +290,7 @@ impl Watch {
             PgstatError::Refused { password: true, .. } => REFUSED_CEILING,
             _ => UNREACHABLE_CEILING,
         };
-        self.publish(self.cadence.tick.max(ceiling));
+        self.publish(self.cadence.tick.max(ceiling)).await;
     }
 
     /// Looks at locks only when a backend waits for one: the question stops the lock manager for a moment.
@@ -403,6 +406,19 @@ impl Watch {
                 }
             }
             self.state.bloat_read = Some(read_at);
+        }
+        if self.state.columns_read.is_none_or(|last| last.elapsed() >= self.cadence.columns()) {
+            // An extra as well: what was read before it stays.
+            match self.cluster.columns().await {
+                Ok(reading) => self.state.columns = Arc::new(columns::kept(&reading, now())),
+                Err(error) if error.is_connection() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, cluster = self.config.id, "columns of tables could not be read; it is tried again in an hour");
+                    let failed = Some(error.to_string());
+                    self.state.columns = Arc::new(ColumnsKept { failed, ..ColumnsKept::clone(&self.state.columns) });
+                }
+            }
+            self.state.columns_read = Some(read_at);
         }
         let before = self.state.tables_before.as_ref().zip(self.state.tables_read);
         let before = before.map(|(before, at)| (before, read_at.duration_since(at).as_secs_f64()));
@@ -596,7 +612,10 @@ impl Watch {
     }
 
     /// Makes the snapshot, swaps it in and hands the figures to the recorder. `expected` is the time to the next look.
-    fn publish(&mut self, expected: Duration) {
+    async fn publish(&mut self, expected: Duration) {
+        let (is_local, places) = (self.cluster.target().is_local(), self.state.places.as_ref());
+        let host = disk::look(&self.shared.disks, is_local, places, now()).await;
+        self.state.host = Arc::new(host);
         let at = now();
         self.state.sequence += 1;
         self.book_samples();
@@ -612,7 +631,6 @@ impl Watch {
             let status = slot.status.load();
             status.judged_at.map(|_| status.problems.clone())
         });
-        self.state.host = Arc::new(disk::look(self.cluster.target().is_local(), self.state.places.as_ref(), at));
         let mut snapshot = snapshot::make(
             &mut self.state,
             &self.config,

@@ -3,6 +3,8 @@
 
 #[path = "it/advice.rs"]
 mod advice;
+#[path = "it/columns.rs"]
+mod columns;
 #[path = "it/faults.rs"]
 mod faults;
 #[path = "it/host.rs"]

@@ -56,6 +56,12 @@ const ON_13: &[(&str, &str)] = &[
         "pg_stat_database_conflicts",
         "datid datname confl_tablespace confl_lock confl_snapshot confl_bufferpin confl_deadlock",
     ),
+    // Without its lists of values: their type is none that a view of ours may have, and nothing of the catalogue reads them.
+    (
+        "pg_stats",
+        "schemaname tablename attname inherited null_frac avg_width n_distinct most_common_freqs correlation \
+         most_common_elem_freqs elem_count_histogram",
+    ),
     ("pg_stat_wal", ""),
     ("pg_stat_progress_copy", ""),
     (
@@ -150,6 +156,7 @@ fn asked(probe: &Probe) -> Vec<String> {
         sql::statements(probe),
         sql::statement_texts(probe, &[1, -2]),
         sql::indexes(probe),
+        sql::columns(),
         sql::foreign_keys(),
         sql::freeze(true),
         sql::progress(probe),

@@ -242,6 +242,42 @@ pub(crate) const INDEX_BLOAT: &str = "/* holdfast:index bloat */ SELECT c.oid::i
  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%' \
  ORDER BY c.relpages DESC LIMIT 1000";
 
+/// So many tables of a database are looked into for their columns, the largest first, and so many columns.
+pub(crate) const COLUMN_TABLES: usize = 200;
+pub(crate) const COLUMNS: usize = 5_000;
+
+/// Columns of the largest tables with the planner's statistics of each, where our role may see them: of the lists of values
+/// only how long they are and how frequent the first is. A partitioned table is as large as its partitions. Statistics are
+/// looked up table by table, which is what `OFFSET 0` keeps apart: joined as a whole the view would be read whole. Before 17
+/// `pg_get_expr` looks at all names of a table for each expression, which takes milliseconds where it has a thousand columns.
+pub(crate) fn columns() -> String {
+    format!(
+        "/* holdfast:columns */ WITH {LOCKED}, largest AS MATERIALIZED (SELECT c.oid, n.nspname, c.relname, c.relnatts, c.relkind = 'p' AS partitioned, \
+          c.relrowsecurity AND row_security_active(c.oid) AS row_security, \
+          greatest(c.relpages, 0) + CASE WHEN c.relkind = 'p' THEN coalesce((SELECT sum(greatest(k.relpages, 0)) FROM pg_inherits h \
+           JOIN pg_class k ON k.oid = h.inhrelid WHERE h.inhparent = c.oid), 0) ELSE 0 END AS pages \
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+          WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%' \
+          AND c.oid NOT IN (SELECT relation FROM locked) ORDER BY pages DESC, c.oid LIMIT {COLUMN_TABLES}), \
+         shown AS MATERIALIZED (SELECT l.*, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod) AS data_type, a.attnotnull, a.attidentity, \
+          a.attgenerated, a.attstattarget FROM largest l JOIN pg_attribute a ON a.attrelid = l.oid AND a.attnum > 0 AND NOT a.attisdropped \
+          ORDER BY l.pages DESC, l.oid, a.attnum LIMIT {COLUMNS}), \
+         statistics AS MATERIALIZED (SELECT l.oid, s.* FROM largest l CROSS JOIN LATERAL (SELECT t.attname, true AS seen, \
+          t.n_distinct::float8 AS n_distinct, t.null_frac::float8 AS null_fraction, t.avg_width AS width, t.correlation::float8 AS correlation, \
+          cardinality(t.most_common_freqs) AS most_common, t.most_common_freqs[1]::float8 AS most_common_fraction \
+          FROM pg_stats t WHERE t.schemaname = l.nspname AND t.tablename = l.relname AND t.inherited = l.partitioned OFFSET 0) s) \
+         SELECT x.oid::int8 AS oid, x.nspname::text AS schema, x.relname::text AS \"table\", x.partitioned, x.attname::text AS name, x.data_type, \
+         x.attnotnull AS not_null, CASE WHEN d.oid IS NULL THEN NULL WHEN x.relnatts <= 300 THEN left(pg_get_expr(d.adbin, d.adrelid), 200) \
+          ELSE '(not read: more than 300 columns)' END AS expression, x.attidentity::text AS identity, \
+         x.attgenerated::text AS generated, nullif(x.attstattarget, -1)::int4 AS target, \
+         current_setting('default_statistics_target')::int4 AS default_target, \
+         coalesce(has_column_privilege(x.oid, x.attnum, 'SELECT'), false) AS readable, x.row_security, coalesce(s.seen, false) AS seen, \
+         s.n_distinct, s.null_fraction, s.width, s.correlation, s.most_common, s.most_common_fraction \
+         FROM shown x LEFT JOIN pg_attrdef d ON d.adrelid = x.oid AND d.adnum = x.attnum \
+         LEFT JOIN statistics s ON s.oid = x.oid AND s.attname = x.attname ORDER BY x.pages DESC, x.oid, x.attnum"
+    )
+}
+
 /// Limits of freezing, and temporary files being written, which only `pg_monitor` may list.
 pub(crate) fn freeze(with_temp: bool) -> String {
     let (columns, temp) = if with_temp {

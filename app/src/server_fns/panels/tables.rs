@@ -8,7 +8,7 @@ use crate::{
 use control::ControlError;
 use domain::{
     format,
-    view::{DatabaseRow, TableDetail, TableIndex, TableRow, TableStatement},
+    view::{DatabaseRow, TableColumn, TableDetail, TableIndex, TableRow, TableStatement},
 };
 
 /// Rows shown at once; the rest is one search away.
@@ -259,6 +259,7 @@ fn detail_panels(ask: &Ask, detail: TableDetail) -> Vec<PanelData> {
         panel(&format!("Facts of {name}"), "pg_stat_user_tables", 4, Content::Facts(facts)),
         statements(ask, &name, &detail.statements),
         indexes(ask, &name, &detail.indexes),
+        columns(&name, &detail),
     ]
 }
 
@@ -308,4 +309,95 @@ fn indexes(ask: &Ask, name: &str, rows: &[TableIndex]) -> PanelData {
         table(super::layout::heads(&heads), rows.iter().map(line).collect())
     };
     panel(&format!("Indexes of {name}"), "pg_stat_user_indexes", 12, content)
+}
+
+/// Characters of a default; the whole of it is in the API.
+const DEFAULT: usize = 60;
+
+/// Name, explanation, whether it is a number.
+static COLUMN_HEADS: [(&str, &str, bool); 12] = [
+    ("Column", "", false),
+    ("Type", "", false),
+    ("Not null", "", false),
+    ("Default", "Or how it is generated", false),
+    ("Distinct", "Different values by the planner's estimate, as a number or as a share of the rows", true),
+    ("NULL %", "Of the rows", true),
+    ("Width", "Bytes on average", true),
+    ("Correlation", "Order on disk against order of values: near 1 or -1 an index scan reads few pages", true),
+    ("Common values", "How many most common values are kept; the values themselves are not read", true),
+    ("Top %", "Share of the rows that has the most common value", true),
+    ("Target", "How many common values ANALYZE keeps at most: its own target, or default_statistics_target", true),
+    ("Statistics", "Whether the planner has them, as far as the monitoring role may see", false),
+];
+
+/// What the planner knows of each: never a value.
+fn columns(name: &str, detail: &TableDetail) -> PanelData {
+    let line = |it: &TableColumn| {
+        let part = |part: Option<f64>| some(part, |part| format::percent(100.0 * part));
+        let target = if it.statistics_target_own { "" } else { " (default)" };
+        vec![
+            text(it.name.clone()),
+            Cell::Muted(it.data_type.clone()),
+            Cell::Muted(if it.not_null { "not null".to_owned() } else { String::new() }),
+            Cell::Muted(it.default.as_deref().map(short).unwrap_or_default()),
+            some(it.n_distinct, distinct),
+            part(it.null_fraction),
+            some(it.average_width, |bytes| format::bytes(f64::from(bytes))),
+            some(it.correlation, |correlation| format!("{correlation:.2}")),
+            some(it.most_common_values, |number| format::thousands(i64::from(number))),
+            part(it.most_common_fraction),
+            number(format!("{}{target}", it.statistics_target)),
+            Cell::Long(it.statistics_missing.clone().unwrap_or_else(|| "yes".to_owned())),
+        ]
+    };
+    let content = match &detail.columns_missing {
+        Some(reason) => Content::Missing(reason.clone(), Vec::new()),
+        None => {
+            let heads = COLUMN_HEADS
+                .iter()
+                .map(|(label, hint, is_number)| Head { hint: (*hint).to_owned(), ..head(label, *is_number) });
+            table(heads.collect(), detail.columns.iter().map(line).collect())
+        }
+    };
+    let panel = panel(&format!("Columns of {name}"), "pg_attribute, pg_stats", 12, content);
+    if detail.columns_at.is_some() {
+        panel.at(detail.columns_at).note("the values themselves are not read")
+    } else {
+        panel
+    }
+}
+
+/// As the planner has it: a number, or a share where the number grows with the table.
+fn distinct(value: f64) -> String {
+    if value <= -1.0 {
+        "each its own".to_owned()
+    } else if value < 0.0 {
+        format!("{} % of rows", format::percent(-100.0 * value))
+    } else if value == 0.0 {
+        "not known".to_owned()
+    } else {
+        format::count(value)
+    }
+}
+
+fn short(text: &str) -> String {
+    let mut short = text.chars().take(DEFAULT).collect::<String>();
+    if text.chars().nth(DEFAULT).is_some() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_values_are_a_number_or_a_share() {
+        for (value, said) in [(-1.0, "each its own"), (-0.25, "25.0 % of rows"), (0.0, "not known"), (7.0, "7")] {
+            assert_eq!(distinct(value), said);
+        }
+        assert_eq!(short("now()"), "now()");
+        assert_eq!(short(&"x".repeat(61)).chars().count(), 61);
+    }
 }

@@ -27,5 +27,5 @@ pub use replication::{Conflicts, ReplicationReading, Sender, Slot, StandbyState,
 pub use server::{ExtensionState, ServerReading, ServerRole, Setting, SettingsReading};
 pub use session::{SessionBucket, SessionKey, SessionReading};
 pub use statement::{StatementCounters, StatementKey, StatementReading, StatementText};
-pub use table::{BloatEstimate, SequenceUse, TableCounters, TableReading};
+pub use table::{BloatEstimate, ColumnReading, ColumnStatistics, SequenceUse, TableCounters, TableReading};
 pub use wal::{ArchiverCounters, CheckpointCounters, WalCounters, WalReading};

@@ -95,3 +95,61 @@ pub struct TableReading {
     /// Databases that could not be read, with the reason.
     pub skipped: Vec<(String, String)>,
 }
+
+/// One column and what the planner's statistics say of it: shares and numbers, never a value.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ColumnStatistics {
+    /// Database.
+    pub database: String,
+    /// Schema.
+    pub schema: String,
+    /// Table.
+    pub table: String,
+    /// `attrelid`.
+    pub table_oid: u32,
+    /// The table has partitions: the statistics are those of the whole.
+    pub partitioned: bool,
+    /// Name.
+    pub name: String,
+    /// Type, as `format_type` writes it.
+    pub data_type: String,
+    /// It takes no NULL.
+    pub not_null: bool,
+    /// The expression of its default, or by which it is generated.
+    pub expression: Option<String>,
+    /// `attidentity`: `a`, `d` or empty.
+    pub identity: String,
+    /// `attgenerated`: `s`, `v` (18+) or empty.
+    pub generated: String,
+    /// Its own statistics target; `None`: the server's.
+    pub target: Option<i32>,
+    /// `default_statistics_target`.
+    pub default_target: i32,
+    /// Our role may read the column, and so see its statistics.
+    pub readable: bool,
+    /// Row security hides the table's statistics from our role.
+    pub row_security: bool,
+    /// There are statistics that we see.
+    pub seen: bool,
+    /// Different values: positive is a number, negative a part of the rows.
+    pub n_distinct: Option<f64>,
+    /// Part that is NULL.
+    pub null_fraction: Option<f64>,
+    /// Bytes on average.
+    pub width: Option<i32>,
+    /// Order on disk against order of values, -1 to 1.
+    pub correlation: Option<f64>,
+    /// How many most common values are kept.
+    pub most_common: Option<i32>,
+    /// Part of the rows that has the most common one.
+    pub most_common_fraction: Option<f64>,
+}
+
+/// The columns of the larger tables of all databases that could be read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ColumnReading {
+    /// The columns of each table in their order.
+    pub rows: Vec<ColumnStatistics>,
+    /// Databases that could not be read, with the reason.
+    pub skipped: Vec<(String, String)>,
+}

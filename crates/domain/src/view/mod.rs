@@ -98,5 +98,8 @@ pub use server_pages::{
     SettingRow, SettingsPage, SlotRow, StandbyRow, UpstreamView, WalView, XidRow,
 };
 pub use signal::{SignalAction, SignalRequest, SignalResult};
-pub use table::{DatabaseRow, Forecast, TableDetail, TableIndex, TableRow, TableStatement, TablesPage, VacuumTrigger};
+pub use table::{
+    ColumnsKept, DatabaseRow, Forecast, TableColumn, TableDetail, TableIndex, TableRow, TableStatement, TablesPage,
+    VacuumTrigger,
+};
 pub use topology::ReplicationNode;

@@ -2,6 +2,7 @@
 use super::{Availability, TimeSeries};
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// How near a table is to being vacuumed by itself.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -163,6 +164,15 @@ pub struct TableDetail {
     /// Its indexes, the largest first.
     #[serde(default)]
     pub indexes: Vec<TableIndex>,
+    /// Its columns in their order, with what the planner's statistics say of each.
+    #[serde(default)]
+    pub columns: Vec<TableColumn>,
+    /// When the columns were read; that is seldom, each hour with the ordinary interval.
+    #[serde(default)]
+    pub columns_at: Option<Timestamp>,
+    /// Why there are no columns; `None` when there are.
+    #[serde(default)]
+    pub columns_missing: Option<String>,
 }
 
 /// A statement that reads or changes a table, by its parsed text.
@@ -201,4 +211,51 @@ pub struct TableIndex {
     pub scans: i64,
     /// `primary`, `unique`, `invalid`, … and what was found: `unused`, `duplicate`.
     pub labels: Vec<String>,
+}
+
+/// A column and what the planner's statistics say of it (`pg_stats`): shares and numbers, never a value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TableColumn {
+    /// Name.
+    pub name: String,
+    /// Type as PostgreSQL writes it: `numeric(12,2)`.
+    pub data_type: String,
+    /// It takes no NULL.
+    pub not_null: bool,
+    /// Its default, or how it is generated; at most some 200 characters.
+    pub default: Option<String>,
+    /// Whether there are statistics; `None` where our role may not see them.
+    pub has_statistics: Option<bool>,
+    /// Why none are shown, with the cure; `None` when they are.
+    pub statistics_missing: Option<String>,
+    /// How many common values, and bounds of a histogram, ANALYZE keeps of it at most: its own target, or the server's.
+    pub statistics_target: i32,
+    /// The target is its own (`ALTER COLUMN … SET STATISTICS`).
+    pub statistics_target_own: bool,
+    /// Different values: positive is a number, negative a part of the rows (-1: each has its own).
+    pub n_distinct: Option<f64>,
+    /// Part of the rows that is NULL, 0 to 1.
+    pub null_fraction: Option<f64>,
+    /// Bytes on average.
+    pub average_width: Option<i32>,
+    /// Order on disk against order of values, -1 to 1; `None` also for types that have no order.
+    pub correlation: Option<f64>,
+    /// How many most common values are kept; 0 when none is more common than the others.
+    pub most_common_values: Option<i32>,
+    /// Part of the rows that has the most common value, 0 to 1.
+    pub most_common_fraction: Option<f64>,
+}
+
+/// The columns of the larger tables of all databases as they were last read: what the page of one table takes its own from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ColumnsKept {
+    /// When they were read.
+    pub collected_at: Option<Timestamp>,
+    /// By the key of the table, in their order.
+    pub tables: HashMap<String, Vec<TableColumn>>,
+    /// Databases that could not be read, with the reason.
+    pub skipped: Vec<(String, String)>,
+    /// Why the last attempt read nothing at all; what was read before it is kept.
+    pub failed: Option<String>,
 }

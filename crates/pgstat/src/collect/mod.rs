@@ -1,6 +1,7 @@
 //! One collector a file: a statement of the catalogue in, a reading out.
 mod activity;
 mod advice;
+mod columns;
 mod database;
 mod log;
 mod maintenance;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 /// A server of a thousand small databases, or of a few with huge catalogues, must not keep the tick for minutes.
 const DATABASES_AT_MOST: usize = 20;
-const BUDGET: Duration = Duration::from_secs(60);
+pub(super) const BUDGET: Duration = Duration::from_secs(60);
 
 impl Cluster {
     /// All user indexes and foreign keys. A database that fails is named in `skipped`; it does not stop the others.
@@ -121,7 +121,7 @@ impl Cluster {
         Ok(found)
     }
 
-    async fn each_database(
+    pub(super) async fn each_database(
         &self,
         skipped: &mut Vec<(String, String)>,
     ) -> Result<Vec<(String, Option<Timestamp>)>, PgstatError> {
@@ -140,7 +140,7 @@ impl Cluster {
 }
 
 /// Whether there is time for one more database; what is left out is named.
-fn in_time(began: Instant, budget: Duration, database: &str, skipped: &mut Vec<(String, String)>) -> bool {
+pub(super) fn in_time(began: Instant, budget: Duration, database: &str, skipped: &mut Vec<(String, String)>) -> bool {
     let in_time = began.elapsed() < budget;
     if !in_time {
         let seconds = budget.as_secs();
@@ -150,7 +150,7 @@ fn in_time(began: Instant, budget: Duration, database: &str, skipped: &mut Vec<(
 }
 
 /// One database that refuses us, or that does not answer, stops no other; when several do not answer the server is away.
-fn skip(
+pub(super) fn skip(
     skipped: &mut Vec<(String, String)>,
     silent: &mut usize,
     database: String,

@@ -72,6 +72,7 @@ async fn every_reading_works_as_superuser_and_with_pg_monitor_alone_on_primary_a
         there.database(true).await.unwrap();
         there.indexes().await.unwrap();
         there.tables().await.unwrap();
+        there.columns().await.unwrap();
         there.statements().await.unwrap();
         assert!(there.wal().await.unwrap().lsn.is_some());
         let seen = watcher.replication().await.unwrap();

@@ -109,6 +109,72 @@ async fn the_list_of_indexes_keeps_cluster_and_database_and_leads_to_each_index(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_a_table_has_its_columns_and_why_statistics_are_missing() {
+    use domain::view::{Availability, ColumnsKept, TableColumn, TableRow, TablesPage};
+    let site = site_of(&["main", "other"]).await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    let table = |name: &str| TableRow {
+        key: format!("shop.public.{name}"),
+        database: "shop".to_owned(),
+        schema: "public".to_owned(),
+        name: name.to_owned(),
+        ..TableRow::default()
+    };
+    let (orders, lines) = (table("orders"), table("lines"));
+    publish(&site, "other", |snapshot| {
+        let seen = TableColumn {
+            name: "state".to_owned(),
+            data_type: "character varying(12)".to_owned(),
+            not_null: true,
+            has_statistics: Some(true),
+            statistics_target: 500,
+            statistics_target_own: true,
+            n_distinct: Some(-0.25),
+            most_common_values: Some(37),
+            most_common_fraction: Some(0.618),
+            ..TableColumn::default()
+        };
+        let missing = Some("none yet: run ANALYZE".to_owned());
+        let plain = TableColumn {
+            name: "placed".to_owned(),
+            has_statistics: Some(false),
+            statistics_missing: missing,
+            statistics_target: 100,
+            ..TableColumn::default()
+        };
+        snapshot.columns = std::sync::Arc::new(ColumnsKept {
+            collected_at: Some(control::now()),
+            tables: [(orders.key.clone(), vec![seen, plain])].into(),
+            ..ColumnsKept::default()
+        });
+        snapshot.tables = std::sync::Arc::new(TablesPage {
+            availability: Availability::Ready,
+            rows: vec![orders, lines],
+            ..TablesPage::clone(&snapshot.tables)
+        });
+    });
+    let one = page(&site, &token, "/database/tables?cluster=other&table=shop.public.orders").await;
+    for said in [
+        "Columns of public.orders",
+        "character varying(12)",
+        "25.0 % of rows",
+        "61.8",
+        "100 (default)",
+        "none yet: run ANALYZE",
+    ] {
+        assert!(one.contains(said), "{said}: {one}");
+    }
+    let small = page(&site, &token, "/database/tables?cluster=other&table=shop.public.lines").await;
+    assert!(small.contains("of the 200 largest tables"), "{small}");
+    let get = Request::get("/api/v1/clusters/other/tables/shop.public.orders");
+    let get = get.header(header::AUTHORIZATION, format!("Bearer {token}")).body(Body::empty()).unwrap();
+    let detail = body(ask(&site, get).await).await;
+    assert_eq!(detail["columns"][0]["most_common_values"], 37, "{detail}");
+    assert_eq!(detail["columns"][0]["statistics_target_own"], true, "{detail}");
+    assert!(detail["columns_at"].is_string() && detail["columns_missing"].is_null(), "{detail}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_past_moment_shows_who_was_sampled_then_and_nobody_is_told_of_what_was_not() {
     use domain::reading::{SessionBucket, SessionKey};
     let site = site().await;
