@@ -5,7 +5,9 @@ use leptos::prelude::*;
 
 /// Cut to the width of its cell. It leads to its page where that is known; `j` and `k` stop at it in any case.
 pub fn statement(text: String, id: Option<String>) -> AnyView {
-    let shown = highlighted(&text.chars().take(160).collect::<String>());
+    let cut = text.chars().take(160).collect::<String>();
+    // Words about sessions whose statement is not known are no SQL.
+    let shown = if text.starts_with("sessions whose ") { cut.into_any() } else { highlighted(&cut).into_any() };
     match id {
         Some(id) => {
             let scope = Scope::get();

@@ -111,7 +111,7 @@ fn Weights(data: ScoreData) -> impl IntoView {
         let reset = (page.source != RuleSource::Default).then(|| {
             let all = if page.source == RuleSource::AllClusters { "all" } else { "cluster" };
             view! {
-                <form method="post" action="/database/score/reset">
+                <form class="more" method="post" action="/database/score/reset">
                     <input type="hidden" name="cluster" value=page.cluster.clone() />
                     <input type="hidden" name="scope" value=all />
                     <button class="btn">"Take back"</button>
@@ -122,12 +122,12 @@ fn Weights(data: ScoreData) -> impl IntoView {
             <form method="post" action="/database/score">
                 <input type="hidden" name="cluster" value=page.cluster.clone() />
                 {table}
-                <p class="more">
-                    <label>"For "<select name="scope"><option value="cluster">"this cluster"</option><option value="all">"all clusters without weights of their own"</option></select></label>
-                    " "<button class="btn primary">"Set"</button>
-                </p>
+                <div class="more fields">
+                    <label>"For"<select name="scope"><option value="cluster">"this cluster"</option><option value="all">"all clusters without weights of their own"</option></select></label>
+                    <button class="btn primary">"Set"</button>
+                </div>
             </form>
-            <div class="more">{reset}</div>
+            {reset}
         }
         .into_any()
     } else {
