@@ -232,7 +232,7 @@ pub(super) fn History(page: QueryPlanPage, here: String) -> impl IntoView {
         view! {
             <tr class:on=it.id == chosen>
                 <td><a class="link" href=open rel="external"><code>{it.hash.chars().take(8).collect::<String>()}</code></a></td>
-                <td class="statement">{it.shape}</td>
+                <td class="cut" title=it.shape.clone()>{it.shape.clone()}</td>
                 <td>{current.then(|| view! { <span class="badge good">"in force"</span> })}</td>
                 <td class="n">{format::count(it.total_cost)}</td>
                 <td class="n">{format::thousands(it.times)}</td>
@@ -279,7 +279,7 @@ pub(super) fn Touched(page: QueryPlanPage, #[prop(default = "c7")] span: &'stati
             <tr>
                 <td class="statement">{name}</td>
                 <td>{it.how}</td>
-                <td class="statement">{if it.indexes.is_empty() { dash() } else { it.indexes.join(", ") }}</td>
+                <td class="cut" title=it.indexes.join(", ")>{if it.indexes.is_empty() { dash() } else { it.indexes.join(", ") }}</td>
                 <td class="n">{it.rows.map_or_else(dash, format::count)}</td>
                 <td class="n">{it.total_bytes.map_or_else(dash, |bytes| format::bytes(bytes as f64))}</td>
                 <td class="n">{it.seq_scans_per_second.map_or_else(dash, format::rate)}</td>
