@@ -29,6 +29,7 @@ pub use export::{ExportFormat, ExportOptions, Exported, export};
 pub use format::manifest::{BackupType, SourceKind, Summary};
 pub use hold::Hold;
 pub use keys::{KeySlot, KeySource};
+pub use lease::Lease;
 pub use proof::{Proof, ProofOptions, test_restore};
 pub use record::Record;
 pub use repo::{Catalogue, Manifest, Repository, RepositoryFile};

@@ -5,7 +5,7 @@ use crate::{
     work::{Ended, Work},
 };
 use backup::{
-    Manifest, Repository,
+    Lease, Manifest, Repository,
     restore::{self, RestoreOptions, RestorePlan, Restored, Target},
     wal::TimeStop,
 };
@@ -93,6 +93,8 @@ pub(crate) struct CopyPlan<'a> {
     pub throw_away: bool,
     /// It stays in recovery, read-only, until it is promoted; what comes into the repository meanwhile is replayed too.
     pub hold: bool,
+    /// Held from the first file until the copy needs no WAL any more: nothing that it reads is expired meanwhile.
+    pub lease: tokio::sync::Mutex<Option<Lease>>,
 }
 
 impl CopyPlan<'_> {
@@ -100,8 +102,17 @@ impl CopyPlan<'_> {
         self.root.join("data")
     }
 
+    async fn hold_backup(&self) -> Result<(), Ended> {
+        let mut lease = self.lease.lock().await;
+        if lease.is_none() {
+            *lease = Lease::share(self.repository, &self.plan.backup, "restore and replay").await?;
+        }
+        Ok(())
+    }
+
     /// Writes the files; nothing when a try before has done so already.
     pub async fn restore(&self, work: &Work) -> Result<Option<Restored>, Ended> {
+        self.hold_backup().await?;
         let data = self.data();
         let mark = self.root.join("holdfast-job");
         let ours = fs::read_to_string(&mark).is_ok_and(|text| text.trim() == work.row.id.to_string());
@@ -175,6 +186,7 @@ impl CopyPlan<'_> {
     /// Starts it, waits until its recovery has ended (or has come to its end, when it is held), tells how far it is
     /// meanwhile.
     pub async fn start(&self, work: &Work) -> Result<Started, Ended> {
+        self.hold_backup().await?;
         let data = self.data();
         let bytes = fs::read(data.join("global/pg_control"))?;
         let control = ControlFile::parse(&bytes).map_err(|error| Ended::Failed(error.to_string()))?;

@@ -19,7 +19,7 @@ mod walserver;
 mod work;
 
 pub use catalogue::{Held, read_once};
-pub use dr::{Drill, StandAlone};
+pub use dr::{Drill, NOT_PROVED, StandAlone};
 pub use schedule::{Schedule, upcoming};
 
 use control::ControlPlane;

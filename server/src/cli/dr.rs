@@ -361,7 +361,8 @@ fn told(report: &DrReport) -> String {
         text += &format!("  RPO {}{}\n", format::duration_s(rpo), limit(report.objectives.map(|it| it.rpo_seconds)));
     }
     for check in &report.checks {
-        text += &format!("  good: {check}\n");
+        let word = if check.starts_with(recovery::NOT_PROVED) { "" } else { "good: " };
+        text += &format!("  {word}{check}\n");
     }
     for problem in &report.problems {
         text += &format!("  WRONG: {problem}\n");

@@ -9,7 +9,7 @@ mod run;
 mod sweep;
 mod takeover;
 
-pub use run::{Drill, StandAlone};
+pub use run::{Drill, NOT_PROVED, StandAlone};
 pub(crate) use sweep::sweep;
 
 use crate::{
@@ -60,6 +60,7 @@ pub(crate) async fn drill(
             goal: if full { Goal::Random } else { Goal::Latest },
             objectives: Some(control.objectives(slot).await?),
             lag_seconds: (!full).then(|| lag(slot)).flatten(),
+            heartbeat: slot.config.heartbeat.is_some(),
             hooks: slot.config.disaster.hooks.clone(),
             connect_host: slot.config.disaster.host.clone(),
         },
@@ -91,6 +92,7 @@ pub(crate) async fn execution(
             goal: Goal::Chosen(params.target.target()?, params.target.label()),
             objectives: Some(control.objectives(slot).await?),
             lag_seconds: lag(slot),
+            heartbeat: slot.config.heartbeat.is_some(),
             hooks: disaster.hooks.clone(),
             connect_host: disaster.host.clone(),
         },

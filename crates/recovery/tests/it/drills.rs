@@ -170,7 +170,8 @@ async fn a_plan_is_carried_out_step_by_step_with_approvals_and_outlives_the_serv
 
     let job = control.dr_execute(&actor, None, &plan.id, &TargetAsk::default(), &confirmed()).await.unwrap();
     let (step, _) = waits(&control, &job.id, DrAction::Promote).await;
-    // While a person thinks, the copy follows.
+    // While a person thinks, the copy follows, and nothing that it reads is expired.
+    assert_eq!(readers(&bench).len(), 1, "{:?}", readers(&bench));
     sql(&bench.url(), "INSERT INTO orders VALUES (7777, 'while a person thought')").await;
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert!(
@@ -189,6 +190,7 @@ async fn a_plan_is_carried_out_step_by_step_with_approvals_and_outlives_the_serv
     assert_eq!(line, format!("main 127.0.0.1 {port}\n"), "the hook ran once, with the copy's address");
     assert!(shown.waited_seconds > 0.0 && shown.rto_seconds.is_some_and(|it| it > shown.waited_seconds / 2.0));
     assert_eq!(shown.steps[3].note.as_deref(), Some("go"));
+    until("the lease to be given back", async || readers(&bench).is_empty().then_some(())).await;
 
     stop.cancel();
     service.join().await;
@@ -199,4 +201,11 @@ async fn a_plan_is_carried_out_step_by_step_with_approvals_and_outlives_the_serv
     end(Path::new(&data));
     assert_eq!((found.as_deref(), wrote.as_deref()), (Some("1"), Some("8888")));
     assert!(PgConnection::connect(&beside).await.is_err());
+}
+
+/// Leases of whoever reads a backup.
+fn readers(bench: &Bench) -> Vec<String> {
+    let leases = std::fs::read_dir(bench.path("repository/leases")).unwrap();
+    let names = leases.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.starts_with("read-")).collect()
 }

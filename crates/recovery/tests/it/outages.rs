@@ -23,8 +23,11 @@ async fn s3_cut_off_for_a_minute_under_the_stream_loses_nothing_and_is_told() {
     let proxy = ChaosProxy::start(server.address.port()).await;
     let config = S3Config { endpoint: Some(format!("http://127.0.0.1:{}", proxy.port())), ..server.config() };
     let mut bench = Bench::over(Some(Arc::new(S3Store::open(config).await.unwrap()))).await;
-    // Each second of the cut leaves a row: a copy of the latest moment must have them all.
-    bench.probes = vec![format!("postgres: SELECT count(*) >= {} FROM orders WHERE item = 'cut'", CUT.as_secs() - 10)];
+    // Each second of the cut leaves a row: a copy of the latest moment must have them all, and their number.
+    bench.probes = vec![
+        "postgres: SELECT count(*) = (SELECT id FROM orders WHERE item = 'written') FROM orders WHERE item = 'cut'"
+            .to_owned(),
+    ];
     let (url, _directory) = test_support::sqlite_url();
     let control = bench.control(&url).await;
     let stop = CancellationToken::new();
@@ -38,9 +41,10 @@ async fn s3_cut_off_for_a_minute_under_the_stream_loses_nothing_and_is_told() {
     proxy.set(Weather::Cut);
     let begun = Instant::now();
     let mut worst = 0.0_f64;
-    let mut told = None;
+    let (mut told, mut written) = (None, 0_u64);
     while begun.elapsed() < CUT {
         sql(&bench.url(), "INSERT INTO orders VALUES (9999, 'cut')").await;
+        written += 1;
         worst = worst.max(slot.wal.load().lag_seconds.unwrap_or(0.0));
         told = told.or_else(|| alert(&control, "repository_unreachable").map(|alert| (alert, begun.elapsed())));
         tokio::time::sleep(Duration::from_millis(900)).await;
@@ -49,6 +53,8 @@ async fn s3_cut_off_for_a_minute_under_the_stream_loses_nothing_and_is_told() {
     let (told, after) = told.expect("an alert during the cut");
     assert_eq!(told.severity, Severity::Critical, "{told:#?}");
     assert!(after < CUT, "{after:?}");
+    assert!(written > CUT.as_secs() / 2, "{written}");
+    sql(&bench.url(), &format!("INSERT INTO orders VALUES ({written}, 'written')")).await;
 
     proxy.set(Weather::Fair);
     until("the stream to have caught up", async || {
