@@ -2,6 +2,7 @@
 //! fails the test, and so does a row without a route.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod confirm;
 mod monitoring_pages;
 
 use super::{App, plain, router};

@@ -1,0 +1,96 @@
+//! What destroys or replaces wants the password again: at each of its doors, a few times only, and of a token its scope.
+use super::{PASSWORD, Site, ask, body, sign_in, site};
+use axum::{
+    body::Body,
+    http::{Request, header},
+};
+use control::Actor;
+use domain::Role;
+
+/// Method, route and what is sent beside the name and the password.
+const DOORS: &[(&str, &str, &str)] = &[
+    ("POST", "/api/v1/clusters/main/expire", ""),
+    ("DELETE", "/api/v1/clusters/main/backups/999", ""),
+    ("POST", "/api/v1/clusters/main/restores", r#""restore":{},"#),
+    ("PUT", "/api/v1/clusters/main/objectives", r#""rpo_seconds":5,"rto_seconds":900,"#),
+    ("POST", "/api/v1/clusters/main/repository-keys", ""),
+    ("POST", "/api/v1/clusters/main/repository-keys/rotate", ""),
+    ("POST", "/api/v1/clusters/main/repository-keys/1/remove", ""),
+    (
+        "POST",
+        "/api/v1/clusters/main/dr-plans",
+        r#""plan":{"name":"x","steps":[{"action":"choose_point"},{"action":"restore"},{"action":"start"},{"action":"promote"}]},"#,
+    ),
+];
+
+async fn knock(
+    site: &Site,
+    door: &(&str, &str, &str),
+    who: (header::HeaderName, &str),
+    password: &str,
+) -> (u16, serde_json::Value) {
+    let (method, uri, rest) = door;
+    let request = Request::builder()
+        .method(*method)
+        .uri(*uri)
+        .header(who.0, who.1)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(format!(r#"{{{rest}"confirm":"main","password":"{password}"}}"#)))
+        .unwrap();
+    let response = ask(site, request).await;
+    (response.status().as_u16(), body(response).await)
+}
+
+async fn refusals(site: &Site, reason: &str) -> usize {
+    let filter = store::AuditFilter { outcome: Some("refused".to_owned()), ..store::AuditFilter::default() };
+    let rows = site.control.audit_list(&Actor::cli(), filter, None, 500).await.unwrap().rows;
+    rows.iter().filter(|row| row.after.as_ref().is_some_and(|it| it["reason"] == reason)).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_opens_no_door_and_is_told_by_its_field() {
+    for door in DOORS {
+        let site = site().await;
+        let cookie = sign_in(&site, "admin").await;
+        let (status, problem) = knock(&site, door, (header::COOKIE, &cookie), "wrong").await;
+        assert_eq!((status, problem["errors"][0]["field"].as_str()), (400, Some("password")), "{door:?}: {problem}");
+        assert_eq!(refusals(&site, "wrong password").await, 1, "{door:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guessing_the_password_at_a_door_is_throttled_as_at_the_sign_in() {
+    let site = site().await;
+    let cookie = sign_in(&site, "admin").await;
+    let mut last = 0;
+    for _ in 0..12 {
+        last = knock(&site, &DOORS[0], (header::COOKIE, &cookie), "wrong").await.0;
+        if last == 429 {
+            break;
+        }
+    }
+    assert_eq!(last, 429);
+    // Now the right one does not help either.
+    assert_eq!(knock(&site, &DOORS[0], (header::COOKIE, &cookie), PASSWORD).await.0, 429);
+    assert_eq!(refusals(&site, "throttled").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_without_the_scope_opens_no_door() {
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "admin", Role::Admin, None).await.unwrap();
+    let bearer = format!("Bearer {token}");
+    for door in DOORS {
+        let (status, problem) = knock(&site, door, (header::AUTHORIZATION, &bearer), "").await;
+        assert_eq!(status, 403, "{door:?}: {problem}");
+    }
+    assert_eq!(refusals(&site, "the token has no scope 'restore'").await, DOORS.len());
+}
+
+/// Server functions read alone: whatever changes something goes through a form or the API, whose refusals the matrix shows.
+#[test]
+fn no_server_function_changes_anything() {
+    for (path, method) in leptos::server_fn::axum::server_fn_paths() {
+        assert_eq!(method.as_str(), "GET", "{path}");
+    }
+}
