@@ -590,4 +590,78 @@ mod tests {
         assert_eq!(values("replication_lag"), [None, Some(0.1)]);
         assert_eq!(values("replica_disconnected"), [Some(1.0), Some(0.0)]);
     }
+
+    #[test]
+    fn each_rule_of_slots_sees_its_own_trouble_and_a_slot_in_use_is_none() {
+        const RULES_OF_SLOTS: [&str; 4] = ["slot_inactive", "slot_retained", "slot_unreserved", "slot_lost"];
+        let slot = |name: &str, active: bool, status: Option<&str>, retained: Option<i64>| domain::reading::Slot {
+            name: name.into(),
+            active,
+            wal_status: status.map(str::to_owned),
+            retained_bytes: retained,
+            ..Default::default()
+        };
+        let replication = ReplicationReading {
+            slots: vec![
+                slot("healthy", true, Some("reserved"), Some(0)),
+                slot("left", false, Some("reserved"), Some(16)),
+                slot("behind", true, Some("extended"), Some(5 << 30)),
+                slot("endangered", true, Some("unreserved"), Some(6 << 30)),
+                // Its WAL is gone: what is kept for it is not known.
+                slot("gone", false, Some("lost"), None),
+                // A slot that was never used keeps nothing.
+                slot("new", false, None, None),
+            ],
+            ..ReplicationReading::default()
+        };
+        let (collectors, scope, up) = (fresh(), Scope::default(), ClusterState::Up);
+        let readings = observe(&Facts { replication: Some(&replication), ..facts(&up, &collectors, &scope) });
+        let seen = |rule: &str| match &readings[rule] {
+            Reading::Known(seen) => seen.clone(),
+            Reading::Unknown => panic!("{rule} is known"),
+        };
+        for rule in RULES_OF_SLOTS {
+            // Each slot is named, so that what is well again ends its alert.
+            assert_eq!(
+                seen(rule).iter().map(|it| it.object.as_str()).collect::<Vec<_>>(),
+                ["healthy", "left", "behind", "endangered", "gone", "new"],
+                "{rule}"
+            );
+        }
+        let hit = |rule: &str| {
+            let hit = seen(rule).into_iter().filter(|it| it.value == Some(1.0));
+            hit.map(|it| (it.object, it.measured)).collect::<Vec<_>>()
+        };
+        let of = |object: &str, measured: &str| (object.to_owned(), measured.to_owned());
+        assert_eq!(hit("slot_inactive"), [of("left", "not in use"), of("gone", "not in use"), of("new", "not in use")]);
+        assert_eq!(hit("slot_unreserved"), [of("endangered", "unreserved")]);
+        assert_eq!(hit("slot_lost"), [of("gone", "lost")]);
+        for rule in ["slot_inactive", "slot_unreserved", "slot_lost"] {
+            let healthy = seen(rule).remove(0);
+            assert_eq!((healthy.value, healthy.measured.as_str()), (Some(0.0), ""), "{rule}");
+        }
+        let retained = seen("slot_retained");
+        assert_eq!(
+            retained.iter().map(|it| it.value).collect::<Vec<_>>(),
+            [Some(0.0), Some(16.0), Some((5_i64 << 30) as f64), Some((6_i64 << 30) as f64), None, None]
+        );
+        assert_eq!(retained[2].measured, format::bytes((5_i64 << 30) as f64));
+        assert_eq!(retained[4].measured, "");
+
+        // No slot at all is known: every alert of one ends.
+        let none = ReplicationReading::default();
+        let readings = observe(&Facts { replication: Some(&none), ..facts(&up, &collectors, &scope) });
+        for rule in RULES_OF_SLOTS {
+            assert_eq!(readings[rule], Reading::Known(vec![]), "{rule}");
+        }
+        // Without the reading, or with an old one, nothing is known and nothing ends.
+        let missing = observe(&facts(&up, &collectors, &scope));
+        let mut stale = fresh();
+        let status = stale.iter_mut().find(|it| it.name == CollectorKind::Replication).unwrap();
+        status.state = CollectorState::Stale;
+        let old = observe(&Facts { replication: Some(&replication), ..facts(&up, &stale, &scope) });
+        for rule in RULES_OF_SLOTS {
+            assert_eq!((&missing[rule], &old[rule]), (&Reading::Unknown, &Reading::Unknown), "{rule}");
+        }
+    }
 }

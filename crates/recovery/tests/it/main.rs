@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod alerts;
+mod cancel;
 mod drills;
 mod full;
 mod keys;
 mod outages;
+mod over;
 mod pressure;
 mod promises;
 mod removal;

@@ -37,6 +37,10 @@ pub struct Bench {
     pub probes: Vec<String>,
     /// What is started by itself. Far away, unless the test says otherwise: what is tested is what is asked for.
     pub schedules: Vec<ScheduleConfig>,
+    /// Data directories that may be restored over.
+    pub restore_over: Vec<PathBuf>,
+    /// For copies that are started elsewhere; those that are started here need none.
+    pub restore_command: String,
     /// The repository lies in a directory here.
     local: bool,
 }
@@ -85,7 +89,18 @@ impl Bench {
         .await;
         let probes = vec!["postgres: SELECT count(*) >= 5000 FROM orders".to_owned()];
         let schedules = vec![ScheduleConfig { kind: ScheduleKind::Full, cron: "0 0 1 1 *".to_owned() }];
-        Self { cluster, directory, faulty, code, hooks: BTreeMap::new(), probes, schedules, local }
+        Self {
+            cluster,
+            directory,
+            faulty,
+            code,
+            hooks: BTreeMap::new(),
+            probes,
+            schedules,
+            restore_over: Vec::new(),
+            restore_command: "/bin/false".to_owned(),
+            local,
+        }
     }
 
     pub fn url(&self) -> String {
@@ -124,7 +139,7 @@ impl Bench {
             source: ConnInfo::parse(&self.url()).unwrap(),
             place: self.path("repository").display().to_string(),
             open,
-            restore_command: Some("/bin/false".to_owned()),
+            restore_command: Some(self.restore_command.clone()),
             repository_directory: self.local.then(|| self.path("repository")),
             superuser: "postgres".to_owned(),
             schedules: self.schedules.clone(),
@@ -138,7 +153,7 @@ impl Bench {
             slot_limits: backup::wal::SlotLimits::default(),
             workers: 2,
             restore_directory: self.path("restores"),
-            restore_over: Vec::new(),
+            restore_over: self.restore_over.clone(),
             test_directory: self.path("tests"),
             probes: self.probes.clone(),
             refresh: Duration::from_secs(1),
