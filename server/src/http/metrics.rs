@@ -3,6 +3,7 @@
 mod analytics;
 mod pools;
 mod recovery;
+mod slots;
 
 use super::{App, actor::Asking, problem::Problem};
 use axum::{extract::State, http::header, response::IntoResponse};
@@ -16,7 +17,7 @@ use std::fmt::Write as _;
 /// A gauge: its name, its help, and its value in one dashboard.
 type Gauge = (&'static str, &'static str, fn(&Dashboard) -> Option<f64>);
 
-const GAUGES: [Gauge; 28] = [
+const GAUGES: [Gauge; 32] = [
     ("holdfast_up", "Whether the last tick reached the cluster.", |it| {
         Some(f64::from(u8::from(it.cluster.state == ClusterState::Up)))
     }),
@@ -83,6 +84,18 @@ const GAUGES: [Gauge; 28] = [
     ("holdfast_restore_test_rto_seconds", "Recovery time that the newest restore test measured.", |it| {
         Some(it.backup.as_ref()?.last_restore_test.as_ref()?.rto_seconds)
     }),
+    ("holdfast_restore_test_restore_seconds", "Of its recovery time, writing the files.", |it| {
+        Some(it.backup.as_ref()?.last_restore_test.as_ref()?.restore_seconds)
+    }),
+    ("holdfast_restore_test_recovery_seconds", "Of its recovery time, replay and promotion.", |it| {
+        Some(it.backup.as_ref()?.last_restore_test.as_ref()?.recovery_seconds)
+    }),
+    ("holdfast_restore_test_check_seconds", "Time of the newest restore test's checks.", |it| {
+        Some(it.backup.as_ref()?.last_restore_test.as_ref()?.check_seconds)
+    }),
+    ("holdfast_restore_test_rpo_seconds", "Work that would have been lost, by the newest restore test.", |it| {
+        it.backup.as_ref()?.last_restore_test.as_ref()?.rpo_seconds
+    }),
 ];
 
 /// Open on the loopback, with a token or session elsewhere.
@@ -131,6 +144,7 @@ fn text(control: &ControlPlane, actor: &control::Actor) -> Result<String, Proble
             .map(|standby| (vec![("standby", standby.name.clone())], standby.lag_bytes.map(|it| it as f64)))
             .collect()
     });
+    slots::write(&mut out, control, &dashboards);
     family(&mut out, "holdfast_alerts", "Open alerts by severity, pending ones left out.", &dashboards, |it| {
         let Some(alerts) = &it.alerts else { return Vec::new() };
         let open = AlertCounts::of(alerts);

@@ -203,7 +203,14 @@ impl Run<'_> {
             None => self.remote(source, &mut sql).await,
         }?;
         let facts = &self.server.facts;
-        wal::complete(self.repository, source, keeper.ok(), facts, &taken, self.options.wal_timeout).await?;
+        // All is read, and yet it may be stopped: the wait for the WAL may be long.
+        tokio::select! {
+            done = wal::complete(self.repository, source, keeper.ok(), facts, &taken, self.options.wal_timeout) => done?,
+            () = self.progress.until_cancelled() => {}
+        }
+        if self.progress.cancelled.load(Ordering::Relaxed) {
+            return Err(BackupError::Cancelled);
+        }
         self.commit(kind, taken, begun).await
     }
 

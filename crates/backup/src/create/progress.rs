@@ -38,6 +38,13 @@ impl Progress {
         }
     }
 
+    /// Ends when somebody says stop.
+    pub(super) async fn until_cancelled(&self) {
+        while !self.cancelled.load(Ordering::Relaxed) {
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    }
+
     /// Cancels when whoever waits for the end goes away without it: the threads that read would wait for ever in a pause.
     pub(super) fn cancel_on_drop(self: &Arc<Self>) -> CancelOnDrop {
         CancelOnDrop(Some(self.clone()))

@@ -228,6 +228,14 @@ pub struct RestoreTestView {
     pub ok: bool,
     /// The measured recovery time.
     pub rto_seconds: f64,
+    /// Of it, writing the files.
+    pub restore_seconds: f64,
+    /// Of it, replay and promotion.
+    pub recovery_seconds: f64,
+    /// The checks, which come behind it.
+    pub check_seconds: f64,
+    /// What would have been lost, where that was measured.
+    pub rpo_seconds: Option<f64>,
 }
 
 /// The whole picture of one cluster.
