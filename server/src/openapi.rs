@@ -14,6 +14,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
         description = "Keeps a PostgreSQL estate fast and recoverable. Times are RFC 3339, sizes bytes, durations carry their unit in the name; `null` is not applicable or not known. Errors are application/problem+json. Unsafe calls with a session must come from the same site; with a token they may come from anywhere.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
+    // Their routes are apart: no time-out ends a stream.
+    paths(crate::http::events::stream, api::jobs::events),
+    components(schemas(domain::view::LiveEvent, domain::view::AlertLive)),
     modifiers(&Security),
     security(("token" = []), ("session" = []))
 )]

@@ -102,6 +102,24 @@ mod tests {
     }
 
     #[test]
+    fn what_was_due_is_found_over_daylight_saving_time_once() {
+        let daily = Schedule::parse("30 2 * * *", "Europe/Berlin").unwrap();
+        // The night without 02:30: it was due all the same, and the day after is another one.
+        let spring = daily.last(at("2026-03-29T06:00:00Z")).unwrap();
+        assert!(spring > at("2026-03-28T12:00:00Z"), "{}", spring.to_rfc3339());
+        assert_eq!(daily.last(at("2026-03-30T00:30:00Z")).unwrap(), at("2026-03-30T00:30:00Z"));
+        // The night with two of them, 2026-10-25: clocks go from 03:00 back to 02:00. One backup.
+        let autumn = daily.next(at("2026-10-24T12:00:00Z"), 2);
+        assert_eq!(autumn[1], at("2026-10-26T01:30:00Z"), "{autumn:?}");
+        let (between, after) = (daily.last(at("2026-10-25T00:45:00Z")), daily.last(at("2026-10-25T06:00:00Z")));
+        assert!(between == after, "what was due once is not due again: {between:?} {after:?}");
+        // Hours are hours: 25 of them that day.
+        let hourly = Schedule::parse("0 * * * *", "Europe/Berlin").unwrap();
+        let day = hourly.next(at("2026-10-24T21:59:59Z"), 26);
+        assert_eq!((day[0], day[25]), (at("2026-10-24T22:00:00Z"), at("2026-10-25T23:00:00Z")));
+    }
+
+    #[test]
     fn a_wrong_schedule_is_told_with_what_is_allowed() {
         for (cron, zone, said) in [
             ("0 25 * * *", "UTC", "five fields"),

@@ -85,6 +85,7 @@ pub async fn plan(
     (status = 400, description = "A wrong field", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such plan", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "Another plan has that name", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn plan_set(
     State(app): State<App>,
@@ -102,6 +103,7 @@ pub async fn plan_set(
     (status = 204, description = "Removed"),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such plan", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "The name or the password is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn plan_remove(
     State(app): State<App>,
@@ -239,6 +241,7 @@ pub struct Decision {
     (status = 403, description = "Not an admin, or a token without the scope", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such job", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It does not wait at that step", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "The step is not a step of the plan, or the name or the password is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn decide(
     State(app): State<App>,

@@ -116,7 +116,12 @@ pub fn accepted(job: JobView) -> Response {
     response
 }
 
-/// `GET /api/v1/jobs/{id}/stream`: a `job` event at each change, until the job is over.
+/// A server-sent `job` event at each change, whose data is the job, until the job is over.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/stream", tag = "recovery",
+    params(("id" = String, Path, description = "Id of the job")), responses(
+    (status = 200, description = "Events `job`, each with the whole job as JSON", body = JobView, content_type = "text/event-stream"),
+    (status = 404, description = "No such job", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn events(
     State(app): State<App>,
     Asking(actor): Asking,

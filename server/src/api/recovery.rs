@@ -144,6 +144,7 @@ pub struct NewBackup {
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 bytes; one for each request: sent again, it answers with the job that it made")), responses(
     (status = 202, description = "The job", body = JobView),
     (status = 403, description = "Not an operator", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The cluster is not backed up, or its repository cannot be read", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn backup_start(
     State(app): State<App>,
@@ -165,6 +166,7 @@ pub async fn backup_start(
     (status = 202, description = "The job", body = JobView),
     (status = 403, description = "Not an operator", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such backup", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The cluster is not backed up, or its repository cannot be read", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn backup_verify(
     State(app): State<App>,
@@ -190,6 +192,7 @@ pub struct TestRestore {
     (status = 202, description = "The job", body = JobView),
     (status = 403, description = "Not an operator", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such backup", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The cluster is not backed up, or its repository cannot be read", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn backup_test_restore(
     State(app): State<App>,
@@ -326,6 +329,7 @@ impl From<RestorePlanBody> for RestoreAsk {
     params(("cluster" = String, Path, description = "Id of the cluster")), responses(
     (status = 200, description = "The plan", body = RestorePlanView),
     (status = 400, description = "The target cannot be reached", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The cluster is not backed up, or its repository cannot be read", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn restore_plan(
     State(app): State<App>,
@@ -427,6 +431,7 @@ pub struct CreatedKey {
     params(("cluster" = String, Path, description = "Id of the cluster")), responses(
     (status = 200, description = "The code", body = CreatedKey),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "The name or the password is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn key_add(
     State(app): State<App>,
@@ -451,6 +456,7 @@ pub struct RotatedKey {
     params(("cluster" = String, Path, description = "Id of the cluster")), responses(
     (status = 200, description = "The number of the data key", body = RotatedKey),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "The name or the password is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn key_rotate(
     State(app): State<App>,
@@ -468,6 +474,7 @@ pub async fn key_rotate(
     (status = 204, description = "It is removed"),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "It is the last one", body = Problem, content_type = "application/problem+json"),
+    (status = 400, description = "The name or the password is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn key_remove(
     State(app): State<App>,

@@ -92,7 +92,7 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
             .await
             .map_err(Failure::failed)?;
     }
-    let is_new = make_repository(&dir).await?;
+    make_repository(&dir).await?;
     let config = config(&dir, port, args.interval, Some(&estate))?;
     let control = serve::control(&config).await?;
     platform::connect_once(&control, config.platform.as_ref()).await;
@@ -111,9 +111,7 @@ pub async fn run(args: DemoArgs) -> Result<(), Failure> {
     say(&format!("  all of this      {}", dir.join("demo.json").display()));
     say("  Ctrl-C stops everything.");
     say("");
-    if is_new {
-        tokio::spawn(tell_the_story(control.clone(), estate.superuser_url(), stop.clone()));
-    }
+    tokio::spawn(tell_the_story(control.clone(), estate.superuser_url(), stop.clone()));
     let served = serve::run(config, listener, control, stop.clone()).await;
     stop.cancel();
     if let Some(workload) = workload {
@@ -127,11 +125,11 @@ const REPOSITORY: &str = "repository";
 const KEY: &str = "repository.key";
 const KIT: &str = "recovery-kit.txt";
 
-/// An encrypted repository with its key and its recovery code; whether it was made now.
-async fn make_repository(dir: &Path) -> Result<bool, Failure> {
+/// An encrypted repository with its key and its recovery code, unless it is there.
+async fn make_repository(dir: &Path) -> Result<(), Failure> {
     let (root, key) = (dir.join(REPOSITORY), dir.join(KEY));
     if root.join("repo.json").exists() {
-        return Ok(false);
+        return Ok(());
     }
     // A start that was cut short left a key for nothing.
     for rest in [&key, &dir.join(KIT)] {
@@ -156,8 +154,7 @@ async fn make_repository(dir: &Path) -> Result<bool, Failure> {
         kit::WHO,
         kit::steps(&found, &code).join("\n"),
     );
-    write(&dir.join(KIT), &kit)?;
-    Ok(true)
+    write(&dir.join(KIT), &kit)
 }
 
 /// What a person would write: schedules closer together than in life, so that something is seen.
@@ -177,14 +174,22 @@ fn write_settings(dir: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// What a visitor should find after a few minutes: a backup, a restore that proved it, and a gap that a backup ended.
-/// The first page waits for none of it.
+/// The first page waits for none of it. What a start that was cut short had told is not told again.
 async fn tell_the_story(control: ControlPlane, superuser_url: String, stop: CancellationToken) {
     let done = async {
         over(&control, JobKind::Backup).await?;
-        let test = RestoreTestParams { backup: None, latest: true };
-        control.backup_test_restore(&Actor::system(), None, test).await?;
-        over(&control, JobKind::RestoreTest).await?;
-        rehearse(&control).await?;
+        let window = control.recovery_window(&Actor::system(), None).await?;
+        if window.proofs.is_empty() {
+            let test = RestoreTestParams { backup: None, latest: true };
+            control.backup_test_restore(&Actor::system(), None, test).await?;
+            over(&control, JobKind::RestoreTest).await?;
+        }
+        if control.dr_overview(&Actor::system(), None).await?.runs.is_empty() {
+            rehearse(&control).await?;
+        }
+        if !window.gaps.is_empty() {
+            return Ok(());
+        }
         demo::lose_wal(&superuser_url, "holdfast").await.map_err(|error| ControlError::Conflict(error.to_string()))
     };
     tokio::select! {

@@ -32,7 +32,13 @@ pub struct Which {
     cluster: Option<String>,
 }
 
-/// `GET /api/database/stream?cluster=`: `snapshot` and `alert` events of one cluster, the newest snapshot at once.
+/// Server-sent `snapshot` and `alert` events of one cluster, the newest snapshot at once. It ends after ten minutes: open it
+/// again.
+#[utoipa::path(get, path = "/api/database/stream", tag = "monitoring",
+    params(("cluster" = Option<String>, Query, description = "Id of the cluster; the first when it is left out")), responses(
+    (status = 200, description = "Events `snapshot` (LiveEvent) and `alert` (AlertLive) as JSON", body = LiveEvent, content_type = "text/event-stream"),
+    (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
+))]
 pub async fn stream(
     State(app): State<App>,
     Asking(actor): Asking,

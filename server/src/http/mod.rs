@@ -6,7 +6,7 @@ mod alert_forms;
 mod assets;
 mod backends;
 mod dr_forms;
-mod events;
+pub mod events;
 mod forms;
 mod headers;
 mod health;

@@ -623,6 +623,18 @@ async fn what_protects_a_cluster_can_be_scraped() {
     ] {
         assert!(text.lines().any(|it| it == line), "{line}: {text}");
     }
+    // What there is can be looked up.
+    let written = include_str!("../../../docs/metrics.md");
+    for name in text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()) {
+        assert!(written.contains(&format!("| `{name}` |")), "{name} is not in docs/metrics.md");
+    }
+    for name in [
+        "holdfast_backup_last_full_timestamp_seconds",
+        "holdfast_restore_test_rpo_seconds",
+        "holdfast_replication_slot_at_risk",
+    ] {
+        assert!(text.contains(&format!("# HELP {name} ")), "{name}");
+    }
 }
 
 #[test]

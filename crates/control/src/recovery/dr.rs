@@ -137,9 +137,10 @@ impl ControlPlane {
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("cluster", &object)).await?;
         let (id, slot) = self.protected(cluster)?;
         self.confirm(actor, ACTION, ("cluster", id), id, confirmation).await?;
-        self.plan_check(slot, &spec)?;
+        self.told(actor, ACTION, ("cluster", id), self.plan_check(slot, &spec)).await?;
         let made = self.plan_insert(actor, id, &spec).await?;
-        let made = made.ok_or_else(|| ControlError::Conflict(format!("there is a plan '{}' already", spec.name)))?;
+        let made = made.ok_or_else(|| ControlError::Conflict(format!("there is a plan '{}' already", spec.name)));
+        let made = self.told(actor, ACTION, ("cluster", id), made).await?;
         Ok(self.plan_view(slot, self.plan_row(id, &made.to_string()).await?))
     }
 
@@ -180,8 +181,8 @@ impl ControlPlane {
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("dr_plan", id)).await?;
         let (name, slot) = self.protected(cluster)?;
         self.confirm(actor, ACTION, ("dr_plan", id), name, confirmation).await?;
-        let before = self.plan_row(name, id).await?;
-        self.plan_check(slot, &spec)?;
+        let before = self.told(actor, ACTION, ("dr_plan", id), self.plan_row(name, id).await).await?;
+        self.told(actor, ACTION, ("dr_plan", id), self.plan_check(slot, &spec)).await?;
         let who = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
         let transaction = self.inner.store.begin().await?;
         if !DrRepo(&transaction).plan_set(before.id, &spec, &who, now()).await? {
@@ -402,7 +403,8 @@ impl ControlPlane {
         }
         let waits = row.progress.waiting.as_ref().filter(|_| row.kind == JobKind::Execution && !row.state.is_over());
         if waits.is_none_or(|waits| waits.step != step) {
-            return Err(ControlError::Conflict(format!("job {job} does not wait for step {}", step + 1)));
+            let refusal = ControlError::Conflict(format!("job {job} does not wait for step {}", step + 1));
+            return self.told(actor, action, ("job", job), Err(refusal)).await;
         }
         let decision = DrDecisionRow {
             step,
@@ -413,7 +415,9 @@ impl ControlPlane {
         };
         let transaction = self.inner.store.begin().await?;
         if !DrRepo(&transaction).decide(row.id, &decision).await? {
-            return Err(ControlError::Conflict(format!("step {} of job {job} is decided already", step + 1)));
+            drop(transaction);
+            let refusal = ControlError::Conflict(format!("step {} of job {job} is decided already", step + 1));
+            return self.told(actor, action, ("job", job), Err(refusal)).await;
         }
         let after = json!({ "step": step, "decision": decision.decision, "note": decision.note });
         self.audit_in(&transaction, actor, action, ("job", job), (None, Some(after))).await?;

@@ -170,7 +170,7 @@ impl ControlPlane {
     ) -> Result<JobView, ControlError> {
         let object = ("backup", backup.as_deref().unwrap_or_default());
         self.authorize_audited(actor, Permission::BackupOperate, "backup_verify", object).await?;
-        self.known_backup(cluster, backup.as_deref())?;
+        self.told(actor, "backup_verify", object, self.known_backup(cluster, backup.as_deref())).await?;
         self.job_ask(actor, "backup_verify", cluster, JobParams::Verify(VerifyParams { backup }), None).await
     }
 
@@ -185,8 +185,9 @@ impl ControlPlane {
         params: RestoreTestParams,
     ) -> Result<JobView, ControlError> {
         let object = params.backup.clone().unwrap_or_default();
-        self.authorize_audited(actor, Permission::BackupOperate, "backup_test_restore", ("backup", &object)).await?;
-        self.known_backup(cluster, params.backup.as_deref())?;
+        let object = ("backup", object.as_str());
+        self.authorize_audited(actor, Permission::BackupOperate, "backup_test_restore", object).await?;
+        self.told(actor, "backup_test_restore", object, self.known_backup(cluster, params.backup.as_deref())).await?;
         self.job_ask(actor, "backup_test_restore", cluster, JobParams::RestoreTest(params), None).await
     }
 
@@ -403,7 +404,7 @@ impl ControlPlane {
     pub async fn job_cancel(&self, actor: &Actor, id: &str) -> Result<JobView, ControlError> {
         // Who may start it may stop it; what cannot be found is told to nobody who may not even stop a backup.
         self.authorize_audited(actor, Permission::BackupOperate, "job_cancel", ("job", id)).await?;
-        let row = self.job_row(id).await?;
+        let row = self.told(actor, "job_cancel", ("job", id), self.job_row(id).await).await?;
         let permission = match row.kind {
             JobKind::Restore | JobKind::Execution => Permission::RestoreExecute,
             JobKind::Expire => Permission::BackupExpire,

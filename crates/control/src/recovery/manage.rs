@@ -123,7 +123,8 @@ impl ControlPlane {
         let (id, slot) = self.protected(cluster)?;
         for (field, value) in [("rpo_seconds", to.rpo_seconds), ("rto_seconds", to.rto_seconds)] {
             if !(1.0..=31_536_000.0).contains(&value) {
-                return Err(ControlError::field(field, "a number of seconds from 1 to 31536000"));
+                let refusal = ControlError::field(field, "a number of seconds from 1 to 31536000");
+                return self.told(actor, ACTION, ("cluster", id), Err(refusal)).await;
             }
         }
         self.confirm(actor, ACTION, ("cluster", id), id, confirmation).await?;

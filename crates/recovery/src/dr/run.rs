@@ -620,6 +620,7 @@ impl Drill {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::{NOT_PROVED, against};
 

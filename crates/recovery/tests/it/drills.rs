@@ -1,8 +1,11 @@
 //! Plans rehearsed and carried out.
 use crate::support::{Bench, PACE, over, sql, succeeded, until};
+use backup::format::layout;
+use blobs::BlobStore as _;
 use control::{Actor, Confirmation, ControlPlane, TargetAsk};
 use domain::view::{DrAction, DrKind, DrPlanSpec, DrReport, JobResult, JobState, JobView};
 use recovery::Service;
+use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection};
 use std::{path::Path, time::Duration};
 use tokio_util::sync::CancellationToken;
@@ -64,10 +67,17 @@ async fn drills_measure_rto_and_rpo_and_leave_evidence_and_nothing_else() {
     // The evidence is what its hash says, rests on the backup's objects, and stands in the chain.
     let (text, sha256) = control.dr_evidence(&actor, None, &job.id).await.unwrap();
     assert_eq!(serde_json::from_str::<DrReport>(&text).unwrap(), *one);
+    assert_eq!(sha256_of(text.as_bytes()), sha256);
     assert_eq!(one.hashes.plan, dry.plan.hash);
-    assert!(
-        one.hashes.backup_commit.is_some() && one.hashes.backup_manifest.is_some() && one.hashes.audit_head.is_some()
-    );
+    let system = one.system_identifier.as_ref().unwrap().parse().unwrap();
+    let backup = one.backup.as_ref().unwrap();
+    for (key, hash) in [
+        (layout::commit(system, backup), &one.hashes.backup_commit),
+        (layout::manifest(system, backup), &one.hashes.backup_manifest),
+    ] {
+        assert_eq!(Some(&sha256_of(&bench.faulty.get(&key).await.unwrap())), hash.as_ref(), "{key}");
+    }
+    assert!(one.hashes.audit_head.is_some());
     let filter = store::AuditFilter { action: Some("drill_finish".into()), ..Default::default() };
     let rows = control.audit_list(&actor, filter, None, 10).await.unwrap().rows;
     assert!(rows[0].after.as_ref().unwrap().to_string().contains(&sha256), "{rows:#?}");
@@ -208,4 +218,8 @@ fn readers(bench: &Bench) -> Vec<String> {
     let leases = std::fs::read_dir(bench.path("repository/leases")).unwrap();
     let names = leases.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.starts_with("read-")).collect()
+}
+
+fn sha256_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,0 +1,172 @@
+//! Tests of `recovery.rs`.
+#![allow(clippy::unwrap_used)]
+use super::*;
+
+const MIB: u64 = 1 << 20;
+
+fn backup(at: i64, start: u64, stop: u64) -> BackupPoint {
+    BackupPoint {
+        stopped_at: Timestamp(at),
+        timeline: 1,
+        start: Lsn(start * MIB),
+        stop: Lsn(stop * MIB),
+        segment_bytes: 16 * MIB,
+    }
+}
+
+fn wal(timeline: u32, start: u64, end: u64, at: i64) -> WalPoint {
+    WalPoint { timeline, start: Lsn(start * MIB), end: Lsn(end * MIB), stored_at: Timestamp(at) }
+}
+
+#[test]
+fn one_chain_of_wal_is_one_interval_over_all_its_backups() {
+    let holdings = Holdings {
+        backups: vec![backup(10, 17, 18), backup(20, 33, 34)],
+        wal: vec![wal(1, 32, 48, 25), wal(1, 16, 32, 15), wal(1, 48, 50, 30)],
+        ..Holdings::default()
+    };
+    let (intervals, gaps) = holdings.window();
+    assert_eq!(intervals.len(), 1);
+    assert_eq!((intervals[0].from.0, intervals[0].to.0, intervals[0].to_lsn), (10, 30, Lsn(50 * MIB)));
+    assert_eq!(gaps, []);
+    // Everything the server wrote is there: the window reaches to now although nothing new came.
+    let idle = Holdings { complete_at: Some((Timestamp(99), Lsn(50 * MIB))), ..holdings.clone() };
+    assert_eq!(idle.window().0[0].to.0, 99);
+    let behind = Holdings { complete_at: Some((Timestamp(99), Lsn(51 * MIB))), ..holdings };
+    assert_eq!(behind.window().0[0].to.0, 30);
+}
+
+#[test]
+fn a_declared_gap_parts_the_window_until_the_next_backup_ended() {
+    let mut holdings = Holdings {
+        backups: vec![backup(10, 17, 18)],
+        wal: vec![wal(1, 16, 32, 15), wal(1, 64, 80, 40)],
+        gaps: vec![GapPoint {
+            start: Lsn(32 * MIB),
+            end: Lsn(64 * MIB),
+            declared_at: Timestamp(35),
+            reason: "slot lost".into(),
+        }],
+        ..Holdings::default()
+    };
+    let (intervals, gaps) = holdings.window();
+    assert_eq!((intervals.len(), gaps.len(), gaps[0].to, gaps[0].declared), (1, 1, None, true));
+    holdings.backups.push(backup(38, 65, 66));
+    let (intervals, gaps) = holdings.window();
+    assert_eq!((intervals.len(), intervals[1].from.0, intervals[1].to.0), (2, 38, 40));
+    assert_eq!((gaps[0].from.0, gaps[0].to, gaps[0].reason.as_str()), (15, Some(Timestamp(38)), "slot lost"));
+    // Nobody declared it: it is still no continuous time.
+    holdings.gaps.clear();
+    assert!(!holdings.window().1[0].declared);
+}
+
+#[test]
+fn a_backup_without_its_wal_is_no_moment_to_restore() {
+    let holdings = Holdings { backups: vec![backup(10, 17, 40)], wal: vec![wal(1, 16, 32, 15)], ..Holdings::default() };
+    assert_eq!(holdings.window().0, []);
+}
+
+#[test]
+fn the_window_goes_on_over_a_promotion() {
+    let holdings = Holdings {
+        backups: vec![backup(10, 17, 18)],
+        wal: vec![wal(1, 16, 32, 15), wal(1, 32, 40, 20), wal(2, 32, 48, 30)],
+        switches: vec![Switch { from: 1, to: 2, at: Lsn(40 * MIB) }],
+        ..Holdings::default()
+    };
+    let (intervals, _) = holdings.window();
+    assert_eq!((intervals.len(), intervals[0].timeline, intervals[0].to.0), (1, 2, 30));
+}
+
+fn proof(bytes: u64, seconds: f64, wal: u64, replay: f64) -> ProofView {
+    ProofView {
+        backup: String::new(),
+        at: Timestamp(0),
+        ok: true,
+        bytes,
+        wal_bytes: wal,
+        restore_seconds: seconds,
+        recovery_seconds: replay,
+        check_seconds: 0.0,
+        rto_seconds: seconds + replay,
+        rpo_seconds: None,
+        checks: Vec::new(),
+        problems: Vec::new(),
+    }
+}
+
+#[test]
+fn a_forecast_comes_from_measured_rates_and_from_nothing_else() {
+    assert_eq!(forecast(1_000, 1_000, &[]), None);
+    let failed = ProofView { ok: false, ..proof(1_000, 1.0, 0, 0.0) };
+    assert_eq!(forecast(1_000, 1_000, &[failed]), None);
+    let forecast = forecast(1_000 * MIB, 60 * MIB, &[proof(100 * MIB, 1.0, 30 * MIB, 1.0)])
+        .map(|it| (it.restore_seconds, it.replay_seconds, it.seconds));
+    assert_eq!(forecast, Some((10.0, 2.0, 12.0)));
+}
+
+#[test]
+fn the_start_of_a_server_is_not_taken_for_replay() {
+    // One MiB took as long as a server's start: alone it gives a careful rate, and says so.
+    let little = proof(100 * MIB, 1.0, MIB, 0.5);
+    let careful = forecast(100 * MIB, 200 * MIB, std::slice::from_ref(&little)).unwrap();
+    assert_eq!(careful.replay_seconds, 100.0);
+    assert!(careful.basis.contains("from little WAL"), "{}", careful.basis);
+    // Beside a proof that replayed 100 MiB in two seconds and a half it is the start, and two seconds are replay.
+    let known = forecast(100 * MIB, 200 * MIB, &[little, proof(100 * MIB, 1.0, 100 * MIB, 2.5)]).unwrap();
+    assert_eq!(known.replay_seconds, 4.5);
+    assert!(!known.basis.contains("little"), "{}", known.basis);
+}
+
+#[test]
+fn each_problem_has_its_rule_and_a_sound_cluster_has_none() {
+    let objectives = Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 };
+    let sound = ProtectionInput {
+        free_bytes: Some(100),
+        next_full_bytes: Some(10),
+        backup_age_seconds: Some(100.0),
+        backup_every_seconds: Some(3_600.0),
+        streams: true,
+        wal_lag_seconds: Some(1.0),
+        test_age_seconds: Some(10.0),
+        test_every_seconds: Some(604_800.0),
+        forecast_seconds: Some(100.0),
+        ..ProtectionInput::default()
+    };
+    assert_eq!(problems(&sound, objectives), []);
+    let rules = |input: ProtectionInput| problems(&input, objectives).into_iter().map(|it| it.rule).collect::<Vec<_>>();
+    for (input, rule) in [
+        (ProtectionInput { repository_error: Some("denied".into()), ..sound.clone() }, "repository_unreachable"),
+        (ProtectionInput { backup_age_seconds: None, ..sound.clone() }, "backup_overdue"),
+        (ProtectionInput { backup_age_seconds: Some(9_000.0), ..sound.clone() }, "backup_overdue"),
+        (ProtectionInput { backup_error: Some("x".into()), ..sound.clone() }, "backup_failed"),
+        (ProtectionInput { wal_lag_seconds: Some(61.0), ..sound.clone() }, "wal_behind"),
+        (ProtectionInput { wal_error: Some("x".into()), ..sound.clone() }, "wal_behind"),
+        (ProtectionInput { open_gap: Some("x".into()), ..sound.clone() }, "wal_gap"),
+        (ProtectionInput { free_bytes: Some(11), ..sound.clone() }, "repository_full"),
+        (ProtectionInput { test_age_seconds: Some(1e6), ..sound.clone() }, "restore_test_overdue"),
+        (ProtectionInput { test_age_seconds: None, ..sound.clone() }, "restore_test_overdue"),
+        (ProtectionInput { test_problem: Some("x".into()), ..sound.clone() }, "restore_test_failed"),
+        (ProtectionInput { verify_error: Some("x".into()), ..sound.clone() }, "verification_failed"),
+        (ProtectionInput { verdicts: vec![("a".into(), Some("x".into()))], ..sound.clone() }, "verification_failed"),
+        (ProtectionInput { forecast_seconds: Some(901.0), ..sound.clone() }, "rto_forecast"),
+    ] {
+        assert_eq!(rules(input), [rule]);
+    }
+}
+
+#[test]
+fn a_verification_that_could_not_be_done_is_no_damage_and_a_whole_backup_mends_no_other() {
+    let objectives = Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 };
+    let found = |verify_error: Option<&str>, verdicts: &[(&str, Option<&str>)]| {
+        let verdicts = verdicts.iter().map(|(id, it)| ((*id).to_owned(), it.map(str::to_owned))).collect();
+        let verify_error = verify_error.map(str::to_owned);
+        let input =
+            ProtectionInput { backup_age_seconds: Some(100.0), verify_error, verdicts, ..ProtectionInput::default() };
+        problems(&input, objectives).into_iter().map(|it| (it.severity, it.message)).collect::<Vec<_>>()
+    };
+    let away = found(Some("no answer"), &[("old", None), ("new", None)]);
+    assert_eq!(away, [("warning".into(), "The last verification could not be done: no answer".into())]);
+    let damaged = found(None, &[("old", Some("a byte")), ("new", None)]);
+    assert_eq!(damaged, [("critical".into(), "Backup old in the repository is damaged: a byte".into())]);
+}
