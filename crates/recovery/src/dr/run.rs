@@ -435,6 +435,10 @@ fn verdict(of: &Run, book: &mut Book, target: &Target) {
         // At the command line one of the two may be set alone.
         let Some((measured, limit)) = measured.zip(limit.filter(|it| *it < f64::MAX)) else { continue };
         let proved = name == "RTO" || of.heartbeat || of.lag_seconds.is_some();
+        if !proved && measured > limit {
+            // No figure for what nothing measured: it would be shown as missed.
+            report.rpo_seconds = None;
+        }
         match against(name, measured, limit, proved) {
             Ok(check) => report.checks.push(check),
             Err(problem) if of.is_drill() => report.problems.push(problem),
