@@ -135,7 +135,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// One listing tells of everything; only commits are read, and none of them again while they are the `known` ones.
+    /// One listing tells of everything, two when there is a new backup; only commits are read, and none of them again while they are the `known` ones.
     /// `complete_at`: all WAL of the server was there at that moment, up to that position.
     ///
     /// # Errors
@@ -146,12 +146,17 @@ impl Held {
         known: Option<(&[String], &[Summary])>,
         complete_at: Option<(Timestamp, Lsn)>,
     ) -> Result<Self, BackupError> {
-        let listed = repository.store().list(&layout::cluster(system)).await?;
+        let mut listed = repository.store().list(&layout::cluster(system)).await?;
         let commits =
             listed.iter().filter(|info| info.key.ends_with("/commit")).map(|info| info.key.clone()).collect::<Vec<_>>();
         let backups = match known {
             Some((same, backups)) if same == commits => backups.to_vec(),
-            _ => repository.backups(system).await?,
+            _ => {
+                let backups = repository.backups(system).await?;
+                // A listing is not of one moment: the WAL that a new backup waited for may have come behind its back.
+                listed = repository.store().list(&layout::cluster(system)).await?;
+                backups
+            }
         };
         let wal = listed
             .iter()

@@ -37,6 +37,18 @@ fn one_chain_of_wal_is_one_interval_over_all_its_backups() {
 }
 
 #[test]
+fn the_end_of_each_backup_lies_in_its_interval_although_its_wal_was_stored_before() {
+    let holdings = Holdings {
+        backups: vec![backup(10, 17, 18), backup(20, 19, 20)],
+        wal: vec![wal(1, 16, 32, 9)],
+        ..Holdings::default()
+    };
+    let (intervals, _) = holdings.window();
+    assert_eq!(intervals.len(), 1);
+    assert_eq!((intervals[0].from.0, intervals[0].to.0), (10, 20));
+}
+
+#[test]
 fn a_declared_gap_parts_the_window_until_the_next_backup_ended() {
     let mut holdings = Holdings {
         backups: vec![backup(10, 17, 18)],

@@ -20,7 +20,10 @@ const STALE: Duration = Duration::from_secs(24 * 3_600);
 /// How unfinished files end.
 const UNFINISHED: &str = ".part";
 /// How often a directory is made again that somebody's delete has removed under us.
-const TRIES: usize = 8;
+const TRIES: u32 = 32;
+/// The first tries go on at once; then each waits a millisecond longer than the one before, so that writers and deletes
+/// in step with each other fall out of it. All together half a second.
+const AT_ONCE: u32 = 3;
 
 /// What to do with an object of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +133,10 @@ impl Place {
         let to = self.path(key);
         let directory = to.parent().unwrap_or(&self.root);
         temporary.file.sync_all().map_err(self.failed(SYNC, from))?;
-        for _ in 0..TRIES {
+        for tried in 0..TRIES {
+            if tried > AT_ONCE {
+                std::thread::sleep(Duration::from_millis((tried - AT_ONCE).into()));
+            }
             self.must_be_there("write")?;
             self.make_durable(directory)?;
             let done = match publish {
