@@ -4,6 +4,7 @@
 mod alerts;
 mod cancel;
 mod drills;
+mod executions;
 mod full;
 mod keys;
 mod outages;
