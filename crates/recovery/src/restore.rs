@@ -2,7 +2,7 @@
 use crate::{
     copy::{Address, CopyHost, CopyPlan},
     execute::find,
-    wal,
+    wal::Outstanding,
     work::{Ended, Work},
 };
 use backup::restore::{self, RestoreOptions, RestoreRequest, Target};
@@ -183,7 +183,7 @@ pub(crate) async fn test(work: &Arc<Work>, slot: &Slot, params: &RestoreTestPara
 }
 
 async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root: &Path) -> Result<ProofView, Ended> {
-    let (began_at, lag) = (now(), wal::lag(slot));
+    let outstanding = Outstanding::now(slot);
     let repository = slot.repository().await?;
     let one = find(slot, &repository, params.backup.as_deref()).await?;
     let request = RestoreRequest {
@@ -194,6 +194,9 @@ async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root:
     };
     let (plan, manifest) = restore::plan(&repository, &request).await?;
     work.done(format!("{} from {}", format::bytes(plan.bytes as f64), plan.backup.id)).await;
+    for note in &plan.notes {
+        work.log(note).await;
+    }
     let copy = CopyPlan {
         host: CopyHost::of(slot),
         repository: &repository,
@@ -220,6 +223,7 @@ async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root:
     let recovery_seconds =
         work.done(last.map_or_else(String::new, |at| format!("the last transaction is of {}", at.to_rfc3339()))).await;
     let (mut checks, mut problems) = copy.look_inside(work, &at).await?;
+    checks.extend(outstanding.heartbeat(last).filter(|_| params.latest));
     work.check()?;
     prove(work, &mut server, &copy.host.superuser, plan.backup.cluster.checksums, &mut checks, &mut problems).await?;
     for problem in &problems {
@@ -236,7 +240,7 @@ async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root:
         recovery_seconds,
         check_seconds,
         rto_seconds: restore_seconds + recovery_seconds,
-        rpo_seconds: wal::lost(last.map(|at| began_at.seconds_since(at).max(0.0)), lag).filter(|_| params.latest),
+        rpo_seconds: outstanding.lost(last).filter(|_| params.latest),
         checks,
         problems,
     })

@@ -78,10 +78,14 @@ async fn visit(source: &ConnInfo, options: &StreamOptions, status: &StreamStatus
         {
             next_beat = Instant::now() + every;
             match sql
-                .query("SELECT pg_logical_emit_message(true, 'holdfast', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'))")
+                .query("SELECT pg_logical_emit_message(true, 'holdfast', to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')), floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")
                 .await
             {
-                Ok(_) => status.set_heartbeat(now()),
+                // Before its commit, by the same clock: a restored copy whose newest commit is older does not have it.
+                Ok(rows) => {
+                    let at = rows.first().and_then(|row| row.get(1)?.as_deref()?.parse::<i64>().ok());
+                    status.set_heartbeat(at.map_or_else(now, Timestamp));
+                }
                 // On a standby: its primary's commits come through.
                 Err(ReplicationError::Server { code, message, .. }) if code != "57P01" => {
                     tracing::warn!(message, "no heartbeats: the server takes no writes, or the role may not emit messages");

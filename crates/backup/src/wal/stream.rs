@@ -73,7 +73,7 @@ pub struct StreamStatus {
     pub error: Mutex<Option<String>>,
     /// The slot, when it could be looked at.
     pub slot: Mutex<Option<SlotState>>,
-    /// The last heartbeat, by our clock.
+    /// The last heartbeat, by the clock of the source, as its commit is.
     pub heartbeat_at: Mutex<Option<Timestamp>>,
     /// Why the slot was given up, when it was: a new backup is needed.
     pub given_up: Mutex<Option<String>>,
@@ -91,7 +91,7 @@ impl StreamStatus {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The last heartbeat, by our clock.
+    /// The last heartbeat, by the clock of the source, as its commit is.
     pub fn heartbeat_at(&self) -> Option<Timestamp> {
         *self.heartbeat_at.lock().unwrap_or_else(PoisonError::into_inner)
     }

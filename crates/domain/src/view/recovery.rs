@@ -156,6 +156,9 @@ pub struct WalStreamView {
     pub lag_bytes: Option<i64>,
     /// Age of the oldest byte that is not in the repository; 0 when all is.
     pub lag_seconds: Option<f64>,
+    /// The last heartbeat that was written into the source, by the source's clock; `None` without heartbeats.
+    #[serde(default)]
+    pub heartbeat_at: Option<Timestamp>,
     /// What is wrong.
     pub error: Option<String>,
 }

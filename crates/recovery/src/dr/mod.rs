@@ -14,7 +14,7 @@ pub(crate) use sweep::sweep;
 
 use crate::{
     copy::CopyHost,
-    wal::lag,
+    wal::Outstanding,
     work::{Ended, Work},
 };
 use control::{ControlPlane, DrillParams, ExecutionParams, Slot};
@@ -59,7 +59,7 @@ pub(crate) async fn drill(
             root: slot.config.test_directory.join(format!("{DRILL_PREFIX}{}", work.row.id)),
             goal: if full { Goal::Random } else { Goal::Latest },
             objectives: Some(control.objectives(slot).await?),
-            lag_seconds: (!full).then(|| lag(slot)).flatten(),
+            outstanding: Outstanding::now(slot),
             heartbeat: slot.config.heartbeat.is_some(),
             hooks: slot.config.disaster.hooks.clone(),
             connect_host: slot.config.disaster.host.clone(),
@@ -91,7 +91,7 @@ pub(crate) async fn execution(
             root: params.directory.clone(),
             goal: Goal::Chosen(params.target.target()?, params.target.label()),
             objectives: Some(control.objectives(slot).await?),
-            lag_seconds: lag(slot),
+            outstanding: Outstanding::now(slot),
             heartbeat: slot.config.heartbeat.is_some(),
             hooks: disaster.hooks.clone(),
             connect_host: disaster.host.clone(),

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     copy::{Address, CopyHost, CopyPlan, Started},
     restore::{prove, running_in, wait_for_predecessor},
-    wal::lost,
+    wal::Outstanding,
     work::{Ended, Work},
 };
 use backup::{
@@ -53,8 +53,8 @@ pub(crate) struct Run {
     pub root: PathBuf,
     pub goal: Goal,
     pub objectives: Option<Objectives>,
-    /// All WAL that was older than that was in the repository at the begin.
-    pub lag_seconds: Option<f64>,
+    /// What was known of the source at the begin; it counts when all WAL there is was wanted.
+    pub outstanding: Outstanding,
     /// The source writes a heartbeat, so that the age of the last transaction is no more than what was lost.
     pub heartbeat: bool,
     pub hooks: BTreeMap<String, String>,
@@ -420,8 +420,9 @@ fn verdict(of: &Run, book: &mut Book, target: &Target) {
     let report = &mut book.report;
     match (target, report.last_commit_at) {
         (Target::Latest, last) => {
-            let age = last.map(|last| report.started_at.seconds_since(last).max(0.0));
-            report.rpo_seconds = lost(age, of.lag_seconds);
+            // Of an execution that another server had begun: what was lost by then.
+            report.rpo_seconds = Outstanding { at: report.started_at, ..of.outstanding }.lost(last);
+            report.checks.extend(of.outstanding.heartbeat(last));
         }
         (Target::Time(text, at), Some(last)) if last > *at => {
             report.problems.push(format!("the copy holds a transaction of {}, later than {text}", last.to_rfc3339()));
@@ -434,7 +435,7 @@ fn verdict(of: &Run, book: &mut Book, target: &Target) {
     ] {
         // At the command line one of the two may be set alone.
         let Some((measured, limit)) = measured.zip(limit.filter(|it| *it < f64::MAX)) else { continue };
-        let proved = name == "RTO" || of.heartbeat || of.lag_seconds.is_some();
+        let proved = name == "RTO" || of.heartbeat || of.outstanding.lag_seconds.is_some();
         if !proved && measured > limit {
             // No figure for what nothing measured: it would be shown as missed.
             report.rpo_seconds = None;
@@ -605,7 +606,7 @@ impl Drill {
             root: of.directory,
             goal: if of.kind == DrKind::FullTest { Goal::Random } else { Goal::Latest },
             objectives: of.objectives,
-            lag_seconds: None,
+            outstanding: Outstanding { at: now(), lag_seconds: None, heartbeat_at: None },
             heartbeat: false,
             hooks: BTreeMap::new(),
             connect_host: "127.0.0.1".to_owned(),
