@@ -48,8 +48,10 @@ pub(crate) async fn run(program: &'static str, mut command: Command) -> Result<(
     if output.status.success() {
         return Ok(());
     }
-    let text = [output.stderr, output.stdout].concat();
-    Err(ClusterError::Program { program, output: last_lines(&String::from_utf8_lossy(&text), 5) })
+    // The ends of both: pg_checksums names what is wrong on one and sums up on the other, pg_amcheck the other way round.
+    let said = [output.stderr, output.stdout].map(|bytes| last_lines(&String::from_utf8_lossy(&bytes), 5));
+    let said = said.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
+    Err(ClusterError::Program { program, output: said.join(" | ") })
 }
 
 /// Starts a server under the guardian. Its log goes to `log`; `remove` is deleted when it has ended.

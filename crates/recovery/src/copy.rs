@@ -176,7 +176,8 @@ impl CopyPlan<'_> {
         };
         let options = if self.hold { options.setting("wal_retrieve_retry_interval", "500ms") } else { options };
         Ok(if self.throw_away {
-            options.setting("fsync", "off").setting("autovacuum", "off")
+            // Reached through its socket alone.
+            options.setting("fsync", "off").setting("autovacuum", "off").setting("listen_addresses", "")
         } else {
             // Only as a reminder to whoever connects.
             options.setting("cluster_name", "restored by Holdfast")
