@@ -37,6 +37,12 @@ pub struct Bench {
     pub probes: Vec<String>,
     /// What is started by itself. Far away, unless the test says otherwise: what is tested is what is asked for.
     pub schedules: Vec<ScheduleConfig>,
+    /// Of schedules and calendars.
+    pub time_zone: String,
+    /// How late they may be.
+    pub jitter: Duration,
+    /// The stream has the source commit so often.
+    pub heartbeat: Option<Duration>,
     /// Data directories that may be restored over.
     pub restore_over: Vec<PathBuf>,
     /// For copies that are started elsewhere; those that are started here need none.
@@ -97,6 +103,9 @@ impl Bench {
             hooks: BTreeMap::new(),
             probes,
             schedules,
+            time_zone: "UTC".to_owned(),
+            jitter: Duration::ZERO,
+            heartbeat: None,
             restore_over: Vec::new(),
             restore_command: "/bin/false".to_owned(),
             local,
@@ -143,13 +152,13 @@ impl Bench {
             repository_directory: self.local.then(|| self.path("repository")),
             superuser: "postgres".to_owned(),
             schedules: self.schedules.clone(),
-            time_zone: "UTC".to_owned(),
-            jitter: Duration::ZERO,
+            time_zone: self.time_zone.clone(),
+            jitter: self.jitter,
             retention: Retention { keep_full: Some(1), minimum: 1, ..Retention::default() },
             objectives: Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 },
             stream: true,
             slot: "holdfast".to_owned(),
-            heartbeat: None,
+            heartbeat: self.heartbeat,
             slot_limits: backup::wal::SlotLimits::default(),
             workers: 2,
             restore_directory: self.path("restores"),
