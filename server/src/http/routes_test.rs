@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod confirm;
+mod job_stream;
 mod monitoring_pages;
 
 use super::{App, plain, router};

@@ -153,6 +153,24 @@ impl Bench {
         self.ask("GET", &format!("/api/v1/jobs/{id}"), None)
     }
 
+    /// What the stream of a job tells, read until it ends by itself.
+    pub fn events(&self, id: &str) -> Vec<Value> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        // HTTP/1.0: what comes is the events alone, not in chunks.
+        let request = format!(
+            "GET /api/v1/jobs/{id}/stream HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",
+            self.token
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, events) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(" 200 ") && head.contains("text/event-stream"), "{head}");
+        let data = events.lines().filter_map(|line| line.strip_prefix("data:"));
+        data.map(|text| serde_json::from_str(text).unwrap()).collect()
+    }
+
     /// In the middle of its bytes.
     pub fn until_under_way(&self, id: &str) {
         self.until("the middle of the job", |bench| {

@@ -19,7 +19,11 @@ async fn a_server_killed_in_the_middle_goes_on_when_it_is_back() {
     bench.kill();
     assert_eq!(bench.run(&["backup", "list", "--json"]).trim(), "[]", "a backup that was not committed is none");
     bench.serve();
-    let job = bench.over(&first);
+    // Who watches hears of each change and of the end, which is the last.
+    let told = bench.events(&first);
+    let (job, before) = told.split_last().unwrap();
+    assert!(before.iter().all(|job| ["queued", "running"].contains(&job["state"].as_str().unwrap())), "{before:#?}");
+    assert!(told.windows(2).all(|two| two[0] != two[1]), "{told:#?}");
     assert_eq!((job["state"].as_str(), job["attempt"].as_i64()), (Some("succeeded"), Some(2)), "{job}");
     assert!(job["log"].to_string().contains("vanished"), "{job}");
     bench.until("the catalogue", |bench| {
