@@ -25,7 +25,8 @@ pub struct ProofView {
     pub check_seconds: f64,
     /// Restore and recovery: the measured recovery time.
     pub rto_seconds: f64,
-    /// Age of the newest transaction in the copy when the test began: what would have been lost. `None` when the copy
+    /// What would have been lost when the test began: the age of the newest transaction in the copy, at most what the
+    /// stream had still to bring, at least the heartbeats of the source that the copy does not have. `None` when the copy
     /// was not replayed to the end, or holds no transaction with a known time.
     pub rpo_seconds: Option<f64>,
     /// What was checked.
