@@ -1,17 +1,12 @@
 //! A job that is under way is stopped by a person: it ends soon, leaves nothing, and the next of its kind is done.
-use crate::{
-    drills::confirmed,
-    support::{Bench, PACE, over, sql, succeeded, until},
-};
+use crate::support::{Bench, confirmed, over, sql, succeeded, until};
 use blobs::{
     BlobStore as _,
     faulty::{Fault, Operation, Rule},
 };
 use control::{Actor, BackupWanted, ControlPlane, RestoreAsk, RestoreTestParams};
 use domain::view::{JobProgress, JobResult, JobState, JobView};
-use recovery::Service;
 use std::{collections::BTreeSet, time::Duration};
-use tokio_util::sync::CancellationToken;
 
 /// What no compression makes small: there is time to stop what reads or writes it.
 const FILLER: &str = "CREATE TABLE filler AS SELECT n, (SELECT string_agg(sha512((n::text || ' ' || i)::bytea), '') \
@@ -71,10 +66,7 @@ fn writes_files(progress: &JobProgress) -> bool {
 async fn a_running_job_of_each_kind_is_stopped_leaves_nothing_and_can_be_asked_for_again() {
     let bench = Bench::new().await;
     sql(&bench.url(), FILLER).await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
     let listed = async |count: usize| {
         until("the backups and the stream", async || {
@@ -135,6 +127,5 @@ async fn a_running_job_of_each_kind_is_stopped_leaves_nothing_and_can_be_asked_f
     assert_eq!(sql(&beside, "SELECT count(*)::text FROM filler").await.as_deref(), Some("3000"));
 
     assert_eq!(control.audit_verify(&actor).await.unwrap().broken, None);
-    stop.cancel();
-    service.join().await;
+    running.end().await;
 }

@@ -1,10 +1,8 @@
 //! What the copy of a restore test is kept from doing, and what it finds of an original that is damaged.
-use crate::support::{Bench, PACE, over, sql, succeeded, until};
+use crate::support::{Bench, over, sql, succeeded, until};
 use control::{Actor, BackupWanted, RestoreTestParams};
 use domain::view::{JobResult, JobState, JobView, ProofView};
-use recovery::Service;
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
-use tokio_util::sync::CancellationToken;
 
 /// What a copy must not take over, asked in the copy itself.
 const TAME: [&str; 9] = [
@@ -59,10 +57,7 @@ async fn a_copy_is_tame_whatever_the_original_was_told_and_a_damaged_page_fails_
     ] {
         sql(&bench.url(), text).await;
     }
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
     let listed = async |id: Option<&str>| {
         until("the backup", async || {
@@ -111,7 +106,6 @@ async fn a_copy_is_tame_whatever_the_original_was_told_and_a_damaged_page_fails_
     })
     .await;
     assert!(left().is_empty(), "{:?}", left());
-    stop.cancel();
-    service.join().await;
+    running.end().await;
     assert_eq!(std::fs::read_dir(bench.path("tests")).unwrap().count(), 0, "the copies are thrown away");
 }

@@ -1,18 +1,12 @@
 //! Plans rehearsed and carried out.
-use crate::support::{Bench, PACE, over, sql, succeeded, until};
+use crate::support::{Bench, confirmed, over, sql, succeeded, until};
 use backup::format::layout;
 use blobs::BlobStore as _;
 use control::{Actor, Confirmation, ControlPlane, TargetAsk};
 use domain::view::{DrAction, DrKind, DrPlanSpec, DrReport, JobResult, JobState, JobView};
-use recovery::Service;
 use sha2::{Digest as _, Sha256};
 use sqlx::{Connection as _, PgConnection};
 use std::{path::Path, time::Duration};
-use tokio_util::sync::CancellationToken;
-
-pub fn confirmed() -> Confirmation {
-    Confirmation { name: "main".into(), password: String::new() }
-}
 
 pub async fn ready(bench: &Bench, control: &ControlPlane) -> String {
     let actor = Actor::cli();
@@ -43,10 +37,7 @@ pub fn report(job: &JobView) -> &DrReport {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn drills_measure_rto_and_rpo_and_leave_evidence_and_nothing_else() {
     let bench = Bench::new().await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
     let plan = ready(&bench, &control).await;
 
@@ -111,8 +102,7 @@ async fn drills_measure_rto_and_rpo_and_leave_evidence_and_nothing_else() {
     let overview = control.dr_overview(&actor, None).await.unwrap();
     assert_eq!(overview.runs.iter().map(|run| run.ok).collect::<Vec<_>>(), [true, false, true, true]);
     assert_eq!(control.audit_verify(&actor).await.unwrap().broken, None);
-    stop.cancel();
-    service.join().await;
+    running.end().await;
 }
 
 /// The server that a plan left running is ours to end: by the process id in its directory.
@@ -144,10 +134,7 @@ async fn a_plan_is_carried_out_step_by_step_with_approvals_and_outlives_the_serv
     let told = bench.path("switched");
     let command = format!("echo \"$HOLDFAST_CLUSTER $HOLDFAST_HOST $HOLDFAST_PORT\" >> {}", told.display());
     bench.hooks.insert("dns".to_owned(), command);
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
     let standard = ready(&bench, &control).await;
 
@@ -202,8 +189,7 @@ async fn a_plan_is_carried_out_step_by_step_with_approvals_and_outlives_the_serv
     assert_eq!(shown.steps[3].note.as_deref(), Some("go"));
     until("the lease to be given back", async || readers(&bench).is_empty().then_some(())).await;
 
-    stop.cancel();
-    service.join().await;
+    running.end().await;
     // Whoever was led there does not depend on us.
     let beside = format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", bench.cluster.server.password());
     let found = sql(&beside, "SELECT count(*)::text FROM orders WHERE id = 7777").await;

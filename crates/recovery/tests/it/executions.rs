@@ -1,13 +1,11 @@
 //! A plan carried out in earnest: to a chosen moment, and up to a switch that fails.
 use crate::{
-    drills::{confirmed, end, ready, report},
-    support::{Bench, PACE, over, sql, succeeded, until},
+    drills::{end, ready, report},
+    support::{Bench, confirmed, over, sql, succeeded, until},
 };
 use control::{Actor, TargetAsk, now};
 use domain::view::{DrAction, DrKind, DrPlanSpec, JobState};
-use recovery::Service;
 use std::{path::Path, time::Duration};
-use tokio_util::sync::CancellationToken;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plan_goes_to_a_chosen_moment_and_stops_at_a_hook_that_fails() {
@@ -15,10 +13,7 @@ async fn a_plan_goes_to_a_chosen_moment_and_stops_at_a_hook_that_fails() {
     let told = bench.path("hook-ran");
     let command = format!("echo \"$HOLDFAST_JOB\" >> {}; echo 'no such zone' >&2; exit 3", told.display());
     bench.hooks.insert("dns".to_owned(), command);
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
     ready(&bench, &control).await;
 
@@ -93,6 +88,5 @@ async fn a_plan_goes_to_a_chosen_moment_and_stops_at_a_hook_that_fails() {
     let filter = store::AuditFilter { action: Some("execution_finish".into()), ..Default::default() };
     let rows = control.audit_list(&actor, filter, None, 10).await.unwrap().rows;
     assert_eq!(rows.iter().map(|row| row.outcome.as_str()).collect::<Vec<_>>(), ["failed"], "{rows:#?}");
-    stop.cancel();
-    service.join().await;
+    running.end().await;
 }

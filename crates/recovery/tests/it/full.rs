@@ -2,8 +2,7 @@
 //! WAL waits in the slot, a person is told, and with room again all goes on by itself.
 use crate::{
     alerts::{alert, ended, raised},
-    drills::confirmed,
-    support::{Bench, PACE, over, sql, succeeded, until},
+    support::{Bench, PACE, confirmed, over, sql, succeeded, until},
 };
 use control::{Actor, BackupWanted, RestoreAsk, ScheduleConfig, ScheduleKind};
 use domain::view::{JobResult, JobState, Objectives};

@@ -1,12 +1,10 @@
 //! A data key that the command line makes, or another server, is followed by a server that runs.
-use crate::support::{Bench, PACE, sql, succeeded, until};
+use crate::support::{Bench, sql, succeeded, until};
 use backup::{Repository, format::object::Header};
 use blobs::BlobStore as _;
 use control::{Actor, BackupWanted, RestoreTestParams};
 use domain::view::JobResult;
-use recovery::Service;
 use std::collections::BTreeSet;
-use tokio_util::sync::CancellationToken;
 
 /// The data keys that the objects below a prefix are sealed with.
 async fn sealed_with(bench: &Bench, part: &str) -> BTreeSet<[u8; 8]> {
@@ -25,10 +23,7 @@ async fn sealed_with(bench: &Bench, part: &str) -> BTreeSet<[u8; 8]> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_another_process_made_is_used_by_the_running_stream_and_jobs() {
     let bench = Bench::new().await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
     until("streaming", async || {
         let overview = control.recovery_overview(&actor, None).await.unwrap();
@@ -69,6 +64,5 @@ async fn a_key_that_another_process_made_is_used_by_the_running_stream_and_jobs(
     let Some(JobResult::Backup { id, .. }) = own.result else { panic!("{own:#?}") };
     let newest = sealed_with(&bench, &format!("/backups/{id}/")).await;
     assert_eq!(newest, sealed_with(&bench, &format!("/backups/{}/", taken.id)).await);
-    stop.cancel();
-    service.join().await;
+    running.end().await;
 }

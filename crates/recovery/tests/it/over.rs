@@ -1,9 +1,6 @@
 //! A stopped cluster is brought to another state in its own directory: only where the host's configuration lets it, never
 //! over a server that runs, and only pages that differ are written.
-use crate::{
-    drills::confirmed,
-    support::{Bench, PACE, sql, succeeded, until},
-};
+use crate::support::{Bench, PACE, confirmed, sql, succeeded, until};
 use control::{Actor, Confirmation, ControlError, ControlPlane, RestoreAsk};
 use domain::view::{JobKind, JobResult};
 use recovery::Service;

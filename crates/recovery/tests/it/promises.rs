@@ -2,8 +2,8 @@
 //! too long.
 use crate::{
     alerts::{alert, ended, raised},
-    drills::{confirmed, ready},
-    support::{Bench, PACE, over, sql, succeeded, until},
+    drills::ready,
+    support::{Bench, PACE, confirmed, over, sql, succeeded, until},
 };
 use control::{Actor, BackupWanted, ControlPlane, now};
 use domain::view::{DrKind, DrPlanSpec, JobKind, JobState, Objectives};

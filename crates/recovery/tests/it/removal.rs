@@ -1,15 +1,9 @@
 //! A backup is taken away by a person; what was shown of the others outlives the store; a request that is sent again.
-use crate::support::{Bench, PACE, succeeded, until};
+use crate::support::{Bench, confirmed, succeeded, until};
 use control::{
     Actor, BackupWanted, Confirmation, ControlError, RebuiltBackup, RestoreAsk, RestoreTestParams, TargetAsk,
 };
 use domain::view::{JobKind, JobResult, JobState};
-use recovery::Service;
-use tokio_util::sync::CancellationToken;
-
-fn confirmed() -> Confirmation {
-    Confirmation { name: "main".into(), password: String::new() }
-}
 
 fn conflict<T: std::fmt::Debug>(done: Result<T, ControlError>) -> String {
     match done {
@@ -21,10 +15,7 @@ fn conflict<T: std::fmt::Debug>(done: Result<T, ControlError>) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_goes_when_nothing_needs_it_and_what_stays_is_whole() {
     let bench = Bench::new().await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
     let listed = async |count: usize| {
         until("the list", async || {
@@ -108,8 +99,7 @@ async fn a_backup_goes_when_nothing_needs_it_and_what_stays_is_whole() {
         (records.len() == 2).then_some(records)
     })
     .await;
-    stop.cancel();
-    service.join().await;
+    running.end().await;
     let (url, _other_directory) = test_support::sqlite_url();
     let empty = bench.control(&url).await;
     recovery::read_once(&empty, "main").await.unwrap();
@@ -138,10 +128,7 @@ async fn a_backup_goes_when_nothing_needs_it_and_what_stays_is_whole() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_into_a_named_directory_that_is_sent_again_is_the_same_job() {
     let bench = Bench::new().await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
     until("the first backup", async || {
         let overview = control.recovery_overview(&actor, None).await.unwrap();
@@ -168,6 +155,5 @@ async fn a_restore_into_a_named_directory_that_is_sent_again_is_the_same_job() {
     assert!(control.restore_start(&named, None, &ask, &Confirmation::default()).await.is_err());
     let jobs = control.jobs_list(&actor, None, Some(JobKind::Restore), None, None, 10).await.unwrap();
     assert_eq!(jobs.rows.len(), 1);
-    stop.cancel();
-    service.join().await;
+    running.end().await;
 }

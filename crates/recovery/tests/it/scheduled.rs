@@ -1,17 +1,15 @@
 //! What is scheduled is done without anybody asking.
 use crate::{
     drills::report,
-    support::{Bench, PACE, succeeded, until},
+    support::{Bench, succeeded, until},
 };
 use control::{Actor, ControlPlane, ScheduleConfig, ScheduleKind, now};
 use domain::{
     Timestamp,
     view::{DrPlanSpec, JobKind, JobResult, JobView},
 };
-use recovery::Service;
 use std::time::Duration;
 use store::{DrRepo, JobRepo};
-use tokio_util::sync::CancellationToken;
 
 /// Minutes that clocks in Kathmandu are ahead of UTC, summer and winter: no hour there is an hour of UTC.
 const AHEAD_MINUTES: i64 = 5 * 60 + 45;
@@ -41,11 +39,8 @@ async fn a_restore_test_is_done_by_its_schedule_and_proves_the_newest_moment() {
     let here = hour(now());
     let cron = format!("* {here},{} * * *", (here + 1) % 24);
     bench.schedules.push(ScheduleConfig { kind: ScheduleKind::RestoreTest, cron });
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
     let begun = now();
-    let stop = CancellationToken::new();
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
 
     // Meanwhile: a drill to a random moment, from the recovery kit alone, was due at midnight, and nobody asks for it.
@@ -109,8 +104,7 @@ async fn a_restore_test_is_done_by_its_schedule_and_proves_the_newest_moment() {
     let filter = store::AuditFilter { action: Some("job_schedule".into()), ..Default::default() };
     let audit = control.audit_list(&actor, filter, None, 50).await.unwrap().rows;
     assert!(audit.iter().any(|row| serde_json::to_string(&row.after).unwrap().contains("restore_test")), "{audit:#?}");
-    stop.cancel();
-    service.join().await;
+    running.end().await;
     let left = std::fs::read_dir(bench.path("tests")).map_or(0, |entries| entries.count());
     assert_eq!(left, 0, "copies of tests are thrown away");
 }

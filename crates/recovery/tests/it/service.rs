@@ -12,10 +12,7 @@ use tokio_util::sync::CancellationToken;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_prove_it() {
     let bench = Bench::new().await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
 
     // Nobody asked: a cluster without a backup gets one at once, and its WAL is streamed.
@@ -129,8 +126,7 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
     let removed = control.copy_remove(&actor, &second.id, &confirmed).await.unwrap();
     assert!(removed.copy.is_none() && !std::fs::exists(&copy.directory).unwrap(), "{removed:#?}");
     assert!(control.copy_remove(&actor, &second.id, &confirmed).await.is_err(), "it is gone");
-    stop.cancel();
-    service.join().await;
+    running.end().await;
     let gone = PgConnection::connect(&beside).await;
     assert!(gone.is_err(), "the copy ends with us");
     let first = control.job_get(&actor, &restored).await.unwrap().copy.unwrap();
@@ -259,10 +255,7 @@ async fn a_gap_is_shown_and_ended_by_a_backup() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_that_is_cut_off_or_full_loses_nothing_and_is_shown() {
     let bench = Bench::new().await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
     let slot = &control.recovery().slots()[0];
     until("streaming", async || {
@@ -312,6 +305,5 @@ async fn a_store_that_is_cut_off_or_full_loses_nothing_and_is_shown() {
     })
     .await;
     assert_eq!((window.intervals.len(), window.gaps.len()), (1, 0), "nothing was lost: {window:#?}");
-    stop.cancel();
-    service.join().await;
+    running.end().await;
 }

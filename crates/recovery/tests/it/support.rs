@@ -2,14 +2,14 @@
 use backup::{KeySource, Repository, retention::Retention};
 use blobs::{BlobStore, DirStore, faulty::FaultyStore};
 use control::{
-    Actor, ClusterConfig, Clusters, ControlPlane, Disaster, OpenRepository, Protected, Recovery, ScheduleConfig,
-    ScheduleKind,
+    Actor, ClusterConfig, Clusters, Confirmation, ControlPlane, Disaster, OpenRepository, Protected, Recovery,
+    ScheduleConfig, ScheduleKind,
 };
 use domain::view::{JobState, JobView, Objectives};
 use monitor::{Monitor, Watched};
 use pgphysical::replication::ConnInfo;
 use pgstat::Target;
-use recovery::Pace;
+use recovery::{Pace, Service};
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use std::{
     collections::BTreeMap,
@@ -49,6 +49,28 @@ pub struct Bench {
     pub restore_command: String,
     /// The repository lies in a directory here.
     local: bool,
+}
+
+/// What a person types who means it.
+pub fn confirmed() -> Confirmation {
+    Confirmation { name: "main".to_owned(), password: String::new() }
+}
+
+/// The service at work, and its store, which stays until the test is over.
+pub struct Running {
+    service: Option<Service>,
+    stop: CancellationToken,
+    _store: tempfile::TempDir,
+}
+
+impl Running {
+    /// Waits until all of it has ended.
+    pub async fn end(&mut self) {
+        self.stop.cancel();
+        if let Some(service) = self.service.take() {
+            service.join().await;
+        }
+    }
 }
 
 pub async fn sql(url: &str, text: &str) -> Option<String> {
@@ -181,6 +203,15 @@ impl Bench {
 }
 
 impl Bench {
+    /// Starts the service over a store of its own.
+    pub async fn served(&self) -> (ControlPlane, Running) {
+        let (url, directory) = test_support::sqlite_url();
+        let control = self.control(&url).await;
+        let stop = CancellationToken::new();
+        let service = Some(Service::start(&control, PACE, &stop));
+        (control, Running { service, stop, _store: directory })
+    }
+
     /// Has the monitor watch the cluster each second, so that alerts are raised and ended.
     pub fn watch(&self, control: &ControlPlane, stop: &CancellationToken) -> Monitor {
         let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };

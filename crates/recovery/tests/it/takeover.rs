@@ -1,7 +1,7 @@
 //! A copy that takes over has the original's configuration, and where that does not start here it serves all the same.
 use crate::{
-    drills::{confirmed, end, ready, report},
-    support::{Bench, PACE, sql, succeeded},
+    drills::{end, ready, report},
+    support::{Bench, PACE, confirmed, sql, succeeded},
 };
 use control::{Actor, BackupWanted, TargetAsk};
 use domain::view::{DrKind, DrPlanSpec};
