@@ -6,7 +6,7 @@ use crate::{
     work::{Ended, Work},
 };
 use backup::restore::{self, RestoreOptions, RestoreRequest, Target};
-use control::{Copies, RestoreParams, RestoreTestParams, Slot, now};
+use control::{Copies, RestoreParams, RestoreTestParams, Slot, now, running_in};
 use domain::{
     format,
     view::{JobResult, ProofView},
@@ -24,13 +24,6 @@ use std::{
 pub(crate) const TEST_PREFIX: &str = "restore-test-";
 /// A copy that a killed predecessor started ends by its guardian; so long is waited for that.
 const PREDECESSOR: Duration = Duration::from_secs(60);
-
-/// The server that runs in a data directory.
-pub(crate) fn running_in(data: &Path) -> Option<u32> {
-    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let pid = text.lines().next()?.trim().parse::<u32>().ok()?;
-    Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
-}
 
 pub(crate) async fn wait_for_predecessor(work: &Work, data: &Path) -> Result<(), Ended> {
     let begun = Instant::now();

@@ -4,6 +4,7 @@
 //! `recovery` room keeps fresh. Only plans and changes open the repository.
 mod confirm;
 mod copies;
+mod data_directory;
 mod dr;
 mod jobs;
 mod manage;
@@ -14,6 +15,7 @@ mod restores;
 
 pub use confirm::Confirmation;
 pub use copies::Copies;
+pub use data_directory::running_in;
 pub use dr::DrSchedule;
 pub use jobs::{
     BackupParams, BackupWanted, DrillParams, ExecutionParams, ExpireParams, JobParams, RestoreTestParams, VerifyParams,

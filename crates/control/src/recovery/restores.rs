@@ -1,5 +1,5 @@
 //! Restoring: the plan that is shown, and the order to do it.
-use super::{JobParams, Slot, copies::running_in, engine};
+use super::{JobParams, Slot, data_directory::lies_in, engine, running_in};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use backup::restore::{self, RestoreRequest, Target};
 use domain::{
@@ -215,7 +215,8 @@ impl ControlPlane {
             }
         };
         let params = self.told(actor, "restore_start", ("cluster", &id), allowed.await).await?;
-        self.job_ask(actor, "restore_start", cluster, JobParams::Restore(Box::new(params)), None).await
+        let before = lies_in(&params.data_directory());
+        self.job_ask(actor, "restore_start", cluster, JobParams::Restore(Box::new(params)), Some(before)).await
     }
 
     /// Whether a job's parameters came of this request. What the request leaves open was chosen then.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     copy::{Address, CopyHost, CopyPlan, Started},
-    restore::{prove, running_in, wait_for_predecessor},
+    restore::{prove, wait_for_predecessor},
     wal::lost,
     work::{Ended, Work},
 };
@@ -15,7 +15,7 @@ use backup::{
     Repository,
     restore::{self, RestoreRequest, Target},
 };
-use control::{alerts::Notice, now};
+use control::{alerts::Notice, now, running_in};
 use domain::{
     format,
     view::{DrAction, DrKind, DrPlanSpec, DrReport, DrStep, DrWaiting, JobKind, JobProgress, Objectives},

@@ -2,7 +2,7 @@
 //! over a server that runs, and only pages that differ are written.
 use crate::{
     drills::confirmed,
-    support::{Bench, PACE, sql, succeeded, until},
+    support::{Bench, PACE, audited, sql, succeeded, until},
 };
 use control::{Actor, Confirmation, ControlError, ControlPlane, RestoreAsk};
 use domain::view::{JobKind, JobResult};
@@ -163,6 +163,12 @@ async fn a_listed_stopped_cluster_is_restored_over_and_no_other_and_no_running_o
     let outcomes = |wanted: &str| rows.iter().filter(|row| row.outcome.as_str() == wanted).count();
     // No directory, three that are not listed, an empty one, two running ones, two names that are not the cluster's.
     assert_eq!((outcomes("refused"), outcomes("ok")), (9, 2), "{rows:#?}");
+    // What lay there each time: nothing, then the stopped copy.
+    let before = audited(&control, "restore_start", "ok").await;
+    let before = before.iter().map(|row| row.before.as_ref().unwrap()).collect::<Vec<_>>();
+    assert!(before[0]["holds"] == "a cluster" && before[0]["state"] == "shut down", "{before:#?}");
+    assert_eq!(before[1]["holds"], "nothing", "{before:#?}");
+    assert!(before.iter().all(|it| it["directory"] == listed.display().to_string()), "{before:#?}");
     stop.cancel();
     service.join().await;
 }
