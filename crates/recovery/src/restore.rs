@@ -2,7 +2,7 @@
 use crate::{
     copy::{Address, CopyHost, CopyPlan},
     execute::find,
-    wal,
+    loss::{Loss, Witness},
     work::{Ended, Work},
 };
 use backup::restore::{self, RestoreOptions, RestoreRequest, Target};
@@ -176,7 +176,11 @@ pub(crate) async fn test(work: &Arc<Work>, slot: &Slot, params: &RestoreTestPara
 }
 
 async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root: &Path) -> Result<ProofView, Ended> {
-    let (began_at, lag) = (now(), wal::lag(slot));
+    let (began_at, witness) = (now(), Witness::of(slot));
+    let rpo_limit = match &work.control {
+        Some(control) => Some(control.objectives(slot).await?.rpo_seconds),
+        None => None,
+    };
     let repository = slot.repository().await?;
     let one = find(slot, &repository, params.backup.as_deref()).await?;
     let request = RestoreRequest {
@@ -219,6 +223,8 @@ async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root:
         work.log(problem).await;
     }
     let check_seconds = work.done(checks.join("; ")).await;
+    // Without all WAL the copy tells nothing of the newest moment.
+    let loss = if params.latest { witness.lost(began_at, last) } else { Loss::Unknown };
     Ok(ProofView {
         backup: plan.backup.id.clone(),
         at: now(),
@@ -229,8 +235,9 @@ async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root:
         recovery_seconds,
         check_seconds,
         rto_seconds: restore_seconds + recovery_seconds,
-        rpo_seconds: wal::lost(last.map(|at| began_at.seconds_since(at).max(0.0)), lag).filter(|_| params.latest),
+        rpo_seconds: loss.seconds(rpo_limit),
         checks,
+        unproved: loss.unproved(rpo_limit).into_iter().collect(),
         problems,
     })
 }

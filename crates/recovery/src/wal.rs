@@ -52,12 +52,6 @@ pub(crate) fn lag(slot: &Slot) -> Option<f64> {
     wal.lag_seconds.filter(|_| wal.state == "streaming")
 }
 
-/// What a restore to the newest moment lost, in seconds: the age of the last transaction in it. On an idle server that is
-/// old without anything being lost, so that it is no more than what the stream had still to bring.
-pub(crate) fn lost(age: Option<f64>, lag: Option<f64>) -> Option<f64> {
-    age.into_iter().chain(lag).reduce(f64::min)
-}
-
 pub(crate) async fn supervise(control: ControlPlane, index: usize, stop: CancellationToken) {
     let Some(slot) = control.recovery().slots().get(index) else { return };
     let status = Arc::new(StreamStatus::default());
@@ -178,14 +172,6 @@ mod tests {
         let options = options(&config);
         assert_eq!((options.slot.as_str(), options.give_up_after), ("mine", None));
         assert_eq!((options.heartbeat, options.limits), (config.heartbeat, config.slot_limits));
-    }
-
-    #[test]
-    fn an_idle_server_loses_nothing_although_its_last_transaction_is_old() {
-        assert_eq!(lost(Some(7_200.0), Some(0.5)), Some(0.5));
-        assert_eq!(lost(Some(3.0), Some(10.0)), Some(3.0));
-        // Without a stream nothing bounds it.
-        assert_eq!((lost(Some(7_200.0), None), lost(None, None)), (Some(7_200.0), None));
     }
 
     #[test]

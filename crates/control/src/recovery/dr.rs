@@ -31,6 +31,7 @@ pub(super) fn proof(report: &DrReport) -> Option<ProofView> {
         rto_seconds: report.rto_seconds? - report.waited_seconds,
         rpo_seconds: report.rpo_seconds,
         checks: report.checks.clone(),
+        unproved: report.unproved.clone(),
         problems: report.problems.clone(),
     })
 }

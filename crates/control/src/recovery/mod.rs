@@ -150,6 +150,13 @@ pub struct Protected {
     pub disaster: Disaster,
 }
 
+impl Protected {
+    /// A transaction is written so often that the age of the newest one in the repository tells what is missing there.
+    pub const fn writes_heartbeat(&self) -> bool {
+        self.stream && self.heartbeat.is_some()
+    }
+}
+
 /// What the host's configuration says of disaster recovery: an administrator of the page chooses among it.
 #[derive(Clone, Debug)]
 pub struct Disaster {
