@@ -66,7 +66,8 @@ pub struct RestoreAsk {
     pub directory: String,
     /// The directory is a stopped cluster that is brought to the wanted state.
     pub delta: bool,
-    /// Start it beside the original, tamed, on a free port of the loopback.
+    /// Start it beside the original, tamed, on a free port of the loopback. Not with `delta`: whoever runs that cluster
+    /// starts it.
     pub start: bool,
 }
 
@@ -138,10 +139,16 @@ impl ControlPlane {
             timeline: plan.timeline,
             directory: directory.clone(),
             delta: ask.delta,
-            start: ask.start && !ask.delta,
+            start: ask.start,
         };
         let free_bytes = free_bytes(&directory);
         let mut refusals = refusals(&params.data_directory(), ask.delta);
+        if ask.start && ask.delta {
+            refusals.push(format!(
+                "a cluster that is restored over is started by whoever runs it, not here: ask for it without start, then pg_ctl -D {} start",
+                params.directory.display()
+            ));
+        }
         if let Target::Time(text, at) = &request.target {
             let catalogue = slot.catalogue.load();
             if let Some(gap) = catalogue.gaps.iter().find(|gap| gap.from < *at && gap.to.is_none_or(|to| *at < to)) {
@@ -225,8 +232,7 @@ impl ControlPlane {
         let slot = self.inner.recovery.slot(cluster);
         let to = slot.and_then(|slot| directory(slot, cluster, ask).ok());
         params.target == ask.target
-            && (params.exclusive, params.delta) == (ask.exclusive, ask.delta)
-            && params.start == (ask.start && !ask.delta)
+            && (params.exclusive, params.delta, params.start) == (ask.exclusive, ask.delta, ask.start)
             && ask.backup.as_ref().is_none_or(|id| id.is_empty() || *id == params.backup)
             && ask.timeline.is_none_or(|timeline| timeline == params.timeline)
             && (!named || to.as_ref() == Some(&params.directory))

@@ -117,6 +117,10 @@ async fn a_listed_stopped_cluster_is_restored_over_and_no_other_and_no_running_o
     let plan = control.restore_plan(&actor, None, &delta(&listed)).await.unwrap();
     assert_eq!((plan.refusals.len(), plan.directory), (0, listed.display().to_string()));
 
+    // Whoever runs it starts it: to be started here is refused, not passed over.
+    let started = RestoreAsk { start: true, ..delta(&listed) };
+    refused(&control, &started, "ask for it without start").await;
+
     // Without the typed name nothing is begun, and nothing there is touched.
     let before = files(&root);
     for name in ["", "over"] {
@@ -161,8 +165,9 @@ async fn a_listed_stopped_cluster_is_restored_over_and_no_other_and_no_running_o
     let filter = store::AuditFilter { action: Some("restore_start".into()), ..Default::default() };
     let rows = control.audit_list(&actor, filter, None, 50).await.unwrap().rows;
     let outcomes = |wanted: &str| rows.iter().filter(|row| row.outcome.as_str() == wanted).count();
-    // No directory, three that are not listed, an empty one, two running ones, two names that are not the cluster's.
-    assert_eq!((outcomes("refused"), outcomes("ok")), (9, 2), "{rows:#?}");
+    // No directory, three that are not listed, an empty one, two running ones, one to be started, two names that are not
+    // the cluster's.
+    assert_eq!((outcomes("refused"), outcomes("ok")), (10, 2), "{rows:#?}");
     // What lay there each time: nothing, then the stopped copy.
     let before = audited(&control, "restore_start", "ok").await;
     let before = before.iter().map(|row| row.before.as_ref().unwrap()).collect::<Vec<_>>();
