@@ -133,6 +133,7 @@ pub fn html(report: &DrReport, sha256: &str) -> String {
     out.push_str("</table>");
     list(&mut out, "What is wrong", &report.problems);
     list(&mut out, "What was checked and found good", &report.checks);
+    list(&mut out, "What was looked at and proves neither good nor bad", &report.unproved);
     list(&mut out, "The original's configuration in a copy that takes over", &report.configuration);
     list(&mut out, "What a person does next or takes back", &report.next);
     let hashes = &report.hashes;

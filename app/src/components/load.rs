@@ -1,6 +1,6 @@
 //! Database load: the chart, what it is taken apart by, and the statements that make it.
 
-use super::{Chart, Panel, statement};
+use super::{Chart, Panel, statement_or_words};
 use crate::{chart::ChartData, scope::with_param};
 use domain::{
     format,
@@ -46,7 +46,7 @@ fn Top(top: Vec<LoadRow>) -> impl IntoView {
         let waits = row.waits.iter().take(2).map(|(class, _)| class.clone()).collect::<Vec<_>>().join(", ");
         view! {
             <tr>
-                <td class="statement">{statement(row.query, row.id)}</td>
+                <td class="statement">{statement_or_words(row.query, row.id, row.stands_in)}</td>
                 <td class="n"><span class=share><b>{format!("{:.1}", row.percent)}</b></span></td>
                 <td class="n">{format!("{:.2}", row.average_active_sessions)}</td>
                 <td>{waits}</td>

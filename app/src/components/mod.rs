@@ -28,6 +28,6 @@ pub use load::LoadPanel;
 pub use panel::Panel;
 pub use signal::{SignalMenu, Told};
 pub use state::{Failed, Missing, Skeleton, ago};
-pub use statement::statement;
+pub use statement::{statement, statement_or_words};
 #[cfg(feature = "ssr")]
 pub use timebar::TimeBar;

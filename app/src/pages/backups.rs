@@ -206,6 +206,7 @@ pub(super) fn BackupTable(rows: Vec<BackupRow>) -> impl IntoView {
             <tr>
                 <td><a class="link num" data-row href=move || scope.link(&path) title=row.id.clone()>{row.stopped_at.local()}</a></td>
                 <td>{row.kind.clone()}{damaged}</td>
+                <td class="lineage"><code title=row.lineage.clone()>{row.lineage.chars().take(8).collect::<String>()}</code></td>
                 <td class="n">{format::bytes(row.bytes as f64)}</td>
                 <td class="n">{format::bytes(row.changed_bytes as f64)}</td>
                 <td class="n">{format::bytes(row.stored_bytes as f64)}</td>
@@ -220,7 +221,7 @@ pub(super) fn BackupTable(rows: Vec<BackupRow>) -> impl IntoView {
         <div class="scroll" tabindex="0" role="region" aria-label="Backups table">
             <table class="backups">
                 <thead><tr>
-                    <th scope="col" aria-sort="descending">"Ended ↓"</th><th scope="col">"Kind"</th><th scope="col" class="n">"Cluster"</th><th scope="col" class="n" title="Bytes of new and changed pages">"Changed"</th>
+                    <th scope="col" aria-sort="descending">"Ended ↓"</th><th scope="col">"Kind"</th><th scope="col" class="lineage" title="Incrementals refer only to their own lineage: damage in one cannot reach another">"Lineage"</th><th scope="col" class="n">"Cluster"</th><th scope="col" class="n" title="Bytes of new and changed pages">"Changed"</th>
                     <th scope="col" class="n">"Stored"</th><th scope="col" class="n">"Duration"</th><th scope="col" class="n">"Rate"</th><th scope="col">"Verified"</th><th scope="col">"Restored"</th>
                 </tr></thead>
                 <tbody>{lines.collect_view()}</tbody>

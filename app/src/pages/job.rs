@@ -169,9 +169,18 @@ pub(super) fn Proof(proof: ProofView) -> impl IntoView {
             <dt>"Checked in"</dt><dd>{format::duration_s(proof.check_seconds)}</dd>
             <dt title="Age of the newest transaction in the copy when the test began, and no more than the stream had still to bring">"Measured RPO"</dt><dd>{rpo}</dd>
         </dl>
+        <Checks checks=proof.checks unproved=proof.unproved problems=proof.problems />
+    }
+}
+
+/// What was found good, what proves neither, and what is wrong.
+#[component]
+pub(super) fn Checks(checks: Vec<String>, unproved: Vec<String>, problems: Vec<String>) -> impl IntoView {
+    view! {
         <ul class="checks">
-            {proof.checks.into_iter().map(|check| view! { <li><Icon name="check" />{check}</li> }).collect_view()}
-            {proof.problems.into_iter().map(|problem| view! { <li class="bad"><Icon name="warn" />{problem}</li> }).collect_view()}
+            {checks.into_iter().map(|check| view! { <li><Icon name="check" />{check}</li> }).collect_view()}
+            {unproved.into_iter().map(|text| view! { <li class="unproved"><Icon name="warn" />{format!("not proved: {text}")}</li> }).collect_view()}
+            {problems.into_iter().map(|problem| view! { <li class="bad"><Icon name="warn" />{problem}</li> }).collect_view()}
         </ul>
     }
 }

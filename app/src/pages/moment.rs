@@ -2,7 +2,7 @@
 
 use super::locks::Forest;
 use crate::{
-    components::{Failed, Icon, Panel, Skeleton, statement},
+    components::{Failed, Icon, Panel, Skeleton, statement_or_words},
     moment_fns::{MomentData, load_moment},
     scope::{Scope, address, encode, kept_params, with_param},
     zone::Local as _,
@@ -153,7 +153,7 @@ fn session(row: &MomentRow, most: i64) -> impl IntoView + use<> {
             <td class="wait"><i class=slot></i>{wait}</td>
             <td class="n" title=title><span class=share><b>{format::thousands(row.samples)}</b></span></td>
             <td class="n">{format!("{:.2}", row.average_active_sessions)}</td>
-            <td class="statement">{statement(row.query.clone(), row.id.clone())}</td>
+            <td class="statement">{statement_or_words(row.query.clone(), row.id.clone(), row.stands_in)}</td>
             <td>{row.user.clone()}</td>
             <td>{row.application.clone()}</td>
             <td>{row.database.clone()}</td>

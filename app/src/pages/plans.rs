@@ -1,5 +1,6 @@
 //! `/recovery/plans`: plans for disasters, what one would do now, drills and what they showed.
 
+use super::job::Checks;
 use crate::{
     components::{Confirm, Failed, FormOutcome, Icon, Panel, Skeleton},
     recovery_fns::{DrData, May, load_dr},
@@ -447,10 +448,7 @@ pub(super) fn DrFacts(report: DrReport) -> impl IntoView {
             <dt>"Opened by"</dt><dd>{if report.from_recovery_kit { "the recovery code alone" } else { "the configured key" }}</dd>
             {report.connection.map(|text| view! { <dt>"Connect to"</dt><dd><code>{text}</code></dd> })}
         </dl>
-        <ul class="checks">
-            {report.checks.into_iter().map(|check| view! { <li><Icon name="check" />{check}</li> }).collect_view()}
-            {report.problems.into_iter().map(|problem| view! { <li class="bad"><Icon name="warn" />{problem}</li> }).collect_view()}
-        </ul>
+        <Checks checks=report.checks unproved=report.unproved problems=report.problems />
         {(!report.configuration.is_empty()).then(|| view! { <h3>"The original's configuration in a copy that takes over"</h3> })}
         <ul class="notes">{report.configuration.into_iter().map(|line| view! { <li>{line}</li> }).collect_view()}</ul>
         {(!report.next.is_empty()).then(|| view! { <h3>"Next"</h3> })}

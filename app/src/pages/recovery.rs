@@ -285,7 +285,7 @@ fn Plan(plan: RestorePlanView, may_restore: bool) -> impl IntoView {
                 <input type="hidden" name="cluster" value=shown /><input type="hidden" name="asked" value="1" />
                 {hidden()}
                 <label>"Directory"<input name="directory" value=value("directory") placeholder="a new one, named by itself" spellcheck="false" /></label>
-                <label class="check"><input type="checkbox" name="start" checked=start /><span>"Start it beside the original"<small>"Tamed: on a free port of this machine, archives nothing, follows nothing, subscribes to nothing."</small></span></label>
+                <label class="check"><input type="checkbox" name="start" checked=start /><span>"Start it beside the original"<small>"Tamed: on a free port of this machine, archives nothing, follows nothing, subscribes to nothing. Not over a stopped cluster: whoever runs that starts it."</small></span></label>
                 <label class="check"><input type="checkbox" name="exclusive" checked=exclusive /><span>"Stop before the target"</span></label>
                 <label class="check"><input type="checkbox" name="delta" checked=delta /><span>"Over a stopped cluster"<small>"Only where the configuration allows it; only pages that differ are written. Never over a running one."</small></span></label>
                 <div><button class="btn">"Plan again"</button></div>

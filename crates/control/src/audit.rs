@@ -35,6 +35,19 @@ impl ControlPlane {
         Ok(())
     }
 
+    /// Appends a row of its own for a change that stands in no table of the store.
+    pub(crate) async fn audit_change(
+        &self,
+        actor: &Actor,
+        action: &str,
+        object: (&str, &str),
+        change: (Option<Value>, Option<Value>),
+    ) -> Result<(), ControlError> {
+        let transaction = self.inner.store.begin().await?;
+        self.audit_in(&transaction, actor, action, object, change).await?;
+        Ok(self.inner.store.commit(transaction).await?)
+    }
+
     /// Appends a row of its own: a refusal, a failure, or an event without a change.
     pub(crate) async fn audit_outcome(
         &self,
@@ -45,7 +58,7 @@ impl ControlPlane {
         detail: Option<Value>,
     ) -> Result<(), ControlError> {
         let transaction = self.inner.store.begin().await?;
-        AuditRepo(&transaction).append(row(actor, action, object, outcome, (None, detail))).await?;
+        self.audit_outcome_in(&transaction, actor, action, object, outcome, detail).await?;
         Ok(self.inner.store.commit(transaction).await?)
     }
 

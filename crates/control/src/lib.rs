@@ -48,6 +48,7 @@ pub use recovery::{
     BackupParams, BackupWanted, Catalogue, Confirmation, Copies, Disaster, DrSchedule, DrillParams, ExecutionParams,
     ExpireParams, JobParams, OpenRepository, Protected, ProtectionStatus, Rebuilt, RebuiltBackup, Recovery, RestoreAsk,
     RestoreParams, RestoreTestParams, ScheduleConfig, ScheduleKind, Slot, TargetAsk, VerifyParams, command_record,
+    running_in,
 };
 
 use arc_swap::ArcSwap;

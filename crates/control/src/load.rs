@@ -146,6 +146,7 @@ impl ControlPlane {
                     fingerprint: (query_id != 0).then(|| query_id.to_string()),
                     id: known.map(|(key, _)| key.clone()),
                     query: known.map_or_else(|| unnamed(query_id), |(_, text)| text.clone()),
+                    stands_in: known.is_none(),
                     average_active_sessions: samples as f64 / taken as f64,
                     percent: 100.0 * samples as f64 / all as f64,
                     waits,

@@ -108,6 +108,7 @@ impl ControlPlane {
         let row = |(it, id): (SessionsSeen, Option<String>)| MomentRow {
             fingerprint: (it.query_id != 0).then(|| it.query_id.to_string()),
             query: texts.get(&it.query_id).map_or_else(|| load::unnamed(it.query_id), |(_, text)| text.clone()),
+            stands_in: !texts.contains_key(&it.query_id),
             id,
             average_active_sessions: it.samples as f64 / samples.max(1) as f64,
             percent: 100.0 * it.samples as f64 / all.max(1) as f64,

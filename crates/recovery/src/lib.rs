@@ -8,6 +8,7 @@ mod configuration;
 mod copy;
 mod dr;
 mod execute;
+mod loss;
 mod pressure;
 mod restore;
 mod runner;
@@ -19,7 +20,7 @@ mod walserver;
 mod work;
 
 pub use catalogue::{Held, read_once};
-pub use dr::{Drill, NOT_PROVED, StandAlone};
+pub use dr::{Drill, StandAlone};
 pub use schedule::{Schedule, upcoming};
 
 use control::ControlPlane;

@@ -2,11 +2,11 @@
 use crate::{
     copy::{Address, CopyHost, CopyPlan},
     execute::find,
-    wal::Outstanding,
+    loss::{Loss, Witness},
     work::{Ended, Work},
 };
 use backup::restore::{self, RestoreOptions, RestoreRequest, Target};
-use control::{Copies, RestoreParams, RestoreTestParams, Slot, now};
+use control::{Copies, RestoreParams, RestoreTestParams, Slot, now, running_in};
 use domain::{
     format,
     view::{JobResult, ProofView},
@@ -24,13 +24,6 @@ use std::{
 pub(crate) const TEST_PREFIX: &str = "restore-test-";
 /// A copy that a killed predecessor started ends by its guardian; so long is waited for that.
 const PREDECESSOR: Duration = Duration::from_secs(60);
-
-/// The server that runs in a data directory.
-pub(crate) fn running_in(data: &Path) -> Option<u32> {
-    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let pid = text.lines().next()?.trim().parse::<u32>().ok()?;
-    Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
-}
 
 pub(crate) async fn wait_for_predecessor(work: &Work, data: &Path) -> Result<(), Ended> {
     let begun = Instant::now();
@@ -183,7 +176,11 @@ pub(crate) async fn test(work: &Arc<Work>, slot: &Slot, params: &RestoreTestPara
 }
 
 async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root: &Path) -> Result<ProofView, Ended> {
-    let outstanding = Outstanding::now(slot);
+    let (began_at, witness) = (now(), Witness::of(slot));
+    let rpo_limit = match &work.control {
+        Some(control) => Some(control.objectives(slot).await?.rpo_seconds),
+        None => None,
+    };
     let repository = slot.repository().await?;
     let one = find(slot, &repository, params.backup.as_deref()).await?;
     let request = RestoreRequest {
@@ -223,13 +220,15 @@ async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root:
     let recovery_seconds =
         work.done(last.map_or_else(String::new, |at| format!("the last transaction is of {}", at.to_rfc3339()))).await;
     let (mut checks, mut problems) = copy.look_inside(work, &at).await?;
-    checks.extend(outstanding.heartbeat(last).filter(|_| params.latest));
+    checks.extend(witness.heartbeat(last).filter(|_| params.latest));
     work.check()?;
     prove(work, &mut server, &copy.host.superuser, plan.backup.cluster.checksums, &mut checks, &mut problems).await?;
     for problem in &problems {
         work.log(problem).await;
     }
     let check_seconds = work.done(checks.join("; ")).await;
+    // Without all WAL the copy tells nothing of the newest moment.
+    let loss = if params.latest { witness.lost(began_at, last) } else { Loss::Unknown };
     Ok(ProofView {
         backup: plan.backup.id.clone(),
         at: now(),
@@ -240,8 +239,9 @@ async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root:
         recovery_seconds,
         check_seconds,
         rto_seconds: restore_seconds + recovery_seconds,
-        rpo_seconds: outstanding.lost(last).filter(|_| params.latest),
+        rpo_seconds: loss.seconds(rpo_limit),
         checks,
+        unproved: loss.unproved(rpo_limit).into_iter().collect(),
         problems,
     })
 }

@@ -1,7 +1,7 @@
 //! WAL streaming of one cluster, started again whenever it ends, and how far behind it is.
 use backup::wal::{StreamOptions, StreamStatus, stream};
-use control::{ControlPlane, Protected, Slot, now};
-use domain::{Lsn, Timestamp, view::WalStreamView};
+use control::{ControlPlane, Protected, Slot};
+use domain::{Lsn, view::WalStreamView};
 use std::{
     collections::VecDeque,
     sync::{Arc, PoisonError, atomic::Ordering},
@@ -47,42 +47,9 @@ impl Lag {
 }
 
 /// How late WAL is in the repository, when the stream knows.
-fn lag(slot: &Slot) -> Option<f64> {
+pub(crate) fn lag(slot: &Slot) -> Option<f64> {
     let wal = slot.wal.load();
     wal.lag_seconds.filter(|_| wal.state == "streaming")
-}
-
-/// What was known of the source when a restore to the newest moment began.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Outstanding {
-    pub at: Timestamp,
-    /// All WAL that was older than that was in the repository, as the stream believes.
-    pub lag_seconds: Option<f64>,
-    /// The last heartbeat that was written into the source.
-    pub heartbeat_at: Option<Timestamp>,
-}
-
-impl Outstanding {
-    pub fn now(slot: &Slot) -> Self {
-        Self { at: now(), lag_seconds: lag(slot), heartbeat_at: slot.wal.load().heartbeat_at }
-    }
-
-    /// What the copy whose newest transaction is of `last` lost, in seconds: the age of that transaction. On an idle
-    /// server that is old without anything being lost, so that it is no more than what the stream had still to bring;
-    /// but a heartbeat that the copy does not have is lost, whatever the stream believes.
-    pub fn lost(&self, last: Option<Timestamp>) -> Option<f64> {
-        let age = last.map(|last| self.at.seconds_since(last).max(0.0));
-        let believed = age.into_iter().chain(self.lag_seconds).reduce(f64::min);
-        let missing = self.heartbeat_at.zip(last).map(|(beat, last)| beat.min(self.at).seconds_since(last).max(0.0));
-        believed.into_iter().chain(missing).reduce(f64::max)
-    }
-
-    /// The two moments that are compared, as evidence.
-    pub fn heartbeat(&self, last: Option<Timestamp>) -> Option<String> {
-        let (beat, last) = self.heartbeat_at.zip(last)?;
-        let (beat, last) = (beat.to_rfc3339(), last.to_rfc3339());
-        Some(format!("heartbeat: the source's was of {beat}, the newest transaction here is of {last}"))
-    }
 }
 
 pub(crate) async fn supervise(control: ControlPlane, index: usize, stop: CancellationToken) {
@@ -206,27 +173,6 @@ mod tests {
         let options = options(&config);
         assert_eq!((options.slot.as_str(), options.give_up_after), ("mine", None));
         assert_eq!((options.heartbeat, options.limits), (config.heartbeat, config.slot_limits));
-    }
-
-    #[test]
-    fn an_idle_server_loses_nothing_although_its_last_transaction_is_old() {
-        let at = Timestamp(10_000_000);
-        let ago = |seconds: i64| Some(at.plus_ms(-1_000 * seconds));
-        let lost = |last, lag_seconds, heartbeat_at| Outstanding { at, lag_seconds, heartbeat_at }.lost(last);
-        assert_eq!(lost(ago(7_200), Some(0.5), None), Some(0.5));
-        assert_eq!(lost(ago(3), Some(10.0), None), Some(3.0));
-        // Without a stream nothing bounds it.
-        assert_eq!((lost(ago(7_200), None, None), lost(None, None, None)), (Some(7_200.0), None));
-        // A heartbeat that is there bounds nothing more, and one that is not there is lost, though the stream says that
-        // it brought everything.
-        assert_eq!(lost(ago(8), Some(0.0), ago(9)), Some(0.0));
-        assert_eq!(lost(ago(60), Some(0.0), ago(9)), Some(51.0));
-        assert_eq!(lost(None, Some(0.0), ago(9)), Some(0.0));
-        // No more than its age at the begin.
-        assert_eq!(lost(ago(1), Some(0.0), ago(-30)), Some(1.0));
-        let beaten = Outstanding { at: Timestamp(5_000), lag_seconds: None, heartbeat_at: Some(Timestamp(2_000)) };
-        let told = beaten.heartbeat(Some(Timestamp(3_000))).unwrap();
-        assert!(told.contains("1970-01-01T00:00:02Z") && told.contains("1970-01-01T00:00:03Z"), "{told}");
     }
 
     #[test]

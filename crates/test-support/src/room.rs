@@ -24,6 +24,21 @@ impl Room {
         }
     }
 
+    /// As [`Self::mount`]; `None` where that cannot be done, and the test is skipped.
+    ///
+    /// # Panics
+    /// Where every test must run (`CI` or `HOLDFAST_REQUIRE_ALL` is set): one that is skipped would count as passed.
+    pub fn mount_or_skip(at: &Path, size: &str) -> Option<Self> {
+        let why = match Self::mount(at, size) {
+            Ok(room) => return Some(room),
+            Err(why) => format!("a file system cannot be mounted here ({why}); run this test as root"),
+        };
+        let must = ["CI", "HOLDFAST_REQUIRE_ALL"].into_iter().find(|name| std::env::var_os(name).is_some());
+        assert!(must.is_none(), "{why}: {} is set, so that no test may be skipped", must.unwrap_or_default());
+        eprintln!("SKIPPED: {why}");
+        None
+    }
+
     /// Gives it another size.
     pub fn resize(&self, size: &str) {
         let done = Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(&self.0).status();

@@ -299,7 +299,8 @@ pub struct RestorePlanBody {
     /// Bring a stopped cluster to the wanted state: only pages that differ are fetched.
     #[serde(default)]
     delta: bool,
-    /// Start it beside the original, tamed, on a free port of the loopback.
+    /// Start it beside the original, tamed, on a free port of the loopback. Refused with `delta`: whoever runs a cluster
+    /// that is restored over starts it.
     #[serde(default)]
     start: bool,
 }

@@ -49,19 +49,19 @@ pub struct DrillArgs {
     /// Where the copy goes meanwhile: a directory that is empty or not there. A temporary one without it.
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// A superuser of the cluster.
-    #[arg(long, default_value = "postgres")]
-    superuser: String,
+    /// A superuser of the cluster; without it that of the named cluster, else postgres.
+    #[arg(long)]
+    superuser: Option<String>,
     /// DATABASE: SELECT …; must give true, or a figure that is shown. May be repeated.
     #[arg(long = "probe", value_name = "DATABASE: SELECT", value_parser = probe)]
     probes: Vec<String>,
     /// Reads at once.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
-    /// Recovery time objective in seconds, when no cluster says it.
+    /// Recovery time objective in seconds, whatever is promised for the named cluster; without it what is promised.
     #[arg(long, value_parser = seconds)]
     rto_seconds: Option<f64>,
-    /// Recovery point objective in seconds, when no cluster says it.
+    /// Recovery point objective in seconds, whatever is promised for the named cluster; without it what is promised.
     #[arg(long, value_parser = seconds)]
     rpo_seconds: Option<f64>,
     /// Write the evidence here, as HTML when the name ends so, else as JSON.
@@ -233,20 +233,19 @@ async fn drill(kind: DrKind, given: DrillArgs, args: &RepositoryArgs, json: bool
         }
         None => (None, DrPlanSpec::standard()),
     };
-    let objectives = match &configured {
+    let promised = match &configured {
         Some((cluster, control)) => match control.recovery().slot(&cluster.cluster) {
             Some(slot) => Some(control.objectives(slot).await?),
             None => None,
         },
-        None => (given.rto_seconds.is_some() || given.rpo_seconds.is_some()).then(|| Objectives {
-            rto_seconds: given.rto_seconds.unwrap_or(f64::MAX),
-            rpo_seconds: given.rpo_seconds.unwrap_or(f64::MAX),
-        }),
+        None => None,
     };
+    let objectives = measured_against(promised, given.rto_seconds, given.rpo_seconds);
     let (superuser, probes) = match &configured {
-        Some((cluster, _)) => (cluster.superuser.clone(), [cluster.probes.clone(), given.probes].concat()),
-        None => (given.superuser, given.probes),
+        Some((cluster, _)) => (Some(cluster.superuser.clone()), [cluster.probes.clone(), given.probes].concat()),
+        None => (None, given.probes),
     };
+    let superuser = given.superuser.or(superuser).unwrap_or_else(|| "postgres".to_owned());
     // From the recovery code alone it has to be found too.
     let system = match (&configured, given.system) {
         (Some((cluster, control)), None) if kind == DrKind::Test && args.repo.is_none() => {
@@ -272,6 +271,8 @@ async fn drill(kind: DrKind, given: DrillArgs, args: &RepositoryArgs, json: bool
         workers: usize::from(given.workers),
         directory: std::path::absolute(&directory).unwrap_or(directory),
         objectives,
+        // Of another repository the configuration says nothing.
+        heartbeat: args.repo.is_none() && configured.as_ref().is_some_and(|it| it.0.writes_heartbeat()),
     };
     let report = watched(kind, alone, json).await?;
     let text = serde_json::to_string_pretty(&report).map_err(Failure::failed)?;
@@ -291,6 +292,15 @@ async fn drill(kind: DrKind, given: DrillArgs, args: &RepositoryArgs, json: bool
         None => Ok(()),
         Some(problem) => Err(Failure::failed(format!("the drill is not sound: {problem}"))),
     }
+}
+
+/// What was given counts before what is promised; what neither says has no limit.
+fn measured_against(promised: Option<Objectives>, rto: Option<f64>, rpo: Option<f64>) -> Option<Objectives> {
+    let limit = |given: Option<f64>, promised: Option<f64>| given.or(promised).unwrap_or(f64::MAX);
+    (promised.is_some() || rto.is_some() || rpo.is_some()).then(|| Objectives {
+        rto_seconds: limit(rto, promised.map(|it| it.rto_seconds)),
+        rpo_seconds: limit(rpo, promised.map(|it| it.rpo_seconds)),
+    })
 }
 
 /// Does the drill; tells how far it is on the standard error: lines of the log, or JSON lines.
@@ -361,8 +371,10 @@ fn told(report: &DrReport) -> String {
         text += &format!("  RPO {}{}\n", format::duration_s(rpo), limit(report.objectives.map(|it| it.rpo_seconds)));
     }
     for check in &report.checks {
-        let word = if check.starts_with(recovery::NOT_PROVED) { "" } else { "good: " };
-        text += &format!("  {word}{check}\n");
+        text += &format!("  good: {check}\n");
+    }
+    for line in &report.unproved {
+        text += &format!("  not proved: {line}\n");
     }
     for problem in &report.problems {
         text += &format!("  WRONG: {problem}\n");
@@ -371,4 +383,20 @@ fn told(report: &DrReport) -> String {
         text += &format!("  a copy that takes over here: {line}\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_objective_that_was_given_counts_before_the_promised_one() {
+        let promised = Some(Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 });
+        let figures = |it: Option<Objectives>| it.map(|it| (it.rpo_seconds, it.rto_seconds));
+        assert_eq!(figures(measured_against(promised, None, None)), Some((60.0, 900.0)));
+        assert_eq!(figures(measured_against(promised, Some(5.0), None)), Some((60.0, 5.0)));
+        assert_eq!(figures(measured_against(promised, Some(5.0), Some(1.0))), Some((1.0, 5.0)));
+        assert_eq!(figures(measured_against(None, None, Some(1.0))), Some((1.0, f64::MAX)));
+        assert_eq!(figures(measured_against(None, None, None)), None);
+    }
 }

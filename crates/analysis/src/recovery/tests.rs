@@ -103,6 +103,7 @@ fn proof(bytes: u64, seconds: f64, wal: u64, replay: f64) -> ProofView {
         rto_seconds: seconds + replay,
         rpo_seconds: None,
         checks: Vec::new(),
+        unproved: Vec::new(),
         problems: Vec::new(),
     }
 }

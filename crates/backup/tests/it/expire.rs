@@ -207,13 +207,7 @@ async fn an_archive_only_backup_keeps_the_wal_that_makes_it_consistent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_without_a_free_byte_can_still_be_expired() {
     let bench = Bench::new(test_support::versions().remove(0)).await;
-    let room = match Room::mount(&bench.place("small"), "100m") {
-        Ok(room) => room,
-        Err(why) => {
-            eprintln!("SKIPPED: a file system cannot be mounted here ({why}); run this test as root");
-            return;
-        }
-    };
+    let Some(room) = Room::mount_or_skip(&bench.place("small"), "100m") else { return };
     let root = bench.place("small/repository");
     let repository = Repository::init(Arc::new(DirStore::create(&root).unwrap()), None).await.unwrap();
     let take = async || {

@@ -1,5 +1,5 @@
 //! Copies that a restore started beside the original: those that run, what is here of one, taking it away.
-use super::{JobParams, RestoreParams};
+use super::{JobParams, RestoreParams, running_in};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use domain::{
     Permission,
@@ -41,13 +41,6 @@ impl Copies {
     }
 }
 
-/// The server that runs in a data directory.
-pub(super) fn running_in(data: &Path) -> Option<u32> {
-    let text = fs::read_to_string(data.join("postmaster.pid")).ok()?;
-    let pid = text.lines().next()?.trim().parse::<u32>().ok()?;
-    Path::new(&format!("/proc/{pid}")).exists().then_some(pid)
-}
-
 /// What a restore was asked to start.
 fn started(row: &JobRow) -> Option<RestoreParams> {
     match serde_json::from_value(row.params.clone()) {
@@ -83,13 +76,19 @@ impl ControlPlane {
     ) -> Result<JobView, ControlError> {
         const ACTION: &str = "restore_copy_remove";
         self.authorize_audited(actor, Permission::RestoreExecute, ACTION, ("job", id)).await?;
-        let row = self.job_row(id).await?;
+        let row = self.told(actor, ACTION, ("job", id), self.job_row(id).await).await?;
         self.confirm(actor, ACTION, ("job", id), &row.cluster, confirmation).await?;
         self.audit_outcome(actor, "restore_copy_remove_asked", ("job", id), Outcome::Ok, None).await?;
+        let before = json!({
+            "job": row.title,
+            "state": row.state,
+            "backup": started(&row).map(|params| params.backup),
+            "copy": copy_of(&row),
+        });
         match self.take_away(&row).await {
             Ok(directory) => {
-                let detail = json!({ "directory": directory });
-                self.audit_outcome(actor, ACTION, ("job", id), Outcome::Ok, Some(detail)).await?;
+                let change = (Some(before), Some(json!({ "removed": directory })));
+                self.audit_change(actor, ACTION, ("job", id), change).await?;
                 let who = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
                 let line = format!("{who} had the copy stopped and {directory} removed");
                 JobRepo(self.inner.store.db()).log(row.id, now(), &line).await?;

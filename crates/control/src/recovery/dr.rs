@@ -1,5 +1,5 @@
 //! Plans for disasters: written, rehearsed, carried out, and what came of it.
-use super::{DrillParams, ExecutionParams, JobParams, RestoreAsk, Slot, TargetAsk};
+use super::{DrillParams, ExecutionParams, JobParams, RestoreAsk, Slot, TargetAsk, data_directory::lies_in};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use domain::{
     Permission, Timestamp, format,
@@ -31,6 +31,7 @@ pub(super) fn proof(report: &DrReport) -> Option<ProofView> {
         rto_seconds: report.rto_seconds? - report.waited_seconds,
         rpo_seconds: report.rpo_seconds,
         checks: report.checks.clone(),
+        unproved: report.unproved.clone(),
         problems: report.problems.clone(),
     })
 }
@@ -186,10 +187,9 @@ impl ControlPlane {
         let who = actor.identity.as_ref().map(|identity| identity.name.clone()).unwrap_or_default();
         let transaction = self.inner.store.begin().await?;
         if !DrRepo(&transaction).plan_set(before.id, &spec, &who, now()).await? {
-            return Err(ControlError::Conflict(format!(
-                "there is a plan '{}' already, or this one is gone",
-                spec.name
-            )));
+            drop(transaction);
+            let reason = format!("there is a plan '{}' already, or this one is gone", spec.name);
+            return self.told(actor, ACTION, ("dr_plan", id), Err(ControlError::Conflict(reason))).await;
         }
         let change = (Some(json!(before.spec)), Some(json!(spec)));
         self.audit_in(&transaction, actor, ACTION, ("dr_plan", id), change).await?;
@@ -212,7 +212,7 @@ impl ControlPlane {
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("dr_plan", id)).await?;
         let name = self.protected(cluster)?.0;
         self.confirm(actor, ACTION, ("dr_plan", id), name, confirmation).await?;
-        let before = self.plan_row(name, id).await?;
+        let before = self.told(actor, ACTION, ("dr_plan", id), self.plan_row(name, id).await).await?;
         let transaction = self.inner.store.begin().await?;
         DrRepo(&transaction).plan_remove(before.id, now()).await?;
         self.audit_in(&transaction, actor, ACTION, ("dr_plan", id), (Some(json!(before.spec)), None)).await?;
@@ -325,18 +325,22 @@ impl ControlPlane {
         const ACTION: &str = "dr_drill_start";
         self.authorize_audited(actor, Permission::BackupOperate, ACTION, ("dr_plan", id)).await?;
         let (name, slot) = self.protected(cluster)?;
-        let row = self.plan_row(name, id).await?;
-        if kind == DrKind::Execution {
-            return Err(ControlError::field("kind", "a drill is a test or a full_test"));
-        }
-        if let (DrKind::FullTest, Err(reason)) = (kind, &slot.config.disaster.kit) {
-            return Err(ControlError::Conflict(format!(
-                "a full drill opens the repository by the recovery kit: {reason}"
-            )));
-        }
-        if slot.catalogue.load().backups.is_empty() {
-            return Err(ControlError::Conflict("there is no backup yet; take one first".to_owned()));
-        }
+        let allowed = async {
+            let row = self.plan_row(name, id).await?;
+            if kind == DrKind::Execution {
+                return Err(ControlError::field("kind", "a drill is a test or a full_test"));
+            }
+            if let (DrKind::FullTest, Err(reason)) = (kind, &slot.config.disaster.kit) {
+                return Err(ControlError::Conflict(format!(
+                    "a full drill opens the repository by the recovery kit: {reason}"
+                )));
+            }
+            if slot.catalogue.load().backups.is_empty() {
+                return Err(ControlError::Conflict("there is no backup yet; take one first".to_owned()));
+            }
+            Ok(row)
+        };
+        let row = self.told(actor, ACTION, ("dr_plan", id), allowed.await).await?;
         let params = DrillParams { plan_id: row.id.to_string(), plan: row.spec, kind };
         self.job_ask(actor, ACTION, Some(name), JobParams::Drill(Box::new(params)), None).await
     }
@@ -373,13 +377,19 @@ impl ControlPlane {
             }
         };
         let (row, restore) = self.told(actor, ACTION, ("dr_plan", id), allowed.await).await?;
+        let before = json!({
+            "plan": row.spec.name,
+            "plan_hash": row.hash,
+            "there": lies_in(&restore.data_directory()),
+            "original": self.original_lives(name),
+        });
         let params = ExecutionParams {
             plan_id: row.id.to_string(),
             plan: row.spec,
             target: target.clone(),
             directory: restore.directory,
         };
-        self.job_ask(actor, ACTION, Some(name), JobParams::Execution(Box::new(params)), None).await
+        self.job_ask(actor, ACTION, Some(name), JobParams::Execution(Box::new(params)), Some(before)).await
     }
 
     /// Approves the step that an execution waits at, or aborts it. Approving wants the cluster's id and the password.
@@ -397,15 +407,16 @@ impl ControlPlane {
     ) -> Result<JobView, ControlError> {
         let action = if approve { "dr_approve" } else { "dr_abort" };
         self.authorize_audited(actor, Permission::RestoreExecute, action, ("job", job)).await?;
-        let row = self.job_row(job).await?;
+        let row = self.told(actor, action, ("job", job), self.job_row(job).await).await?;
         if approve {
             self.confirm(actor, action, ("job", job), &row.cluster, confirmation).await?;
         }
         let waits = row.progress.waiting.as_ref().filter(|_| row.kind == JobKind::Execution && !row.state.is_over());
-        if waits.is_none_or(|waits| waits.step != step) {
+        let Some(waits) = waits.filter(|waits| waits.step == step) else {
             let refusal = ControlError::Conflict(format!("job {job} does not wait for step {}", step + 1));
             return self.told(actor, action, ("job", job), Err(refusal)).await;
-        }
+        };
+        let before = json!({ "state": row.state, "step": step, "decision": null, "waits_for": waits.what });
         let decision = DrDecisionRow {
             step,
             decision: if approve { "approve" } else { "abort" }.to_owned(),
@@ -420,7 +431,7 @@ impl ControlPlane {
             return self.told(actor, action, ("job", job), Err(refusal)).await;
         }
         let after = json!({ "step": step, "decision": decision.decision, "note": decision.note });
-        self.audit_in(&transaction, actor, action, ("job", job), (None, Some(after))).await?;
+        self.audit_in(&transaction, actor, action, ("job", job), (Some(before), Some(after))).await?;
         self.inner.store.commit(transaction).await?;
         self.job_view(row.id).await
     }

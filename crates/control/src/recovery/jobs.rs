@@ -241,16 +241,27 @@ impl ControlPlane {
     ) -> Result<JobView, ControlError> {
         let object = cluster.unwrap_or_default().to_owned();
         self.authorize_audited(actor, Permission::BackupExpire, "expire", ("cluster", &object)).await?;
-        let id = self.protected(cluster)?.0.to_owned();
-        self.confirm(actor, "expire", ("cluster", &id), &id, confirmation).await?;
+        let (id, slot) = self.protected(cluster)?;
+        self.confirm(actor, "expire", ("cluster", id), id, confirmation).await?;
         let allowed = async {
             let plan = self.expire_plan(actor, cluster).await?;
-            let going = plan.verdicts.into_iter().filter(|it| it.reasons.is_empty()).map(|it| it.id).collect();
-            agreed(going, shown)
+            let going = plan.verdicts.iter().filter(|it| it.reasons.is_empty()).map(|it| it.id.clone()).collect();
+            let going = agreed(going, shown)?;
+            let catalogue = slot.catalogue.load();
+            let before = serde_json::json!({
+                "backups": plan.verdicts.len(),
+                "restorable_from": catalogue.intervals.first().map(|it| it.from),
+                "restorable_to": catalogue.intervals.last().map(|it| it.to),
+                "wal_before": plan.wal_before,
+                "expiring": going,
+                "objects": plan.objects,
+                "bytes": plan.bytes,
+            });
+            Ok::<_, ControlError>((going, before))
         };
-        let only = self.told(actor, "expire", ("cluster", &id), allowed.await).await?;
+        let (only, before) = self.told(actor, "expire", ("cluster", id), allowed.await).await?;
         let params = ExpireParams { only: Some(only), remove: None };
-        self.job_ask(actor, "expire", cluster, JobParams::Expire(params), None).await
+        self.job_ask(actor, "expire", cluster, JobParams::Expire(params), Some(before)).await
     }
 
     /// Writes the job and its audit row; wakes the runner. `before` is what stood there, for the audit.

@@ -1,9 +1,9 @@
 //! Keys of the repository and recovery objectives.
 use super::engine;
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
-use backup::KeySource;
+use backup::{KeySlot, KeySource};
 use domain::{Permission, view::Objectives};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{ObjectiveRepo, Outcome};
 
 impl ControlPlane {
@@ -31,13 +31,14 @@ impl ControlPlane {
         let added = async {
             let repository = slot.repository().await?;
             let (source, code) = KeySource::new_recovery().map_err(engine)?;
-            Ok::<_, ControlError>((repository.add_key(&source, &label).await.map_err(engine)?, code))
+            let before = keys(&repository.key_slots().await.map_err(engine)?);
+            Ok::<_, ControlError>((before, repository.add_key(&source, &label).await.map_err(engine)?, code))
         };
         match added.await {
-            Ok((key, code)) => {
+            Ok((before, key, code)) => {
                 slot.stale.notify_one();
-                let after = json!({ "id": key.id.to_string(), "kind": "recovery", "label": label });
-                self.audit_outcome(actor, ACTION, ("cluster", id), Outcome::Ok, Some(after)).await?;
+                let after = json!({ "id": key.id, "kind": "recovery", "label": label });
+                self.audit_change(actor, ACTION, ("cluster", id), (Some(before), Some(after))).await?;
                 Ok(code)
             }
             Err(error) => {
@@ -63,7 +64,6 @@ impl ControlPlane {
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("repository_key", key)).await?;
         let (id, slot) = self.protected(cluster)?;
         self.confirm(actor, ACTION, ("repository_key", key), id, confirmation).await?;
-        let repository = slot.repository().await?;
         let before = slot
             .catalogue
             .load()
@@ -71,12 +71,10 @@ impl ControlPlane {
             .iter()
             .find(|one| one.id.to_string() == key)
             .map(|one| json!({ "kind": one.kind, "label": one.label }));
-        let removed = repository.remove_key(key).await.map_err(engine);
-        self.told(actor, ACTION, ("repository_key", key), removed).await?;
-        let transaction = self.inner.store.begin().await?;
+        let removed = async { slot.repository().await?.remove_key(key).await.map_err(engine) };
+        self.told(actor, ACTION, ("repository_key", key), removed.await).await?;
         let change = (before, Some(json!({ "removed": key })));
-        self.audit_in(&transaction, actor, ACTION, ("repository_key", key), change).await?;
-        self.inner.store.commit(transaction).await?;
+        self.audit_change(actor, ACTION, ("repository_key", key), change).await?;
         slot.stale.notify_one();
         Ok(())
     }
@@ -98,10 +96,8 @@ impl ControlPlane {
         self.confirm(actor, ACTION, ("cluster", id), id, confirmation).await?;
         let rotated = async { slot.repository().await?.rotate_key().await.map_err(engine) };
         let epoch = self.told(actor, ACTION, ("cluster", id), rotated.await).await?;
-        let transaction = self.inner.store.begin().await?;
         let change = (Some(json!({ "data_key": epoch - 1 })), Some(json!({ "data_key": epoch })));
-        self.audit_in(&transaction, actor, ACTION, ("cluster", id), change).await?;
-        self.inner.store.commit(transaction).await?;
+        self.audit_change(actor, ACTION, ("cluster", id), change).await?;
         slot.stale.notify_one();
         Ok(epoch)
     }
@@ -137,4 +133,10 @@ impl ControlPlane {
         self.inner.store.commit(transaction).await?;
         Ok(to)
     }
+}
+
+/// What opens a repository, for the audit.
+fn keys(slots: &[KeySlot]) -> Value {
+    let keys = slots.iter().map(|one| json!({ "id": one.id, "kind": one.kind, "label": one.label }));
+    json!({ "keys": keys.collect::<Vec<_>>() })
 }

@@ -4,6 +4,7 @@
 //! `recovery` room keeps fresh. Only plans and changes open the repository.
 mod confirm;
 mod copies;
+mod data_directory;
 mod dr;
 mod jobs;
 mod manage;
@@ -14,6 +15,7 @@ mod restores;
 
 pub use confirm::Confirmation;
 pub use copies::Copies;
+pub use data_directory::running_in;
 pub use dr::DrSchedule;
 pub use jobs::{
     BackupParams, BackupWanted, DrillParams, ExecutionParams, ExpireParams, JobParams, RestoreTestParams, VerifyParams,
@@ -146,6 +148,13 @@ pub struct Protected {
     pub refresh: Duration,
     /// What the host does for disaster recovery.
     pub disaster: Disaster,
+}
+
+impl Protected {
+    /// A transaction is written so often that the age of the newest one in the repository tells what is missing there.
+    pub const fn writes_heartbeat(&self) -> bool {
+        self.stream && self.heartbeat.is_some()
+    }
 }
 
 /// What the host's configuration says of disaster recovery: an administrator of the page chooses among it.

@@ -1,5 +1,5 @@
 //! Restoring: the plan that is shown, and the order to do it.
-use super::{JobParams, Slot, copies::running_in, engine};
+use super::{JobParams, Slot, data_directory::lies_in, engine, running_in};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use backup::restore::{self, RestoreRequest, Target};
 use domain::{
@@ -66,7 +66,8 @@ pub struct RestoreAsk {
     pub directory: String,
     /// The directory is a stopped cluster that is brought to the wanted state.
     pub delta: bool,
-    /// Start it beside the original, tamed, on a free port of the loopback.
+    /// Start it beside the original, tamed, on a free port of the loopback. Not with `delta`: whoever runs that cluster
+    /// starts it.
     pub start: bool,
 }
 
@@ -138,10 +139,16 @@ impl ControlPlane {
             timeline: plan.timeline,
             directory: directory.clone(),
             delta: ask.delta,
-            start: ask.start && !ask.delta,
+            start: ask.start,
         };
         let free_bytes = free_bytes(&directory);
         let mut refusals = refusals(&params.data_directory(), ask.delta);
+        if ask.start && ask.delta {
+            refusals.push(format!(
+                "a cluster that is restored over is started by whoever runs it, not here: ask for it without start, then pg_ctl -D {} start",
+                params.directory.display()
+            ));
+        }
         if let Target::Time(text, at) = &request.target {
             let catalogue = slot.catalogue.load();
             if let Some(gap) = catalogue.gaps.iter().find(|gap| gap.from < *at && gap.to.is_none_or(|to| *at < to)) {
@@ -215,7 +222,8 @@ impl ControlPlane {
             }
         };
         let params = self.told(actor, "restore_start", ("cluster", &id), allowed.await).await?;
-        self.job_ask(actor, "restore_start", cluster, JobParams::Restore(Box::new(params)), None).await
+        let before = lies_in(&params.data_directory());
+        self.job_ask(actor, "restore_start", cluster, JobParams::Restore(Box::new(params)), Some(before)).await
     }
 
     /// Whether a job's parameters came of this request. What the request leaves open was chosen then.
@@ -224,8 +232,7 @@ impl ControlPlane {
         let slot = self.inner.recovery.slot(cluster);
         let to = slot.and_then(|slot| directory(slot, cluster, ask).ok());
         params.target == ask.target
-            && (params.exclusive, params.delta) == (ask.exclusive, ask.delta)
-            && params.start == (ask.start && !ask.delta)
+            && (params.exclusive, params.delta, params.start) == (ask.exclusive, ask.delta, ask.start)
             && ask.backup.as_ref().is_none_or(|id| id.is_empty() || *id == params.backup)
             && ask.timeline.is_none_or(|timeline| timeline == params.timeline)
             && (!named || to.as_ref() == Some(&params.directory))

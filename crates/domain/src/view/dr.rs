@@ -342,6 +342,9 @@ pub struct DrReport {
     pub problems: Vec<String>,
     /// What was checked and found good.
     pub checks: Vec<String>,
+    /// What was looked at and proves neither good nor bad, with why.
+    #[serde(default)]
+    pub unproved: Vec<String>,
     /// The moment, for people.
     pub target: String,
     /// The backup.
@@ -362,7 +365,7 @@ pub struct DrReport {
     pub rto_seconds: Option<f64>,
     /// Of which it waited for people.
     pub waited_seconds: f64,
-    /// Age of the newest transaction in the copy at the begin; only when all WAL was replayed.
+    /// What would have been lost at the begin; only when all WAL was replayed, and something measured it.
     pub rpo_seconds: Option<f64>,
     /// The newest transaction in the copy.
     pub last_commit_at: Option<Timestamp>,

@@ -70,6 +70,9 @@ pub struct LoadRow {
     pub id: Option<String>,
     /// Its text on one line, or what stands in for it.
     pub query: String,
+    /// `query` is words about a statement whose text is not known, and no SQL.
+    #[serde(default)]
+    pub stands_in: bool,
     /// Average active sessions in it.
     pub average_active_sessions: f64,
     /// Of all load.

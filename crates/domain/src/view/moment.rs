@@ -17,6 +17,9 @@ pub struct MomentRow {
     pub id: Option<String>,
     /// The statement's normalised text on one line, or what stands in for it.
     pub query: String,
+    /// `query` is words about a statement whose text is not known, and no SQL.
+    #[serde(default)]
+    pub stands_in: bool,
     /// Database.
     pub database: String,
     /// Role.

@@ -27,10 +27,13 @@ pub struct ProofView {
     pub rto_seconds: f64,
     /// What would have been lost when the test began: the age of the newest transaction in the copy, at most what the
     /// stream had still to bring, at least the heartbeats of the source that the copy does not have. `None` when the copy
-    /// was not replayed to the end, or holds no transaction with a known time.
+    /// was not replayed to the end, or nothing measured it.
     pub rpo_seconds: Option<f64>,
-    /// What was checked.
+    /// What was checked and found good.
     pub checks: Vec<String>,
+    /// What was looked at and proves neither good nor bad, with why.
+    #[serde(default)]
+    pub unproved: Vec<String>,
     /// What is wrong.
     pub problems: Vec<String>,
 }
@@ -403,4 +406,18 @@ pub struct BackupsPage {
     pub rows: Vec<BackupRow>,
     /// For the next page; `None` on the last.
     pub next_cursor: Option<String>,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::ProofView;
+
+    #[test]
+    fn what_a_test_showed_before_it_could_prove_nothing_is_read() {
+        let stored = r#"{"backup":"one","at":"2026-11-29T00:00:00Z","ok":true,"bytes":1,"wal_bytes":2,"restore_seconds":1.0,
+            "recovery_seconds":1.0,"check_seconds":1.0,"rto_seconds":2.0,"rpo_seconds":3.0,"checks":["good"],"problems":[]}"#;
+        let proof = serde_json::from_str::<ProofView>(stored).unwrap();
+        assert_eq!((proof.checks.len(), proof.unproved.len(), proof.rpo_seconds), (1, 0, Some(3.0)));
+    }
 }

@@ -273,13 +273,7 @@ async fn a_walsender_that_streams_nothing_is_no_standby() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_under_the_store_stops_no_tick_and_loses_nothing_within_the_bound() {
     let outer = tempfile::tempdir().unwrap();
-    let room = match Room::mount(&outer.path().join("room"), "12m") {
-        Ok(room) => room,
-        Err(why) => {
-            eprintln!("SKIPPED: a file system cannot be mounted here ({why}); run this test as root");
-            return;
-        }
-    };
+    let Some(room) = Room::mount_or_skip(&outer.path().join("room"), "12m") else { return };
     let cluster = with_statements(&[]).await;
     let (store, filler) = (outer.path().join("room/store.sqlite"), outer.path().join("room/filler"));
     let store_url = format!("sqlite://{}?mode=rwc", store.display());

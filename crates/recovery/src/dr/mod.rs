@@ -9,12 +9,12 @@ mod run;
 mod sweep;
 mod takeover;
 
-pub use run::{Drill, NOT_PROVED, StandAlone};
+pub use run::{Drill, StandAlone};
 pub(crate) use sweep::sweep;
 
 use crate::{
     copy::CopyHost,
-    wal::Outstanding,
+    loss::Witness,
     work::{Ended, Work},
 };
 use control::{ControlPlane, DrillParams, ExecutionParams, Slot};
@@ -59,8 +59,7 @@ pub(crate) async fn drill(
             root: slot.config.test_directory.join(format!("{DRILL_PREFIX}{}", work.row.id)),
             goal: if full { Goal::Random } else { Goal::Latest },
             objectives: Some(control.objectives(slot).await?),
-            outstanding: Outstanding::now(slot),
-            heartbeat: slot.config.heartbeat.is_some(),
+            witness: Witness::of(slot),
             hooks: slot.config.disaster.hooks.clone(),
             connect_host: slot.config.disaster.host.clone(),
         },
@@ -91,8 +90,7 @@ pub(crate) async fn execution(
             root: params.directory.clone(),
             goal: Goal::Chosen(params.target.target()?, params.target.label()),
             objectives: Some(control.objectives(slot).await?),
-            outstanding: Outstanding::now(slot),
-            heartbeat: slot.config.heartbeat.is_some(),
+            witness: Witness::of(slot),
             hooks: disaster.hooks.clone(),
             connect_host: disaster.host.clone(),
         },

@@ -56,6 +56,7 @@ impl Book {
             ok: false,
             problems: Vec::new(),
             checks: Vec::new(),
+            unproved: Vec::new(),
             target: String::new(),
             backup: None,
             timeline: None,

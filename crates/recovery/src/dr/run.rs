@@ -7,15 +7,15 @@ use super::{
 };
 use crate::{
     copy::{Address, CopyHost, CopyPlan, Started},
-    restore::{prove, running_in, wait_for_predecessor},
-    wal::Outstanding,
+    loss::Witness,
+    restore::{prove, wait_for_predecessor},
     work::{Ended, Work},
 };
 use backup::{
     Repository,
     restore::{self, RestoreRequest, Target},
 };
-use control::{alerts::Notice, now};
+use control::{alerts::Notice, now, running_in};
 use domain::{
     format,
     view::{DrAction, DrKind, DrPlanSpec, DrReport, DrStep, DrWaiting, JobKind, JobProgress, Objectives},
@@ -53,10 +53,8 @@ pub(crate) struct Run {
     pub root: PathBuf,
     pub goal: Goal,
     pub objectives: Option<Objectives>,
-    /// What was known of the source at the begin; it counts when all WAL there is was wanted.
-    pub outstanding: Outstanding,
-    /// The source writes a heartbeat, so that the age of the last transaction is no more than what was lost.
-    pub heartbeat: bool,
+    /// What tells how much was outstanding at the begin.
+    pub witness: Witness,
     pub hooks: BTreeMap<String, String>,
     pub connect_host: String,
 }
@@ -397,50 +395,37 @@ async fn promote(
     Ok((Stage::Free(Box::new(taken)), Some(detail)))
 }
 
-/// What was measured against its limit: a check, or what is wrong. Without a heartbeat and a stream of ours that tells what was
-/// outstanding, the last transaction is as old on a database at rest, and nothing was lost: that proves neither.
-fn against(name: &str, measured: f64, limit: f64, proved: bool) -> Result<String, String> {
+/// What was measured against its limit: a check, or what is wrong.
+fn against(name: &str, measured: f64, limit: f64) -> Result<String, String> {
     let (measured_text, limit_text) = (format::duration_s(measured), format::duration_s(limit));
     if measured <= limit {
         Ok(format!("{name} {measured_text}, limit {limit_text}"))
-    } else if proved {
-        Err(format!("{name} {measured_text} is over the objective of {limit_text}"))
     } else {
-        Ok(format!(
-            "{NOT_PROVED}{name} {measured_text} at most, limit {limit_text}: the source writes no heartbeat and no stream of ours tells what was outstanding"
-        ))
+        Err(format!("{name} {measured_text} is over the objective of {limit_text}"))
     }
 }
-
-/// Begins a check that shows neither good nor bad.
-pub const NOT_PROVED: &str = "not proved: ";
 
 /// What was lost, and whether the copy is of the moment that was wanted.
 fn verdict(of: &Run, book: &mut Book, target: &Target) {
     let report = &mut book.report;
+    // At the command line one of the two may be set alone.
+    let limit = |which: fn(Objectives) -> f64| report.objectives.map(which).filter(|it| *it < f64::MAX);
+    let (rto_limit, rpo_limit) = (limit(|it| it.rto_seconds), limit(|it| it.rpo_seconds));
     match (target, report.last_commit_at) {
         (Target::Latest, last) => {
-            // Of an execution that another server had begun: what was lost by then.
-            report.rpo_seconds = Outstanding { at: report.started_at, ..of.outstanding }.lost(last);
-            report.checks.extend(of.outstanding.heartbeat(last));
+            let loss = of.witness.lost(report.started_at, last);
+            report.rpo_seconds = loss.seconds(rpo_limit);
+            report.unproved.extend(loss.unproved(rpo_limit));
+            report.checks.extend(of.witness.heartbeat(last));
         }
         (Target::Time(text, at), Some(last)) if last > *at => {
             report.problems.push(format!("the copy holds a transaction of {}, later than {text}", last.to_rfc3339()));
         }
         _ => {}
     }
-    for (name, measured, limit) in [
-        ("RTO", report.rto_seconds, report.objectives.map(|it| it.rto_seconds)),
-        ("RPO", report.rpo_seconds, report.objectives.map(|it| it.rpo_seconds)),
-    ] {
-        // At the command line one of the two may be set alone.
-        let Some((measured, limit)) = measured.zip(limit.filter(|it| *it < f64::MAX)) else { continue };
-        let proved = name == "RTO" || of.heartbeat || of.outstanding.lag_seconds.is_some();
-        if !proved && measured > limit {
-            // No figure for what nothing measured: it would be shown as missed.
-            report.rpo_seconds = None;
-        }
-        match against(name, measured, limit, proved) {
+    for (name, measured, limit) in [("RTO", report.rto_seconds, rto_limit), ("RPO", report.rpo_seconds, rpo_limit)] {
+        let Some((measured, limit)) = measured.zip(limit) else { continue };
+        match against(name, measured, limit) {
             Ok(check) => report.checks.push(check),
             Err(problem) if of.is_drill() => report.problems.push(problem),
             Err(_) => {}
@@ -562,6 +547,8 @@ pub struct StandAlone {
     pub directory: PathBuf,
     /// What it is measured against.
     pub objectives: Option<Objectives>,
+    /// The source writes a heartbeat: [`control::Protected::writes_heartbeat`].
+    pub heartbeat: bool,
 }
 
 /// A drill of the command line, and how far it is.
@@ -606,8 +593,7 @@ impl Drill {
             root: of.directory,
             goal: if of.kind == DrKind::FullTest { Goal::Random } else { Goal::Latest },
             objectives: of.objectives,
-            outstanding: Outstanding { at: now(), lag_seconds: None, heartbeat_at: None },
-            heartbeat: false,
+            witness: Witness { heartbeat: of.heartbeat, ..Witness::default() },
             hooks: BTreeMap::new(),
             connect_host: "127.0.0.1".to_owned(),
         };
@@ -627,13 +613,11 @@ impl Drill {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::{NOT_PROVED, against};
+    use super::against;
 
     #[test]
-    fn an_old_transaction_alone_is_no_loss() {
-        assert_eq!(against("RPO", 3.0, 60.0, false).unwrap(), "RPO 3.00 s, limit 1 min 00 s");
-        assert!(against("RPO", 7_200.0, 60.0, false).unwrap().starts_with(NOT_PROVED));
-        assert!(against("RPO", 7_200.0, 60.0, true).unwrap_err().contains("over the objective"));
-        assert!(against("RTO", 7_200.0, 60.0, true).is_err());
+    fn what_is_over_its_objective_is_wrong() {
+        assert_eq!(against("RPO", 3.0, 60.0).unwrap(), "RPO 3.00 s, limit 1 min 00 s");
+        assert!(against("RTO", 7_200.0, 60.0).unwrap_err().contains("over the objective"));
     }
 }

@@ -1,7 +1,7 @@
 //! What killed servers left of drills and restore tests.
 use super::DRILL_PREFIX;
-use crate::restore::{TEST_PREFIX, running_in};
-use control::{ControlError, ControlPlane, Slot};
+use crate::restore::TEST_PREFIX;
+use control::{ControlError, ControlPlane, Slot, running_in};
 use std::fs;
 use store::JobRepo;
 

@@ -2,10 +2,9 @@
 use crate::{
     configuration::{COPY_FILE, Judged},
     copy::{Address, CopyPlan},
-    restore::running_in,
     work::{Ended, Work},
 };
-use control::now;
+use control::{now, running_in};
 use domain::Timestamp;
 use pgphysical::LocalCluster;
 use serde::{Deserialize, Serialize};

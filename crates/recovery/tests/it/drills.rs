@@ -1,5 +1,5 @@
 //! Plans rehearsed and carried out.
-use crate::support::{Bench, confirmed, over, sql, succeeded, until};
+use crate::support::{Bench, audited, confirmed, over, sql, succeeded, until};
 use backup::format::layout;
 use blobs::BlobStore as _;
 use control::{Actor, Confirmation, ControlPlane, TargetAsk};
@@ -138,6 +138,14 @@ async fn a_plan_is_carried_out_step_by_step_with_approvals_and_outlives_the_serv
     let actor = Actor::cli();
     let standard = ready(&bench, &control).await;
 
+    // What is not there is refused, and that is told too.
+    assert!(control.dr_plan_remove(&actor, None, "999999", &confirmed()).await.is_err());
+    assert!(control.dr_drill_start(&actor, None, "999999", DrKind::Test).await.is_err());
+    for action in ["dr_plan_remove", "dr_drill_start"] {
+        let refused = audited(&control, action, "refused").await;
+        assert!(refused.len() == 1 && refused[0].object_id == "999999", "{refused:#?}");
+    }
+
     // A plan of one's own: with a hook that the host has, never with a command.
     let mut spec = DrPlanSpec { name: "move".to_owned(), ..DrPlanSpec::standard() };
     spec.steps[5].connection = None;
@@ -157,6 +165,11 @@ async fn a_plan_is_carried_out_step_by_step_with_approvals_and_outlives_the_serv
     let (step, _) = waits(&control, &job.id, DrAction::Promote).await;
     assert!(control.dr_decide(&actor, &job.id, step + 1, false, "", &confirmed()).await.is_err(), "another step");
     control.dr_decide(&actor, &job.id, step, false, "wrong cluster", &Confirmation::default()).await.unwrap();
+    let before = audited(&control, "dr_execute", "ok").await.remove(0).before.unwrap();
+    assert!(before["there"]["holds"] == "nothing" && before["plan_hash"].is_string(), "{before:#}");
+    let before = audited(&control, "dr_abort", "ok").await.remove(0).before.unwrap();
+    let waited = before["waits_for"].as_str().is_some_and(|it| it.contains("promote"));
+    assert!(before["step"] == step && waited, "{before:#}");
     let aborted = over(&control, &job.id).await;
     assert_eq!(aborted.state, JobState::Failed, "{aborted:#?}");
     let shown = report(&aborted);

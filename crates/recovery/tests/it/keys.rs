@@ -1,5 +1,5 @@
 //! A data key that the command line makes, or another server, is followed by a server that runs.
-use crate::support::{Bench, sql, succeeded, until};
+use crate::support::{Bench, audited, confirmed, sql, succeeded, until};
 use backup::{Repository, format::object::Header};
 use blobs::BlobStore as _;
 use control::{Actor, BackupWanted, RestoreTestParams};
@@ -64,5 +64,12 @@ async fn a_key_that_another_process_made_is_used_by_the_running_stream_and_jobs(
     let Some(JobResult::Backup { id, .. }) = own.result else { panic!("{own:#?}") };
     let newest = sealed_with(&bench, &format!("/backups/{id}/")).await;
     assert_eq!(newest, sealed_with(&bench, &format!("/backups/{}/", taken.id)).await);
+    // A printed code stands beside the keys there were, and both are told.
+    assert!(!control.repository_key_add(&actor, None, "safe", &confirmed()).await.unwrap().is_empty());
+    let told = audited(&control, "repository_key_add", "ok").await.remove(0);
+    let before = told.before.unwrap();
+    let kinds = before["keys"].as_array().unwrap().iter().map(|key| key["kind"].as_str().unwrap());
+    assert_eq!(kinds.collect::<BTreeSet<_>>(), BTreeSet::from(["file", "recovery"]), "{before:#}");
+    assert_eq!(told.after.unwrap()["label"], "safe");
     running.end().await;
 }

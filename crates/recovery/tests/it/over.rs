@@ -1,6 +1,6 @@
 //! A stopped cluster is brought to another state in its own directory: only where the host's configuration lets it, never
 //! over a server that runs, and only pages that differ are written.
-use crate::support::{Bench, PACE, confirmed, sql, succeeded, until};
+use crate::support::{Bench, PACE, audited, confirmed, sql, succeeded, until};
 use control::{Actor, Confirmation, ControlError, ControlPlane, RestoreAsk};
 use domain::view::{JobKind, JobResult};
 use recovery::Service;
@@ -114,6 +114,10 @@ async fn a_listed_stopped_cluster_is_restored_over_and_no_other_and_no_running_o
     let plan = control.restore_plan(&actor, None, &delta(&listed)).await.unwrap();
     assert_eq!((plan.refusals.len(), plan.directory), (0, listed.display().to_string()));
 
+    // Whoever runs it starts it: to be started here is refused, not passed over.
+    let started = RestoreAsk { start: true, ..delta(&listed) };
+    refused(&control, &started, "ask for it without start").await;
+
     // Without the typed name nothing is begun, and nothing there is touched.
     let before = files(&root);
     for name in ["", "over"] {
@@ -158,8 +162,15 @@ async fn a_listed_stopped_cluster_is_restored_over_and_no_other_and_no_running_o
     let filter = store::AuditFilter { action: Some("restore_start".into()), ..Default::default() };
     let rows = control.audit_list(&actor, filter, None, 50).await.unwrap().rows;
     let outcomes = |wanted: &str| rows.iter().filter(|row| row.outcome.as_str() == wanted).count();
-    // No directory, three that are not listed, an empty one, two running ones, two names that are not the cluster's.
-    assert_eq!((outcomes("refused"), outcomes("ok")), (9, 2), "{rows:#?}");
+    // No directory, three that are not listed, an empty one, two running ones, one to be started, two names that are not
+    // the cluster's.
+    assert_eq!((outcomes("refused"), outcomes("ok")), (10, 2), "{rows:#?}");
+    // What lay there each time: nothing, then the stopped copy.
+    let before = audited(&control, "restore_start", "ok").await;
+    let before = before.iter().map(|row| row.before.as_ref().unwrap()).collect::<Vec<_>>();
+    assert!(before[0]["holds"] == "a cluster" && before[0]["state"] == "shut down", "{before:#?}");
+    assert_eq!(before[1]["holds"], "nothing", "{before:#?}");
+    assert!(before.iter().all(|it| it["directory"] == listed.display().to_string()), "{before:#?}");
     stop.cancel();
     service.join().await;
 }

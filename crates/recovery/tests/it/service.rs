@@ -1,5 +1,5 @@
 //! Jobs, streaming, restores, gaps, and two servers on one store.
-use crate::support::{Bench, PACE, over, sql, succeeded, until};
+use crate::support::{Bench, PACE, audited, over, sql, succeeded, until};
 use blobs::faulty::{Fault, Rule};
 use control::{Actor, BackupWanted, Confirmation, RestoreAsk, RestoreTestParams, TargetAsk};
 use domain::view::{JobKind, JobResult, JobState};
@@ -114,6 +114,9 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
     assert!(
         matches!(expired.result, Some(JobResult::Expire { ref removed, .. }) if *removed == [plan.verdicts[0].id.clone()])
     );
+    let before = audited(&control, "expire", "ok").await.remove(0).before.unwrap();
+    assert!(before["backups"] == 2 && before["expiring"][0] == plan.verdicts[0].id.as_str(), "{before:#}");
+    assert!(before["restorable_from"].is_string() && before["bytes"].is_u64(), "{before:#}");
     assert_eq!(control.audit_verify(&actor).await.unwrap().broken, None);
 
     // A copy is stopped and removed when somebody says so; what stays ends with us, and is removed just so.
@@ -126,6 +129,11 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
     let removed = control.copy_remove(&actor, &second.id, &confirmed).await.unwrap();
     assert!(removed.copy.is_none() && !std::fs::exists(&copy.directory).unwrap(), "{removed:#?}");
     assert!(control.copy_remove(&actor, &second.id, &confirmed).await.is_err(), "it is gone");
+    let before = audited(&control, "restore_copy_remove", "ok").await.remove(0).before.unwrap();
+    assert!(before["copy"]["directory"] == copy.directory.as_str() && before["copy"]["runs"] == true, "{before:#}");
+    assert!(control.copy_remove(&actor, "999999", &confirmed).await.is_err(), "there is no such job");
+    let refused = audited(&control, "restore_copy_remove", "refused").await;
+    assert_eq!((refused.len(), refused[0].object_id.as_str()), (2, "999999"), "{refused:#?}");
     running.end().await;
     let gone = PgConnection::connect(&beside).await;
     assert!(gone.is_err(), "the copy ends with us");

@@ -5,7 +5,7 @@ use control::{
     Actor, ClusterConfig, Clusters, Confirmation, ControlPlane, Disaster, OpenRepository, Protected, Recovery,
     ScheduleConfig, ScheduleKind,
 };
-use domain::view::{JobState, JobView, Objectives};
+use domain::view::{AuditEntry, JobState, JobView, Objectives};
 use monitor::{Monitor, Watched};
 use pgphysical::replication::ConnInfo;
 use pgstat::Target;
@@ -229,6 +229,16 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
         assert!(Instant::now() < deadline, "{what} did not come about");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Rows of the audit log that tell of one use case with one outcome, the newest first.
+pub async fn audited(control: &ControlPlane, action: &str, outcome: &str) -> Vec<AuditEntry> {
+    let filter = store::AuditFilter {
+        action: Some(action.to_owned()),
+        outcome: Some(outcome.to_owned()),
+        ..store::AuditFilter::default()
+    };
+    control.audit_list(&Actor::cli(), filter, None, 50).await.unwrap().rows
 }
 
 pub async fn over(control: &ControlPlane, id: &str) -> JobView {

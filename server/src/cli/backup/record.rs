@@ -37,6 +37,7 @@ pub async fn tested(repository: &Repository, plan: &RestorePlan, latest: bool, b
         // A command has no source at hand to be compared with.
         rpo_seconds: None,
         checks,
+        unproved: Vec::new(),
         problems: proof.problems.clone(),
     });
     let params = JobParams::RestoreTest(RestoreTestParams { backup: Some(proof.backup.clone()), latest });
