@@ -118,7 +118,9 @@ impl Holdings {
             let Some(reach) = self.reach(&sorted, backup) else { continue };
             match intervals.last_mut() {
                 // Its WAL may have been stored before its end was noted: that moment can be restored all the same.
-                Some(last) if last.to_lsn >= reach.lsn && last.timeline == reach.timeline => last.to = last.to.max(reach.at),
+                Some(last) if last.to_lsn >= reach.lsn && last.timeline == reach.timeline => {
+                    last.to = last.to.max(reach.at)
+                }
                 _ => intervals.push(RecoveryInterval {
                     from: backup.stopped_at,
                     to: reach.at.max(backup.stopped_at),
