@@ -172,6 +172,17 @@ impl Bench {
 }
 
 impl Bench {
+    /// While nobody streams, the slot is dropped and its WAL goes.
+    pub async fn lose_wal(&self) {
+        sql(&self.url(), "SELECT pg_drop_replication_slot('holdfast')::text").await;
+        for _ in 0..3 {
+            sql(&self.url(), "SELECT pg_switch_wal()::text").await;
+            sql(&self.url(), "CREATE TABLE filler AS SELECT repeat('x', 100) FROM generate_series(1, 1000)").await;
+            sql(&self.url(), "DROP TABLE filler").await;
+            sql(&self.url(), "CHECKPOINT").await;
+        }
+    }
+
     /// Has the monitor watch the cluster each second, so that alerts are raised and ended.
     pub fn watch(&self, control: &ControlPlane, stop: &CancellationToken) -> Monitor {
         let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
