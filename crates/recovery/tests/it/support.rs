@@ -21,8 +21,12 @@ use store::Store;
 use test_support::TestCluster;
 use tokio_util::sync::CancellationToken;
 
-pub const PACE: Pace =
-    Pace { look: Duration::from_millis(200), lease: Duration::from_secs(20), forecast_pause: Duration::from_secs(600) };
+pub const PACE: Pace = Pace {
+    look: Duration::from_millis(200),
+    lease: Duration::from_secs(20),
+    forecast_pause: Duration::from_secs(600),
+    again: Duration::from_secs(600),
+};
 
 pub struct Bench {
     pub cluster: TestCluster,
