@@ -8,6 +8,7 @@ mod drills;
 mod executions;
 mod full;
 mod keys;
+mod late;
 mod outages;
 mod over;
 mod pressure;
@@ -21,5 +22,6 @@ mod server;
 mod service;
 mod support;
 mod takeover;
+mod told;
 
 type Leftovers = std::sync::Arc<dyn Fn() -> Vec<String> + Send + Sync>;
