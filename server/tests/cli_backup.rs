@@ -133,9 +133,14 @@ async fn a_dba_loses_a_table_and_gets_it_back() {
     assert_eq!(verified["problems"].as_array().unwrap().len(), 0);
     bench.hand_over();
     let place = bench.directory.path().display().to_string();
-    let proof = bench.json(&["backup", "test-restore", "--latest", "--directory", &place]);
+    // In the newest state the table is gone.
+    let probe = "postgres: SELECT to_regclass('public.orders') IS NULL";
+    let proof = bench.json(&["backup", "test-restore", "--latest", "--directory", &place, "--probe", probe]);
     assert_eq!(proof["problems"].as_array().unwrap().len(), 0, "{proof}");
-    assert!(proof["databases"].as_array().unwrap().iter().any(|it| it == "postgres") && proof["checksums"] == true);
+    let checked = |what: &str| proof["checks"].as_array().unwrap().iter().any(|it| it.as_str().unwrap().contains(what));
+    assert!(checked("pg_amcheck") && checked("pg_checksums") && checked("to_regclass"), "{proof}");
+    // No stream of ours and no heartbeat tells what was lost: a figure within the objective, or that nothing proves it.
+    assert!(proof["rpo_seconds"].is_number() != proof["unproved"][0].is_string(), "{proof}");
     // What was shown stands beside the backup.
     let clusters = bench.json(&["repo", "info", "--rebuild"])["clusters"].clone();
     assert_eq!(clusters[0]["records"], 2, "a verification and a restore test: {clusters}");

@@ -14,9 +14,6 @@ pub enum BackupError {
     /// The server or the connection to it failed.
     #[error(transparent)]
     Server(#[from] ReplicationError),
-    /// A server of ours, for a proof, does not run.
-    #[error(transparent)]
-    Cluster(#[from] pgphysical::ClusterError),
     /// No repository there.
     #[error(
         "there is no repository in {0}; make one with 'holdfast repo init', or correct --repo or BACKUP_STORAGE_PATH"
@@ -150,7 +147,6 @@ impl BackupError {
         match self {
             Self::Blob(error) => error.kind(),
             Self::Server(error) => error.kind(),
-            Self::Cluster(error) => error.kind(),
             Self::NoRepository(_) | Self::NotFound(_) => ErrorKind::NotFound,
             Self::RepositoryExists(_) | Self::Conflict(_) => ErrorKind::Conflict,
             Self::NoKey | Self::BadKey(_) | Self::Invalid(_) | Self::WrongKey(_) => ErrorKind::Invalid,

@@ -2,10 +2,10 @@
 use crate::{
     dr,
     pressure::{self, Verdict},
-    restore,
+    restore, restore_test,
     work::{Ended, Work},
 };
-use backup::{BackupType, CreateOptions, Summary, retention};
+use backup::{BackupType, CreateOptions, Repository, Summary, retention};
 use control::{BackupWanted, ControlPlane, ExpireParams, JobParams, Slot};
 use domain::{format, view::JobResult};
 use std::{
@@ -32,7 +32,7 @@ pub(crate) async fn execute(control: &ControlPlane, work: &Arc<Work>) -> Result<
         }
         JobParams::RestoreTest(params) => {
             hold(control, work, slot).await?;
-            restore::test(work, slot, &params).await
+            restore_test::test(control, work, slot, &params).await
         }
         JobParams::Restore(params) => restore::restore(work, slot, &params, control.recovery().copies()).await,
         JobParams::Expire(params) => expire(work, slot, &params).await,
@@ -159,8 +159,7 @@ impl Pauses {
 }
 
 /// The backup by its id, or the newest, as the repository itself has it now.
-pub(crate) async fn find(slot: &Slot, repository: &backup::Repository, id: Option<&str>) -> Result<Summary, Ended> {
-    let system = slot.catalogue.load().system;
+pub(crate) async fn find(repository: &Repository, system: Option<u64>, id: Option<&str>) -> Result<Summary, Ended> {
     let all = match system {
         Some(system) => repository.backups(system).await?,
         None => repository.all_backups().await?,
@@ -180,7 +179,8 @@ pub(crate) async fn find(slot: &Slot, repository: &backup::Repository, id: Optio
 async fn verify(work: &Arc<Work>, slot: &Slot, id: Option<&str>) -> Result<JobResult, Ended> {
     work.steps(&["Open the repository", "Read, decrypt and compare every byte"]);
     let repository = slot.repository().await?;
-    let one = find(slot, &repository, id).await?;
+    let system = slot.catalogue.load().system;
+    let one = find(&repository, system, id).await?;
     work.done(&one.id).await;
     work.check()?;
     let verified = backup::verify(&repository, &one, &work.counters()).await?;

@@ -2,6 +2,7 @@
 //!
 //! Each task is a reconciler: its input is what stands in the store and in the repository, its next round is its
 //! retry, and none stops another. Jobs belong to the store: a server holds one by a lease and may vanish at any moment.
+mod alone;
 mod catalogue;
 mod conditions;
 mod configuration;
@@ -11,6 +12,7 @@ mod execute;
 mod loss;
 mod pressure;
 mod restore;
+mod restore_test;
 mod runner;
 mod schedule;
 mod scheduler;
@@ -19,8 +21,10 @@ mod wal;
 mod walserver;
 mod work;
 
+pub use alone::Alone;
 pub use catalogue::{Held, read_once};
-pub use dr::{Drill, StandAlone};
+pub use dr::DrillAlone;
+pub use restore_test::TestAlone;
 pub use schedule::{Schedule, upcoming};
 
 use control::ControlPlane;

@@ -1,27 +1,18 @@
-//! Restores that stay, and restores that prove.
+//! Restores that stay.
 use crate::{
     copy::{Address, CopyHost, CopyPlan},
-    execute::find,
-    loss::{Loss, Witness},
     work::{Ended, Work},
 };
-use backup::restore::{self, RestoreOptions, RestoreRequest, Target};
-use control::{Copies, RestoreParams, RestoreTestParams, Slot, now, running_in};
-use domain::{
-    format,
-    view::{JobResult, ProofView},
-};
-use pgphysical::{LocalCluster, ShutdownMode};
+use backup::restore::{self, RestoreOptions, RestoreRequest};
+use control::{Copies, RestoreParams, Slot, now, running_in};
+use domain::{format, view::JobResult};
 use std::{
-    ffi::OsStr,
     fs,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-/// Holds the copy of a restore test; its job's number follows.
-pub(crate) const TEST_PREFIX: &str = "restore-test-";
 /// A copy that a killed predecessor started ends by its guardian; so long is waited for that.
 const PREDECESSOR: Duration = Duration::from_secs(60);
 
@@ -34,6 +25,20 @@ pub(crate) async fn wait_for_predecessor(work: &Work, data: &Path) -> Result<(),
         work.sleep(Duration::from_millis(200)).await?;
     }
     Ok(())
+}
+
+/// Removes the directory of a copy, when it is there.
+pub(crate) fn remove(root: &Path) -> std::io::Result<()> {
+    match fs::remove_dir_all(root) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes room for a copy that proves a restore from nothing: what a killed predecessor left is of no use.
+pub(crate) async fn clear(work: &Work, root: &Path) -> Result<(), Ended> {
+    wait_for_predecessor(work, &root.join("data")).await?;
+    Ok(remove(root)?)
 }
 
 pub(crate) async fn restore(
@@ -157,130 +162,4 @@ pub(crate) async fn restore(
         checks,
         problems,
     })
-}
-
-pub(crate) async fn test(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams) -> Result<JobResult, Ended> {
-    work.steps(&["Plan", "Write the files", "Start it and replay WAL", "Check", "Throw it away"]);
-    let root = slot.config.test_directory.join(format!("{TEST_PREFIX}{}", work.row.id));
-    let tested = proved(work, slot, params, &root).await;
-    let removed = fs::remove_dir_all(&root);
-    if let Err(error) = removed.as_ref().map_or_else(
-        |error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) },
-        |()| Ok(()),
-    ) {
-        work.log(&format!("{} was not removed whole: {error}", root.display())).await;
-    }
-    let proof = tested?;
-    work.done("").await;
-    Ok(JobResult::RestoreTest(proof))
-}
-
-async fn proved(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams, root: &Path) -> Result<ProofView, Ended> {
-    let (began_at, witness) = (now(), Witness::of(slot));
-    let rpo_limit = match &work.control {
-        Some(control) => Some(control.objectives(slot).await?.rpo_seconds),
-        None => None,
-    };
-    let repository = slot.repository().await?;
-    let one = find(slot, &repository, params.backup.as_deref()).await?;
-    let request = RestoreRequest {
-        system: Some(one.cluster.system_identifier),
-        target: if params.latest { Target::Latest } else { Target::Immediate },
-        backup: Some(one.id),
-        timeline: None,
-    };
-    let (plan, manifest) = restore::plan(&repository, &request).await?;
-    work.done(format!("{} from {}", format::bytes(plan.bytes as f64), plan.backup.id)).await;
-    for note in &plan.notes {
-        work.log(note).await;
-    }
-    let copy = CopyPlan {
-        host: CopyHost::of(slot),
-        repository: &repository,
-        plan: &plan,
-        manifest: &manifest,
-        root: root.to_owned(),
-        exclusive: false,
-        throw_away: true,
-        hold: false,
-        lease: tokio::sync::Mutex::default(),
-    };
-    wait_for_predecessor(work, &root.join("data")).await?;
-    // A test proves a restore from nothing.
-    match fs::remove_dir_all(root) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
-    let restored = copy.restore(work).await?.unwrap_or_default();
-    let restore_seconds = work.done(format!("{} written", format::bytes(restored.written_bytes as f64))).await;
-    work.check()?;
-    let mut server = copy.start(work).await?.server;
-    let at = Address::from(&server);
-    let last = copy.last_commit(&at).await;
-    let recovery_seconds =
-        work.done(last.map_or_else(String::new, |at| format!("the last transaction is of {}", at.to_rfc3339()))).await;
-    let (mut checks, mut problems) = copy.look_inside(work, &at).await?;
-    checks.extend(witness.heartbeat(last).filter(|_| params.latest));
-    work.check()?;
-    prove(work, &mut server, &copy.host.superuser, plan.backup.cluster.checksums, &mut checks, &mut problems).await?;
-    for problem in &problems {
-        work.log(problem).await;
-    }
-    let check_seconds = work.done(checks.join("; ")).await;
-    // Without all WAL the copy tells nothing of the newest moment.
-    let loss = if params.latest { witness.lost(began_at, last) } else { Loss::Unknown };
-    Ok(ProofView {
-        backup: plan.backup.id.clone(),
-        at: now(),
-        ok: problems.is_empty(),
-        bytes: plan.bytes,
-        wal_bytes: plan.wal_bytes,
-        restore_seconds,
-        recovery_seconds,
-        check_seconds,
-        rto_seconds: restore_seconds + recovery_seconds,
-        rpo_seconds: loss.seconds(rpo_limit),
-        checks,
-        unproved: loss.unproved(rpo_limit).into_iter().collect(),
-        problems,
-    })
-}
-
-/// Every page and every index by PostgreSQL's own programs. The server is stopped by it.
-pub(crate) async fn prove(
-    work: &Work,
-    server: &mut LocalCluster,
-    superuser: &str,
-    checksums: bool,
-    checks: &mut Vec<String>,
-    problems: &mut Vec<String>,
-) -> Result<(), Ended> {
-    let (port, socket) = (server.port().to_string(), server.socket_dir());
-    let arguments = [
-        OsStr::new("--all"),
-        OsStr::new("--install-missing"),
-        OsStr::new("--heapallindexed"),
-        OsStr::new("--host"),
-        socket.as_os_str(),
-        OsStr::new("--port"),
-        OsStr::new(&port),
-        OsStr::new("--username"),
-        OsStr::new(superuser),
-    ];
-    match server.run_program("pg_amcheck", &arguments).await {
-        Ok(()) => checks.push("pg_amcheck: all tables and indexes are sound".to_owned()),
-        Err(error) => problems.push(error.to_string()),
-    }
-    server.stop(ShutdownMode::Fast).await?;
-    work.check()?;
-    if checksums {
-        let data = server.data_dir();
-        match server.run_program("pg_checksums", &[OsStr::new("--check"), OsStr::new("-D"), data.as_os_str()]).await {
-            Ok(()) => checks.push("pg_checksums: every page has its checksum".to_owned()),
-            Err(error) => problems.push(error.to_string()),
-        }
-    } else {
-        checks.push("pages have no checksums in this cluster: pg_amcheck alone looked at them".to_owned());
-    }
-    Ok(())
 }

@@ -1,19 +1,18 @@
 //! `holdfast dr`: plans, and drills that need nothing but the repository and what opens it.
 
-use super::{Failure, print, serve};
+use super::{
+    Failure, print, serve,
+    steps::{alone, watched},
+};
 use crate::{config::Config, evidence, repository::RepositoryArgs};
 use clap::{Args, Subcommand};
 use control::{Actor, ControlPlane, Protected, TargetAsk};
 use domain::{
     format,
-    view::{DrDryRun, DrKind, DrPlanSpec, DrReport, Objectives},
+    view::{DrDryRun, DrKind, DrPlanSpec, DrReport, JobKind, Objectives},
 };
-use recovery::{Drill, StandAlone};
-use std::{
-    io::{IsTerminal as _, Write as _},
-    path::PathBuf,
-    time::Duration,
-};
+use recovery::DrillAlone;
+use std::path::PathBuf;
 
 /// Disaster recovery.
 #[derive(Debug, Subcommand)]
@@ -69,7 +68,8 @@ pub struct DrillArgs {
     evidence: Vec<PathBuf>,
 }
 
-fn probe(text: &str) -> Result<String, String> {
+/// A chosen statement, as it is written at the command line.
+pub fn probe(text: &str) -> Result<String, String> {
     let is_whole = text.split_once(':').is_some_and(|(database, sql)| ![database, sql].map(str::trim).contains(&""));
     is_whole
         .then(|| text.to_owned())
@@ -91,7 +91,7 @@ pub async fn run(command: DrCommand, args: &RepositoryArgs, json: bool) -> Resul
 }
 
 /// The configured cluster that is backed up.
-fn protected<'a>(config: &'a Config, cluster: Option<&str>) -> Result<&'a Protected, Failure> {
+pub fn protected<'a>(config: &'a Config, cluster: Option<&str>) -> Result<&'a Protected, Failure> {
     let found = config.protected.iter().find(|one| cluster.is_none_or(|id| one.cluster == id));
     found.ok_or_else(|| match cluster {
         Some(id) => {
@@ -125,7 +125,7 @@ async fn plan_of(
 }
 
 /// What the repository holds of the cluster, as the service would know it.
-async fn look(control: &ControlPlane, cluster: &str) -> Result<(), Failure> {
+pub async fn look(control: &ControlPlane, cluster: &str) -> Result<(), Failure> {
     recovery::read_once(control, cluster).await.map_err(|error| {
         Failure::failed(match error.contains("several clusters") {
             true => format!(
@@ -257,7 +257,7 @@ async fn drill(kind: DrKind, given: DrillArgs, args: &RepositoryArgs, json: bool
     let directory = given
         .directory
         .unwrap_or_else(|| std::env::temp_dir().join(format!("holdfast-drill-{}", backup::format::ObjectId::random())));
-    let alone = StandAlone {
+    let of = DrillAlone {
         kind,
         plan,
         plan_id,
@@ -274,7 +274,8 @@ async fn drill(kind: DrKind, given: DrillArgs, args: &RepositoryArgs, json: bool
         // Of another repository the configuration says nothing.
         heartbeat: args.repo.is_none() && configured.as_ref().is_some_and(|it| it.0.writes_heartbeat()),
     };
-    let report = watched(kind, alone, json).await?;
+    let drill = alone(JobKind::Drill, json);
+    let report = watched(kind.as_str(), json, &drill, drill.drill(of)).await?;
     let text = serde_json::to_string_pretty(&report).map_err(Failure::failed)?;
     let run = match &configured {
         Some((_, control)) => Some(control.dr_run_record(&Actor::cli(), &report).await?),
@@ -301,49 +302,6 @@ fn measured_against(promised: Option<Objectives>, rto: Option<f64>, rpo: Option<
         rto_seconds: limit(rto, promised.map(|it| it.rto_seconds)),
         rpo_seconds: limit(rpo, promised.map(|it| it.rpo_seconds)),
     })
-}
-
-/// Does the drill; tells how far it is on the standard error: lines of the log, or JSON lines.
-async fn watched(kind: DrKind, alone: StandAlone, json: bool) -> Result<DrReport, Failure> {
-    let sink: fn(&str) = if json { |_| {} } else { |line| _ = writeln!(std::io::stderr(), "{line}") };
-    let drill = Drill::new(sink);
-    let terminal = std::io::stderr().is_terminal();
-    let work = drill.run(alone);
-    tokio::pin!(work);
-    let mut tick = tokio::time::interval(Duration::from_secs(1));
-    let mut last = String::new();
-    loop {
-        tokio::select! {
-            done = &mut work => return done.map_err(Failure::failed),
-            _ = tick.tick() => {
-                let progress = drill.progress();
-                let present = progress.steps.iter().position(|step| step.seconds.is_none());
-                let name = present.and_then(|at| progress.steps.get(at)).map_or("", |step| step.name.as_str());
-                // Progress is a courtesy: a closed standard error is no failure.
-                if json {
-                    let line = serde_json::json!({
-                        "progress": kind.as_str(),
-                        "step": present.map(|at| at + 1),
-                        "of": progress.steps.len(),
-                        "name": name,
-                        "done_bytes": progress.done_bytes,
-                        "total_bytes": progress.total_bytes,
-                        "bytes_per_second": progress.bytes_per_second.map(f64::round),
-                        "remaining_seconds": progress.remaining_seconds.map(f64::round),
-                    })
-                    .to_string();
-                    if line != last {
-                        let _ = writeln!(std::io::stderr(), "{line}");
-                        last = line;
-                    }
-                } else if terminal && let (Some(done), Some(total)) = (progress.done_bytes, progress.total_bytes) {
-                    let rate = progress.bytes_per_second.map_or_else(String::new, |it| format!(", {}/s", format::bytes(it)));
-                    let _ = write!(std::io::stderr(), "\r\x1b[K{name}: {} of {}{rate}\r", format::bytes(done as f64), format::bytes(total as f64));
-                }
-            }
-            _ = tokio::signal::ctrl_c() => drill.cancel(),
-        }
-    }
 }
 
 fn told(report: &DrReport) -> String {

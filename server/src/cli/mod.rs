@@ -18,6 +18,7 @@ mod restore;
 mod role;
 mod serve;
 mod stats;
+mod steps;
 mod wal;
 mod work;
 

@@ -2,6 +2,7 @@
 //!
 //! A drill does the steps of the plan by the code that carries them out; it does not wait for approvals, runs no hook,
 //! and throws its copy away. So what it measures is what the plan takes.
+mod alone;
 mod hook;
 mod point;
 mod report;
@@ -9,7 +10,7 @@ mod run;
 mod sweep;
 mod takeover;
 
-pub use run::{Drill, StandAlone};
+pub use alone::DrillAlone;
 pub(crate) use sweep::sweep;
 
 use crate::{

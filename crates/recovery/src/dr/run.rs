@@ -8,7 +8,8 @@ use super::{
 use crate::{
     copy::{Address, CopyHost, CopyPlan, Started},
     loss::Witness,
-    restore::{prove, wait_for_predecessor},
+    restore::{clear, remove, wait_for_predecessor},
+    restore_test::prove,
     work::{Ended, Work},
 };
 use backup::{
@@ -18,14 +19,12 @@ use backup::{
 use control::{alerts::Notice, now, running_in};
 use domain::{
     format,
-    view::{DrAction, DrKind, DrPlanSpec, DrReport, DrStep, DrWaiting, JobKind, JobProgress, Objectives},
+    view::{DrAction, DrKind, DrPlanSpec, DrReport, DrStep, DrWaiting, Objectives},
 };
 use pgphysical::LocalCluster;
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 use store::{DrDecisionRow, DrRepo};
@@ -116,18 +115,6 @@ async fn settle(root: &Path) {
     while TakenOver::read(root).is_none() && running_in(&root.join("data")).is_some() && begun.elapsed() < SETTLED {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-fn remove(root: &Path) -> std::io::Result<()> {
-    match fs::remove_dir_all(root) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-async fn clear(work: &Work, root: &Path) -> Result<(), Ended> {
-    wait_for_predecessor(work, &root.join("data")).await?;
-    Ok(remove(root)?)
 }
 
 /// Waits for a person where the plan says so, and before applications are led away from an original that lives.
@@ -516,98 +503,6 @@ fn notify(work: &Work, of: &Run, book: &Book, step: &DrStep) -> String {
     }
     control.alerts().notice(&of.cluster, notice);
     format!("told: {measured}")
-}
-
-/// A drill of the command line: without service, configuration or store.
-#[derive(Debug)]
-pub struct StandAlone {
-    /// Newest moment or random moment.
-    pub kind: DrKind,
-    /// The plan.
-    pub plan: DrPlanSpec,
-    /// Its id, when it comes from a store.
-    pub plan_id: Option<String>,
-    /// Id of the configured cluster, when there is one.
-    pub cluster: Option<String>,
-    /// The repository.
-    pub repository: Repository,
-    /// Where it is, for people.
-    pub place: String,
-    /// Opened by the recovery code alone.
-    pub from_kit: bool,
-    /// System identifier; the only cluster when `None`.
-    pub system: Option<u64>,
-    /// A superuser of the cluster.
-    pub superuser: String,
-    /// `DATABASE: SELECT …`.
-    pub probes: Vec<String>,
-    /// Parts fetched at once.
-    pub workers: usize,
-    /// Where the copy goes meanwhile; must not hold anything.
-    pub directory: PathBuf,
-    /// What it is measured against.
-    pub objectives: Option<Objectives>,
-    /// The source writes a heartbeat: [`control::Protected::writes_heartbeat`].
-    pub heartbeat: bool,
-}
-
-/// A drill of the command line, and how far it is.
-#[derive(Clone, Debug)]
-pub struct Drill(Arc<Work>);
-
-impl Drill {
-    /// `sink` hears each line of its log.
-    pub fn new(sink: fn(&str)) -> Self {
-        Self(Arc::new(Work::alone(JobKind::Drill, sink)))
-    }
-
-    /// How far it is.
-    pub fn progress(&self) -> JobProgress {
-        self.0.progress()
-    }
-
-    /// Stops it, as soon as it looks.
-    pub fn cancel(&self) {
-        self.0.cancel();
-    }
-
-    /// Does it; the copy is gone afterwards.
-    ///
-    /// # Errors
-    /// Why there is no report; a step that failed is told in the report.
-    pub async fn run(&self, of: StandAlone) -> Result<DrReport, String> {
-        let occupied = fs::read_dir(&of.directory).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied {
-            return Err(format!("{} is not empty; a drill needs an empty directory", of.directory.display()));
-        }
-        let run = Run {
-            kind: of.kind,
-            plan_id: of.plan_id,
-            plan: of.plan,
-            cluster: of.cluster.unwrap_or_default(),
-            place: of.place,
-            repository: of.repository,
-            from_kit: of.from_kit,
-            system: of.system,
-            host: CopyHost { workers: of.workers, superuser: of.superuser, probes: of.probes, listen: None },
-            root: of.directory,
-            goal: if of.kind == DrKind::FullTest { Goal::Random } else { Goal::Latest },
-            objectives: of.objectives,
-            witness: Witness { heartbeat: of.heartbeat, ..Witness::default() },
-            hooks: BTreeMap::new(),
-            connect_host: "127.0.0.1".to_owned(),
-        };
-        match self::run(&self.0, run).await {
-            Ok(mut report) => {
-                if report.cluster.is_empty() {
-                    report.cluster = report.system_identifier.clone().unwrap_or_default();
-                }
-                Ok(report)
-            }
-            Err(Ended::Failed(reason)) => Err(reason),
-            Err(Ended::Cancelled) => Err("stopped".to_owned()),
-        }
-    }
 }
 
 #[cfg(test)]

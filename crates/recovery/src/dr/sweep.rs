@@ -1,6 +1,6 @@
 //! What killed servers left of drills and restore tests.
 use super::DRILL_PREFIX;
-use crate::restore::TEST_PREFIX;
+use crate::restore_test::TEST_PREFIX;
 use control::{ControlError, ControlPlane, Slot, running_in};
 use std::fs;
 use store::JobRepo;

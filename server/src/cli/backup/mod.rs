@@ -4,6 +4,7 @@ mod daily;
 mod export;
 mod keep;
 mod record;
+mod test_restore;
 
 use super::{Failure, long::long, print};
 use crate::{config::Config, repository::RepositoryArgs};
@@ -62,20 +63,9 @@ pub enum BackupCommand {
         #[arg(long, conflicts_with_all = ["id", "all"])]
         daily: bool,
     },
-    /// Restore a backup to a private copy, start it, check it with PostgreSQL's own programs, throw it away.
-    TestRestore {
-        /// Its id; the newest without it.
-        id: Option<String>,
-        /// Replay all WAL there is, instead of only what the backup needs.
-        #[arg(long)]
-        latest: bool,
-        /// Where the copy goes meanwhile; a temporary directory without it.
-        #[arg(long, value_name = "DIR")]
-        directory: Option<std::path::PathBuf>,
-        /// A superuser of the cluster.
-        #[arg(long, default_value = "postgres")]
-        superuser: String,
-    },
+    /// Restore a backup to a private copy, start it, count its rows, ask the chosen statements, check it with PostgreSQL's own
+    /// programs, throw it away: what the restore tests of 'holdfast serve' do.
+    TestRestore(test_restore::TestRestoreArgs),
     /// Check that a backup could be taken: storage, key, server, rights.
     Test {
         #[command(flatten)]
@@ -194,9 +184,7 @@ pub async fn run(command: BackupCommand, args: &RepositoryArgs, json: bool) -> R
         BackupCommand::Recall { id } => keep::recall(&args.open().await?, &id, json).await,
         BackupCommand::Verify { daily: true, .. } => daily::run(&args.open().await?, json).await,
         BackupCommand::Verify { id, all, .. } => verify(&args.open().await?, id.as_deref(), all, json).await,
-        BackupCommand::TestRestore { id, latest, directory, superuser } => {
-            test_restore(args, id, latest, directory, superuser, json).await
-        }
+        BackupCommand::TestRestore(test_args) => test_restore::run(args, test_args, json).await,
         BackupCommand::Test { source } => test(args, &source, json).await,
         BackupCommand::Expire(expire_args) => keep::expire(&args.open().await?, &expire_args, json).await,
     }
@@ -422,55 +410,6 @@ async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool
             "{bad} of {} backups cannot be restored whole; take a full backup now",
             backups.len()
         )))
-    }
-}
-
-async fn test_restore(
-    args: &RepositoryArgs,
-    id: Option<String>,
-    latest: bool,
-    directory: Option<std::path::PathBuf>,
-    superuser: String,
-    json: bool,
-) -> Result<(), Failure> {
-    use backup::restore::{self, RestoreRequest, Target};
-    let repository = args.open().await?;
-    let one = find(&repository, id.as_deref()).await?;
-    let target = if latest { Target::Latest } else { Target::Immediate };
-    let system = Some(one.cluster.system_identifier);
-    let request = RestoreRequest { system, backup: Some(one.id), target, timeline: None };
-    let (plan, manifest) = restore::plan(&repository, &request).await?;
-    let parent = directory.unwrap_or_else(std::env::temp_dir);
-    let options = backup::ProofOptions {
-        directory: parent.join(format!("holdfast-test-restore-{}", backup::format::ObjectId::random())),
-        restore_command: format!("{} wal fetch %f %p", args.command_line(repository.file().encryption != "none")?),
-        superuser,
-        workers: 2,
-        recovery_timeout: std::time::Duration::from_secs(3_600),
-    };
-    let progress = Arc::new(Progress::default());
-    let work = async { Ok(backup::test_restore(&repository, &plan, &manifest, &options, &progress).await?) };
-    let begun = now();
-    let proof = long("restore test", json, &progress, work).await?;
-    record::tested(&repository, &plan, latest, begun, &proof).await;
-    print(&if json {
-        to_json(&proof)?
-    } else {
-        format!(
-            "{}: restored in {}, recovered by PostgreSQL {} in {}, checked in {} ({} databases by pg_amcheck{}); recovery time {}",
-            proof.backup,
-            format::duration_s(proof.restore_seconds),
-            proof.version,
-            format::duration_s(proof.recovery_seconds),
-            format::duration_s(proof.check_seconds),
-            proof.databases.len(),
-            if proof.checksums { ", every page by pg_checksums" } else { "" },
-            format::duration_s(proof.restore_seconds + proof.recovery_seconds)
-        )
-    });
-    match proof.problems.first() {
-        None => Ok(()),
-        Some(problem) => Err(Failure::failed(format!("the restored copy is not sound: {problem}"))),
     }
 }
 

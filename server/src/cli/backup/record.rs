@@ -1,7 +1,7 @@
 //! What a command showed of a backup stands beside it, as what a job of the service shows does
 //! (docs/adr/0066-what-was-shown-stands-beside-the-backup.md).
 use super::now;
-use backup::{Proof, Repository, Summary, Verified, restore::RestorePlan};
+use backup::{Repository, Summary, Verified};
 use control::{JobParams, RestoreTestParams, VerifyParams, command_record};
 use domain::{
     Timestamp,
@@ -21,27 +21,10 @@ pub async fn verified(repository: &Repository, one: &Summary, begun: Timestamp, 
 }
 
 /// Keeps what a restore test showed.
-pub async fn tested(repository: &Repository, plan: &RestorePlan, latest: bool, begun: Timestamp, proof: &Proof) {
-    let mut checks = proof.databases.iter().map(|name| format!("pg_amcheck of {name}")).collect::<Vec<_>>();
-    checks.extend(proof.checksums.then(|| "pg_checksums of every page".to_owned()));
-    let result = JobResult::RestoreTest(ProofView {
-        backup: proof.backup.clone(),
-        at: now(),
-        ok: proof.problems.is_empty(),
-        bytes: plan.bytes,
-        wal_bytes: plan.wal_bytes,
-        restore_seconds: proof.restore_seconds,
-        recovery_seconds: proof.recovery_seconds,
-        check_seconds: proof.check_seconds,
-        rto_seconds: proof.restore_seconds + proof.recovery_seconds,
-        // A command has no source at hand to be compared with.
-        rpo_seconds: None,
-        checks,
-        unproved: Vec::new(),
-        problems: proof.problems.clone(),
-    });
+pub async fn tested(repository: &Repository, system: u64, latest: bool, begun: Timestamp, proof: &ProofView) {
     let params = JobParams::RestoreTest(RestoreTestParams { backup: Some(proof.backup.clone()), latest });
-    keep(repository, plan.backup.cluster.system_identifier, &params, begun, &result, proof.problems.first()).await;
+    let result = JobResult::RestoreTest(proof.clone());
+    keep(repository, system, &params, begun, &result, proof.problems.first()).await;
 }
 
 /// Without it nothing is worse restored: a repository that cannot be written to makes no sound backup a bad one.
