@@ -24,7 +24,7 @@ impl Room {
         }
     }
 
-    /// As [`Self::mount`]; `None` where that cannot be done, and the test is skipped.
+    /// As [`Self::mount`]; `None` where that cannot be done, and what needs it is skipped.
     ///
     /// # Panics
     /// Where every test must run (`CI` or `HOLDFAST_REQUIRE_ALL` is set): one that is skipped would count as passed.

@@ -67,9 +67,9 @@ async fn room_is_taken(bench: &Bench, control: &ControlPlane) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_late_or_missing_is_raised_and_over_when_it_is_there() {
-    let mut mounted = Err("not tried".to_owned());
+    let mut mounted = None;
     let bench = Bench::made(&[], |directory| {
-        mounted = Room::mount(&directory.join("room"), "120m");
+        mounted = Room::mount_or_skip(&directory.join("room"), "120m");
         std::fs::create_dir_all(directory.join("room/repository")).unwrap();
         symlink(directory.join("room/repository"), directory.join("repository")).unwrap();
         None
@@ -114,9 +114,8 @@ async fn what_is_late_or_missing_is_raised_and_over_when_it_is_there() {
     succeeded(&control, &asked(&control, "first backup").await).await;
     streaming(&control).await;
 
-    match &room {
-        Ok(_) => room_is_taken(&bench, &control).await,
-        Err(why) => eprintln!("SKIPPED in part: a file system cannot be mounted here ({why}); run this test as root"),
+    if room.is_some() {
+        room_is_taken(&bench, &control).await;
     }
 
     // A store that takes its time: the stream goes on, and comes too late.
