@@ -396,8 +396,9 @@ fn against(name: &str, measured: f64, limit: f64) -> Result<String, String> {
 fn verdict(of: &Run, book: &mut Book, target: &Target) {
     let report = &mut book.report;
     // At the command line one of the two may be set alone.
-    let limit = |which: fn(Objectives) -> f64| report.objectives.map(which).filter(|it| *it < f64::MAX);
-    let (rto_limit, rpo_limit) = (limit(|it| it.rto_seconds), limit(|it| it.rpo_seconds));
+    let limit = |seconds: Option<f64>| seconds.filter(|it| *it < f64::MAX);
+    let rto_limit = limit(report.objectives.map(|it| it.rto_seconds));
+    let rpo_limit = limit(report.objectives.map(|it| it.rpo_seconds));
     match (target, report.last_commit_at) {
         (Target::Latest, last) => {
             let loss = of.witness.lost(report.started_at, last);
