@@ -2,6 +2,7 @@
 use crate::{
     copy::{Address, CopyHost, CopyPlan},
     execute::find,
+    throwaway::{self, TEST_PREFIX},
     wal,
     work::{Ended, Work},
 };
@@ -20,8 +21,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Holds the copy of a restore test; its job's number follows.
-pub(crate) const TEST_PREFIX: &str = "restore-test-";
 /// A copy that a killed predecessor started ends by its guardian; so long is waited for that.
 const PREDECESSOR: Duration = Duration::from_secs(60);
 
@@ -168,7 +167,8 @@ pub(crate) async fn restore(
 
 pub(crate) async fn test(work: &Arc<Work>, slot: &Slot, params: &RestoreTestParams) -> Result<JobResult, Ended> {
     work.steps(&["Plan", "Write the files", "Start it and replay WAL", "Check", "Throw it away"]);
-    let root = slot.config.test_directory.join(format!("{TEST_PREFIX}{}", work.row.id));
+    throwaway::clear_earlier(slot, TEST_PREFIX, work).await?;
+    let root = throwaway::of(slot, TEST_PREFIX, work);
     let tested = proved(work, slot, params, &root).await;
     let removed = fs::remove_dir_all(&root);
     if let Err(error) = removed.as_ref().map_or_else(
@@ -177,6 +177,7 @@ pub(crate) async fn test(work: &Arc<Work>, slot: &Slot, params: &RestoreTestPara
     ) {
         work.log(&format!("{} was not removed whole: {error}", root.display())).await;
     }
+    throwaway::remove_earlier(slot, TEST_PREFIX, work);
     let proof = tested?;
     work.done("").await;
     Ok(JobResult::RestoreTest(proof))
