@@ -38,11 +38,11 @@ function label(link) {
   return [...link.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data).join("").trim();
 }
 
-/** The address of a page for the server and range that are looked at. */
+/** The address of a page for the server, database and range that are looked at. */
 function within(path) {
   const here = new URLSearchParams(location.search);
   const url = new URL(path, location.origin);
-  for (const name of ["cluster", "range", "from", "to", "compare"]) if (here.get(name)) url.searchParams.set(name, here.get(name));
+  for (const name of ["cluster", "database", "range", "from", "to", "compare"]) if (here.get(name)) url.searchParams.set(name, here.get(name));
   return url.pathname + url.search + url.hash;
 }
 

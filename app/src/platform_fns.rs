@@ -16,8 +16,9 @@ use domain::{
 use serde::{Deserialize, Serialize};
 
 /// Parameters of the pages that are no condition.
-const OURS: [&str; 16] = [
+const OURS: [&str; 17] = [
     "cluster",
+    "database",
     "range",
     "from",
     "to",

@@ -1,16 +1,18 @@
-//! What a page is about: cluster, range and what it is compared with. All stand in the address, so that a pasted link
-//! shows the same page.
+//! What a page is about: cluster, database, range and what it is compared with. All stand in the address, so that a pasted
+//! link shows the same page.
 
 use crate::zone;
 use domain::view::{Compare, Range};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_query_map};
 
-/// Cluster and range of the page.
+/// Cluster, database and range of the page.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
     /// Id of the cluster; `None` is the first.
     pub cluster: Memo<Option<String>>,
+    /// Name of the database that lists are narrowed to; `None` is all of them.
+    pub database: Memo<Option<String>>,
     /// How far back; what one comes back to while the address has a wrong one.
     pub range: Memo<Range>,
     /// What one comes back to from a range of two moments.
@@ -25,7 +27,10 @@ impl Scope {
     /// From the address.
     pub fn from_address() -> Self {
         let query = use_query_map();
-        let cluster = Memo::new(move |_| query.with(|query| query.get("cluster")).filter(|id| !id.is_empty()));
+        let named = |name: &'static str| {
+            Memo::new(move |_| query.with(|query| query.get(name)).filter(|value| !value.is_empty()))
+        };
+        let (cluster, database) = (named("cluster"), named("database"));
         let live = Memo::new(move |_| {
             let text = query.with(|query| query.get("range"));
             text.and_then(|text| text.parse().ok()).filter(|live| Range::ALL.contains(live)).unwrap_or_default()
@@ -43,7 +48,7 @@ impl Scope {
         let compare = Memo::new(move |_| {
             query.with(|query| query.get("compare")).and_then(|text| text.parse().ok()).unwrap_or_default()
         });
-        Self { cluster, range, live, asked, compare }
+        Self { cluster, database, range, live, asked, compare }
     }
 
     /// The one of this page.
@@ -64,13 +69,16 @@ impl Scope {
         untrack(|| self.link(path))
     }
 
-    /// An address within the same cluster and range.
+    /// Cluster and database, as an address has them.
+    pub fn place(self) -> Vec<(&'static str, String)> {
+        let both = [("cluster", self.cluster), ("database", self.database)];
+        both.into_iter().filter_map(|(name, value)| Some((name, value.get()?))).collect()
+    }
+
+    /// An address within the same cluster, database and range.
     pub fn link(self, path: &str) -> String {
         let (path, hash) = path.split_once('#').map_or((path, None), |(path, hash)| (path, Some(hash)));
-        let mut pairs = Vec::new();
-        if let Some(cluster) = self.cluster.get() {
-            pairs.push(("cluster", cluster));
-        }
+        let mut pairs = self.place();
         pairs.extend(self.range.get().pairs(self.live.get()));
         let compare = self.compare.get();
         if compare != Compare::Off {

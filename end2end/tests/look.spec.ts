@@ -121,6 +121,43 @@ test("a chart is drawn by ECharts from our own files", async ({ page }) => {
   expect(elsewhere).toEqual([]);
 });
 
+test("the axis of a chart of bytes goes in round steps of their units from nothing past the largest value", async ({ page }) => {
+  await signIn(page, "viewer", "/database/maintenance");
+  await alive(page);
+  // What the page reads later would be drawn in the place of what the test draws.
+  await page.getByRole("button", { name: "Live", exact: true }).click();
+  await expect(page.getByRole("button", { name: "Paused", exact: true })).toBeVisible();
+  const chart = page.locator('.canvas[data-unit="B/s"]').first();
+  await chart.scrollIntoViewIfNeeded();
+  await expect(chart.locator("canvas").first()).toBeVisible();
+  const labels = (values: number[], stacked: boolean) =>
+    chart.evaluate(
+      async (element: HTMLElement, [values, stacked]) => {
+        const option = JSON.parse(element.dataset.chart!);
+        const [x] = [option.xAxis].flat();
+        const lines = stacked ? values.map((value) => [value]) : [values];
+        const data = (line: number[]) => line.map((value, i) => [x.min + i * 1_000, value]);
+        option.series = lines.map((line, i) => ({ id: `s${i + 1}-0`, type: "line", data: data(line), ...(stacked ? { stack: "all" } : {}) }));
+        element.dataset.chart = JSON.stringify(option);
+        // It is drawn once the change was heard of.
+        await new Promise((done) => setTimeout(done, 100));
+        const { echarts } = window as unknown as { echarts: { getInstanceByDom(element: HTMLElement): { getOption(): { yAxis: any[] } } } };
+        const [y] = echarts.getInstanceByDom(element).getOption().yAxis;
+        const written = [];
+        for (let value = y.min; value <= y.max; value += y.interval) written.push(y.axisLabel.formatter(value));
+        return written;
+      },
+      [values, stacked] as [number[], boolean],
+    );
+  const MiB = 1_048_576;
+  await expect.poll(() => labels([MiB, 3.2 * MiB], false)).toEqual(["0 B/s", "1 MiB/s", "2 MiB/s", "3 MiB/s", "4 MiB/s"]);
+  await expect.poll(() => labels([1_200], false)).toEqual(["0 B/s", "256 B/s", "512 B/s", "768 B/s", "1 KiB/s", "1.25 KiB/s"]);
+  await expect.poll(() => labels([1_024 * MiB], false)).toEqual(["0 B/s", "256 MiB/s", "512 MiB/s", "768 MiB/s", "1 GiB/s"]);
+  await expect.poll(() => labels([900 * MiB, 0], false)).toEqual(["0 B/s", "200 MiB/s", "400 MiB/s", "600 MiB/s", "800 MiB/s", "1000 MiB/s"]);
+  // Areas on top of each other are as high as all of them.
+  await expect.poll(() => labels([2 * MiB, 2.5 * MiB], true)).toEqual(["0 B/s", "1 MiB/s", "2 MiB/s", "3 MiB/s", "4 MiB/s", "5 MiB/s"]);
+});
+
 test("the screenshot of the README", async ({ page }) => {
   await signIn(page, "viewer", "/database");
   await page.goto(`${demo.url}/database?range=15m`);

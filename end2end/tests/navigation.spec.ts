@@ -79,3 +79,41 @@ test("tiles lead to the page on their figure", async ({ page }) => {
   }
   for (const name of ["Cache hit", "Temporary files"]) await expect(page.getByRole("heading", { name })).toBeVisible();
 });
+
+test("the navigation goes on with the server, the database and the range that are looked at", async ({ page }) => {
+  await signIn(page, "operator", "/database/tables?cluster=replica&range=6h");
+  await alive(page);
+  const databases = page.locator("nav.chips").filter({ has: page.getByRole("link", { name: "all databases", exact: true }) });
+  await databases.getByRole("link", { name: "saas_idp", exact: true }).click();
+  const chosen = { cluster: "replica", database: "saas_idp" };
+  const asked = () => {
+    const { pathname, searchParams, hash } = new URL(page.url());
+    return { path: pathname + hash, ...Object.fromEntries(searchParams) };
+  };
+  await expect.poll(asked).toEqual({ path: "/database/tables", ...chosen, range: "6h" });
+  const nav = page.getByRole("navigation", { name: "Pages", exact: true });
+  // Within the page, to pages of the server alone, and back.
+  for (const [name, path] of [["Connections", "/database/connections"], ["Indexes", "/database/performance#indexes"], ["Backups", "/backups"], ["Activity", "/database/activity"]]) {
+    await nav.getByRole("link", { name, exact: true }).click();
+    await expect.poll(asked, name).toEqual({ path, ...chosen, range: "6h" });
+  }
+  await alive(page);
+  await expect(page.locator("header.top summary.picker .role")).toHaveText("STANDBY");
+  await expect(databases.getByRole("link", { name: "saas_idp", exact: true })).toHaveAttribute("aria-current", "true");
+  // By keys, and through a page whose range is its own.
+  await page.keyboard.press("g");
+  await page.keyboard.press("t");
+  await expect.poll(asked).toEqual({ path: "/database/tables", ...chosen, range: "6h" });
+  await nav.getByRole("link", { name: "Plugins", exact: true }).click();
+  await expect.poll(asked).toEqual({ path: "/plugins", ...chosen });
+  await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
+  await nav.getByRole("link", { name: "Tables", exact: true }).click();
+  await expect.poll(asked).toEqual({ path: "/database/tables", ...chosen });
+  await alive(page);
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("index sugg");
+  await expect(page.locator(`${palette} [role=option]`).first()).toContainText("Index suggestions");
+  await page.keyboard.press("Enter");
+  await expect.poll(asked).toEqual({ path: "/database/advice", ...chosen });
+  await expect(page.getByRole("heading", { level: 1, name: "Advice", exact: true })).toBeVisible();
+});

@@ -1,7 +1,8 @@
 // A table is lost and found again in the browser; what may not be done is refused at every door.
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import AxeBuilder from "@axe-core/playwright";
+import type { APIRequestContext, Page } from "@playwright/test";
 import { demo, expect, password, signIn, test } from "../support/demo";
 
 // The one on the path, or Debian's newest.
@@ -15,7 +16,7 @@ const sql = (url: string, text: string) =>
   execFileSync(psql, ["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text, url], { encoding: "utf8" }).trim();
 
 /** Waits for the first backup and its restore test: the first pages do not. */
-async function proved(request: import("@playwright/test").APIRequestContext) {
+async function proved(request: APIRequestContext) {
   await expect
     .poll(
       async () => {
@@ -29,8 +30,48 @@ async function proved(request: import("@playwright/test").APIRequestContext) {
     .toBe(true);
 }
 
+/** What stands beside a name in a list of facts. */
+const fact = (page: Page, name: string) => page.locator(`dl.facts dt:text-is("${name}") + dd`);
+
+/** Waits until the restore that the page is about can be planned: the commit behind its moment may be a piece of WAL away. */
+async function planned(page: Page) {
+  await expect(async () => {
+    await page.reload();
+    await expect(page.getByText("Expected duration", { exact: true })).toBeVisible({ timeout: 2_000 });
+  }).toPass({ timeout: 30_000 });
+}
+
 test.describe("backups and recovery", () => {
   test.describe.configure({ mode: "serial", timeout: 240_000 });
+
+  test("from the demo's first minute there is a backup that nobody asked for, and WAL; then drills and a declared gap", async ({ page, request }) => {
+    await proved(request);
+    const get = async (path: string) => (await request.get(`${demo.url}/api/v1/${path}`, { headers: { authorization: `Bearer ${demo.token}` } })).json();
+    // What is kept tells of the first minute, whenever this test runs: the sign-ins were written just before the demo was ready.
+    const first = (await get("jobs?kind=backup&limit=200")).rows.at(-1);
+    expect(first).toMatchObject({ title: "Full backup", requested_by: "first backup", state: "succeeded", attempt: 1 });
+    expect(Date.parse(first.started_at) - statSync(process.env.HOLDFAST_DEMO!).mtimeMs).toBeLessThan(60_000);
+    const { intervals, gaps } = await get("clusters/main/recovery-window");
+    expect(Date.parse(intervals[0].from)).toBeLessThanOrEqual(Date.parse(first.finished_at));
+    expect(intervals[0].to > intervals[0].from, "WAL from the end of that backup on").toBe(true);
+    expect(gaps).toMatchObject([{ declared: true }]);
+    const { runs } = await get("clusters/main/dr-plans");
+    const drills = runs.map((run: { kind: string; ok: boolean; plan_name: string }) => `${run.kind} of ${run.plan_name}: ${run.ok}`);
+    expect(drills).toEqual(expect.arrayContaining(["test of standard: true", "full_test of standard: true"]));
+
+    await signIn(page, "viewer", "/backups");
+    await expect(page.locator(`table.backups tbody a[title="${first.result.id}"]`)).toBeVisible();
+    await expect(page.getByRole("region", { name: "WAL behind", exact: true })).toContainText("streaming");
+    // It goes on: what can be restored ends later and later.
+    const last = async () => Date.parse((await get("clusters/main/recovery-window")).intervals.at(-1).to);
+    const before = await last();
+    await expect.poll(last, { timeout: 40_000, intervals: [1_000] }).toBeGreaterThan(before);
+    await page.goto(`${demo.url}/recovery`);
+    await expect(page.locator(".timebar .hole title")).toContainText(gaps[0].reason);
+    await page.getByRole("link", { name: "Plans and drills", exact: true }).click();
+    const history = page.getByRole("region", { name: "History of runs", exact: true });
+    for (const run of runs) await expect(history.locator(`a[href="/recovery/plans?run=${run.id}"]`)).toBeVisible();
+  });
 
   test("the time bar shows a backup, a proof and a gap, in both themes and at both widths", async ({ page, request }) => {
     await proved(request);
@@ -72,29 +113,46 @@ test.describe("backups and recovery", () => {
       .toBe(true);
 
     await signIn(page, "admin", "/recovery");
-    // A click on the bar chooses a moment; the exact one is typed.
-    await page.locator(".timebar a .slot").last().click({ force: true });
-    await expect(page).toHaveURL(/\/recovery\?at=/);
-    await expect(page.getByText("can be restored", { exact: true })).toBeVisible();
+    // An exact moment can be typed: it is planned, and nothing is done.
     await page.getByText("An exact time, position, transaction or name").click();
     await page.getByLabel("Which").fill(moment.toISOString());
     await page.getByRole("button", { name: "Plan it" }).click();
     await expect(page).toHaveURL(/\/recovery\/restore\?/);
-    // The commit behind the moment may be a piece of WAL away: the plan says so until it is there.
-    await expect(async () => {
-      await page.reload();
-      await expect(page.getByText("Expected duration")).toBeVisible({ timeout: 2_000 });
-    }).toPass({ timeout: 30_000 });
+    await planned(page);
+    await expect(fact(page, "Until")).toHaveText(moment.toISOString());
+    // On the bar it is found by looking closer. What is clicked is what is planned, restored and reported.
+    const near = (milliseconds: number) => encodeURIComponent(new Date(moment.getTime() + milliseconds).toISOString());
+    await page.goto(`${demo.url}/recovery?since=${near(-5_000)}&until=${near(5_000)}`);
+    const hrefs = await page.locator(".timebar a").evaluateAll((links) => links.map((link) => link.getAttribute("href")!));
+    const away = (at: string) => Math.abs(Date.parse(at) - moment.getTime());
+    const moments = hrefs.map((href) => new URL(href, demo.url).searchParams.get("at")!).sort((a, b) => away(a) - away(b));
+    const at = moments[0];
+    expect(away(at), "a slot for each tenth of a second").toBeLessThan(100);
+    await page.locator(`.timebar a[href*="at=${encodeURIComponent(at)}&"] .slot`).click({ force: true });
+    await expect.poll(() => new URL(page.url()).searchParams.get("at")).toBe(at);
+    await expect(page.getByText("can be restored", { exact: true })).toBeVisible();
+    await page.getByRole("link", { name: "Plan the restore", exact: true }).click();
+    const asked = (name: string) => new URL(page.url()).searchParams.get(name);
+    await expect.poll(() => [new URL(page.url()).pathname, asked("kind"), asked("value")]).toEqual(["/recovery/restore", "time", at]);
+    await planned(page);
+    await expect(fact(page, "Until")).toHaveText(at);
     await page.getByLabel(/to confirm/).fill("main");
     await page.getByLabel("Your password").fill("wrong");
     await page.getByRole("button", { name: "Restore", exact: true }).click();
     await expect(page.getByRole("alert").first()).toContainText("password is wrong");
+    await expect(fact(page, "Until")).toHaveText(at);
     await page.getByLabel(/to confirm/).fill("main");
     await page.getByLabel("Your password").fill(password("admin"));
     await page.getByRole("button", { name: "Restore", exact: true }).click();
     await expect(page).toHaveURL(/\/jobs\/\d+/);
+    await expect(page.getByRole("heading", { level: 2, name: `Restore to ${at}`, exact: true })).toBeVisible();
     // The page follows its job by itself.
     await expect(page.locator("[data-job-state=succeeded]")).toBeVisible({ timeout: 120_000 });
+    await expect(fact(page, "Restored to")).toHaveText(at);
+    const job = await request.get(`${demo.url}/api/v1/jobs/${/jobs\/(\d+)/.exec(page.url())![1]}`, { headers: { authorization: `Bearer ${demo.token}` } });
+    const { result } = await job.json();
+    expect(result.target).toBe(at);
+    expect(Date.parse(result.last_commit_at), "nothing later than that").toBeLessThanOrEqual(Date.parse(at));
     const port = await page.locator("[data-port]").getAttribute("data-port");
     const beside = new URL(demo.superuser_url);
     beside.port = port!;

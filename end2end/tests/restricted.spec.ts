@@ -230,4 +230,49 @@ test.describe("what an administrator does", () => {
     await expect(page.getByRole("button", { name: "Stop it" })).toHaveCount(0);
     expect(await page.evaluate(() => (window as unknown as { here?: boolean }).here)).toBe(true);
   });
+
+  test("a backup under way shows its steps, how fast it is and what remains", async ({ page, request }) => {
+    await told(request);
+    await signIn(page, "operator", "/backups");
+    await page.getByRole("button", { name: "Full backup", exact: true }).click();
+    await expect(page).toHaveURL(/\/jobs\/\d+/);
+    // All that the page shows of the present step, however briefly: nobody reloads it.
+    await page.evaluate(() => {
+      const shown: string[] = [];
+      Object.assign(window, { shown });
+      const look = () => shown.push(document.querySelector("ol.steps .step.now")?.textContent ?? "");
+      new MutationObserver(look).observe(document.body, { childList: true, subtree: true, characterData: true });
+      look();
+    });
+    await expect(page.locator("[data-job-state=succeeded]")).toBeVisible({ timeout: 120_000 });
+    const shown = await page.evaluate(() => (window as unknown as { shown: string[] }).shown);
+    const measured = shown.filter((text) => /[KMG]iB of .+[KMG]iB, .+B\/s, about .+ left/.test(text));
+    expect(measured.length, shown.join("\n")).toBeGreaterThan(0);
+    for (const text of measured) expect(text).toContain("Read the cluster, write what changed, wait for its WAL");
+    // What is over has no rate: each step has what came of it and how long it took.
+    await expect(page.locator("ol.steps progress")).toHaveCount(0);
+    await expect(page.locator("ol.steps .step.done")).toHaveCount(2);
+    await expect(page.locator("ol.steps .step.done").nth(1)).toContainText(/ changed, .+ stored/);
+    const { progress } = await get(request, `${demo.url}/api/v1/jobs/${/jobs\/(\d+)/.exec(page.url())![1]}`);
+    for (const step of progress.steps) expect(step.seconds).toBeGreaterThanOrEqual(0);
+  });
+
+  test("a job is stopped by its button, and says who stopped it", async ({ page, request }) => {
+    await told(request);
+    await signIn(page, "operator", "/backups");
+    await page.getByRole("button", { name: "Restore test", exact: true }).click();
+    await expect(page).toHaveURL(/\/jobs\/\d+/);
+    const id = /jobs\/(\d+)/.exec(page.url())![1];
+    await expect(page.locator("ol.steps .step.now")).toBeVisible({ timeout: 60_000 });
+    await page.getByRole("button", { name: "Stop it", exact: true }).click();
+    await expect(page).toHaveURL(new RegExp(`/jobs/${id}`));
+    await expect(page.locator("[data-job-state=cancelled]")).toBeVisible({ timeout: 60_000 });
+    await expect(page.locator("ul.log").getByText("operator asked to stop it", { exact: true })).toBeVisible();
+    await expect(page.locator("ol.steps .step.failed")).toHaveCount(1);
+    await expect(page.getByRole("button", { name: "Stop it", exact: true })).toHaveCount(0);
+    const job = await get(request, `${demo.url}/api/v1/jobs/${id}`);
+    expect([job.state, job.cancel_requested, job.result]).toEqual(["cancelled", true, null]);
+    const audit = await get(request, `${demo.url}/api/v1/audit?action=job_cancel`);
+    expect(audit.rows.map((row: { actor_id: string; outcome: string }) => `${row.actor_id} ${row.outcome}`)[0]).toBe("operator ok");
+  });
 });

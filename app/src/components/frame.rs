@@ -171,8 +171,9 @@ fn Navigation(frame: Resource<Result<FrameData, AppError>>) -> impl IntoView {
             <p class="group estate">"Protect"</p>
             {PROTECT.into_iter().map(elsewhere).collect_view()}
             <p class="group">"Platform"</p>
+            // Their ranges are their own; the way back leads to the server that was looked at.
             {PLATFORM.into_iter().map(|(icon, label, path)| view! {
-                <a class="page" rel="external" href=path aria-current=move || current(path)><Icon name=icon />{label}</a>
+                <a class="page" rel="external" href=move || scope::address(path, &scope.place(), None) aria-current=move || current(path)><Icon name=icon />{label}</a>
             }).collect_view()}
             <p class="foot"><a href="/api/docs" rel="external">"API"</a><span class="js-only">"Press "<kbd>"?"</kbd>" for keys"</span></p>
         </nav>

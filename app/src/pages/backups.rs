@@ -136,6 +136,10 @@ pub(super) fn StreamBadge(overview: RecoveryOverview) -> impl IntoView {
             "badge critical",
             format!("WAL interrupted, {} and at least {} behind", format::duration_s(lag), format::bytes(bytes as f64)),
         ),
+        // Nothing was stored yet, so that no bytes are known.
+        ("interrupted", Some(lag), None) => {
+            ("badge critical", format!("WAL interrupted, at least {} behind", format::duration_s(lag)))
+        }
         ("elsewhere", ..) => ("badge", "WAL is streamed by another process".to_owned()),
         ("off", ..) => ("badge attention", "WAL is not streamed".to_owned()),
         (state, ..) => ("badge attention", format!("WAL {state}")),

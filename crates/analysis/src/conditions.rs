@@ -35,6 +35,24 @@ fn ratio(age: Option<f64>, allowed: f64) -> Vec<Observed> {
     })]
 }
 
+/// How full the directory of the repository is. Nothing is known of what is not reached.
+fn room(input: &ProtectionInput) -> [(&'static str, Vec<Observed>); 2] {
+    let reached = input.repository_error.is_none();
+    let full = input.used_percent.filter(|_| reached).map_or_else(unknown, |used| {
+        let free = input.free_bytes.map_or_else(String::new, |free| format!(", {} free", format::bytes(free as f64)));
+        Observed::whole(used, format!("{} % used{free}", format::percent(used)))
+    });
+    let next = input.free_bytes.zip(input.next_full_bytes).filter(|_| reached);
+    let next = next.map_or_else(unknown, |(free, next)| {
+        let (left, wanted) = (format::bytes(free as f64), format::bytes(next as f64));
+        Observed::whole(
+            next as f64 / (free as f64).max(1.0),
+            format!("{left} free, the newest full backup is {wanted}"),
+        )
+    });
+    [("repository_full", vec![full]), ("repository_room", vec![next])]
+}
+
 /// All rules that this knows of, each with all of its objects.
 pub fn conditions(input: &ProtectionInput, objectives: Objectives) -> Vec<(&'static str, Vec<Observed>)> {
     let reached = input.repository_error.is_none();
@@ -66,28 +84,16 @@ pub fn conditions(input: &ProtectionInput, objectives: Objectives) -> Vec<(&'sta
         };
         found.push(("wal_behind", seen(|lag, _| lag)));
         found.push(("rpo_exceeded", seen(|lag, rpo| lag / rpo)));
+    } else if !input.wants_stream {
+        // Nothing is promised any more, so that nothing is late: what is open ends.
+        found.extend([("wal_behind", Vec::new()), ("rpo_exceeded", Vec::new())]);
     }
-    found.push((
-        "repository_full",
-        vec![input.used_percent.filter(|_| reached).map_or_else(unknown, |used| {
-            let free =
-                input.free_bytes.map_or_else(String::new, |free| format!(", {} free", format::bytes(free as f64)));
-            Observed::whole(used, format!("{} % used{free}", format::percent(used)))
-        })],
-    ));
-    found.push((
-        "repository_room",
-        vec![input.free_bytes.zip(input.next_full_bytes).filter(|_| reached).map_or_else(unknown, |(free, next)| {
-            Observed::whole(
-                next as f64 / (free as f64).max(1.0),
-                format!(
-                    "{} free, the newest full backup is {}",
-                    format::bytes(free as f64),
-                    format::bytes(next as f64)
-                ),
-            )
-        })],
-    ));
+    if reached && !input.is_directory {
+        // It was moved to a store that tells no room: what is open of the directory before ends.
+        found.extend([("repository_full", Vec::new()), ("repository_room", Vec::new())]);
+    } else {
+        found.extend(room(input));
+    }
     let mut verified = condition(input.verify_tried, input.verify_error.as_ref(), "could not be done");
     verified.extend(input.verdicts.iter().map(|(backup, problem)| {
         let value = f64::from(u8::from(problem.is_some()));
@@ -100,13 +106,14 @@ pub fn conditions(input: &ProtectionInput, objectives: Objectives) -> Vec<(&'sta
     if reached {
         found.push(("verification_failed", verified));
     }
-    if let Some(every) = input.test_every_seconds {
-        // A new cluster owes its first proof when its first backup is as old as a test may be.
-        found.push((
-            "restore_test_overdue",
-            ratio(input.test_age_seconds.or(input.oldest_backup_age_seconds), every * PATIENCE),
-        ));
-    }
+    found.push((
+        "restore_test_overdue",
+        // A new cluster owes its first proof when its first backup is as old as a test may be. Without a schedule none is
+        // owed, and what is open ends.
+        input.test_every_seconds.map_or_else(Vec::new, |every| {
+            ratio(input.test_age_seconds.or(input.oldest_backup_age_seconds), every * PATIENCE)
+        }),
+    ));
     let drills = input.drills.iter().map(|(name, problem)| {
         let value = f64::from(u8::from(problem.is_some()));
         Observed { detail: problem.clone(), ..Observed::of(name, value, if problem.is_some() { "failed" } else { "" }) }
@@ -145,8 +152,10 @@ mod tests {
             oldest_backup_age_seconds: Some(86_400.0),
             backup_every_seconds: Some(3_600.0),
             backup_tried: true,
+            wants_stream: true,
             streams: true,
             wal_lag_seconds: Some(0.0),
+            is_directory: true,
             free_bytes: Some(100 << 30),
             used_percent: Some(40.0),
             next_full_bytes: Some(1 << 30),
@@ -202,6 +211,33 @@ mod tests {
         ] {
             assert_eq!(breached(&input, rule), Some(true), "{rule}");
         }
+    }
+
+    #[test]
+    fn what_is_promised_no_more_ends_what_is_open_of_it() {
+        let observed = |input: &ProtectionInput, key: &str| {
+            conditions(input, OBJECTIVES).into_iter().find(|(rule, _)| *rule == key).map(|(_, seen)| seen)
+        };
+        // None of its objects, and that is known: whatever is open is over.
+        let over = Some(Vec::<Observed>::new());
+        let nothing = ProtectionInput {
+            test_every_seconds: None,
+            wants_stream: false,
+            streams: false,
+            is_directory: false,
+            free_bytes: None,
+            used_percent: None,
+            ..sound()
+        };
+        for rule in ["restore_test_overdue", "wal_behind", "rpo_exceeded", "repository_full", "repository_room"] {
+            assert_eq!(observed(&nothing, rule), over, "{rule}");
+        }
+        // A stream that is to be and of which another process knows, and a store that is away: nothing is known.
+        let elsewhere = ProtectionInput { streams: false, ..sound() };
+        assert_eq!(observed(&elsewhere, "wal_behind"), None);
+        let away = ProtectionInput { repository_error: Some("gone".to_owned()), ..nothing };
+        assert_eq!(breached(&away, "repository_room"), None);
+        assert_ne!(observed(&away, "repository_room"), over);
     }
 
     #[test]

@@ -118,7 +118,9 @@ impl Holdings {
             let Some(reach) = self.reach(&sorted, backup) else { continue };
             match intervals.last_mut() {
                 // Its WAL may have been stored before its end was noted: that moment can be restored all the same.
-                Some(last) if last.to_lsn >= reach.lsn && last.timeline == reach.timeline => last.to = last.to.max(reach.at),
+                Some(last) if last.to_lsn >= reach.lsn && last.timeline == reach.timeline => {
+                    last.to = last.to.max(reach.at)
+                }
                 _ => intervals.push(RecoveryInterval {
                     from: backup.stopped_at,
                     to: reach.at.max(backup.stopped_at),
@@ -217,6 +219,8 @@ pub fn forecast(bytes: u64, wal_bytes: u64, proofs: &[ProofView]) -> Option<Rest
 pub struct ProtectionInput {
     /// Why the repository cannot be read.
     pub repository_error: Option<String>,
+    /// It is a directory here, whose file system tells its room.
+    pub is_directory: bool,
     /// Room left in it.
     pub free_bytes: Option<u64>,
     /// Used share of its file system.
@@ -233,7 +237,9 @@ pub struct ProtectionInput {
     pub backup_tried: bool,
     /// Why the newest backup job failed, when it did.
     pub backup_error: Option<String>,
-    /// WAL is streamed at all.
+    /// WAL is to be streamed, as configured.
+    pub wants_stream: bool,
+    /// It is streamed by this process, or was to be: another one knows how far its own is.
     pub streams: bool,
     /// Age of the oldest byte that is not in the repository.
     pub wal_lag_seconds: Option<f64>,

@@ -64,6 +64,20 @@ pub fn nice_top(value: f64) -> f64 {
     steps.iter().map(|step| step * power).find(|top| *top >= value * 0.999_999).unwrap_or(10.0 * power)
 }
 
+/// As [`nice_top`], for bytes: a fourth of it is a round number of bytes, KiB, MiB and so on too, which the lines of an
+/// axis stand at.
+pub fn nice_top_of_bytes(value: f64) -> f64 {
+    if !value.is_finite() || value <= 4.0 {
+        return 4.0;
+    }
+    let mut unit = 1.0;
+    while value > 1_024.0 * unit {
+        unit *= 1_024.0;
+    }
+    let steps = [1.0, 2.0, 4.0, 8.0, 10.0, 20.0, 40.0, 80.0, 100.0, 200.0, 400.0, 800.0, 1_024.0];
+    steps.iter().map(|step| step * unit).find(|top| *top >= value * 0.999_999).unwrap_or(1_024.0 * unit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,5 +98,27 @@ mod tests {
             [nice_top(0.0), nice_top(0.3), nice_top(7.0), nice_top(1_000.0), nice_top(2_400.0)],
             [1.0, 0.5, 10.0, 1_000.0, 2_500.0]
         );
+    }
+
+    #[test]
+    fn an_axis_of_bytes_ends_at_a_round_number_of_their_units() {
+        const KIB: f64 = 1_024.0;
+        const MIB: f64 = KIB * KIB;
+        for (value, top) in [
+            (f64::NAN, 4.0),
+            (0.0, 4.0),
+            (700.0, 800.0),
+            (1_000.0, KIB),
+            (KIB, KIB),
+            (1_500.0, 2.0 * KIB),
+            (90_000.0, 100.0 * KIB),
+            (900.0 * KIB, MIB),
+            (MIB, MIB),
+            (3.2 * MIB, 4.0 * MIB),
+            (900.0 * MIB, KIB * MIB),
+            (3e15, 4.0 * KIB * KIB * KIB * MIB),
+        ] {
+            assert_eq!(nice_top_of_bytes(value), top, "{value}");
+        }
     }
 }

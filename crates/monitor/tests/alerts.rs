@@ -14,15 +14,12 @@ use domain::{
 };
 use monitor::{Monitor, Watched, first_snapshot};
 use pgstat::Target;
-use std::{
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use serde_json::Value;
+use std::time::{Duration, Instant};
 use store::{AlertFilter, AlertRepo, DeliveryRepo, Store};
-use test_support::{ChaosProxy, Weather};
-use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpListener,
+use test_support::{
+    ChaosProxy, Weather,
+    webhooks::{Got, receiver},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -131,47 +128,7 @@ fn settings(threshold: f64, for_seconds: u32) -> RuleSettings {
     }
 }
 
-/// What a receiver of webhooks got: kind, severity and key of each message.
-type Got = Arc<Mutex<Vec<(String, String, String)>>>;
-
-/// Answers each request by the next of `answers` and then by the last; 0 never answers.
-async fn receiver(answers: &'static [u16]) -> (String, Got) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    let got = Got::default();
-    let tell = got.clone();
-    tokio::spawn(async move {
-        let mut next = 0;
-        while let Ok((stream, _)) = listener.accept().await {
-            let answer = answers[next.min(answers.len() - 1)];
-            next += 1;
-            let tell = tell.clone();
-            tokio::spawn(async move {
-                let mut stream = BufReader::new(stream);
-                let (mut length, mut line) = (0, String::new());
-                while stream.read_line(&mut line).await.unwrap_or(0) > 2 {
-                    if let Some(text) = line.to_lowercase().strip_prefix("content-length: ") {
-                        length = text.trim().parse().unwrap();
-                    }
-                    line.clear();
-                }
-                let mut body = vec![0; length];
-                stream.read_exact(&mut body).await.unwrap();
-                let body = serde_json::from_slice::<serde_json::Value>(&body).unwrap();
-                let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
-                tell.lock().unwrap().push((text("kind"), text("severity"), text("key")));
-                if answer == 0 {
-                    std::future::pending::<()>().await;
-                }
-                let text = format!("HTTP/1.1 {answer} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-                let _ = stream.get_mut().write_all(text.as_bytes()).await;
-            });
-        }
-    });
-    (url, got)
-}
-
-async fn until_got(got: &Got, what: &str, condition: impl Fn(&[(String, String, String)]) -> bool) {
+async fn until_got(got: &Got, what: &str, condition: impl Fn(&[Value]) -> bool) {
     let begun = Instant::now();
     while !condition(&got.lock().unwrap()) {
         assert!(begun.elapsed() < Duration::from_secs(40), "{what} did not come: {:?}", got.lock().unwrap());
@@ -179,8 +136,8 @@ async fn until_got(got: &Got, what: &str, condition: impl Fn(&[(String, String, 
     }
 }
 
-fn got_kinds(got: &[(String, String, String)]) -> Vec<&str> {
-    got.iter().map(|it| it.0.as_str()).collect()
+fn got_kinds(got: &[Value]) -> Vec<&str> {
+    got.iter().map(|it| it["kind"].as_str().unwrap_or_default()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -320,13 +277,13 @@ async fn each_channel_is_told_once_of_the_begin_and_of_the_end_whatever_happens_
     until_got(&good, "the begin", |got| got_kinds(got) == ["firing"]).await;
     until_got(&flaky, "the second attempt", |got| got_kinds(got) == ["firing", "firing"]).await;
     let sent = flaky.lock().unwrap().clone();
-    assert_eq!(sent[0].2, sent[1].2, "the same message has the same key");
+    assert_eq!(sent[0]["key"], sent[1]["key"], "the same message has the same key");
     until_got(&mute, "the attempt that is cut off", |got| got.len() == 1).await;
 
     // We end while one of them is in hand; at the next start it is sent again.
     watching.end().await;
     let watching = start(&store_url, &database.url, &key).await;
-    until_got(&mute, "the message again", |got| got.len() == 2 && got[0].2 == got[1].2).await;
+    until_got(&mute, "the message again", |got| got.len() == 2 && got[0]["key"] == got[1]["key"]).await;
     watching.observe(0.0);
     watching.until_over("backup_failed").await;
     until_got(&good, "the end", |got| got_kinds(got) == ["firing", "resolved"]).await;

@@ -250,6 +250,7 @@ pub(crate) const COLUMNS: usize = 5_000;
 /// only how long they are and how frequent the first is. A partitioned table is as large as its partitions. Statistics are
 /// looked up table by table, which is what `OFFSET 0` keeps apart: joined as a whole the view would be read whole. Before 17
 /// `pg_get_expr` looks at all names of a table for each expression, which takes milliseconds where it has a thousand columns.
+/// What stands in their place has its number in words: figures in expressions are masked later.
 pub(crate) fn columns() -> String {
     format!(
         "/* holdfast:columns */ WITH {LOCKED}, largest AS MATERIALIZED (SELECT c.oid, n.nspname, c.relname, c.relnatts, c.relkind = 'p' AS partitioned, \
@@ -268,7 +269,7 @@ pub(crate) fn columns() -> String {
           FROM pg_stats t WHERE t.schemaname = l.nspname AND t.tablename = l.relname AND t.inherited = l.partitioned OFFSET 0) s) \
          SELECT x.oid::int8 AS oid, x.nspname::text AS schema, x.relname::text AS \"table\", x.partitioned, x.attname::text AS name, x.data_type, \
          x.attnotnull AS not_null, CASE WHEN d.oid IS NULL THEN NULL WHEN x.relnatts <= 300 THEN left(pg_get_expr(d.adbin, d.adrelid), 200) \
-          ELSE '(not read: more than 300 columns)' END AS expression, x.attidentity::text AS identity, \
+          ELSE '(not read: more than three hundred columns)' END AS expression, x.attidentity::text AS identity, \
          x.attgenerated::text AS generated, nullif(x.attstattarget, -1)::int4 AS target, \
          current_setting('default_statistics_target')::int4 AS default_target, \
          coalesce(has_column_privilege(x.oid, x.attnum, 'SELECT'), false) AS readable, x.row_security, coalesce(s.seen, false) AS seen, \

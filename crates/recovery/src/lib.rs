@@ -37,11 +37,18 @@ pub struct Pace {
     pub lease: Duration,
     /// An incremental is brought forward for the forecast at most so often.
     pub forecast_pause: Duration,
+    /// A backup that nobody asked for, the first or that for a gap, is tried again so long after it failed.
+    pub again: Duration,
 }
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { look: Duration::from_secs(2), lease: Duration::from_secs(30), forecast_pause: Duration::from_secs(600) }
+        Self {
+            look: Duration::from_secs(2),
+            lease: Duration::from_secs(30),
+            forecast_pause: Duration::from_secs(600),
+            again: Duration::from_secs(600),
+        }
     }
 }
 

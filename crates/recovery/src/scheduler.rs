@@ -8,7 +8,7 @@ use control::{
     ScheduleKind, Slot, VerifyParams, now,
 };
 use domain::{
-    Timestamp,
+    Lsn, Timestamp,
     view::{DrKind, JobKind, JobState},
 };
 use store::{JobFilter, JobRepo};
@@ -16,8 +16,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Jobs are kept so long: what they proved is shown on the time bar.
 const KEEP_JOBS_MS: i64 = 400 * 86_400_000;
-/// A failed first backup is tried again so often.
-const FIRST_AGAIN_MS: i64 = 600_000;
 
 pub(crate) async fn run(control: ControlPlane, pace: Pace, stop: CancellationToken) {
     let mut pruned = Timestamp(0);
@@ -52,7 +50,8 @@ async fn look(control: &ControlPlane, slot: &Slot, pace: Pace) -> Result<(), Con
     let Some(first) = catalogue.backups.first() else {
         // A cluster without any backup gets one at once.
         if !backup_under_way(control, cluster).await? && !just_taken(control, slot).await? {
-            let key = format!("{cluster} first {}", at.0 / FIRST_AGAIN_MS);
+            let again_ms = i64::try_from(pace.again.as_millis()).unwrap_or(i64::MAX).max(1);
+            let key = format!("{cluster} first {}", at.0 / again_ms);
             control.job_schedule(cluster, backup(BackupWanted::Full), key, "first backup").await?;
         }
         return Ok(());
@@ -82,7 +81,7 @@ async fn look(control: &ControlPlane, slot: &Slot, pace: Pace) -> Result<(), Con
     drills(control, slot, at).await?;
     // What is missing in the WAL cannot be mended; a backup ends the time that cannot be restored.
     if let Some(gap) = catalogue.gaps.last().filter(|gap| gap.to.is_none() && gap.declared) {
-        let key = format!("{cluster} gap {}", gap.start_lsn);
+        let key = gap_key(control, cluster, gap.start_lsn, at, pace).await?;
         control.job_schedule(cluster, backup(BackupWanted::Incremental), key, "gap in the WAL").await?;
     }
     let status = slot.status.load_full();
@@ -120,6 +119,28 @@ async fn drills(control: &ControlPlane, slot: &Slot, at: Timestamp) -> Result<()
         }
     }
     Ok(())
+}
+
+/// Names the backup that ends a gap, so that it is one job whoever sees the gap. One that failed is followed by another after
+/// a while: until then no moment behind the gap can be restored.
+async fn gap_key(
+    control: &ControlPlane,
+    cluster: &str,
+    gap: Lsn,
+    at: Timestamp,
+    pace: Pace,
+) -> Result<String, ControlError> {
+    let first = format!("{cluster} gap {gap}");
+    let again = format!("{first} again after ");
+    let filter = JobFilter { cluster: Some(cluster.to_owned()), kind: Some(JobKind::Backup), ..JobFilter::default() };
+    let newest = JobRepo(control.store().db()).list(&filter, 1).await.map_err(ControlError::from)?.into_iter().next();
+    let is_for_it = |key: &str| key == first || key.starts_with(&again);
+    let failed =
+        newest.filter(|row| row.state == JobState::Failed && row.schedule_key.as_deref().is_some_and(is_for_it));
+    Ok(match failed.and_then(|row| Some((row.id, row.finished_at?))) {
+        Some((id, ended)) if at.seconds_since(ended) > pace.again.as_secs_f64() => format!("{again}{id}"),
+        _ => first,
+    })
 }
 
 /// A backup that another server finished is in the repository before it is in our catalogue.

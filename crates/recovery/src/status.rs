@@ -115,6 +115,7 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
     let proof = proofs.first();
     let input = ProtectionInput {
         repository_error: catalogue.error.clone(),
+        is_directory: slot.config.repository_directory.is_some(),
         free_bytes: catalogue.free_bytes,
         used_percent: slot.config.repository_directory.as_deref().and_then(backup::used_percent),
         next_full_bytes: last_full.map(|one| one.stats.stored_bytes),
@@ -123,6 +124,7 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
         backup_every_seconds: pause(&[ScheduleKind::Full, ScheduleKind::Incremental]),
         backup_tried: backup_job.is_some(),
         backup_error: backup_job.filter(|row| row.state == JobState::Failed).and_then(|row| row.error),
+        wants_stream: slot.config.stream,
         streams: slot.config.stream && wal.state != "elsewhere" && wal.state != "starting",
         wal_lag_seconds: wal.lag_seconds,
         wal_error: wal.error.clone(),

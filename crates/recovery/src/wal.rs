@@ -124,7 +124,8 @@ async fn watch(slot: &Slot, status: &StreamStatus, stop: &CancellationToken) {
             server_lsn: (server > 0).then_some(Lsn(server)),
             durable_lsn: known.then_some(Lsn(durable)),
             lag_bytes: known.then(|| Lsn(server).bytes_since(Lsn(durable)).max(0)),
-            lag_seconds: known.then_some(seconds),
+            // A stream that fails from the start on has stored nothing that could tell: at least this much is missing.
+            lag_seconds: (known || (error.is_some() && !elsewhere)).then_some(seconds),
             error: error.filter(|_| !elsewhere),
         };
         slot.wal.store(Arc::new(view));

@@ -10,6 +10,7 @@ mod mutate;
 mod room;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod tracer;
+pub mod webhooks;
 
 pub use chaos::{ChaosProxy, Weather};
 pub use clusters::{

@@ -319,7 +319,7 @@ static COLUMN_HEADS: [(&str, &str, bool); 12] = [
     ("Column", "", false),
     ("Type", "", false),
     ("Not null", "", false),
-    ("Default", "Or how it is generated", false),
+    ("Default", "Or how it is generated; literals are masked", false),
     ("Distinct", "Different values by the planner's estimate, as a number or as a share of the rows", true),
     ("NULL %", "Of the rows", true),
     ("Width", "Bytes on average", true),

@@ -421,6 +421,11 @@ impl ControlPlane {
         let change =
             (Some(serde_json::json!({ "state": row.state })), Some(serde_json::json!({ "cancel_requested": true })));
         self.audit_in(&transaction, actor, "job_cancel", ("job", id), change).await?;
+        // Whoever looks at the job need not look for its audit row: who stopped it stands in its log, once.
+        if !row.cancel_requested {
+            let who = actor.identity.as_ref().map(|identity| identity.name.as_str()).unwrap_or_default();
+            JobRepo(&transaction).log(row.id, now(), &format!("{who} asked to stop it")).await?;
+        }
         self.inner.store.commit(transaction).await?;
         self.job_view(row.id).await
     }

@@ -223,7 +223,8 @@ pub struct TableColumn {
     pub data_type: String,
     /// It takes no NULL.
     pub not_null: bool,
-    /// Its default, or how it is generated; at most some 200 characters.
+    /// Its default, or how it is generated, with `?` for literals (but for the name of its sequence); at most some 200
+    /// characters.
     pub default: Option<String>,
     /// Whether there are statistics; `None` where our role may not see them.
     pub has_statistics: Option<bool>,

@@ -3,8 +3,8 @@
 use crate::support::{Bench, PACE, over, sql, succeeded, until};
 use control::{Actor, BackupWanted, ControlPlane, now};
 use domain::{
-    alert::{AlertState, Severity},
-    view::{AlertView, JobKind},
+    alert::{AlertState, Level, RuleSettings, Severity},
+    view::{AlertView, AlertsParams, JobKind},
 };
 use recovery::Service;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,28 @@ pub async fn raised(control: &ControlPlane, rule: &str) -> AlertView {
 
 pub async fn ended(control: &ControlPlane, rule: &str) {
     until(&format!("the end of the alert {rule}"), async || alert(control, rule).is_none().then_some(())).await;
+}
+
+/// How the alert came to stand among those that are over: the kinds of what happened to it, the first first.
+pub async fn resolved(control: &ControlPlane, alert: &AlertView) -> Vec<String> {
+    let actor = Actor::cli();
+    let over =
+        AlertsParams { state: Some(AlertState::Resolved), rule: Some(alert.rule.clone()), ..AlertsParams::default() };
+    until(&format!("the end of the alert {}", alert.rule), async || {
+        let past = control.alerts_list(&actor, &over, None, 50).await.unwrap().rows;
+        past.iter().any(|it| it.id == alert.id).then_some(())
+    })
+    .await;
+    let story = control.alert_get(&actor, &alert.id).await.unwrap().events;
+    story.into_iter().map(|event| event.kind).collect()
+}
+
+/// A setting of this cluster: one severity from that value on, at once. As shipped a test would wait for minutes, or for
+/// years where a schedule is one of years.
+pub async fn set(control: &ControlPlane, rule: &str, severity: Severity, threshold: f64) {
+    let levels = vec![Level { severity, threshold, clear: threshold }];
+    let settings = RuleSettings { enabled: true, levels, for_seconds: 0, clear_for_seconds: 0 };
+    control.alert_rule_set(&Actor::cli(), Some("main"), rule, settings).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -43,6 +43,9 @@ async fn cancelled(bench: &Bench, control: &ControlPlane, job: JobView, under_wa
     assert_eq!((ended.state, ended.attempt), (JobState::Cancelled, 1), "{ended:#?}");
     assert!(ended.result.is_none() && ended.error.is_none() && ended.finished_at.is_some(), "{ended:#?}");
     assert!(ended.progress.steps.iter().any(|step| step.seconds.is_none()), "not all of it was done: {ended:#?}");
+    // Its log says who stopped it.
+    let who = actor.identity.as_ref().map(|identity| format!("{} asked to stop it", identity.name)).unwrap();
+    assert_eq!(ended.log.iter().filter(|line| line.line == who).count(), 1, "{ended:#?}");
     assert_eq!(copies_of_tests(bench), 0, "{}", job.title);
     let audited = async |action: String| {
         let object = Some(format!("job/{}", job.id));

@@ -129,7 +129,8 @@ pub fn end(data: &Path) {
     panic!("the copy in {} did not end", data.display());
 }
 
-async fn waits(control: &ControlPlane, job: &str, action: DrAction) -> (usize, String) {
+/// The step that waits for a person, and what it says of itself.
+pub async fn waits(control: &ControlPlane, job: &str, action: DrAction) -> (usize, String) {
     until(&format!("the approval of {}", action.as_str()), async || {
         let job = control.job_get(&Actor::cli(), job).await.unwrap();
         assert!(!job.state.is_over(), "{job:#?}");

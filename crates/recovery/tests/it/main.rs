@@ -6,6 +6,7 @@ mod cancel;
 mod drills;
 mod full;
 mod keys;
+mod late;
 mod outages;
 mod over;
 mod pressure;
@@ -19,5 +20,6 @@ mod server;
 mod service;
 mod support;
 mod takeover;
+mod told;
 
 type Leftovers = std::sync::Arc<dyn Fn() -> Vec<String> + Send + Sync>;

@@ -224,14 +224,7 @@ async fn a_gap_is_shown_and_ended_by_a_backup() {
     .await;
     stop.cancel();
     service.join().await;
-    // While nobody streams, the slot is dropped and its WAL goes.
-    sql(&bench.url(), "SELECT pg_drop_replication_slot('holdfast')::text").await;
-    for _ in 0..3 {
-        sql(&bench.url(), "SELECT pg_switch_wal()::text").await;
-        sql(&bench.url(), "CREATE TABLE filler AS SELECT repeat('x', 100) FROM generate_series(1, 1000)").await;
-        sql(&bench.url(), "DROP TABLE filler").await;
-        sql(&bench.url(), "CHECKPOINT").await;
-    }
+    bench.lose_wal().await;
     let stop = CancellationToken::new();
     let service = Service::start(&control, PACE, &stop);
     let window = until("the gap", async || {

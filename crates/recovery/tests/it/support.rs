@@ -21,8 +21,12 @@ use store::Store;
 use test_support::TestCluster;
 use tokio_util::sync::CancellationToken;
 
-pub const PACE: Pace =
-    Pace { look: Duration::from_millis(200), lease: Duration::from_secs(20), forecast_pause: Duration::from_secs(600) };
+pub const PACE: Pace = Pace {
+    look: Duration::from_millis(200),
+    lease: Duration::from_secs(20),
+    forecast_pause: Duration::from_secs(600),
+    again: Duration::from_secs(600),
+};
 
 pub struct Bench {
     pub cluster: TestCluster,
@@ -172,6 +176,17 @@ impl Bench {
 }
 
 impl Bench {
+    /// While nobody streams, the slot is dropped and its WAL goes.
+    pub async fn lose_wal(&self) {
+        sql(&self.url(), "SELECT pg_drop_replication_slot('holdfast')::text").await;
+        for _ in 0..3 {
+            sql(&self.url(), "SELECT pg_switch_wal()::text").await;
+            sql(&self.url(), "CREATE TABLE filler AS SELECT repeat('x', 100) FROM generate_series(1, 1000)").await;
+            sql(&self.url(), "DROP TABLE filler").await;
+            sql(&self.url(), "CHECKPOINT").await;
+        }
+    }
+
     /// Has the monitor watch the cluster each second, so that alerts are raised and ended.
     pub fn watch(&self, control: &ControlPlane, stop: &CancellationToken) -> Monitor {
         let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };

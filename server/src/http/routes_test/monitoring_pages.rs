@@ -86,6 +86,10 @@ async fn the_list_of_indexes_keeps_cluster_and_database_and_leads_to_each_index(
         "{list}"
     );
     assert!(!list.contains("name=shop.public.orders_state\"") && !list.contains("orders_isbn"), "narrowed by both");
+    // The navigation goes on with both, on pages of the platform too.
+    for path in ["/database/tables", "/database/performance", "/alerts", "/backups", "/plugins", "/analytics"] {
+        assert!(list.contains(&format!("href=\"{path}?cluster=other&amp;database=shop")), "{path}: {list}");
+    }
     assert!(list.contains("2.0 MiB") && list.contains("by last_idx_scan of the server"), "bloat and last use: {list}");
 
     let one = page(&site, &token, "/database/index?cluster=other&name=shop.public.orders_state").await;

@@ -1,0 +1,168 @@
+//! What is late or missing in backups and WAL, on the way to a person and back: no backup, a stream that is held back, room
+//! that something else takes, WAL that is lost.
+use crate::{
+    alerts::{alert, ended, raised, resolved, set},
+    support::{Bench, PACE, over, sql, succeeded, until},
+};
+use blobs::faulty::{Fault, Operation, Rule};
+use control::{Actor, ControlPlane};
+use domain::{
+    alert::{AlertState, Severity},
+    view::{JobKind, JobState, JobView},
+};
+use recovery::{Pace, Service};
+use std::{os::unix::fs::symlink, time::Duration};
+use test_support::Room;
+use tokio_util::sync::CancellationToken;
+
+/// The schedule of the bench is yearly: in seconds, how old its newest backup may be by the rule as shipped.
+const ALLOWED: f64 = 366.0 * 86_400.0 * 1.5 + 300.0;
+
+/// What nobody asked for and failed is soon tried again.
+const SOON: Pace = Pace { again: Duration::from_secs(3), ..PACE };
+
+/// The newest backup that was asked for by `whom`.
+async fn asked(control: &ControlPlane, whom: &str) -> JobView {
+    until(&format!("the backup of '{whom}'"), async || {
+        let jobs = control.jobs_list(&Actor::cli(), None, Some(JobKind::Backup), None, None, 10).await.unwrap();
+        jobs.rows.into_iter().find(|job| job.requested_by == whom)
+    })
+    .await
+}
+
+async fn streaming(control: &ControlPlane) {
+    until("the stream to have caught up", async || {
+        let wal = control.recovery().slots()[0].wal.load();
+        (wal.state == "streaming" && wal.lag_bytes == Some(0)).then_some(())
+    })
+    .await;
+}
+
+/// Something else takes the room that the next full backup needs, and gives it back.
+async fn room_is_taken(bench: &Bench, control: &ControlPlane) {
+    let full = control.recovery().slots()[0].catalogue.load().backups.last().unwrap().stats.stored_bytes;
+    assert!(alert(control, "repository_room").is_none(), "there is room yet");
+    let room = bench.path("room");
+    let take = |name: &str, bytes: u64| {
+        std::fs::write(room.join(name), vec![0; usize::try_from(bytes).unwrap()]).unwrap();
+    };
+    let free = backup::free_bytes(&room).unwrap();
+    take("other", free.checked_sub(full + full / 2).expect("room for one and a half of it"));
+    let little = raised(control, "repository_room").await;
+    assert_eq!((little.severity, little.state), (Severity::Warning, AlertState::Firing), "{little:#?}");
+    assert!(little.measured.contains(" free, the newest full backup is "), "{little:#?}");
+    take("more", full);
+    let none = until("the alert that the next backup does not fit", async || {
+        alert(control, "repository_room").filter(|it| it.severity == Severity::Critical)
+    })
+    .await;
+    assert_eq!(none.id, little.id, "it is the same, and worse");
+    for name in ["other", "more"] {
+        std::fs::remove_file(room.join(name)).unwrap();
+    }
+    let story = resolved(control, &little).await;
+    assert_eq!(story[..2], ["fired", "raised"], "{story:?}");
+    assert_eq!(story.last().map(String::as_str), Some("resolved"), "{story:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_late_or_missing_is_raised_and_over_when_it_is_there() {
+    let mut mounted = Err("not tried".to_owned());
+    let bench = Bench::made(&[], |directory| {
+        mounted = Room::mount(&directory.join("room"), "120m");
+        std::fs::create_dir_all(directory.join("room/repository")).unwrap();
+        symlink(directory.join("room/repository"), directory.join("repository")).unwrap();
+        None
+    })
+    .await;
+    // Given back before the directory that it is mounted in.
+    let room = mounted;
+    let (url, _directory) = test_support::sqlite_url();
+    let control = bench.control(&url).await;
+    let actor = Actor::cli();
+    set(&control, "backup_overdue", Severity::Critical, 1.0).await;
+    set(&control, "wal_behind", Severity::Warning, 2.0).await;
+    let refuse = |operation, part: &str| bench.faulty.add(Rule::new(Fault::Denied).on(operation).key(part));
+    refuse(Operation::PutNew, "/wal/");
+    refuse(Operation::Writer, "/packs/");
+    let (stop, halt) = (CancellationToken::new(), CancellationToken::new());
+    let monitor = bench.watch(&control, &stop);
+    let service = Service::start(&control, SOON, &halt);
+
+    // A store that can be read and not written: there is no backup, and no WAL was ever stored.
+    let none = raised(&control, "backup_overdue").await;
+    assert_eq!((none.severity, none.state), (Severity::Critical, AlertState::Firing), "{none:#?}");
+    assert_eq!(none.measured, "no backup at all");
+    let failed = over(&control, &asked(&control, "first backup").await.id).await;
+    assert_eq!(failed.state, JobState::Failed, "{failed:#?}");
+    let never = until("the alert wal_behind with its reason", async || {
+        alert(&control, "wal_behind").filter(|it| it.detail.as_ref().is_some_and(|it| it.contains("refuses to write")))
+    })
+    .await;
+    assert_eq!((never.severity, never.state), (Severity::Warning, AlertState::Firing), "{never:#?}");
+    assert!(never.measured.contains(" behind, RPO "), "{never:#?}");
+    let wal = control.recovery().slots()[0].wal.load_full();
+    assert_eq!((wal.durable_lsn, wal.lag_bytes), (None, None), "nothing was stored: {wal:?}");
+    for rule in ["repository_unreachable", "wal_gap"] {
+        assert!(alert(&control, rule).is_none(), "{rule}: it is read as ever, and nothing is lost");
+    }
+    // With its rights back all comes by itself.
+    bench.faulty.heal();
+    for alert in [&none, &never] {
+        assert_eq!(resolved(&control, alert).await, ["fired", "resolved"], "{}", alert.rule);
+    }
+    succeeded(&control, &asked(&control, "first backup").await).await;
+    streaming(&control).await;
+
+    match &room {
+        Ok(_) => room_is_taken(&bench, &control).await,
+        Err(why) => eprintln!("SKIPPED in part: a file system cannot be mounted here ({why}); run this test as root"),
+    }
+
+    // A store that takes its time: the stream goes on, and comes too late.
+    bench.faulty.add(Rule::new(Fault::Slow(Duration::from_secs(4))).on(Operation::PutNew).key("/wal/"));
+    let behind = until("the alert wal_behind", async || {
+        sql(&bench.url(), "INSERT INTO orders VALUES (6000, 'late')").await;
+        alert(&control, "wal_behind")
+    })
+    .await;
+    assert_ne!(behind.id, never.id);
+    let wal = control.recovery().slots()[0].wal.load_full();
+    assert_eq!((wal.state.as_str(), wal.error.as_ref()), ("streaming", None), "{wal:?}");
+    bench.faulty.heal();
+    assert_eq!(resolved(&control, &behind).await, ["fired", "resolved"]);
+
+    // The server throws WAL away that nobody took, and the backup that would end the gap does not come about.
+    halt.cancel();
+    service.join().await;
+    refuse(Operation::Writer, "/packs/");
+    bench.lose_wal().await;
+    let halt = CancellationToken::new();
+    let service = Service::start(&control, SOON, &halt);
+    let gap = raised(&control, "wal_gap").await;
+    assert_eq!((gap.severity, gap.state), (Severity::Critical, AlertState::Firing), "{gap:#?}");
+    assert!(gap.detail.as_ref().is_some_and(|it| it.contains("the slot was dropped")), "{gap:#?}");
+    let failed = over(&control, &asked(&control, "gap in the WAL").await.id).await;
+    assert_eq!(failed.state, JobState::Failed, "{failed:#?}");
+    // Meanwhile the last backup grows old: by a setting of this cluster ten seconds are too many.
+    set(&control, "backup_overdue", Severity::Critical, 10.0 / ALLOWED).await;
+    let old = raised(&control, "backup_overdue").await;
+    assert!(old.measured.contains(" old, at most "), "{old:#?}");
+    assert_ne!(old.id, none.id);
+    assert!(alert(&control, "wal_gap").is_some_and(|it| it.id == gap.id), "it is open until a backup is there");
+
+    // It is tried again.
+    bench.faulty.heal();
+    for alert in [&gap, &old] {
+        assert_eq!(resolved(&control, alert).await, ["fired", "resolved"], "{}", alert.rule);
+    }
+    succeeded(&control, &asked(&control, "gap in the WAL").await).await;
+    ended(&control, "backup_failed").await;
+    let window = control.recovery_window(&actor, None).await.unwrap();
+    assert_eq!((window.intervals.len(), window.gaps.len()), (2, 1), "{window:#?}");
+    for token in [&halt, &stop] {
+        token.cancel();
+    }
+    service.join().await;
+    monitor.join().await;
+}
