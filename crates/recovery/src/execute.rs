@@ -136,21 +136,22 @@ async fn hold(control: &ControlPlane, work: &Arc<Work>, slot: &Slot) -> Result<(
     }
 }
 
-/// Whoever takes a job over may find the repository held by the server that had it before: one that is frozen or cut off
-/// gives it up when it hears that the job is no longer its own, and is taken for dead by the repository in time.
+/// Whoever takes a job over may find the repository, or a directory, held by the server that had it before: one that is
+/// frozen or cut off gives it up when it hears that the job is no longer its own, and the repository takes it for dead in
+/// time.
 #[derive(Debug)]
-struct Predecessor {
+pub(crate) struct Predecessor {
     since: Instant,
     told: bool,
 }
 
 impl Predecessor {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { since: Instant::now(), told: false }
     }
 
     /// Waits a moment when it makes sense to try again, and ends the job with `error` when it does not.
-    async fn outlast(&mut self, work: &Work, error: BackupError) -> Result<(), Ended> {
+    pub async fn outlast(&mut self, work: &Work, error: BackupError) -> Result<(), Ended> {
         match error {
             BackupError::Busy(reason) if work.row.attempt > 1 && self.since.elapsed() < PREDECESSOR => {
                 if !self.told {

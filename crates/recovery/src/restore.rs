@@ -1,7 +1,7 @@
 //! Restores that stay, and restores that prove.
 use crate::{
     copy::{Address, CopyHost, CopyPlan},
-    execute::find,
+    execute::{Predecessor, find},
     throwaway::{self, TEST_PREFIX},
     wal,
     work::{Ended, Work},
@@ -95,7 +95,13 @@ pub(crate) async fn restore(
             inclusive: !params.exclusive,
             tame: false,
         };
-        let restored = restore::restore(&repository, &plan, &manifest, &options, &work.counters()).await?;
+        let (counters, mut predecessor) = (work.counters(), Predecessor::new());
+        let restored = loop {
+            match restore::restore(&repository, &plan, &manifest, &options, &counters).await {
+                Ok(restored) => break restored,
+                Err(error) => predecessor.outlast(work, error).await?,
+            }
+        };
         work.done(format!("{} written", format::bytes(restored.written_bytes as f64))).await;
         return Ok(JobResult::Restore {
             next: format!("pg_ctl -D {} start", data.display()),
