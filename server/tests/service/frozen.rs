@@ -1,11 +1,23 @@
-//! Processes that are stopped for a while: each moment of a race lasts as long as a test needs.
-use crate::bench::signal;
+//! Processes that are stopped, and objects that do not come: each moment of a race lasts as long as a test needs.
+use crate::{
+    bench::{Bench, signal},
+    ending::files,
+};
 use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
+    libc::O_NONBLOCK,
+    sys::{
+        signal::{Signal, kill},
+        stat::Mode,
+    },
+    unistd::{Pid, mkfifo},
 };
 use pgphysical::replication::{ConnInfo, ReplicationConnection};
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    os::unix::fs::OpenOptionsExt as _,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 /// A process that does nothing until this is dropped.
 pub struct Frozen(u32);
@@ -21,6 +33,35 @@ impl Drop for Frozen {
     fn drop(&mut self) {
         // It may have been killed meanwhile.
         let _ = kill(Pid::from_raw(self.0.cast_signed()), Signal::SIGCONT);
+    }
+}
+
+/// A pack of the repository whose bytes do not come: whoever reads it hangs until this is dropped.
+pub struct Hung {
+    pack: PathBuf,
+    aside: PathBuf,
+}
+
+impl Hung {
+    /// The first pack that is there.
+    pub fn new(bench: &Bench) -> Self {
+        let all = files(&bench.path("repository"), "clusters/");
+        let pack = all.into_iter().filter(|path| path.to_str().unwrap().contains("/packs/")).min().unwrap();
+        let aside = bench.path("pack");
+        fs::rename(&pack, &aside).unwrap();
+        mkfifo(&pack, Mode::S_IRWXU).unwrap();
+        Self { pack, aside }
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        let pipe = self.aside.with_extension("pipe");
+        let _ = fs::rename(&self.pack, &pipe);
+        let _ = fs::rename(&self.aside, &self.pack);
+        // Whoever waits for a writer has had one, and reads nothing.
+        let _ = fs::File::options().write(true).custom_flags(O_NONBLOCK).open(&pipe);
+        let _ = fs::remove_file(&pipe);
     }
 }
 

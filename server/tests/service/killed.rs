@@ -2,6 +2,7 @@
 use crate::{
     bench::{Bench, sql},
     ending::files,
+    frozen::Hung,
 };
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -31,11 +32,7 @@ async fn a_verification_a_restore_test_and_an_expiry_are_done_by_the_next_server
     let repository = bench.path("repository");
 
     // A verification: it hangs at an object whose bytes do not come.
-    let packs = files(&repository, "clusters/").into_iter().filter(|path| path.to_str().unwrap().contains("/packs/"));
-    let pack = packs.min().unwrap();
-    let aside = bench.path("pack");
-    std::fs::rename(&pack, &aside).unwrap();
-    nix::unistd::mkfifo(&pack, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let hung = Hung::new(&bench);
     let verify = format!("/api/v1/clusters/main/backups/{first}/verify");
     let id = bench.ask("POST", &verify, None)["id"].as_str().unwrap().to_owned();
     bench.until("the reader", |bench| {
@@ -43,8 +40,7 @@ async fn a_verification_a_restore_test_and_an_expiry_are_done_by_the_next_server
         (job["state"] == "running" && !files(&repository, "leases/read-").is_empty()).then_some(())
     });
     bench.kill();
-    std::fs::remove_file(&pack).unwrap();
-    std::fs::rename(&aside, &pack).unwrap();
+    drop(hung);
     bench.serve();
     let job = done_again(&bench, &id);
     assert_eq!((&job["result"]["id"], &job["result"]["problems"]), (&json!(first), &json!([])), "{job}");

@@ -3,11 +3,11 @@
 use crate::{
     bench::{Bench, free_port, signal, sql, sql_in},
     ending::{ended, files},
-    frozen::{Frozen, freeze_backup},
+    frozen::{Frozen, Hung, freeze_backup},
 };
 use nix::sys::signal::Signal;
-use serde_json::Value;
-use std::process::Child;
+use serde_json::{Value, json};
+use std::{path::Path, process::Child};
 
 /// `holdfast serve`, one of several.
 struct Server {
@@ -20,6 +20,38 @@ impl Drop for Server {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Two of them, and the first backup.
+fn serve_two(bench: &mut Bench) -> [Server; 2] {
+    let servers = [(); 2].map(|()| {
+        bench.port = free_port();
+        let server = Server { process: bench.spawn(), port: bench.port };
+        bench.until("the server", |bench| bench.try_ask("GET", "/readyz", None).map(drop));
+        server
+    });
+    bench.until("the first backup", |bench| {
+        (!bench.ask("GET", "/api/v1/clusters/main/backups", None)["rows"].as_array()?.is_empty()).then_some(())
+    });
+    servers
+}
+
+/// Waits until the other server has the job and waits for the frozen one.
+fn taken_over(bench: &Bench, id: &str) -> Value {
+    let taken = bench.until("the other server", |bench| {
+        let job = bench.job(id);
+        assert!(!["succeeded", "failed"].contains(&job["state"].as_str().unwrap()), "{job}");
+        job["log"].to_string().contains("waits for the try before").then_some(job)
+    });
+    assert_eq!((taken["state"].as_str(), taken["attempt"].as_i64()), (Some("running"), Some(2)), "{taken}");
+    assert!(taken["log"].to_string().contains("vanished"), "{taken}");
+    taken
+}
+
+/// Whether a process has a file open.
+fn has_open(process: u32, path: &Path) -> bool {
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    open.flatten().any(|entry| std::fs::read_link(entry.path()).is_ok_and(|target| target == path))
 }
 
 /// The process that the repository has for the one who takes backups.
@@ -37,15 +69,7 @@ async fn of_two_servers_one_does_what_is_due_and_a_frozen_one_finds_its_backup_t
     bench.lease = "4";
     let url = bench.cluster.url("postgres");
     sql(&url, "CREATE TABLE public.big AS SELECT n AS id, (SELECT string_agg(md5((n * 17 + k)::text), '') FROM generate_series(1, 40) k) AS filler FROM generate_series(1, 30000) n").await;
-    let mut servers = Vec::new();
-    for _ in 0..2 {
-        bench.port = free_port();
-        servers.push(Server { process: bench.spawn(), port: bench.port });
-        bench.until("the server", |bench| bench.try_ask("GET", "/readyz", None).map(drop));
-    }
-    bench.until("the first backup", |bench| {
-        (!bench.ask("GET", "/api/v1/clusters/main/backups", None)["rows"].as_array()?.is_empty()).then_some(())
-    });
+    let mut servers = serve_two(&mut bench);
 
     // Due at the next full minute, for both.
     let source = freeze_backup(&url).await;
@@ -57,14 +81,8 @@ async fn of_two_servers_one_does_what_is_due_and_a_frozen_one_finds_its_backup_t
     let at = servers.iter().position(|server| u64::from(server.process.id()) == process).unwrap();
     let frozen = Frozen::new(servers[at].process.id());
     bench.port = servers[1 - at].port;
-    let taken = bench.until("the other server", |bench| {
-        let job = bench.job(&id);
-        assert!(!["succeeded", "failed"].contains(&job["state"].as_str().unwrap()), "{job}");
-        job["log"].to_string().contains("waits for the try before").then_some(job)
-    });
+    taken_over(&bench, &id);
     // Two never write: the repository is still the frozen one's.
-    assert_eq!((taken["state"].as_str(), taken["attempt"].as_i64()), (Some("running"), Some(2)), "{taken}");
-    assert!(taken["log"].to_string().contains("vanished"), "{taken}");
     assert_eq!(writer(&bench), process);
 
     // When it is back, the answer that it waited for is there, and the commit is next.
@@ -109,4 +127,34 @@ async fn of_two_servers_one_does_what_is_due_and_a_frozen_one_finds_its_backup_t
     let ends = rows.iter().filter(|row| row["action"] == "backup_finish" && row["object_id"] == id.as_str());
     assert_eq!(ends.map(|row| row["outcome"].as_str().unwrap()).collect::<Vec<_>>(), ["ok"]);
     bench.run(&["audit", "verify"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_is_taken_over_does_not_write_beside_the_server_that_was_frozen() {
+    let mut bench = Bench::with_shared_store().await;
+    bench.lease = "4";
+    let url = bench.cluster.url("postgres");
+    sql(&url, "CREATE TABLE public.kept AS SELECT n FROM generate_series(1, 4321) n").await;
+    let servers = serve_two(&mut bench);
+    let hung = Hung::new(&bench);
+    let ask =
+        json!({"restore": {"target": {"kind": "latest"}, "start": true, "directory": "beside"}, "confirm": "main"});
+    let job = bench.ask("POST", "/api/v1/clusters/main/restores", Some(ask));
+    let id = job["id"].as_str().unwrap().to_owned();
+    let root = bench.path("restores").join("beside");
+    let mark = root.join("data/holdfast.restoring");
+    let at = bench.until("the restore", |_| servers.iter().position(|server| has_open(server.process.id(), &mark)));
+    let frozen = Frozen::new(servers[at].process.id());
+    bench.port = servers[1 - at].port;
+    let taken = taken_over(&bench, &id);
+    assert!(taken["log"].to_string().contains("another restore writes to"), "{taken}");
+    assert!(!has_open(servers[1 - at].process.id(), &mark) && !root.join("data/global/pg_control").exists());
+
+    drop(hung);
+    drop(frozen);
+    let job = bench.over(&id);
+    assert_eq!((job["state"].as_str(), job["attempt"].as_i64()), (Some("succeeded"), Some(2)), "{job}");
+    assert_eq!(bench.servers_below("restores"), [root.join("data")]);
+    let beside = format!("postgres://postgres:secret@127.0.0.1:{}/postgres", job["result"]["port"]);
+    assert_eq!(sql(&beside, "SELECT count(*) FROM public.kept").await.as_deref(), Some("4321"));
 }
