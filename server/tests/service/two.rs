@@ -105,7 +105,8 @@ async fn of_two_servers_one_does_what_is_due_and_a_frozen_one_finds_its_backup_t
 
     // Each backup of the repository is what came of one job, and each such job has its backup.
     let in_store = async |text: &str| sql_in(&url, "store", text).await.unwrap();
-    let told = "SELECT string_agg(result::json ->> 'id', ' ') FROM job WHERE kind = 'backup' AND state = 'succeeded'";
+    let told =
+        "SELECT string_agg(result::json ->> 'id', ' ') FROM public.job WHERE kind = 'backup' AND state = 'succeeded'";
     let told = in_store(told).await;
     let backups = serde_json::from_str::<Value>(&bench.run(&["backup", "list", "--json"])).unwrap();
     let mut listed = backups.as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect::<Vec<_>>();
@@ -119,10 +120,10 @@ async fn of_two_servers_one_does_what_is_due_and_a_frozen_one_finds_its_backup_t
     let rows = bench.run(&["audit", "export"]);
     let rows = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
     let of = |action: &str| rows.iter().filter(|row| row["action"] == action).count().to_string();
-    let once = "SELECT count(*) || ' ' || count(DISTINCT schedule_key) FROM job WHERE schedule_key IS NOT NULL";
+    let once = "SELECT count(*) || ' ' || count(DISTINCT schedule_key) FROM public.job WHERE schedule_key IS NOT NULL";
     assert_eq!(in_store(once).await, format!("{0} {0}", of("job_schedule")));
-    assert_eq!(in_store("SELECT count(*) FROM job WHERE requested_by = 'first backup'").await, "1");
-    let over = "SELECT count(*) FROM job WHERE kind = 'backup' AND finished_at IS NOT NULL";
+    assert_eq!(in_store("SELECT count(*) FROM public.job WHERE requested_by = 'first backup'").await, "1");
+    let over = "SELECT count(*) FROM public.job WHERE kind = 'backup' AND finished_at IS NOT NULL";
     assert_eq!(in_store(over).await, of("backup_finish"));
     let ends = rows.iter().filter(|row| row["action"] == "backup_finish" && row["object_id"] == id.as_str());
     assert_eq!(ends.map(|row| row["outcome"].as_str().unwrap()).collect::<Vec<_>>(), ["ok"]);
