@@ -66,7 +66,9 @@ async fn a_server_that_is_asked_to_end_gives_its_backup_back_and_leaves_nothing_
         ["/packs/", "/maps/", "/backups/"].iter().any(|part| path.contains(part))
     };
     let left = files(&repository, "clusters/").into_iter().filter(of_backups).collect::<Vec<_>>();
-    assert_eq!([left, files(&repository, "tmp/"), files(&repository, "leases/backup-")], [vec![], vec![], vec![]]);
+    for left in [left, files(&repository, "tmp/"), files(&repository, "leases/backup-")] {
+        assert_eq!(left, Vec::<PathBuf>::new());
+    }
     drop(source);
     // The slot of the stream stays, so that no WAL is missed.
     let left = "SELECT (SELECT count(*) FROM pg_replication_slots WHERE active OR slot_name <> 'holdfast') \
