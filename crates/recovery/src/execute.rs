@@ -16,6 +16,8 @@ use std::{
 /// A job waits so long in all for a database that suffers; then it goes on, because no backup, or none that is proved, is worse.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1_800);
 const LOOK: Duration = Duration::from_secs(2);
+/// The catalogue's first look is waited for so long.
+const FIRST_LOOK: Duration = Duration::from_secs(30);
 /// What a server without a sign of life holds of a repository ends after two minutes; so long, and a little, is waited.
 const PREDECESSOR: Duration = Duration::from_secs(150);
 
@@ -24,6 +26,7 @@ pub(crate) async fn execute(control: &ControlPlane, work: &Arc<Work>) -> Result<
     let slot = control.recovery().slot(cluster).ok_or_else(|| {
         Ended::Failed(format!("cluster '{cluster}' is no longer backed up: it is not in the configuration"))
     })?;
+    look_once(work, slot).await?;
     let params = serde_json::from_value::<JobParams>(work.row.params.clone())
         .map_err(|error| Ended::Failed(format!("the job cannot be read: {error}")))?;
     match params {
@@ -44,6 +47,20 @@ pub(crate) async fn execute(control: &ControlPlane, work: &Arc<Work>) -> Result<
         }
         JobParams::Execution(params) => dr::execution(control, work, slot, &params).await,
     }
+}
+
+/// A job that was interrupted is taken up as soon as the server is back, which does not know yet then which of the
+/// repository's clusters it is about. Where that cannot be read, each kind of job says why itself.
+async fn look_once(work: &Work, slot: &Slot) -> Result<(), Ended> {
+    let begun = Instant::now();
+    let is_known = || {
+        let catalogue = slot.catalogue.load();
+        catalogue.read_at.is_some() || catalogue.error.is_some()
+    };
+    while !is_known() && begun.elapsed() < FIRST_LOOK {
+        work.sleep(Duration::from_millis(100)).await?;
+    }
+    Ok(())
 }
 
 async fn take_backup(
