@@ -46,6 +46,8 @@ pub struct Config {
     pub slow_threshold_ms: f64,
     /// What history may take in the store (`HOLDFAST_HISTORY_BUDGET_MB`).
     pub history_budget_bytes: i64,
+    /// A job whose server gave no sign for so long is another's (`HOLDFAST_JOB_LEASE_SECONDS`).
+    pub job_lease: Duration,
     /// The file of the key under which secrets are sealed (`HOLDFAST_KEY_PATH`).
     pub key_path: PathBuf,
     /// Whose long statements raise no alert (`HOLDFAST_ALERT_IGNORE_ROLES`, `HOLDFAST_ALERT_IGNORE_APPLICATIONS`).
@@ -84,6 +86,7 @@ struct File {
     slow_query_threshold_ms: Option<f64>,
     history_budget_mb: Option<f64>,
     analytics_retention_days: Option<f64>,
+    job_lease_seconds: Option<f64>,
     key_path: Option<String>,
     #[serde(default)]
     alerts: FileAlerts,
@@ -187,6 +190,8 @@ impl Config {
             1.0..=36_500.0,
             "days",
         )?;
+        let job_lease_seconds =
+            number(&env, "HOLDFAST_JOB_LEASE_SECONDS", file.job_lease_seconds, 30.0, 2.0..=3_600.0, "seconds")?;
         let own = file.cluster.iter().map(|one| (one.id.clone(), one.backup.clone())).collect::<Vec<_>>();
         let clusters = clusters(&env, file.cluster)?;
         let key_path =
@@ -208,6 +213,7 @@ impl Config {
             interval: Duration::from_millis(interval as u64),
             slow_threshold_ms,
             history_budget_bytes: (history_budget_mb * 1_048_576.0) as i64,
+            job_lease: Duration::from_secs_f64(job_lease_seconds),
             key_path,
             alert_scope,
             clusters,
@@ -240,6 +246,7 @@ impl fmt::Display for Config {
         writeln!(f, "monitoring interval     {} ms", self.interval.as_millis())?;
         writeln!(f, "slow query threshold    {} ms", self.slow_threshold_ms)?;
         writeln!(f, "history budget          {} MiB", self.history_budget_bytes >> 20)?;
+        writeln!(f, "job lease               {} s", self.job_lease.as_secs_f64())?;
         for cluster in &self.clusters {
             write!(f, "cluster {:<15} {} ({})", cluster.watched.config.id, cluster.watched.target, cluster.source)?;
             if let Some(primary) = &cluster.watched.config.standby_of {

@@ -191,6 +191,47 @@ async fn a_full_disk_or_one_that_does_not_flush_is_told_at_any_step() {
     bench.verify_all();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expiry_killed_at_any_step_takes_nothing_from_what_stays() {
+    let bench = Bench::new().await;
+    let tracer = Tracer::new(Step::Change, &bench.path("repository"));
+    let expire = ["backup", "expire", "--keep-full", "1", "--grace", "0", "--yes"];
+    let command = bench.command(&expire);
+    let full = || bench.json(&["backup", "create", "--type", "full"])["id"].as_str().unwrap().to_owned();
+    full();
+    let whole = tracer.count(&command);
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    assert_eq!(bench.listed().len(), 1, "{whole:?}");
+    let places = spread(whole.steps, 5);
+    println!("{} steps, killed at {} of them", whole.steps, places.len());
+    for place in places {
+        let newest = full();
+        let killed = tracer.strike(&command, place, Strike::Kill);
+        // A run may have a step less than the first one had.
+        assert!(killed.struck || place + 6 > whole.steps, "at {place}: {killed:?}");
+        assert!(killed.code.is_none() || !killed.struck, "at {place}: {killed:?}");
+        // Whatever is listed is whole, and what was to stay is listed.
+        assert!(bench.listed().contains(&newest), "at {place}");
+        bench.verify_all();
+    }
+    let stays = full();
+    assert!(bench.run(&expire).status.success());
+    assert_eq!(bench.listed(), [stays]);
+    bench.verify_all();
+    // What the killed ones left without a name is garbage a day later, and goes.
+    let old = std::time::SystemTime::now() - Duration::from_secs(2 * 86_400);
+    let clusters = bench.path("repository").join("clusters");
+    for (path, _) in snapshot(&clusters) {
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+    }
+    assert!(bench.run(&expire).status.success());
+    let cluster = std::fs::read_dir(&clusters).unwrap().next().unwrap().unwrap().path();
+    for part in ["backups", "lineages"] {
+        assert_eq!(std::fs::read_dir(cluster.join(part)).unwrap().count(), 1, "{part}");
+    }
+    bench.verify_all();
+}
+
 /// What is in a directory, by path.
 fn snapshot(root: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let (mut found, mut directories) = (Vec::new(), vec![root.to_owned()]);

@@ -80,9 +80,12 @@ pub enum BackupError {
     /// What was asked for cannot be done.
     #[error("{0}")]
     Invalid(String),
-    /// Something with that name, or somebody at work, is in the way.
+    /// Something with that name is in the way.
     #[error("{0}")]
     Conflict(String),
+    /// Somebody does the work that only one may do at a time.
+    #[error("{0}")]
+    Busy(String),
     /// Not there.
     #[error("{0}")]
     NotFound(String),
@@ -148,7 +151,7 @@ impl BackupError {
             Self::Blob(error) => error.kind(),
             Self::Server(error) => error.kind(),
             Self::NoRepository(_) | Self::NotFound(_) => ErrorKind::NotFound,
-            Self::RepositoryExists(_) | Self::Conflict(_) => ErrorKind::Conflict,
+            Self::RepositoryExists(_) | Self::Conflict(_) | Self::Busy(_) => ErrorKind::Conflict,
             Self::NoKey | Self::BadKey(_) | Self::Invalid(_) | Self::WrongKey(_) => ErrorKind::Invalid,
             _ => ErrorKind::Unavailable,
         }

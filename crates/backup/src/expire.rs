@@ -180,7 +180,7 @@ async fn planned(
 /// since the plan counts.
 ///
 /// # Errors
-/// [`BackupError::Conflict`] while a backup is being taken, or what the store says. Safe to repeat.
+/// [`BackupError::Busy`] while a backup is being taken, or what the store says. Safe to repeat.
 pub async fn expire(repository: &Repository, plan: &ExpirePlan) -> Result<(), BackupError> {
     let store = repository.store();
     let mut done = expire_once(repository, plan).await;
@@ -472,7 +472,7 @@ impl Repository {
     /// Takes an expiry back: the backup is listed again.
     ///
     /// # Errors
-    /// [`BackupError::NotFound`] when its grace time is over; [`BackupError::Conflict`] while an expiry runs.
+    /// [`BackupError::NotFound`] when its grace time is over; [`BackupError::Busy`] while an expiry runs.
     pub async fn recall(&self, system: u64, id: &str) -> Result<Summary, BackupError> {
         let lease = Lease::take(self, &format!("backup-{system}")).await?;
         let done = self.unbury(system, id).await;

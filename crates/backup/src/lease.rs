@@ -73,7 +73,7 @@ impl Lease {
     /// Takes the lease `name`.
     ///
     /// # Errors
-    /// [`BackupError::Conflict`] names the holder.
+    /// [`BackupError::Busy`] names the holder.
     pub async fn take(repository: &Repository, name: &str) -> Result<Self, BackupError> {
         let key = format!("{}{name}", layout::LEASES);
         let store = repository.store().clone();
@@ -99,7 +99,7 @@ impl Lease {
                 let who = known.map_or_else(String::new, |it| {
                     format!(" by process {} on {} since {}", it.process, it.holder, it.since)
                 });
-                return Err(BackupError::Conflict(format!(
+                return Err(BackupError::Busy(format!(
                     "the work '{name}' is being done already{who}; wait for it (a dead holder's claim ends after two minutes)"
                 )));
             }

@@ -22,7 +22,7 @@ mod tar;
 mod verify;
 pub mod wal;
 
-pub use create::{CreateOptions, Progress, create};
+pub use create::{Confirm, CreateOptions, Progress, create};
 pub use error::BackupError;
 pub use export::{ExportFormat, ExportOptions, Exported, export};
 pub use format::manifest::{BackupType, SourceKind, Summary};

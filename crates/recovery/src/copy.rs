@@ -1,6 +1,7 @@
 //! A copy of a cluster beside the original: restored, tamed, started, looked at.
 use crate::{
     configuration::{AUTO, COPY_FILE, FILES, Here, Judged, Original, RESTORED, memory_bytes},
+    execute::Predecessor,
     walserver::WalServer,
     work::{Ended, Work},
 };
@@ -113,23 +114,7 @@ impl CopyPlan<'_> {
     /// Writes the files; nothing when a try before has done so already.
     pub async fn restore(&self, work: &Work) -> Result<Option<Restored>, Ended> {
         self.hold_backup().await?;
-        let data = self.data();
-        let mark = self.root.join("holdfast-job");
-        let ours = fs::read_to_string(&mark).is_ok_and(|text| text.trim() == work.row.id.to_string());
-        let begun = data.join("holdfast.restoring").exists();
-        if ours && !begun && data.join("global/pg_control").exists() {
-            return Ok(None);
-        }
-        let occupied = fs::read_dir(&self.root).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied && !ours {
-            return Err(Ended::Failed(format!("{} is not empty; choose another directory", self.root.display())));
-        }
-        fs::create_dir_all(&self.root).and_then(|()| fs::write(&mark, format!("{}\n", work.row.id))).map_err(|error| {
-            Ended::Failed(format!(
-                "the copy cannot be written to {}: {error}; choose a directory that this user may write to and that has room",
-                self.root.display()
-            ))
-        })?;
+        let (data, mark) = (self.data(), self.root.join("holdfast-job"));
         let options = RestoreOptions {
             to: data.clone(),
             delta: false,
@@ -149,9 +134,32 @@ impl CopyPlan<'_> {
             inclusive: !self.exclusive,
             tame: true,
         };
-        let counters = work.counters();
-        let restored = restore::restore(self.repository, self.plan, self.manifest, &options, &counters).await?;
-        Ok(Some(restored))
+        let mut predecessor = Predecessor::new();
+        // Looked at anew after each wait: whoever wrote there may have come to its end.
+        loop {
+            let ours = fs::read_to_string(&mark).is_ok_and(|text| text.trim() == work.row.id.to_string());
+            let begun = data.join("holdfast.restoring").exists();
+            if ours && !begun && data.join("global/pg_control").exists() {
+                return Ok(None);
+            }
+            let occupied = fs::read_dir(&self.root).is_ok_and(|mut entries| entries.next().is_some());
+            if occupied && !ours {
+                return Err(Ended::Failed(format!("{} is not empty; choose another directory", self.root.display())));
+            }
+            fs::create_dir_all(&self.root).and_then(|()| fs::write(&mark, format!("{}\n", work.row.id))).map_err(
+                |error| {
+                    Ended::Failed(format!(
+                        "the copy cannot be written to {}: {error}; choose a directory that this user may write to and that has room",
+                        self.root.display()
+                    ))
+                },
+            )?;
+            let counters = work.counters();
+            match restore::restore(self.repository, self.plan, self.manifest, &options, &counters).await {
+                Ok(restored) => return Ok(Some(restored)),
+                Err(error) => predecessor.outlast(work, error).await?,
+            }
+        }
     }
 
     fn options(&self, control: &ControlFile) -> Result<ClusterOptions, Ended> {
@@ -187,6 +195,10 @@ impl CopyPlan<'_> {
     /// Starts it, waits until its recovery has ended (or has come to its end, when it is held), tells how far it is
     /// meanwhile.
     pub async fn start(&self, work: &Work) -> Result<Started, Ended> {
+        // Frozen between, it may be another server's by now, whose copy is in the same place.
+        if !work.is_ours().await {
+            return Err(Ended::Cancelled);
+        }
         self.hold_backup().await?;
         let data = self.data();
         let bytes = fs::read(data.join("global/pg_control"))?;

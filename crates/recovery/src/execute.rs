@@ -5,7 +5,7 @@ use crate::{
     restore, restore_test,
     work::{Ended, Work},
 };
-use backup::{BackupType, CreateOptions, Repository, Summary, retention};
+use backup::{BackupError, BackupType, Confirm, CreateOptions, Repository, Summary, retention};
 use control::{BackupWanted, ControlPlane, ExpireParams, JobParams, Slot};
 use domain::{format, view::JobResult};
 use std::{
@@ -16,12 +16,17 @@ use std::{
 /// A job waits so long in all for a database that suffers; then it goes on, because no backup, or none that is proved, is worse.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1_800);
 const LOOK: Duration = Duration::from_secs(2);
+/// The catalogue's first look is waited for so long.
+const FIRST_LOOK: Duration = Duration::from_secs(30);
+/// What a server without a sign of life holds of a repository ends after two minutes; so long, and a little, is waited.
+const PREDECESSOR: Duration = Duration::from_secs(150);
 
 pub(crate) async fn execute(control: &ControlPlane, work: &Arc<Work>) -> Result<JobResult, Ended> {
     let cluster = &work.row.cluster;
     let slot = control.recovery().slot(cluster).ok_or_else(|| {
         Ended::Failed(format!("cluster '{cluster}' is no longer backed up: it is not in the configuration"))
     })?;
+    look_once(work, slot).await?;
     let params = serde_json::from_value::<JobParams>(work.row.params.clone())
         .map_err(|error| Ended::Failed(format!("the job cannot be read: {error}")))?;
     match params {
@@ -44,6 +49,20 @@ pub(crate) async fn execute(control: &ControlPlane, work: &Arc<Work>) -> Result<
     }
 }
 
+/// A job that was interrupted is taken up as soon as the server is back, which does not know yet then which of the
+/// repository's clusters it is about. Where that cannot be read, each kind of job says why itself.
+async fn look_once(work: &Work, slot: &Slot) -> Result<(), Ended> {
+    let begun = Instant::now();
+    let is_known = || {
+        let catalogue = slot.catalogue.load();
+        catalogue.read_at.is_some() || catalogue.error.is_some()
+    };
+    while !is_known() && begun.elapsed() < FIRST_LOOK {
+        work.sleep(Duration::from_millis(100)).await?;
+    }
+    Ok(())
+}
+
 async fn take_backup(
     control: &ControlPlane,
     work: &Arc<Work>,
@@ -54,31 +73,43 @@ async fn take_backup(
     let repository = slot.repository().await?;
     work.done(&slot.config.place).await;
     work.check()?;
+    let asked = work.clone();
     let options = CreateOptions {
         kind: match kind {
             BackupWanted::Full => BackupType::Full,
             BackupWanted::Incremental => BackupType::Incremental,
         },
         workers: slot.config.workers,
+        confirm: Some(Confirm::new(move || {
+            let work = asked.clone();
+            async move { work.is_ours().await }
+        })),
         ..CreateOptions::default()
     };
     let source = slot.config.source.clone().with_application_name("holdfast backup");
     let counters = work.counters();
     // Of the time before it: while it reads, nothing is as usual.
     let usual = pressure::usual_p95_ms(control, &slot.config.cluster).await;
-    let backup = backup::create(&repository, &source, &source.database, &options, &counters);
-    tokio::pin!(backup);
     let mut pauses = Pauses::default();
-    // Before anything is read, then again and again.
-    let mut look = tokio::time::interval(LOOK);
+    let mut predecessor = Predecessor::new();
     let summary = loop {
-        tokio::select! {
-            biased;
-            _ = look.tick() => {
-                let verdict = pressure::look(control, &slot.config.cluster, usual, pauses.since.is_some());
-                pauses.follow(work, verdict).await;
+        let backup = backup::create(&repository, &source, &source.database, &options, &counters);
+        tokio::pin!(backup);
+        // Before anything is read, then again and again.
+        let mut look = tokio::time::interval(LOOK);
+        let done = loop {
+            tokio::select! {
+                biased;
+                _ = look.tick() => {
+                    let verdict = pressure::look(control, &slot.config.cluster, usual, pauses.since.is_some());
+                    pauses.follow(work, verdict).await;
+                }
+                done = &mut backup => break done,
             }
-            done = &mut backup => break done?,
+        };
+        match done {
+            Ok(summary) => break summary,
+            Err(error) => predecessor.outlast(work, error).await?,
         }
     };
     let stats = &summary.stats;
@@ -119,6 +150,35 @@ async fn hold(control: &ControlPlane, work: &Arc<Work>, slot: &Slot) -> Result<(
             return Ok(());
         }
         work.sleep(LOOK).await?;
+    }
+}
+
+/// Whoever takes a job over may find the repository, or a directory, held by the server that had it before: one that is
+/// frozen or cut off gives it up when it hears that the job is no longer its own, and the repository takes it for dead in
+/// time.
+#[derive(Debug)]
+pub(crate) struct Predecessor {
+    since: Instant,
+    told: bool,
+}
+
+impl Predecessor {
+    pub fn new() -> Self {
+        Self { since: Instant::now(), told: false }
+    }
+
+    /// Waits a moment when it makes sense to try again, and ends the job with `error` when it does not.
+    pub async fn outlast(&mut self, work: &Work, error: BackupError) -> Result<(), Ended> {
+        match error {
+            BackupError::Busy(reason) if work.row.attempt > 1 && self.since.elapsed() < PREDECESSOR => {
+                if !self.told {
+                    self.told = true;
+                    work.log(&format!("waits for the try before: {reason}")).await;
+                }
+                work.sleep(LOOK).await
+            }
+            error => Err(error.into()),
+        }
     }
 }
 
@@ -236,7 +296,10 @@ async fn expire(work: &Arc<Work>, slot: &Slot, params: &ExpireParams) -> Result<
     }
     // A backup that was expired just now keeps its objects for its grace time: there may be none to remove yet.
     if !plan.objects.is_empty() || !plan.expiring.is_empty() {
-        retention::expire(&repository, &plan).await?;
+        let mut predecessor = Predecessor::new();
+        while let Err(error) = retention::expire(&repository, &plan).await {
+            predecessor.outlast(work, error).await?;
+        }
     }
     work.done("").await;
     let garbage = retention::garbage(&repository, system).await?;

@@ -17,6 +17,7 @@ mod runner;
 mod schedule;
 mod scheduler;
 mod status;
+mod throwaway;
 mod wal;
 mod walserver;
 mod work;

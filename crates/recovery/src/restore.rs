@@ -1,6 +1,7 @@
 //! Restores that stay.
 use crate::{
     copy::{Address, CopyHost, CopyPlan},
+    execute::{Predecessor, find},
     work::{Ended, Work},
 };
 use backup::restore::{self, RestoreOptions, RestoreRequest};
@@ -94,7 +95,13 @@ pub(crate) async fn restore(
             inclusive: !params.exclusive,
             tame: false,
         };
-        let restored = restore::restore(&repository, &plan, &manifest, &options, &work.counters()).await?;
+        let (counters, mut predecessor) = (work.counters(), Predecessor::new());
+        let restored = loop {
+            match restore::restore(&repository, &plan, &manifest, &options, &counters).await {
+                Ok(restored) => break restored,
+                Err(error) => predecessor.outlast(work, error).await?,
+            }
+        };
         work.done(format!("{} written", format::bytes(restored.written_bytes as f64))).await;
         return Ok(JobResult::Restore {
             next: format!("pg_ctl -D {} start", data.display()),

@@ -5,6 +5,7 @@ use crate::{
     execute::find,
     loss::{Loss, Witness},
     restore::{clear, remove},
+    throwaway::{self, TEST_PREFIX},
     work::{Ended, Work},
 };
 use backup::{
@@ -19,8 +20,6 @@ use domain::{
 use pgphysical::{LocalCluster, ShutdownMode};
 use std::{ffi::OsStr, path::PathBuf};
 
-/// Holds the copy of a restore test; its job's number follows.
-pub(crate) const TEST_PREFIX: &str = "restore-test-";
 const STEPS: [&str; 5] = ["Plan", "Write the files", "Start it and replay WAL", "Check", "Throw it away"];
 
 /// What a restore test is made of.
@@ -46,17 +45,20 @@ pub(crate) async fn test(
     params: &RestoreTestParams,
 ) -> Result<JobResult, Ended> {
     work.steps(&STEPS);
+    throwaway::clear_earlier(slot, TEST_PREFIX, work).await?;
     let (repository, system) = (slot.repository().await?, slot.catalogue.load().system);
     let trial = Trial {
         backup: find(&repository, system, params.backup.as_deref()).await?,
         repository,
         latest: params.latest,
         host: CopyHost::of(slot),
-        root: slot.config.test_directory.join(format!("{TEST_PREFIX}{}", work.row.id)),
+        root: throwaway::of(slot, TEST_PREFIX, work),
         witness: Witness::of(slot),
         rpo_limit: Some(control.objectives(slot).await?.rpo_seconds),
     };
-    Ok(JobResult::RestoreTest(trial.run(work).await?))
+    let proof = trial.run(work).await;
+    throwaway::remove_earlier(slot, TEST_PREFIX, work);
+    Ok(JobResult::RestoreTest(proof?))
 }
 
 /// A restore test of the command line: without service or store.

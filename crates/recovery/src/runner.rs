@@ -90,7 +90,7 @@ pub(crate) async fn run(control: ControlPlane, pace: Pace, stop: CancellationTok
             };
             match claimed {
                 Ok(Some(row)) => {
-                    let work = Arc::new(Work::new(control.clone(), row));
+                    let work = Arc::new(Work::new(control.clone(), row, lease_ms(pace)));
                     under_way.push(Arc::downgrade(&work));
                     running.spawn(one(control.clone(), work, pace, stop.clone()));
                 }
@@ -143,12 +143,17 @@ async fn one(control: ControlPlane, work: Arc<Work>, pace: Pace, stop: Cancellat
         work.log(&format!("try {}", row.attempt)).await;
     }
     let over = CancellationToken::new();
-    let beat = tokio::spawn(heartbeat(control.clone(), work.clone(), pace, stop.clone(), over.clone()));
+    let beat = tokio::spawn(heartbeat(work.clone(), pace, stop.clone(), over.clone()));
     let ended = execute::execute(&control, &work).await;
     over.cancel();
     let kept = beat.await.unwrap_or(Kept::Ours);
-    if kept == Kept::Lost {
+    if work.is_lost() {
         tracing::warn!(job = row.id, "a job was taken over by another server meanwhile; its end is not ours to write");
+        work.log(&format!(
+            "try {} was taken over while its server gave no sign; that server is back and has given it up",
+            row.attempt
+        ))
+        .await;
         return;
     }
     let repo = JobRepo(control.store().db());
@@ -160,10 +165,15 @@ async fn one(control: ControlPlane, work: Arc<Work>, pace: Pace, stop: Cancellat
         },
         Err(Ended::Cancelled) if kept == Kept::Ours => {
             // Not on request: this server ends. Another one, or this one when it is back, begins again.
-            if let Err(error) = repo.take_back(&row, true, "").await {
-                tracing::warn!(%error, job = row.id, "a job could not be given back; its lease ends by itself");
+            match repo.take_back(&row, true, "").await {
+                Ok(true) => work.log("this server ends; the job begins again").await,
+                Ok(false) => {
+                    tracing::warn!(job = row.id, "a job was taken over by another server before it was given back");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, job = row.id, "a job could not be given back; its lease ends by itself");
+                }
             }
-            work.log("this server ends; the job begins again").await;
             return;
         }
         Err(Ended::Cancelled) => (JobState::Cancelled, None, None),
@@ -231,23 +241,13 @@ fn problem(result: &JobResult) -> Option<String> {
 enum Kept {
     Ours,
     Cancelled,
-    Lost,
 }
 
-async fn heartbeat(
-    control: ControlPlane,
-    work: Arc<Work>,
-    pace: Pace,
-    stop: CancellationToken,
-    over: CancellationToken,
-) -> Kept {
+async fn heartbeat(work: Arc<Work>, pace: Pace, stop: CancellationToken, over: CancellationToken) -> Kept {
     let mut sign = Instant::now();
     let mut kept = Kept::Ours;
     loop {
-        let repo = JobRepo(control.store().db());
-        let row = &work.row;
-        let holder = row.holder.as_deref().unwrap_or_default();
-        match repo.heartbeat(row.id, holder, row.attempt, lease_ms(pace), &work.progress()).await {
+        match work.beat().await {
             Ok(Some(cancelled)) => {
                 sign = Instant::now();
                 if cancelled {
@@ -255,17 +255,14 @@ async fn heartbeat(
                     work.stop();
                 }
             }
-            Ok(None) => {
-                work.cancel();
-                return Kept::Lost;
-            }
+            Ok(None) => return kept,
             // By then another server may have it.
             Err(error) if sign.elapsed() > pace.lease => {
-                tracing::error!(%error, job = row.id, "no sign of life could be written for the time of the lease; the job is let go");
-                work.cancel();
-                return Kept::Lost;
+                tracing::error!(%error, job = work.row.id, "no sign of life could be written for the time of the lease; the job is let go");
+                work.lose();
+                return kept;
             }
-            Err(error) => tracing::warn!(%error, job = row.id, "no sign of life could be written"),
+            Err(error) => tracing::warn!(%error, job = work.row.id, "no sign of life could be written"),
         }
         tokio::select! {
             () = tokio::time::sleep(HEARTBEAT.min(pace.lease / 4)) => {}

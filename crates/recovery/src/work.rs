@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
-use store::{JobRepo, JobRow};
+use store::{JobRepo, JobRow, StoreError};
 
 /// How a job ends when it does not succeed.
 #[derive(Debug)]
@@ -55,6 +55,8 @@ struct State {
     cancelled: bool,
     /// By a person, not by the end of this server.
     stopped: bool,
+    /// The store has it as another server's by now.
+    lost: bool,
 }
 
 impl State {
@@ -72,14 +74,17 @@ pub(crate) struct Work {
     /// `None` for work of the command line, which needs no store.
     pub control: Option<ControlPlane>,
     pub row: JobRow,
+    /// Each sign of life keeps it for so long.
+    lease_ms: i64,
     /// Hears the log's lines where there is no store.
     sink: Option<fn(&str)>,
     state: Mutex<State>,
 }
 
 impl Work {
-    pub fn new(control: ControlPlane, row: JobRow) -> Self {
-        Self::with(Some(control), row, None)
+    /// `lease_ms`: each sign of life keeps it for so long.
+    pub fn new(control: ControlPlane, row: JobRow, lease_ms: i64) -> Self {
+        Self::with(Some(control), row, lease_ms, None)
     }
 
     /// Work of the command line: it is in no store, and each line is told to `sink`.
@@ -105,10 +110,10 @@ impl Work {
             result: None,
             error: None,
         };
-        Self::with(None, row, Some(sink))
+        Self::with(None, row, 0, Some(sink))
     }
 
-    fn with(control: Option<ControlPlane>, row: JobRow, sink: Option<fn(&str)>) -> Self {
+    fn with(control: Option<ControlPlane>, row: JobRow, lease_ms: i64, sink: Option<fn(&str)>) -> Self {
         let state = State {
             steps: Vec::new(),
             present: 0,
@@ -118,8 +123,9 @@ impl Work {
             waiting: None,
             cancelled: false,
             stopped: false,
+            lost: false,
         };
-        Self { control, row, sink, state: Mutex::new(state) }
+        Self { control, row, lease_ms, sink, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -250,6 +256,38 @@ impl Work {
     /// Whether a person stopped it.
     pub fn is_stopped_by_a_person(&self) -> bool {
         self.state().stopped
+    }
+
+    /// As [`Self::cancel`], because it is another server's by now: its end, and what lies under its name, are not ours.
+    pub fn lose(&self) {
+        self.state().lost = true;
+        self.cancel();
+    }
+
+    /// Whether it is another server's by now.
+    pub fn is_lost(&self) -> bool {
+        self.state().lost
+    }
+
+    /// A sign of life: whether somebody asked to stop it, or `None` when it is another server's by now.
+    pub async fn beat(&self) -> Result<Option<bool>, StoreError> {
+        let Some(control) = &self.control else { return Ok(Some(false)) };
+        let holder = self.row.holder.as_deref().unwrap_or_default();
+        let repo = JobRepo(control.store().db());
+        let told = repo.heartbeat(self.row.id, holder, self.row.attempt, self.lease_ms, &self.progress()).await?;
+        if told.is_none() {
+            self.lose();
+        }
+        Ok(told)
+    }
+
+    /// Whether it is this server's still: asked before what cannot be taken back, since a server that was frozen does not
+    /// know how long. A store that does not answer is no reason to lose what was done: it is let go when that lasts.
+    pub async fn is_ours(&self) -> bool {
+        if let Err(error) = self.beat().await {
+            tracing::warn!(%error, job = self.row.id, "the store was not reached to hear whose a job is");
+        }
+        !self.is_lost()
     }
 
     /// Whether it is to stop.

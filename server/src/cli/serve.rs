@@ -100,7 +100,8 @@ pub async fn run(
     let monitor = Monitor::start(&control, watched, config.interval, &stop);
     let platform = config.platform.map(|platform| crate::platform::start(&control, platform, &stop));
     let analytics = crate::analytics::start(&control, &stop);
-    let service = recovery::Service::start(&control, recovery::Pace::default(), &stop);
+    let pace = recovery::Pace { lease: config.job_lease, ..recovery::Pace::default() };
+    let service = recovery::Service::start(&control, pace, &stop);
     let app =
         App::new(control, https, listener.local_addr().is_ok_and(|address| address.ip().is_loopback()), stop.clone());
     let router = http::router(app);

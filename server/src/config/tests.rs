@@ -28,6 +28,7 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
         ("DB_MONITORING_INTERVAL", "fast", "milliseconds from 1000"),
         ("DB_MONITORING_INTERVAL", "10", "milliseconds from 1000"),
         ("SLOW_QUERY_THRESHOLD", "-1", "milliseconds from 1"),
+        ("HOLDFAST_JOB_LEASE_SECONDS", "0.5", "seconds from 2 to 3600"),
         ("DATABASE_URL", "localhost", "postgres://"),
         ("HOLDFAST_PUBLIC_URL", "holdfast.example", "https://"),
         ("DB_POOL_MAX", "0", "connections from 1"),

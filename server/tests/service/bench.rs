@@ -13,11 +13,26 @@ use std::{
 pub struct Bench {
     pub directory: tempfile::TempDir,
     pub cluster: LocalCluster,
-    port: u16,
+    /// Of the server that is asked.
+    pub port: u16,
     token: String,
     pub served: Option<Child>,
     /// What stands in holdfast.toml behind the rest of [backup].
     pub more: String,
+    /// The control store.
+    store: String,
+    /// Seconds after which a job of a server without a sign of life is another's.
+    pub lease: &'static str,
+}
+
+/// A port that nobody has now.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, signal: nix::sys::signal::Signal) {
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid.cast_signed()), signal).unwrap();
 }
 
 impl Drop for Bench {
@@ -43,14 +58,37 @@ pub fn end(data: &Path) {
 
 impl Bench {
     pub async fn new() -> Self {
+        Self::made(false).await
+    }
+
+    /// Its control store is a database, which several servers may share.
+    pub async fn with_shared_store() -> Self {
+        Self::made(true).await
+    }
+
+    async fn made(shared: bool) -> Self {
         let install = Install::discover().into_iter().find(Install::is_complete).unwrap();
         let directory = tempfile::tempdir_in("/var/tmp").unwrap();
         std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
         let options = ClusterOptions { ephemeral: true, ..ClusterOptions::new(install, "secret") };
         let options = options.setting("fsync", "off").setting("max_wal_size", "2GB");
         let cluster = LocalCluster::start_in(&directory.path().join("source"), options).await.unwrap();
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let mut bench = Self { directory, cluster, port, token: String::new(), served: None, more: String::new() };
+        let store = if shared {
+            sql(&cluster.url("postgres"), "CREATE DATABASE store").await;
+            cluster.url("store")
+        } else {
+            format!("sqlite://{}", directory.path().join("store.db").display())
+        };
+        let mut bench = Self {
+            directory,
+            cluster,
+            port: free_port(),
+            token: String::new(),
+            served: None,
+            more: String::new(),
+            store,
+            lease: "30",
+        };
         bench.run(&["repo", "init"]);
         bench.token =
             bench.run(&["token", "create", "test", "--role", "admin", "--scope", "restore"]).trim().to_owned();
@@ -83,7 +121,8 @@ impl Bench {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOLDFAST_CONFIG", configuration)
-            .env("HOLDFAST_STORE_URL", format!("sqlite://{}", self.path("store.db").display()))
+            .env("HOLDFAST_STORE_URL", &self.store)
+            .env("HOLDFAST_JOB_LEASE_SECONDS", self.lease)
             .env("HOLDFAST_LISTEN", format!("127.0.0.1:{}", self.port))
             .env("HOLDFAST_LOG", "warn")
             .env("DATABASE_URL", self.cluster.url("postgres"))
@@ -99,10 +138,14 @@ impl Bench {
     }
 
     pub fn serve(&mut self) {
-        let log = std::fs::File::create(self.path("serve.log")).unwrap();
-        self.served =
-            Some(self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap());
+        self.served = Some(self.spawn());
         self.until("the server", |bench| bench.try_ask("GET", "/readyz", None).map(drop));
+    }
+
+    /// A server at the present port; what all of them log is in one file.
+    pub fn spawn(&self) -> Child {
+        let log = std::fs::File::options().create(true).append(true).open(self.path("serve.log")).unwrap();
+        self.command(&["serve"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
     }
 
     /// SIGKILL: nothing of it is asked to end.
@@ -190,7 +233,12 @@ impl Bench {
 }
 
 pub async fn sql(url: &str, text: &str) -> Option<String> {
+    sql_in(url, "postgres", text).await
+}
+
+/// In another database of the cluster.
+pub async fn sql_in(url: &str, database: &str, text: &str) -> Option<String> {
     let info = pgphysical::replication::ConnInfo::parse(url).unwrap();
-    let mut sql = pgphysical::replication::ReplicationConnection::connect_sql(&info, "postgres").await.unwrap();
+    let mut sql = pgphysical::replication::ReplicationConnection::connect_sql(&info, database).await.unwrap();
     sql.query(text).await.unwrap().into_iter().next()?.into_iter().next()?
 }

@@ -27,6 +27,7 @@ use crate::{
     wal,
 };
 use domain::Lsn;
+use futures::future::BoxFuture;
 use packer::{Content, FileJob, Job, Judged, Packed, Packer, PackerOptions, window_length};
 use pgphysical::{
     control::{ControlFile, ControlFileError},
@@ -43,6 +44,23 @@ use std::{
 };
 use upload::Written;
 
+/// Whether a backup may be committed still; asked once all of it is written.
+#[derive(Clone)]
+pub struct Confirm(Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>);
+
+impl Confirm {
+    /// `ask` may take its time; `false` ends the backup as [`BackupError::Cancelled`].
+    pub fn new<F: Future<Output = bool> + Send + 'static>(ask: impl Fn() -> F + Send + Sync + 'static) -> Self {
+        Self(Arc::new(move || Box::pin(ask())))
+    }
+}
+
+impl std::fmt::Debug for Confirm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Confirm")
+    }
+}
+
 /// What a backup is to be like.
 #[derive(Clone, Debug)]
 pub struct CreateOptions {
@@ -58,6 +76,9 @@ pub struct CreateOptions {
     pub fast: bool,
     /// How long to wait for the WAL that the backup needs.
     pub wal_timeout: Duration,
+    /// For a writer that may have been replaced without knowing it, as after it was frozen for a while; nobody is asked
+    /// when `None`.
+    pub confirm: Option<Confirm>,
 }
 
 impl Default for CreateOptions {
@@ -69,6 +90,7 @@ impl Default for CreateOptions {
             cpu: None,
             fast: true,
             wal_timeout: Duration::from_secs(120),
+            confirm: None,
         }
     }
 }
@@ -304,13 +326,12 @@ impl Run<'_> {
     async fn local(&mut self, sql: &mut ReplicationConnection, directory: &Path) -> Result<Taken, BackupError> {
         let fifteen = self.server.facts.major() >= 15;
         let fast = self.options.fast;
-        let start = sql
-            .query(&if fifteen {
-                format!("SELECT pg_backup_start('holdfast', {fast})")
-            } else {
-                format!("SELECT pg_start_backup('holdfast', {fast}, false)")
-            })
-            .await?;
+        let ask = if fifteen {
+            format!("SELECT pg_backup_start('holdfast', {fast})")
+        } else {
+            format!("SELECT pg_start_backup('holdfast', {fast}, false)")
+        };
+        let start = self.progress.unless_stopped(sql.query(&ask)).await?;
         let start: Lsn = parse_lsn(cell(&start))?;
         let listed_at = i64::try_from(
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_nanos(),
@@ -389,13 +410,18 @@ impl Run<'_> {
                 directory.display()
             )));
         }
-        let stop = sql
-            .query(if fifteen {
-                "SELECT lsn, labelfile, spcmapfile FROM pg_backup_stop(false)"
-            } else {
-                "SELECT lsn, labelfile, spcmapfile FROM pg_stop_backup(false, false)"
-            })
-            .await?;
+        let ask = if fifteen {
+            "SELECT lsn, labelfile, spcmapfile FROM pg_backup_stop(false)"
+        } else {
+            "SELECT lsn, labelfile, spcmapfile FROM pg_stop_backup(false, false)"
+        };
+        let stop = match self.progress.unless_stopped(sql.query(ask)).await {
+            Ok(stop) => stop,
+            Err(error) => {
+                packer.abandon().await;
+                return Err(error);
+            }
+        };
         let row = stop.into_iter().next().unwrap_or_default();
         let mut row = row.into_iter();
         let stop = parse_lsn(row.next().flatten())?;
@@ -470,6 +496,11 @@ impl Run<'_> {
         summary.stats.stored_bytes += size;
         summary.manifest_hash = Some(hash.to_hex().to_string());
         self.parent_must_be_there().await?;
+        if let Some(Confirm(may)) = &self.options.confirm
+            && !may().await
+        {
+            return Err(BackupError::Cancelled);
+        }
         let key = layout::commit(system, &summary.id);
         // From here on they may be named: an answer that is lost says nothing of the commit.
         self.written.lock().unwrap_or_else(PoisonError::into_inner).clear();

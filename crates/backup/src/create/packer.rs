@@ -194,9 +194,21 @@ impl From<UploadEnded> for WorkerEnd {
     }
 }
 
+/// Without an end in good order nothing that was begun is completed: nobody would take it away.
+#[derive(Debug)]
+struct StopOnDrop(Arc<Shared>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The running pipeline.
 #[derive(Debug)]
 pub(crate) struct Packer {
+    /// Dropped before the sender: a worker that hears of no more work must know why.
+    _stop: StopOnDrop,
     sender: Option<mpsc::SyncSender<Job>>,
     shared: Arc<Shared>,
     threads: Vec<std::thread::JoinHandle<()>>,
@@ -250,7 +262,7 @@ impl Packer {
                 std::thread::Builder::new().name(format!("backup-{number}")).spawn(move || worker.run(&receiver));
             threads.push(thread.map_err(BackupError::io("start a thread for", "the backup"))?);
         }
-        Ok(Self { sender: Some(sender), shared, threads, uploads })
+        Ok(Self { _stop: StopOnDrop(shared.clone()), sender: Some(sender), shared, threads, uploads })
     }
 
     /// Hands over work; blocks while the workers are busy. `false` when the pipeline has failed: call [`Self::finish`].
@@ -269,6 +281,13 @@ impl Packer {
         while *unread > 0 && !self.shared.stop.load(Ordering::Relaxed) {
             unread = self.shared.all_read.wait(unread).unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Ends it without completing anything, and waits until nothing is written any more.
+    pub async fn abandon(self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        // That it did not come to its end is known.
+        let _ = self.finish().await;
     }
 
     /// Waits for the rest.
@@ -358,7 +377,12 @@ impl Worker {
         let mut buffer = vec![0; WINDOW_SIZE];
         loop {
             let job = lock(receiver).recv();
-            let Ok(job) = job else { break };
+            let Ok(job) = job else {
+                if self.shared.stop.load(Ordering::Relaxed) {
+                    return Err(WorkerEnd::Upload);
+                }
+                break;
+            };
             self.shared.progress.wait_while_paused();
             if self.shared.progress.cancelled.load(Ordering::Relaxed) {
                 return Err(WorkerEnd::Failed(BackupError::Cancelled));

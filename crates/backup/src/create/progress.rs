@@ -1,4 +1,6 @@
 //! How far a backup is, and the word from outside to wait or to stop.
+use crate::BackupError;
+use pgphysical::replication::ReplicationError;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU64, Ordering},
@@ -42,6 +44,17 @@ impl Progress {
     pub(super) async fn until_cancelled(&self) {
         while !self.cancelled.load(Ordering::Relaxed) {
             tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+    }
+
+    /// The server's answer, unless somebody says stop while it is waited for: one that never comes must hold up nobody.
+    pub(super) async fn unless_stopped<T>(
+        &self,
+        asked: impl Future<Output = Result<T, ReplicationError>>,
+    ) -> Result<T, BackupError> {
+        tokio::select! {
+            answer = asked => Ok(answer?),
+            () = self.until_cancelled() => Err(BackupError::Cancelled),
         }
     }
 

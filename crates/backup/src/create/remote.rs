@@ -63,7 +63,7 @@ impl Run<'_> {
             // The WAL is awaited by us, in the repository.
             wait: false,
         };
-        let mut stream = connection.base_backup(&options).await?;
+        let mut stream = self.progress.unless_stopped(connection.base_backup(&options)).await?;
         let (start, timeline) = stream.start();
         let total = stream.tablespaces().iter().filter_map(|it| u64::try_from(it.size_kib?).ok()).sum::<u64>() * 1_024;
         self.progress.total.store(total, std::sync::atomic::Ordering::Relaxed);
@@ -83,7 +83,14 @@ impl Run<'_> {
             read: 0,
         };
         let stop = loop {
-            match stream.next().await? {
+            let event = match self.progress.unless_stopped(stream.next()).await {
+                Ok(event) => event,
+                Err(error) => {
+                    unpacker.packer.abandon().await;
+                    return Err(error);
+                }
+            };
+            match event {
                 BackupEvent::Archive { name, .. } => {
                     let oid = name.strip_suffix(".tar").unwrap_or(&name);
                     unpacker.begin(oid.parse::<u32>().ok());

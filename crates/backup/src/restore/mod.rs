@@ -18,7 +18,7 @@ pub(crate) use place::owner;
 use std::{
     fmt::Write as _,
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -95,8 +95,8 @@ async fn restore_leased(
     progress: &Arc<Progress>,
 ) -> Result<Restored, BackupError> {
     let place = Place::check(&plan.backup, options)?;
-    fs::write(place.root.join(MARK), format!("{}\n", plan.backup.id))
-        .map_err(BackupError::io("write", place.root.join(MARK)))?;
+    // Held until the end, whatever that is.
+    let _mark = begin(&place.root, &plan.backup.id)?;
     let mut restored = write::files(repository, manifest, &place, options, progress).await?;
     let root = place.root.clone();
     let control_path = root.join("global/pg_control");
@@ -126,6 +126,42 @@ async fn restore_leased(
     fs::remove_file(root.join(MARK)).map_err(BackupError::io("remove", root.join(MARK)))?;
     place.sync_all()?;
     Ok(restored)
+}
+
+/// Marks a directory as one that is being restored into, by us alone for as long as the file is open: two who write to one
+/// directory would make a mixture of it.
+fn begin(root: &Path, backup: &str) -> Result<fs::File, BackupError> {
+    let path = root.join(MARK);
+    let busy = || {
+        BackupError::Busy(format!(
+            "another restore writes to {}; wait for its end, or restore elsewhere",
+            root.display()
+        ))
+    };
+    let mut mark = fs::File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(BackupError::io("write", &path))?;
+    match mark.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => return Err(busy()),
+        // Where there are no locks nobody is kept out.
+        Err(fs::TryLockError::Error(error)) => {
+            tracing::debug!(%error, path = %path.display(), "a directory could not be locked for its restore");
+        }
+    }
+    // The other one may have come to its end, and taken its mark away, since the place was looked at.
+    let is_ours =
+        |there: fs::Metadata| mark.metadata().is_ok_and(|mark| (mark.dev(), mark.ino()) == (there.dev(), there.ino()));
+    if !fs::metadata(&path).is_ok_and(is_ours) {
+        return Err(busy());
+    }
+    mark.set_len(0)
+        .and_then(|()| std::io::Write::write_all(&mut mark, format!("{backup}\n").as_bytes()))
+        .map_err(BackupError::io("write", &path))?;
+    Ok(mark)
 }
 
 fn write_small(place: &Place, path: &Path, content: &[u8]) -> Result<(), BackupError> {

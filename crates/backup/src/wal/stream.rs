@@ -177,7 +177,7 @@ async fn stream_alone(
                         || (worked && matches!(error, BlobError::Denied { .. }))
                 }
                 // Another stream, or the lease of one that was killed.
-                BackupError::Conflict(_) => true,
+                BackupError::Busy(_) | BackupError::Conflict(_) => true,
                 _ => false,
             };
             let since = *failing_since.get_or_insert_with(Instant::now);

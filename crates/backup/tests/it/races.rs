@@ -82,7 +82,7 @@ async fn two_writers_and_an_expiry_at_once_do_no_harm() {
     let options = CreateOptions { kind: BackupType::Full, source: Some(SourceKind::Local), ..CreateOptions::default() };
     let second = || async { backup::create(&bench.repository, &source, "postgres", &options, &Arc::default()).await };
     let refused = second().await.unwrap_err();
-    assert!(matches!(&refused, BackupError::Conflict(text) if text.contains("by process")), "{refused}");
+    assert!(matches!(&refused, BackupError::Busy(text) if text.contains("by process")), "{refused}");
     // The first one's lease is lost, as after a long sleep of its machine: both go on, and both are whole.
     forget_leases(&bench).await;
     let second = second().await.unwrap();
@@ -108,7 +108,7 @@ async fn an_expiry_beside_an_incremental_loses_nothing_that_can_be_restored() {
     let keep_one = Retention { keep_full: Some(1), ..Retention::default() };
     let incremental = under_way(&bench, &bench.source(), BackupType::Incremental).await;
     let plan = plan_expire(&bench.repository, system, &keep_one).await.unwrap();
-    assert!(matches!(expire(&bench.repository, &plan).await, Err(BackupError::Conflict(_))));
+    assert!(matches!(expire(&bench.repository, &plan).await, Err(BackupError::Busy(_))));
     // Its lease is lost. A newer full backup comes, and the parent goes.
     forget_leases(&bench).await;
     let newer = bench.backup(BackupType::Full, SourceKind::Local).await;
@@ -160,7 +160,7 @@ async fn a_clock_that_steps_neither_blocks_for_ever_nor_hides_a_change() {
     let source = bench.source();
     let attempt = || async { backup::create(&bench.repository, &source, "postgres", &options, &Arc::default()).await };
     leave_a_lease(30);
-    assert!(matches!(attempt().await, Err(BackupError::Conflict(_))));
+    assert!(matches!(attempt().await, Err(BackupError::Busy(_))));
     // The clock went ahead, or the holder died; and it went back, and nobody gives a sign of life since.
     for age in [130, 90_000, -90_000] {
         leave_a_lease(age);

@@ -183,6 +183,17 @@ async fn delta_restore_writes_only_what_differs_and_places_that_must_not_be_touc
     let server = bench.start(&root).await;
     assert_eq!(oracle(&server.url("postgres")).await, expected);
 
+    // Two never write to one directory.
+    let twice = backup::restore::RestoreOptions { to: bench.place("twice"), ..plain.clone() };
+    std::fs::create_dir_all(&twice.to).unwrap();
+    let mark = std::fs::File::create(twice.to.join("holdfast.restoring")).unwrap();
+    mark.lock().unwrap();
+    assert!(matches!(attempt(&twice).await, Err(BackupError::Busy(text)) if text.contains("another restore")));
+    assert_eq!(std::fs::read_dir(&twice.to).unwrap().count(), 1, "nothing was written");
+    drop(mark);
+    attempt(&twice).await.unwrap();
+    assert!(!twice.to.join("holdfast.restoring").exists());
+
     let other = bench.place("full-of-letters");
     std::fs::create_dir_all(&other).unwrap();
     std::fs::write(other.join("letter"), b"dear").unwrap();

@@ -16,6 +16,7 @@ pub(crate) use sweep::sweep;
 use crate::{
     copy::CopyHost,
     loss::Witness,
+    throwaway::{self, DRILL_PREFIX},
     work::{Ended, Work},
 };
 use control::{ControlPlane, DrillParams, ExecutionParams, Slot};
@@ -23,9 +24,6 @@ use domain::view::{DrKind, JobResult};
 use point::Goal;
 use run::{Run, run};
 use std::sync::Arc;
-
-/// Holds the copy of a drill; its job's number follows.
-pub(crate) const DRILL_PREFIX: &str = "drill-";
 
 pub(crate) async fn drill(
     control: &ControlPlane,
@@ -44,7 +42,8 @@ pub(crate) async fn drill(
     } else {
         slot.repository().await?
     };
-    let report = run(
+    throwaway::clear_earlier(slot, DRILL_PREFIX, work).await?;
+    let ended = run(
         work,
         Run {
             kind: params.kind,
@@ -57,7 +56,7 @@ pub(crate) async fn drill(
             // From the kit alone: which cluster it is has to be found too.
             system: slot.catalogue.load().system.filter(|_| !full),
             host: CopyHost::of(slot),
-            root: slot.config.test_directory.join(format!("{DRILL_PREFIX}{}", work.row.id)),
+            root: throwaway::of(slot, DRILL_PREFIX, work),
             goal: if full { Goal::Random } else { Goal::Latest },
             objectives: Some(control.objectives(slot).await?),
             witness: Witness::of(slot),
@@ -65,8 +64,9 @@ pub(crate) async fn drill(
             connect_host: slot.config.disaster.host.clone(),
         },
     )
-    .await?;
-    Ok(JobResult::DrRun(Box::new(report)))
+    .await;
+    throwaway::remove_earlier(slot, DRILL_PREFIX, work);
+    Ok(JobResult::DrRun(Box::new(ended?)))
 }
 
 pub(crate) async fn execution(

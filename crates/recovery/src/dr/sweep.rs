@@ -1,6 +1,5 @@
 //! What killed servers left of drills and restore tests.
-use super::DRILL_PREFIX;
-use crate::restore_test::TEST_PREFIX;
+use crate::throwaway;
 use control::{ControlError, ControlPlane, Slot, running_in};
 use std::fs;
 use store::JobRepo;
@@ -10,15 +9,9 @@ use store::JobRepo;
 pub(crate) async fn sweep(control: &ControlPlane, slot: &Slot) -> Result<(), ControlError> {
     let Ok(entries) = fs::read_dir(&slot.config.test_directory) else { return Ok(()) };
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let number = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(DRILL_PREFIX).or_else(|| name.strip_prefix(TEST_PREFIX)))
-            .and_then(|text| text.parse::<i64>().ok());
-        let Some(number) = number else { continue };
+        let Some(number) = entry.file_name().to_str().and_then(throwaway::job_of) else { continue };
         let path = entry.path();
-        let mark = fs::read_to_string(path.join("holdfast-job")).unwrap_or_default();
-        if mark.trim() != number.to_string() || running_in(&path.join("data")).is_some() {
+        if !throwaway::is_of(&path, number) || running_in(&path.join("data")).is_some() {
             continue;
         }
         let job = JobRepo(control.store().db()).get(number).await.map_err(ControlError::from)?;

@@ -1,0 +1,85 @@
+//! Killed in the middle of what proves and of what removes.
+use crate::{
+    bench::{Bench, sql},
+    ending::files,
+    frozen::Hung,
+};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// Done by the server that came after the one that was killed.
+fn done_again(bench: &Bench, id: &str) -> Value {
+    let job = bench.over(id);
+    assert_eq!((job["state"].as_str(), job["attempt"].as_i64()), (Some("succeeded"), Some(2)), "{job}");
+    assert!(job["log"].to_string().contains("vanished") && job["error"].is_null(), "{job}");
+    job
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verification_a_restore_test_and_an_expiry_are_done_by_the_next_server() {
+    let mut bench = Bench::new().await;
+    bench.more = "expire = \"off\"\nkeep_full = 1\ngrace_hours = 0\n".to_owned();
+    let url = bench.cluster.url("postgres");
+    sql(&url, "CREATE TABLE public.big AS SELECT n AS id, (SELECT string_agg(md5((n * 17 + k)::text), '') FROM generate_series(1, 40) k) AS filler FROM generate_series(1, 60000) n").await;
+    bench.serve();
+    let listed = |count: usize| {
+        move |bench: &Bench| {
+            let backups = bench.ask("GET", "/api/v1/clusters/main/backups", None)["rows"].as_array()?.clone();
+            (backups.len() == count).then(|| backups[0]["id"].as_str().unwrap().to_owned())
+        }
+    };
+    let first = bench.until("the first backup", listed(1));
+    let repository = bench.path("repository");
+
+    // A verification: it hangs at an object whose bytes do not come.
+    let hung = Hung::new(&bench);
+    let verify = format!("/api/v1/clusters/main/backups/{first}/verify");
+    let id = bench.ask("POST", &verify, None)["id"].as_str().unwrap().to_owned();
+    bench.until("the reader", |bench| {
+        let job = bench.job(&id);
+        (job["state"] == "running" && !files(&repository, "leases/read-").is_empty()).then_some(())
+    });
+    bench.kill();
+    drop(hung);
+    bench.serve();
+    let job = done_again(&bench, &id);
+    assert_eq!((&job["result"]["id"], &job["result"]["problems"]), (&json!(first), &json!([])), "{job}");
+
+    // A restore test, while PostgreSQL of its copy runs: that ends without us, and its directory goes.
+    let test = format!("/api/v1/clusters/main/backups/{first}/test-restore");
+    let id = bench.ask("POST", &test, Some(json!({"latest": true})))["id"].as_str().unwrap().to_owned();
+    bench.until("the copy's server", |bench| {
+        let job = bench.job(&id);
+        assert!(!["succeeded", "failed"].contains(&job["state"].as_str().unwrap()), "it was too quick: {job}");
+        (!bench.servers_below("restores/tests").is_empty()).then_some(())
+    });
+    bench.kill();
+    bench.until("the end of the copy without its server", |bench| {
+        bench.servers_below("restores/tests").is_empty().then_some(())
+    });
+    let copy = bench.path(&format!("restores/tests/restore-test-{id}"));
+    assert!(copy.join("data").exists(), "nobody was there to remove it");
+    bench.serve();
+    let job = done_again(&bench, &id);
+    assert_eq!((&job["result"]["backup"], &job["result"]["ok"]), (&json!(first), &json!(true)), "{job}");
+    assert_eq!(std::fs::read_dir(bench.path("restores/tests")).unwrap().count(), 0, "the copies are gone");
+
+    // An expiry, wherever it is by then ('strikes.rs' kills one at each step).
+    let next = bench.ask("POST", "/api/v1/clusters/main/backups", Some(json!({"kind": "full"})));
+    assert_eq!(bench.over(next["id"].as_str().unwrap())["state"], "succeeded");
+    bench.until("the second backup", listed(2));
+    let expire = json!({"backups": [first], "confirm": "main"});
+    let id = bench.ask("POST", "/api/v1/clusters/main/expire", Some(expire))["id"].as_str().unwrap().to_owned();
+    bench.kill();
+    bench.serve();
+    let job = bench.over(&id);
+    assert_eq!(job["state"], "succeeded", "{job}");
+    let stays = bench.until("the end of the first backup", listed(1));
+    assert_ne!(stays, first);
+    bench.run(&["backup", "verify", "--all"]);
+    // What was read by those who were killed is held by nobody.
+    let plan = bench.ask("GET", "/api/v1/clusters/main/expire-plan", None);
+    assert_eq!(plan["verdicts"].as_array().map(Vec::len), Some(1), "{plan}");
+    assert_eq!(files(&repository, "leases/read-"), Vec::<PathBuf>::new());
+    bench.run(&["audit", "verify"]);
+}
