@@ -1,7 +1,7 @@
 //! Restores that stay.
 use crate::{
     copy::{Address, CopyHost, CopyPlan},
-    execute::{Predecessor, find},
+    execute::Predecessor,
     work::{Ended, Work},
 };
 use backup::restore::{self, RestoreOptions, RestoreRequest};

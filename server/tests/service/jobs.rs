@@ -114,7 +114,7 @@ async fn a_drill_whose_server_is_killed_begins_again_and_leaves_nothing_and_the_
         .args(["--json", "--repo"])
         .arg(bench.path("repository"))
         .args(["dr", "full-test", "--probe", "postgres: SELECT count(*) = 60000 FROM public.big"])
-        .args(["--rto-seconds", "120", "--directory"])
+        .args(["--rto-seconds", "900", "--directory"])
         .arg(bench.path("elsewhere"))
         .arg("--evidence")
         .arg(&evidence)
@@ -130,7 +130,7 @@ async fn a_drill_whose_server_is_killed_begins_again_and_leaves_nothing_and_the_
     let report = serde_json::from_slice::<Value>(&output.stdout).unwrap();
     assert_eq!(report["from_recovery_kit"].as_bool(), Some(true), "{report}");
     let rto = report["rto_seconds"].as_f64().unwrap();
-    assert!(rto > 0.0 && rto < 120.0, "{report}");
+    assert!(rto > 0.0 && rto < 900.0, "{report}");
     eprintln!("RTO after the loss of the host: {rto:.2} s for {} bytes", report["bytes"]);
     assert!(!bench.path("elsewhere").exists(), "the copy is thrown away");
     assert!(std::fs::read_to_string(&evidence).unwrap().contains("opened by the recovery code alone"));

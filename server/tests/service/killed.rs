@@ -68,6 +68,12 @@ async fn a_verification_a_restore_test_and_an_expiry_are_done_by_the_next_server
     let next = bench.ask("POST", "/api/v1/clusters/main/backups", Some(json!({"kind": "full"})));
     assert_eq!(bench.over(next["id"].as_str().unwrap())["state"], "succeeded");
     bench.until("the second backup", listed(2));
+    // What is shown is what is agreed to: the newest full backup stays.
+    let plan = bench.ask("GET", "/api/v1/clusters/main/expire-plan", None);
+    let goes = |verdict: &Value| verdict["reasons"].as_array().is_some_and(Vec::is_empty);
+    let going = plan["verdicts"].as_array().unwrap().iter().filter(|it| goes(it)).collect::<Vec<_>>();
+    let listed_now = || bench.ask("GET", "/api/v1/clusters/main/backups", None);
+    assert!(going.len() == 1 && going[0]["id"] == json!(first), "{plan:#} {:#}", listed_now());
     let expire = json!({"backups": [first], "confirm": "main"});
     let id = bench.ask("POST", "/api/v1/clusters/main/expire", Some(expire))["id"].as_str().unwrap().to_owned();
     bench.kill();

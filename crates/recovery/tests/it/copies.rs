@@ -42,11 +42,14 @@ async fn a_copy_is_tame_whatever_the_original_was_told_and_a_damaged_page_fails_
         ("recovery_end_command", touch("ended")),
         ("archive_cleanup_command", touch("cleaned")),
         ("shared_preload_libraries", "no_such_cron".to_owned()),
-        ("ssl", "on".to_owned()),
         ("listen_addresses", "*".to_owned()),
     ] {
         sql(&bench.url(), &format!("ALTER SYSTEM SET {name} = '{value}'")).await;
     }
+    // A server without the library refuses to be told; the file can say it all the same.
+    let configuration = bench.cluster.server.data_dir().join("postgresql.auto.conf");
+    let text = std::fs::read_to_string(&configuration).unwrap();
+    std::fs::write(&configuration, format!("{text}ssl = 'on'\n")).unwrap();
     for text in [
         "CREATE SUBSCRIPTION drain CONNECTION 'host=127.0.0.1 port=1 dbname=postgres' PUBLICATION orders WITH (connect = false)",
         "ALTER SUBSCRIPTION drain ENABLE",
