@@ -48,7 +48,13 @@ pub(super) fn Problems(problems: Vec<RecoveryProblem>) -> impl IntoView {
         .into_iter()
         .map(|problem| {
             let class = if problem.severity == "critical" { "banner critical c12" } else { "banner attention c12" };
-            view! { <p class=class><Icon name="warn" /><span><strong>{problem.message}</strong>{format!(" ({}, limit {})", problem.measured, problem.threshold)}</span></p> }
+            // That something is there at all needs no limit.
+            let beside = if problem.threshold == "none" {
+                String::new()
+            } else {
+                format!(" ({}, limit {})", problem.measured, problem.threshold)
+            };
+            view! { <p class=class><Icon name="warn" /><span><strong>{problem.message}</strong>{beside}</span></p> }
         })
         .collect_view()
 }
@@ -129,7 +135,9 @@ fn Loaded(data: RecoveryData) -> impl IntoView {
 #[component]
 pub(super) fn StreamBadge(overview: RecoveryOverview) -> impl IntoView {
     let wal = &overview.window.wal;
+    let is_open = overview.window.gaps.iter().any(|gap| gap.to.is_none());
     let (class, text) = match (wal.state.as_str(), wal.lag_seconds, wal.lag_bytes) {
+        ("streaming", ..) if is_open => ("badge critical", "a gap since the last backup".to_owned()),
         ("streaming", Some(0.0), _) => ("badge good", "continuous to now".to_owned()),
         ("streaming", Some(lag), _) => ("badge good", format!("continuous to {} ago", format::duration_s(lag))),
         ("interrupted", Some(lag), Some(bytes)) => (

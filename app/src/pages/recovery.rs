@@ -156,7 +156,10 @@ fn Moment(
 #[component]
 fn ObjectivesPanel(now: Objectives, overview: RecoveryOverview, may_manage: bool, cluster: String) -> impl IntoView {
     let forecast = overview.forecast.clone();
-    let history = overview.window.proofs.iter().rev().take(8).map(|it| {
+    // The window has them by the moments that they prove.
+    let mut tests = overview.window.proofs.iter().collect::<Vec<_>>();
+    tests.sort_by_key(|it| std::cmp::Reverse(it.proof.at));
+    let history = tests.into_iter().take(8).map(|it| {
         let proof = &it.proof;
         let scope = Scope::get();
         let path = format!("/jobs/{}", it.job);

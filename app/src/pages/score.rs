@@ -77,7 +77,7 @@ fn line(line: HealthLine, weights: HealthWeights, scope: Scope) -> impl IntoView
             <td>{line.component.as_str()}</td>
             <td class="n">{line.points}</td>
             <td class="n">{weights.of(line.component)}</td>
-            <td>{line.measured}</td>
+            <td class="reason">{line.measured}</td>
             <td>{line.threshold}</td>
             <td>{line.since.local()}</td>
         </tr>

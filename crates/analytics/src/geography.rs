@@ -39,7 +39,8 @@ impl Analytics {
                     let from = snap(from, &known);
                     let plan = Plan::make(from, to, Bucket::Day, &known);
                     let counts = events_by(&mut *connection, tenant, Dimension::Country, filter, &plan).await?;
-                    let users = users_by(connection, tenant, (Dimension::Country, filter), (from, to), &known).await?;
+                    let users =
+                        users_by(connection, tenant, (Dimension::Country, filter, None), (from, to), &known).await?;
                     Ok::<_, AnalyticsError>((from, counts, users))
                 })
             })

@@ -286,7 +286,7 @@ async fn users(
         let Some(first) = first else { return Ok(as_points(counts)) };
         united = (floor(first, DAY_MS), floor(last.unwrap_or(first), DAY_MS) + DAY_MS);
     }
-    let sets = Sets::load(connection, tenant, (dimension, Some(&key)), united, known).await?;
+    let sets = Sets::load(connection, tenant, (dimension, Some(std::slice::from_ref(&key))), united, known).await?;
     counts.extend(sets.united(|day, _| buckets::start(bucket, day)).into_iter().map(|(at, users)| (at, users.count())));
     Ok(as_points(counts))
 }

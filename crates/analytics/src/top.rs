@@ -118,14 +118,18 @@ async fn top(
         events_by(&mut *connection, tenant, dimension, filter, &Plan::make(from, to, Bucket::Day, &known)).await?;
     let then =
         events_by(&mut *connection, tenant, dimension, filter, &Plan::make(before, from, Bucket::Day, &known)).await?;
-    let users = match by {
-        TopBy::EventTypes => HashMap::new(),
-        _ => users_by(&mut *connection, tenant, (dimension, filter), (from, to), &known).await?,
-    };
     let (events, previous) = (now.values().sum::<i64>(), then.values().sum::<i64>());
     let mut keys = now.into_iter().collect::<Vec<_>>();
     keys.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));
     keys.truncate(limit);
+    let users = match by {
+        TopBy::EventTypes => HashMap::new(),
+        // A large tenant has thousands of plugins, of which ten are shown.
+        _ => {
+            let shown = keys.iter().map(|key| key.0.clone()).collect::<Vec<_>>();
+            users_by(&mut *connection, tenant, (dimension, filter, Some(&shown)), (from, to), &known).await?
+        }
+    };
     let mut names = HashMap::new();
     if by == TopBy::Plugins {
         let ids = keys.iter().filter_map(|key| key.0.parse::<i64>().ok()).collect::<Vec<_>>();

@@ -60,16 +60,16 @@ const fn key(dimension: Dimension) -> &'static str {
 const DAYS: &str = "day >= (to_timestamp($2::int8 / 1000.0) AT TIME ZONE 'UTC')::date AND day < (to_timestamp($3::int8 / 1000.0) AT TIME ZONE 'UTC')::date";
 
 impl Sets {
-    /// The sets of whole days by a dimension, perhaps of one key only.
+    /// The sets of whole days by a dimension, perhaps of some keys only.
     pub(crate) async fn load(
         connection: &mut PgConnection,
         tenant: Tenant,
-        (dimension, only): (Dimension, Option<&str>),
+        (dimension, only): (Dimension, Option<&[String]>),
         (from, to): (i64, i64),
         known: &Known,
     ) -> Result<Self, AnalyticsError> {
         let sql = format!(
-            "SELECT (extract(epoch FROM day::timestamp AT TIME ZONE 'UTC') * 1000)::int8, key, users FROM analytics_user_sets WHERE tenant_id = $1 AND dimension = $4 AND {DAYS} AND ($5::text IS NULL OR key = $5)"
+            "SELECT (extract(epoch FROM day::timestamp AT TIME ZONE 'UTC') * 1000)::int8, key, users FROM analytics_user_sets WHERE tenant_id = $1 AND dimension = $4 AND {DAYS} AND ($5::text[] IS NULL OR key = ANY ($5))"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(tenant.0)
@@ -199,7 +199,7 @@ impl Users {
 async fn fresh(
     connection: &mut PgConnection,
     tenant: Tenant,
-    (dimension, only): (Dimension, Option<&str>),
+    (dimension, only): (Dimension, Option<&[String]>),
     pieces: (Vec<i64>, Vec<i64>),
 ) -> Result<Vec<(i64, String, String, Option<u32>)>, AnalyticsError> {
     fresh_under(connection, tenant, (dimension, only, &[]), pieces).await
@@ -208,15 +208,15 @@ async fn fresh(
 async fn fresh_under(
     connection: &mut PgConnection,
     tenant: Tenant,
-    (dimension, one_key, only): (Dimension, Option<&str>, &[Only]),
+    (dimension, keys, only): (Dimension, Option<&[String]>, &[Only]),
     (from, to): (Vec<i64>, Vec<i64>),
 ) -> Result<Vec<(i64, String, String, Option<u32>)>, AnalyticsError> {
     let conditions = (5..).zip(only).map(|(n, one)| one.sql("coalesce(r.country::text, '')", n)).collect::<String>();
     let sql = format!(
-        "SELECT e.day, e.key, e.user_id, u.number FROM (SELECT DISTINCT (extract(epoch FROM date_bin('1 day', r.at, timestamptz 'epoch')) * 1000)::int8 AS day, r.key, r.user_id FROM unnest($2::int8[], $3::int8[]) AS piece (f, t) CROSS JOIN LATERAL (SELECT r.\"timestamp\" AS at, {} AS key, r.user_id FROM plugin_analytics r WHERE r.tenant_id = $1 AND r.\"timestamp\" >= to_timestamp(piece.f / 1000.0) AND r.\"timestamp\" < to_timestamp(piece.t / 1000.0) AND r.user_id IS NOT NULL{conditions} OFFSET 0) AS r WHERE $4::text IS NULL OR r.key = $4) AS e LEFT JOIN analytics_users u ON u.tenant_id = $1 AND u.user_id = e.user_id",
+        "SELECT e.day, e.key, e.user_id, u.number FROM (SELECT DISTINCT (extract(epoch FROM date_bin('1 day', r.at, timestamptz 'epoch')) * 1000)::int8 AS day, r.key, r.user_id FROM unnest($2::int8[], $3::int8[]) AS piece (f, t) CROSS JOIN LATERAL (SELECT r.\"timestamp\" AS at, {} AS key, r.user_id FROM plugin_analytics r WHERE r.tenant_id = $1 AND r.\"timestamp\" >= to_timestamp(piece.f / 1000.0) AND r.\"timestamp\" < to_timestamp(piece.t / 1000.0) AND r.user_id IS NOT NULL{conditions} OFFSET 0) AS r WHERE $4::text[] IS NULL OR r.key = ANY ($4)) AS e LEFT JOIN analytics_users u ON u.tenant_id = $1 AND u.user_id = e.user_id",
         key(dimension)
     );
-    let query = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0).bind(from).bind(to).bind(one_key);
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0).bind(from).bind(to).bind(keys);
     let rows = bind_only(query, only).fetch_all(connection).await?;
     rows.iter()
         .map(|row| {
@@ -226,11 +226,11 @@ async fn fresh_under(
         .collect()
 }
 
-/// Distinct users of a range of whole days by key.
+/// Distinct users of a range of whole days by key; of `keys` at least, when they are given.
 pub(crate) async fn users_by(
     connection: &mut PgConnection,
     tenant: Tenant,
-    (dimension, filter): (Dimension, &SeriesFilter),
+    (dimension, filter, keys): (Dimension, &SeriesFilter, Option<&[String]>),
     (from, to): (i64, i64),
     known: &Known,
 ) -> Result<HashMap<String, i64>, AnalyticsError> {
@@ -239,7 +239,7 @@ pub(crate) async fn users_by(
     if !only.is_empty() {
         return users_by_under(connection, tenant, dimension, &only, range, known).await;
     }
-    let sets = Sets::load(connection, tenant, (dimension, None), range, known).await?;
+    let sets = Sets::load(connection, tenant, (dimension, keys), range, known).await?;
     Ok(sets.united(|_, key| key.to_owned()).into_iter().map(|(key, users)| (key, users.count())).collect())
 }
 

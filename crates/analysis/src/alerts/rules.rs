@@ -560,7 +560,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         key: "drill_finished",
-        title: "A drill came to its notice",
+        title: "A drill is done",
         about: "Told once for each drill whose plan has a step that tells.",
         kind: Notice,
         object: Some("drill"),
