@@ -29,9 +29,9 @@ impl ControlPlane {
         action: &str,
         object: (&str, &str),
         outcome: Outcome,
-        detail: Option<Value>,
+        change: (Option<Value>, Option<Value>),
     ) -> Result<(), ControlError> {
-        AuditRepo(transaction).append(row(actor, action, object, outcome, (None, detail))).await?;
+        AuditRepo(transaction).append(row(actor, action, object, outcome, change)).await?;
         Ok(())
     }
 
@@ -58,7 +58,7 @@ impl ControlPlane {
         detail: Option<Value>,
     ) -> Result<(), ControlError> {
         let transaction = self.inner.store.begin().await?;
-        self.audit_outcome_in(&transaction, actor, action, object, outcome, detail).await?;
+        self.audit_outcome_in(&transaction, actor, action, object, outcome, (None, detail)).await?;
         Ok(self.inner.store.commit(transaction).await?)
     }
 

@@ -2,6 +2,7 @@
 //! fails the test, and so does a row without a route.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod audit;
 mod confirm;
 mod job_stream;
 mod monitoring_pages;
@@ -479,6 +480,7 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
         "repository_key_rotate",
         "repository_key_remove",
         "dr_execute",
+        "dr_plan_create",
         "dr_plan_remove",
     ] {
         assert_eq!(
@@ -491,6 +493,17 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
         ["backend_cancel", "backend_terminate", "query_explain", "index_review", "advice_dismiss", "advice_restore"]
     {
         assert_eq!(count(action), 4, "{action} was refused to viewer and token, by the form and by the API");
+    }
+    assert_eq!(count("backup_start"), 4, "it was refused to viewer and token, by the form and by the API");
+    for action in ["backup_verify", "backup_test_restore", "dr_drill_start", "job_cancel", "restore_copy_remove"] {
+        assert_eq!(
+            count(action),
+            8,
+            "{action} was refused to whoever may not, and to the others because there is no such thing, by the form and by the API"
+        );
+    }
+    for action in ["dr_plan_set", "dr_approve", "dr_abort"] {
+        assert_eq!(count(action), 4, "{action} was refused to everybody, by the one door that was tried");
     }
     assert!(count("session_sign_in") >= 1 && count("setup_complete") == 5);
     assert_eq!(site.control.audit_verify(&Actor::cli()).await.unwrap().broken, None);

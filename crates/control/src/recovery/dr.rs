@@ -136,7 +136,7 @@ impl ControlPlane {
         const ACTION: &str = "dr_plan_create";
         let object = cluster.unwrap_or_default().to_owned();
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("cluster", &object)).await?;
-        let (id, slot) = self.protected(cluster)?;
+        let (id, slot) = self.protected_audited(actor, ACTION, ("cluster", &object), cluster).await?;
         self.confirm(actor, ACTION, ("cluster", id), id, confirmation).await?;
         self.told(actor, ACTION, ("cluster", id), self.plan_check(slot, &spec)).await?;
         let made = self.plan_insert(actor, id, &spec).await?;
@@ -180,7 +180,7 @@ impl ControlPlane {
     ) -> Result<DrPlanView, ControlError> {
         const ACTION: &str = "dr_plan_set";
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("dr_plan", id)).await?;
-        let (name, slot) = self.protected(cluster)?;
+        let (name, slot) = self.protected_audited(actor, ACTION, ("dr_plan", id), cluster).await?;
         self.confirm(actor, ACTION, ("dr_plan", id), name, confirmation).await?;
         let before = self.told(actor, ACTION, ("dr_plan", id), self.plan_row(name, id).await).await?;
         self.told(actor, ACTION, ("dr_plan", id), self.plan_check(slot, &spec)).await?;
@@ -210,7 +210,7 @@ impl ControlPlane {
     ) -> Result<(), ControlError> {
         const ACTION: &str = "dr_plan_remove";
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("dr_plan", id)).await?;
-        let name = self.protected(cluster)?.0;
+        let name = self.protected_audited(actor, ACTION, ("dr_plan", id), cluster).await?.0;
         self.confirm(actor, ACTION, ("dr_plan", id), name, confirmation).await?;
         let before = self.told(actor, ACTION, ("dr_plan", id), self.plan_row(name, id).await).await?;
         let transaction = self.inner.store.begin().await?;
@@ -324,7 +324,7 @@ impl ControlPlane {
     ) -> Result<JobView, ControlError> {
         const ACTION: &str = "dr_drill_start";
         self.authorize_audited(actor, Permission::BackupOperate, ACTION, ("dr_plan", id)).await?;
-        let (name, slot) = self.protected(cluster)?;
+        let (name, slot) = self.protected_audited(actor, ACTION, ("dr_plan", id), cluster).await?;
         let allowed = async {
             let row = self.plan_row(name, id).await?;
             if kind == DrKind::Execution {
@@ -359,7 +359,7 @@ impl ControlPlane {
     ) -> Result<JobView, ControlError> {
         const ACTION: &str = "dr_execute";
         self.authorize_audited(actor, Permission::RestoreExecute, ACTION, ("dr_plan", id)).await?;
-        let (name, slot) = self.protected(cluster)?;
+        let (name, slot) = self.protected_audited(actor, ACTION, ("dr_plan", id), cluster).await?;
         self.confirm(actor, ACTION, ("dr_plan", id), name, confirmation).await?;
         let same =
             |before: &JobParams| matches!(before, JobParams::Execution(it) if it.plan_id == id && it.target == *target);

@@ -1,5 +1,5 @@
 //! Jobs: asking for one, seeing them, stopping them.
-use super::{RestoreParams, TargetAsk, copies::copy_of, engine};
+use super::{Catalogue, RestoreParams, TargetAsk, copies::copy_of, engine};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use domain::{
     Permission,
@@ -155,6 +155,7 @@ impl ControlPlane {
     ) -> Result<JobView, ControlError> {
         let id = cluster.unwrap_or_default();
         self.authorize_audited(actor, Permission::BackupOperate, "backup_start", ("cluster", id)).await?;
+        self.protected_audited(actor, "backup_start", ("cluster", id), cluster).await?;
         self.job_ask(actor, "backup_start", cluster, JobParams::Backup(BackupParams { kind }), None).await
     }
 
@@ -241,7 +242,7 @@ impl ControlPlane {
     ) -> Result<JobView, ControlError> {
         let object = cluster.unwrap_or_default().to_owned();
         self.authorize_audited(actor, Permission::BackupExpire, "expire", ("cluster", &object)).await?;
-        let (id, slot) = self.protected(cluster)?;
+        let (id, slot) = self.protected_audited(actor, "expire", ("cluster", &object), cluster).await?;
         self.confirm(actor, "expire", ("cluster", id), id, confirmation).await?;
         let allowed = async {
             let plan = self.expire_plan(actor, cluster).await?;
@@ -264,7 +265,8 @@ impl ControlPlane {
         self.job_ask(actor, "expire", cluster, JobParams::Expire(params), Some(before)).await
     }
 
-    /// Writes the job and its audit row; wakes the runner. `before` is what stood there, for the audit.
+    /// Writes the job and its audit row; wakes the runner. `before` is what stood there, for the audit; `None` where
+    /// nothing is replaced, so that what there is to restore says enough.
     pub(crate) async fn job_ask(
         &self,
         actor: &Actor,
@@ -283,7 +285,7 @@ impl ControlPlane {
         let again = JobRepo(self.inner.store.db()).by_schedule_key(&key.unwrap_or_default()).await?;
         match again {
             Some(row) if row.title == title => self.job_view(row.id).await,
-            _ => Err(another_request()),
+            _ => self.refuse_another(actor, action, cluster).await,
         }
     }
 
@@ -303,8 +305,15 @@ impl ControlPlane {
         let Some(row) = JobRepo(self.inner.store.db()).by_schedule_key(&key).await? else { return Ok(None) };
         match serde_json::from_value::<JobParams>(row.params) {
             Ok(params) if same(&params) => Ok(Some(self.job_view(row.id).await?)),
-            _ => Err(another_request()),
+            _ => self.refuse_another(actor, action, cluster).await,
         }
+    }
+
+    /// Refuses what was sent with the Idempotency-Key of another request.
+    async fn refuse_another<T>(&self, actor: &Actor, action: &str, cluster: Option<&str>) -> Result<T, ControlError> {
+        let id = self.protected(cluster)?.0;
+        let message = "another request was sent with this Idempotency-Key; give each request a key of its own";
+        self.told(actor, action, ("cluster", id), Err(ControlError::Conflict(message.to_owned()))).await
     }
 
     async fn job_insert(
@@ -334,8 +343,9 @@ impl ControlPlane {
             })
             .await?;
         let Some(job) = made else { return Ok(None) };
+        let before = before.unwrap_or_else(|| restorable(&slot.catalogue.load()));
         let after = serde_json::json!({ "job": job.to_string(), "what": json });
-        self.audit_in(&transaction, actor, action, ("cluster", id), (before, Some(after))).await?;
+        self.audit_in(&transaction, actor, action, ("cluster", id), (Some(before), Some(after))).await?;
         self.inner.store.commit(transaction).await?;
         self.inner.recovery.wanted.notify_one();
         Ok(Some(job))
@@ -499,6 +509,7 @@ impl ControlPlane {
             let event = Event::new(now(), EventKind::Backup, title);
             EventRepo(transaction).insert(&row.cluster, &[event]).await?;
         }
+        let before = serde_json::json!({ "state": row.state, "attempt": row.attempt });
         let after = match row.kind {
             // The evidence is kept for itself; its hash stands here, and so in the chain.
             JobKind::Drill | JobKind::Execution => {
@@ -513,7 +524,7 @@ impl ControlPlane {
             &format!("{}_finish", row.kind.as_str()),
             ("job", &row.id.to_string()),
             outcome,
-            Some(after),
+            (Some(before), Some(after)),
         )
         .await
     }
@@ -526,10 +537,12 @@ fn asked_key(actor: &Actor, action: &str, cluster: Option<&str>) -> Option<Strin
     Some(format!("asked {who} {action} {} {key}", cluster.unwrap_or_default()))
 }
 
-fn another_request() -> ControlError {
-    ControlError::Conflict(
-        "another request was sent with this Idempotency-Key; give each request a key of its own".to_owned(),
-    )
+/// What there is to restore when something is asked for: before it, in the audit log.
+fn restorable(catalogue: &Catalogue) -> serde_json::Value {
+    serde_json::json!({
+        "newest_backup": catalogue.backups.last().map(|it| it.id.as_str()),
+        "restorable_to": catalogue.intervals.last().map(|it| it.to),
+    })
 }
 
 /// What may go: what would go now, as long as somebody was shown all of it.

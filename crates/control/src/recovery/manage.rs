@@ -21,7 +21,7 @@ impl ControlPlane {
         const ACTION: &str = "repository_key_add";
         let object = cluster.unwrap_or_default().to_owned();
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("cluster", &object)).await?;
-        let (id, slot) = self.protected(cluster)?;
+        let (id, slot) = self.protected_audited(actor, ACTION, ("cluster", &object), cluster).await?;
         self.confirm(actor, ACTION, ("cluster", id), id, confirmation).await?;
         let label = label.trim().chars().take(80).collect::<String>();
         let label = if label.is_empty() { "recovery code".to_owned() } else { label };
@@ -62,7 +62,7 @@ impl ControlPlane {
     ) -> Result<(), ControlError> {
         const ACTION: &str = "repository_key_remove";
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("repository_key", key)).await?;
-        let (id, slot) = self.protected(cluster)?;
+        let (id, slot) = self.protected_audited(actor, ACTION, ("repository_key", key), cluster).await?;
         self.confirm(actor, ACTION, ("repository_key", key), id, confirmation).await?;
         let before = slot
             .catalogue
@@ -92,7 +92,7 @@ impl ControlPlane {
         const ACTION: &str = "repository_key_rotate";
         let object = cluster.unwrap_or_default().to_owned();
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("cluster", &object)).await?;
-        let (id, slot) = self.protected(cluster)?;
+        let (id, slot) = self.protected_audited(actor, ACTION, ("cluster", &object), cluster).await?;
         self.confirm(actor, ACTION, ("cluster", id), id, confirmation).await?;
         let rotated = async { slot.repository().await?.rotate_key().await.map_err(engine) };
         let epoch = self.told(actor, ACTION, ("cluster", id), rotated.await).await?;
@@ -116,7 +116,7 @@ impl ControlPlane {
         const ACTION: &str = "objectives_set";
         let object = cluster.unwrap_or_default().to_owned();
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("cluster", &object)).await?;
-        let (id, slot) = self.protected(cluster)?;
+        let (id, slot) = self.protected_audited(actor, ACTION, ("cluster", &object), cluster).await?;
         for (field, value) in [("rpo_seconds", to.rpo_seconds), ("rto_seconds", to.rto_seconds)] {
             if !(1.0..=31_536_000.0).contains(&value) {
                 let refusal = ControlError::field(field, "a number of seconds from 1 to 31536000");

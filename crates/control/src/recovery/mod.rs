@@ -23,7 +23,7 @@ pub use jobs::{
 pub use rebuild::{Rebuilt, RebuiltBackup, command_record};
 pub use restores::{RestoreAsk, RestoreParams, TargetAsk};
 
-use crate::{ControlError, ControlPlane};
+use crate::{Actor, ControlError, ControlPlane};
 use arc_swap::ArcSwap;
 use backup::{KeySlot, Repository, RepositoryFile, Summary, retention::Retention, wal::SlotLimits};
 use domain::{
@@ -339,6 +339,17 @@ impl ControlPlane {
             ))
         })?;
         Ok((config.id.as_str(), slot))
+    }
+
+    /// As [`Self::protected`], for what changes something: a refusal leaves its row in the audit log.
+    pub(crate) async fn protected_audited(
+        &self,
+        actor: &Actor,
+        action: &str,
+        object: (&str, &str),
+        cluster: Option<&str>,
+    ) -> Result<(&str, &Slot), ControlError> {
+        self.told(actor, action, object, self.protected(cluster)).await
     }
 }
 

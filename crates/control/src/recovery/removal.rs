@@ -68,7 +68,7 @@ impl ControlPlane {
     ) -> Result<JobView, ControlError> {
         const ACTION: &str = "backup_remove";
         self.authorize_audited(actor, Permission::BackupExpire, ACTION, ("backup", id)).await?;
-        let (name, slot) = self.protected(cluster)?;
+        let (name, slot) = self.protected_audited(actor, ACTION, ("backup", id), cluster).await?;
         self.confirm(actor, ACTION, ("backup", id), name, confirmation).await?;
         let same = |before: &JobParams| matches!(before, JobParams::Expire(it) if it.remove.as_deref() == Some(id));
         if let Some(job) = self.job_asked_before(actor, ACTION, Some(name), same).await? {

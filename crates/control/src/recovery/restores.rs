@@ -208,7 +208,8 @@ impl ControlPlane {
     ) -> Result<JobView, ControlError> {
         let object = cluster.unwrap_or_default().to_owned();
         self.authorize_audited(actor, Permission::RestoreExecute, "restore_start", ("cluster", &object)).await?;
-        let id = self.protected(cluster)?.0.to_owned();
+        let place = self.protected_audited(actor, "restore_start", ("cluster", &object), cluster).await?;
+        let id = place.0.to_owned();
         self.confirm(actor, "restore_start", ("cluster", &id), &id, confirmation).await?;
         let same = |before: &JobParams| matches!(before, JobParams::Restore(params) if self.is_of(params, &id, ask));
         if let Some(job) = self.job_asked_before(actor, "restore_start", cluster, same).await? {

@@ -72,6 +72,9 @@ async fn drills_measure_rto_and_rpo_and_leave_evidence_and_nothing_else() {
     let filter = store::AuditFilter { action: Some("drill_finish".into()), ..Default::default() };
     let rows = control.audit_list(&actor, filter, None, 10).await.unwrap().rows;
     assert!(rows[0].after.as_ref().unwrap().to_string().contains(&sha256), "{rows:#?}");
+    assert_eq!(rows[0].before.as_ref().unwrap()["state"], "running", "{rows:#?}");
+    let before = audited(&control, "dr_drill_start", "ok").await.remove(0).before.unwrap();
+    assert_eq!(before["newest_backup"], backup.as_str(), "{before:#}");
     // What it measured is what the next forecast is made of.
     let dry = control.dr_dry_run(&actor, None, &plan, &TargetAsk::default()).await.unwrap();
     assert!(dry.expected_seconds.is_some_and(|it| it > 0.0), "{dry:#?}");
@@ -190,6 +193,12 @@ async fn a_plan_is_carried_out_step_by_step_with_approvals_and_outlives_the_serv
         "no name was typed"
     );
     control.dr_decide(&actor, &job.id, step, true, "go", &confirmed()).await.unwrap();
+    assert_eq!(audited(&control, "dr_approve", "refused").await.len(), 1, "no name was typed");
+    let told = audited(&control, "dr_approve", "ok").await.remove(0);
+    let (before, after) = (told.before.unwrap(), told.after.unwrap());
+    let waited = before["waits_for"].as_str().is_some_and(|it| it.contains("promote"));
+    assert!(before["step"] == step && before["decision"].is_null() && waited, "{before:#}");
+    assert!(after["decision"] == "approve" && after["note"] == "go", "{after:#}");
     let (step, _) = waits(&control, &job.id, DrAction::Switch).await;
     assert!(!told.exists(), "nothing is switched before its approval");
     control.dr_decide(&actor, &job.id, step, true, "", &confirmed()).await.unwrap();

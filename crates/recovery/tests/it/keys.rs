@@ -70,6 +70,22 @@ async fn a_key_that_another_process_made_is_used_by_the_running_stream_and_jobs(
     let before = told.before.unwrap();
     let kinds = before["keys"].as_array().unwrap().iter().map(|key| key["kind"].as_str().unwrap());
     assert_eq!(kinds.collect::<BTreeSet<_>>(), BTreeSet::from(["file", "recovery"]), "{before:#}");
-    assert_eq!(told.after.unwrap()["label"], "safe");
+    let added = told.after.unwrap();
+    assert_eq!(added["label"], "safe");
+    // It is taken away again, and the data key changed: as it was and as it is.
+    let id = added["id"].as_str().unwrap();
+    until("the code in the list", async || {
+        let catalogue = control.recovery().slots()[0].catalogue.load_full();
+        catalogue.keys.iter().any(|key| key.label == "safe").then_some(())
+    })
+    .await;
+    control.repository_key_remove(&actor, None, id, &confirmed()).await.unwrap();
+    let told = audited(&control, "repository_key_remove", "ok").await.remove(0);
+    assert_eq!(told.before.unwrap(), serde_json::json!({ "kind": "recovery", "label": "safe" }));
+    assert_eq!(told.after.unwrap()["removed"], id);
+    assert_eq!(control.repository_key_rotate(&actor, None, &confirmed()).await.unwrap(), 4);
+    let told = audited(&control, "repository_key_rotate", "ok").await.remove(0);
+    let (before, after) = (told.before.unwrap(), told.after.unwrap());
+    assert_eq!((before["data_key"].as_u64(), after["data_key"].as_u64()), (Some(3), Some(4)));
     running.end().await;
 }

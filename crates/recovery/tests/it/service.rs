@@ -100,6 +100,14 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
 
     let verified = control.backup_verify(&actor, None, None).await.unwrap();
     succeeded(&control, &verified).await;
+    // What there was when it was asked for, and how far it was at its end.
+    let Some(JobResult::Backup { id: only, .. }) = &first.result else { panic!("{first:#?}") };
+    for (asked, ended) in [("backup_test_restore", "restore_test_finish"), ("backup_verify", "verify_finish")] {
+        let before = audited(&control, asked, "ok").await.remove(0).before.unwrap();
+        assert!(before["newest_backup"] == only.as_str() && before["restorable_to"].is_string(), "{before:#}");
+        let before = audited(&control, ended, "ok").await.remove(0).before.unwrap();
+        assert_eq!(before, serde_json::json!({ "state": "running", "attempt": 1 }));
+    }
     // A second full backup lets retention drop the first, as its plan says.
     succeeded(&control, &control.backup_start(&actor, None, BackupWanted::Full).await.unwrap()).await;
     let plan = until("the plan", async || {
@@ -211,6 +219,7 @@ async fn two_servers_on_one_store_never_run_the_same_job_and_take_over_from_a_va
     assert_eq!(two.backup_start(&named, None, BackupWanted::Full).await.unwrap().id, once.id);
     let other = one.backup_start(&named, None, BackupWanted::Incremental).await;
     assert!(matches!(other, Err(control::ControlError::Conflict(text)) if text.contains("Idempotency-Key")));
+    assert_eq!(audited(&one, "backup_start", "refused").await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

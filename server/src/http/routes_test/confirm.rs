@@ -21,6 +21,13 @@ const DOORS: &[(&str, &str, &str)] = &[
         "/api/v1/clusters/main/dr-plans",
         r#""plan":{"name":"x","steps":[{"action":"choose_point"},{"action":"restore"},{"action":"start"},{"action":"promote"}]},"#,
     ),
+    (
+        "PUT",
+        "/api/v1/clusters/main/dr-plans/999",
+        r#""plan":{"name":"x","steps":[{"action":"choose_point"},{"action":"restore"},{"action":"start"},{"action":"promote"}]},"#,
+    ),
+    ("POST", "/api/v1/clusters/main/dr-plans/999/remove", ""),
+    ("POST", "/api/v1/clusters/main/dr-plans/999/executions", ""),
 ];
 
 async fn knock(
