@@ -429,9 +429,11 @@ pub struct CreatedKey {
 
 /// Adds a recovery code that opens the repository. Needs the role admin, the typed name and the password.
 #[utoipa::path(post, path = "/api/v1/clusters/{cluster}/repository-keys", tag = "recovery", request_body = NewKey,
-    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
+    params(("cluster" = String, Path, description = "Id of the cluster"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 bytes; one for each request: sent again, it makes no second code and answers 409, since a code is shown once")), responses(
     (status = 200, description = "The code", body = CreatedKey),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The code of this request was made and shown, or the repository cannot be opened", body = Problem, content_type = "application/problem+json"),
     (status = 400, description = "The name or the password is wrong", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn key_add(

@@ -4,13 +4,19 @@ use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use backup::{KeySlot, KeySource};
 use domain::{Permission, view::Objectives};
 use serde_json::{Value, json};
-use store::{ObjectiveRepo, Outcome};
+use store::{AuditFilter, AuditRepo, ObjectiveRepo, Outcome};
+
+const KEY_ADD: &str = "repository_key_add";
+const KEY_ADD_ASKED: &str = "repository_key_add_asked";
+
+/// Rows in which an Idempotency-Key is looked for, of one person's keys of one cluster.
+const ROWS_AT_MOST: u64 = 500;
 
 impl ControlPlane {
     /// Adds a printed recovery code; it is told this once.
     ///
     /// # Errors
-    /// [`ControlError`].
+    /// [`ControlError::Conflict`] when the request was sent before under its Idempotency-Key: its code is not told again.
     pub async fn repository_key_add(
         &self,
         actor: &Actor,
@@ -18,7 +24,7 @@ impl ControlPlane {
         label: &str,
         confirmation: &Confirmation,
     ) -> Result<String, ControlError> {
-        const ACTION: &str = "repository_key_add";
+        const ACTION: &str = KEY_ADD;
         let object = cluster.unwrap_or_default().to_owned();
         self.authorize_audited(actor, Permission::BackupManage, ACTION, ("cluster", &object)).await?;
         let (id, slot) = self.protected_audited(actor, ACTION, ("cluster", &object), cluster).await?;
@@ -26,8 +32,8 @@ impl ControlPlane {
         let label = label.trim().chars().take(80).collect::<String>();
         let label = if label.is_empty() { "recovery code".to_owned() } else { label };
         // That it is asked for comes first: a key that nobody was told of opens nothing, one that nobody wrote down would.
-        let asked = json!({ "kind": "recovery", "label": label });
-        self.audit_outcome(actor, "repository_key_add_asked", ("cluster", id), Outcome::Ok, Some(asked)).await?;
+        let asked = self.key_asked(actor, id, &label).await;
+        self.told(actor, ACTION, ("cluster", id), asked).await?;
         let added = async {
             let repository = slot.repository().await?;
             let (source, code) = KeySource::new_recovery().map_err(engine)?;
@@ -42,11 +48,41 @@ impl ControlPlane {
                 Ok(code)
             }
             Err(error) => {
-                let detail = json!({ "label": label, "reason": error.to_string() });
+                let detail =
+                    json!({ "label": label, "reason": error.to_string(), "idempotency_key": actor.idempotency_key });
                 self.audit_outcome(actor, ACTION, ("cluster", id), Outcome::Failed, Some(detail)).await?;
                 Err(error)
             }
         }
+    }
+
+    /// Notes that a recovery code is asked for, unless it was under the same Idempotency-Key and did not fail: a request
+    /// that is sent again makes no second way to open the repository.
+    async fn key_asked(&self, actor: &Actor, cluster: &str, label: &str) -> Result<(), ControlError> {
+        let asked = json!({ "kind": "recovery", "label": label, "idempotency_key": actor.idempotency_key });
+        let transaction = self.inner.store.begin().await?;
+        // Rows are appended one after the other, so that of two at once the second sees the first.
+        self.audit_in(&transaction, actor, KEY_ADD_ASKED, ("cluster", cluster), (None, Some(asked))).await?;
+        if let Some(key) = &actor.idempotency_key {
+            let count = async |action: &str, outcome: Outcome| {
+                let filter = AuditFilter {
+                    actor: Some(actor.identity.as_ref().map(|it| it.name.clone()).unwrap_or_default()),
+                    action: Some(action.to_owned()),
+                    outcome: Some(outcome.as_str().to_owned()),
+                    object: Some(format!("cluster/{cluster}")),
+                    ..AuditFilter::default()
+                };
+                let rows = AuditRepo(&transaction).list(&filter, ROWS_AT_MOST).await?;
+                let named = |it: &Value| it["idempotency_key"] == key.as_str();
+                Ok::<_, ControlError>(rows.iter().filter(|row| row.after.as_ref().is_some_and(named)).count())
+            };
+            if count(KEY_ADD_ASKED, Outcome::Ok).await? > count(KEY_ADD, Outcome::Failed).await? + 1 {
+                return Err(ControlError::Conflict(format!(
+                    "the recovery code of this request was made, and shown once; if it is lost, remove the key '{label}' and add another under another Idempotency-Key"
+                )));
+            }
+        }
+        Ok(self.inner.store.commit(transaction).await?)
     }
 
     /// Removes a key; the last one stays.

@@ -65,7 +65,15 @@ async fn a_key_that_another_process_made_is_used_by_the_running_stream_and_jobs(
     let newest = sealed_with(&bench, &format!("/backups/{id}/")).await;
     assert_eq!(newest, sealed_with(&bench, &format!("/backups/{}/", taken.id)).await);
     // A printed code stands beside the keys there were, and both are told.
-    assert!(!control.repository_key_add(&actor, None, "safe", &confirmed()).await.unwrap().is_empty());
+    let named = Actor { idempotency_key: Some("one code".to_owned()), ..actor.clone() };
+    assert!(!control.repository_key_add(&named, None, "safe", &confirmed()).await.unwrap().is_empty());
+    // Sent again, the request makes no second one.
+    let again = control.repository_key_add(&named, None, "safe", &confirmed()).await.unwrap_err().to_string();
+    assert!(again.contains("shown once"), "{again}");
+    let slots = elsewhere.key_slots().await.unwrap();
+    assert_eq!(slots.iter().filter(|slot| slot.label == "safe").count(), 1, "{slots:#?}");
+    assert_eq!(audited(&control, "repository_key_add", "refused").await.len(), 1);
+    assert_eq!(audited(&control, "repository_key_add_asked", "ok").await.len(), 1);
     let told = audited(&control, "repository_key_add", "ok").await.remove(0);
     let before = told.before.unwrap();
     let kinds = before["keys"].as_array().unwrap().iter().map(|key| key["kind"].as_str().unwrap());
