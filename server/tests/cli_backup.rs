@@ -197,6 +197,8 @@ async fn backups_are_held_expired_recalled_and_exported_by_their_commands() {
     for word in ["RECOVERY KIT", "HFR1-", "format         1", "repo key add --file", "restore --to"] {
         assert!(kit.contains(word), "{word}: {kit}");
     }
+    // From here on there is a store, and so a log of what is done.
+    bench.json(&["audit", "verify"]);
     bench
         .sql(
             &bench.cluster,
@@ -233,6 +235,11 @@ async fn backups_are_held_expired_recalled_and_exported_by_their_commands() {
     bench.json(&["backup", "recall", id]);
     assert!(bench.refused(1, &["backup", "recall", id]).contains("--expired"));
     assert_eq!(bench.json(&["backup", "verify", id])["problems"].as_array().unwrap().len(), 0);
+    let key = bench.json(&["repo", "key", "add", "--recovery", "--label", "safe"]);
+    let key = key["slot"].as_str().unwrap();
+    bench.json(&["repo", "key", "rotate"]);
+    bench.json(&["repo", "key", "remove", key]);
+    all_of_it_is_in_the_log(&bench, id, key);
 
     let out = bench.path("out");
     let export = bench.run(&["backup", "export", id, "--to", out.to_str().unwrap(), "--json"]);
@@ -254,6 +261,48 @@ async fn backups_are_held_expired_recalled_and_exported_by_their_commands() {
     if install.major >= 18 {
         assert!(judge(&out, &["--no-parse-wal"]).status.success());
     }
+}
+
+/// What was done and what was not, in this order, each with what was there before.
+fn all_of_it_is_in_the_log(bench: &Bench, backup: &str, key: &str) {
+    let log = String::from_utf8(bench.run(&["audit", "export"]).stdout).unwrap();
+    let rows = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
+    let of = |action: &str| rows.iter().filter(|row| row["action"] == action).collect::<Vec<_>>();
+    for (action, outcomes) in [
+        ("backup_start", &["ok", "ok"][..]),
+        // Until a moment that has passed; of no backup.
+        ("backup_hold", &["ok", "failed", "failed"][..]),
+        ("backup_release", &["ok", "failed"][..]),
+        // What was only shown is none.
+        ("expire", &["ok", "ok"][..]),
+        ("backup_recall", &["ok", "failed"][..]),
+        ("repository_key_add", &["ok"][..]),
+        ("repository_key_rotate", &["ok"][..]),
+        ("repository_key_remove", &["ok"][..]),
+    ] {
+        let told = of(action);
+        assert!(told.iter().map(|row| row["outcome"].as_str().unwrap()).eq(outcomes.iter().copied()), "{told:#?}");
+        assert!(told.iter().all(|row| row["source"] == "cli" && row["after"].is_object()), "{told:#?}");
+    }
+    let started = of("backup_start")[0];
+    let made = (started["object_kind"].as_str(), started["after"]["backup"].as_str());
+    assert_eq!(made, (Some("cluster"), Some(backup)), "{started}");
+    let held = of("backup_hold")[0];
+    assert_eq!(held["object_id"], backup, "{held}");
+    assert!(held["before"]["holds"].as_array().unwrap().is_empty(), "{held}");
+    assert_eq!(of("backup_release")[0]["before"]["holds"][0]["reason"], "audit");
+    assert_eq!(of("expire")[1]["before"]["expiring"][0], backup);
+    assert_eq!(of("repository_key_remove")[0]["before"]["label"], "safe");
+    assert_eq!(of("repository_key_remove")[0]["after"]["removed"], key);
+    assert!(!log.contains("HFR1-"), "no code stands in it");
+    // A store that is down makes nothing undone.
+    std::fs::write(bench.path("broken"), "this is no store ".repeat(100)).unwrap();
+    let store = format!("sqlite://{}", bench.path("broken").display());
+    let held = bench.command(&["backup", "hold", backup]).env("HOLDFAST_STORE_URL", store).output().unwrap();
+    let said = String::from_utf8_lossy(&held.stderr);
+    assert!(held.status.success() && said.contains("the audit log was not told of it"), "{said}");
+    assert_eq!(bench.json(&["backup", "release", backup])["holds"], 1);
+    assert_eq!(bench.json(&["audit", "verify"])["broken"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

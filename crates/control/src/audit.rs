@@ -5,7 +5,7 @@ use domain::{
     view::{AuditPage, AuditVerdict},
 };
 use serde_json::Value;
-use store::{AuditFilter, AuditRepo, NewAudit, Outcome, Transaction};
+use store::{AuditFilter, AuditRepo, NewAudit, Outcome, Store, Transaction};
 
 impl ControlPlane {
     /// Appends a row in the transaction of the change it tells of.
@@ -115,6 +115,22 @@ impl ControlPlane {
         let last = rows.last().map_or(after_seq, |row| row.seq);
         Ok((rows.iter().map(|row| serde_json::to_string(row).unwrap_or_default()).collect(), last))
     }
+}
+
+/// Appends a row for what a command of this host did itself, where no use case of ours was run: before and after it.
+///
+/// # Errors
+/// [`ControlError::Store`].
+pub async fn audit_command(
+    store: &Store,
+    action: &str,
+    object: (&str, &str),
+    outcome: Outcome,
+    change: (Option<Value>, Option<Value>),
+) -> Result<(), ControlError> {
+    let transaction = store.begin().await?;
+    AuditRepo(&transaction).append(row(&Actor::cli(), action, object, outcome, change)).await?;
+    Ok(store.commit(transaction).await?)
 }
 
 /// Reads which rows are meant from the parameters of an address; empty values are absent ones.

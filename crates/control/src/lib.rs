@@ -32,7 +32,7 @@ mod tokens;
 mod topology;
 
 pub use actor::{Actor, Source};
-pub use audit::audit_filter;
+pub use audit::{audit_command, audit_filter};
 pub use backends::{AgentFailure, BackendAgent, Signalled};
 pub use catalog::{
     BulkMode, BulkOperation, BulkRequest, NewDependency, NewPlugin, NewVersion, PluginChange, PluginFilter, Sort,
@@ -48,7 +48,7 @@ pub use recovery::{
     BackupParams, BackupWanted, Catalogue, Confirmation, Copies, Disaster, DrSchedule, DrillParams, ExecutionParams,
     ExpireParams, JobParams, OpenRepository, Protected, ProtectionStatus, Rebuilt, RebuiltBackup, Recovery, RestoreAsk,
     RestoreParams, RestoreTestParams, ScheduleConfig, ScheduleKind, Slot, TargetAsk, VerifyParams, command_record,
-    running_in,
+    lies_in, running_in,
 };
 
 use arc_swap::ArcSwap;

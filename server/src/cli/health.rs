@@ -119,7 +119,7 @@ async fn settled(control: &ControlPlane) -> Result<Vec<Dashboard>, Failure> {
 }
 
 /// The store of the running Holdfast. One that is not there is not made.
-async fn kept_store(config: &Config) -> Result<Option<Store>, String> {
+pub async fn kept_store(config: &Config) -> Result<Option<Store>, String> {
     let url = config.store_url.expose_secret();
     if let Some(rest) = url.strip_prefix("sqlite:") {
         let file = rest.trim_start_matches("//").split('?').next().unwrap_or_default();

@@ -3,6 +3,7 @@
 mod accounts;
 mod analytics;
 mod audit;
+mod audited;
 mod backup;
 mod demo;
 mod dr;

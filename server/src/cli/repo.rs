@@ -1,11 +1,11 @@
 //! `holdfast repo`.
 
-use super::{Failure, print};
+use super::{Failure, audited::audited, print};
 use crate::{
     kit::{self, Found},
     repository::RepositoryArgs,
 };
-use backup::{BackupError, KeySource, Repository};
+use backup::{BackupError, KeySlot, KeySource, Repository};
 use clap::Subcommand;
 use std::{
     io::Write as _,
@@ -211,6 +211,11 @@ async fn info(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A way to open it, for the audit.
+fn told(slot: &KeySlot) -> serde_json::Value {
+    serde_json::json!({ "id": slot.id, "kind": slot.kind, "label": slot.label })
+}
+
 async fn key(command: KeyCommand, args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
     let repository = args.open().await?;
     match command {
@@ -236,13 +241,19 @@ async fn key(command: KeyCommand, args: &RepositoryArgs, json: bool) -> Result<(
                 }
                 _ => return Err(Failure::usage("say what to add: --file FILE, --recovery or --passphrase")),
             };
-            let slot = repository.add_key(&source, &label).await?;
-            print(&if json {
-                serde_json::json!({"slot": slot.id, "added": said, "recovery_kit": kit}).to_string()
-            } else {
-                let kit = kit.map(|kit| format!("\n\n{kit}")).unwrap_or_default();
-                format!("slot {} opens with {said}{kit}", slot.id)
-            });
+            let before =
+                serde_json::json!({ "keys": repository.key_slots().await?.iter().map(told).collect::<Vec<_>>() });
+            let done = repository.add_key(&source, &label).await.map_err(Failure::from);
+            // What opens it is told before anything else is done: it is told this once.
+            if let Ok(slot) = &done {
+                print(&if json {
+                    serde_json::json!({"slot": slot.id, "added": said, "recovery_kit": kit}).to_string()
+                } else {
+                    let kit = kit.map(|kit| format!("\n\n{kit}")).unwrap_or_default();
+                    format!("slot {} opens with {said}{kit}", slot.id)
+                });
+            }
+            audited(args, "repository_key_add", None, Some(before), done, told).await?;
         }
         KeyCommand::List => {
             let slots = repository.key_slots().await?;
@@ -259,7 +270,10 @@ async fn key(command: KeyCommand, args: &RepositoryArgs, json: bool) -> Result<(
             }
         }
         KeyCommand::Rotate => {
-            let epoch = repository.rotate_key().await?;
+            let done = repository.rotate_key().await.map_err(Failure::from);
+            let before = done.as_ref().ok().map(|epoch| serde_json::json!({ "data_key": epoch - 1 }));
+            let made = |epoch: &u32| serde_json::json!({ "data_key": epoch });
+            let epoch = audited(args, "repository_key_rotate", None, before, done, made).await?;
             print(&if json {
                 serde_json::json!({"epoch": epoch}).to_string()
             } else {
@@ -269,7 +283,11 @@ async fn key(command: KeyCommand, args: &RepositoryArgs, json: bool) -> Result<(
             });
         }
         KeyCommand::Remove { id } => {
-            repository.remove_key(&id).await?;
+            let slots = repository.key_slots().await?;
+            let before = slots.iter().find(|slot| slot.id.to_string() == id).map(told);
+            let done = repository.remove_key(&id).await.map_err(Failure::from);
+            let gone = |_: &()| serde_json::json!({ "removed": id });
+            audited(args, "repository_key_remove", Some(("repository_key", id.as_str())), before, done, gone).await?;
             print(&if json { serde_json::json!({"removed": id}).to_string() } else { format!("removed slot {id}") });
         }
     }

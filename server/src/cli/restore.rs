@@ -1,6 +1,6 @@
 //! `holdfast restore`.
 
-use super::{Failure, long::long, print};
+use super::{Failure, audited::audited, long::long, print};
 use crate::repository::RepositoryArgs;
 use backup::{
     Progress,
@@ -135,8 +135,19 @@ pub async fn run(args: RestoreArgs, repository_args: &RepositoryArgs, json: bool
     let progress = Arc::new(Progress::default());
     let begun = std::time::Instant::now();
     let work = async { Ok(restore::restore(&repository, &plan, &manifest, &options, &progress).await?) };
-    let restored = long("restore", json, &progress, work).await?;
+    let before = control::lies_in(&options.to);
+    let done = long("restore", json, &progress, work).await;
     let seconds = begun.elapsed().as_secs_f64();
+    let made = |restored: &restore::Restored| {
+        serde_json::json!({
+            "backup": plan.backup.id,
+            "target": shown(&plan.target),
+            "directory": options.to.display().to_string(),
+            "delta": options.delta,
+            "written_bytes": restored.written_bytes,
+        })
+    };
+    let restored = audited(repository_args, "restore_start", None, Some(before), done, made).await?;
     print(&if json {
         serde_json::json!({"plan": plan, "restored": restored, "seconds": seconds}).to_string()
     } else {
@@ -165,15 +176,19 @@ fn how_to_start(major: u32, data: &std::path::Path) -> String {
     }
 }
 
-fn describe(plan: &restore::RestorePlan) -> String {
-    let target = match &plan.target {
+fn shown(target: &Target) -> String {
+    match target {
         Target::Latest => "the end of the WAL".to_owned(),
         Target::Immediate => "the end of the backup".to_owned(),
         Target::Time(text, _) => text.clone(),
         Target::Lsn(lsn) => lsn.to_string(),
         Target::Xid(xid) => format!("transaction {xid}"),
         Target::Name(name) => format!("restore point '{name}'"),
-    };
+    }
+}
+
+fn describe(plan: &restore::RestorePlan) -> String {
+    let target = shown(&plan.target);
     let mut text = format!(
         "backup   {} ({}, ended {})\ntarget   {target}, timeline {}\nfiles    {} in {}\nWAL      up to {} to replay; there without a hole up to {}",
         plan.backup.id,

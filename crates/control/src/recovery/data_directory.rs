@@ -11,7 +11,7 @@ pub fn running_in(data: &Path) -> Option<u32> {
 }
 
 /// What a restore finds where it goes, for the audit.
-pub(super) fn lies_in(data: &Path) -> Value {
+pub fn lies_in(data: &Path) -> Value {
     let directory = data.display().to_string();
     let control = fs::read(data.join("global/pg_control")).ok().and_then(|bytes| ControlFile::parse(&bytes).ok());
     if let Some(control) = control {

@@ -1,5 +1,5 @@
 //! Plans for disasters: written, rehearsed, carried out, and what came of it.
-use super::{DrillParams, ExecutionParams, JobParams, RestoreAsk, Slot, TargetAsk, data_directory::lies_in};
+use super::{DrillParams, ExecutionParams, JobParams, RestoreAsk, Slot, TargetAsk, lies_in};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use domain::{
     Permission, Timestamp, format,

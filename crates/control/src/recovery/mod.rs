@@ -15,7 +15,7 @@ mod restores;
 
 pub use confirm::Confirmation;
 pub use copies::Copies;
-pub use data_directory::running_in;
+pub use data_directory::{lies_in, running_in};
 pub use dr::DrSchedule;
 pub use jobs::{
     BackupParams, BackupWanted, DrillParams, ExecutionParams, ExpireParams, JobParams, RestoreTestParams, VerifyParams,

@@ -1,5 +1,5 @@
 //! Restoring: the plan that is shown, and the order to do it.
-use super::{JobParams, Slot, data_directory::lies_in, engine, running_in};
+use super::{JobParams, Slot, engine, lies_in, running_in};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use backup::restore::{self, RestoreRequest, Target};
 use domain::{

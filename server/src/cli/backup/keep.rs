@@ -1,13 +1,17 @@
 //! `holdfast backup hold|release|expire|recall`: what stays and what goes.
 
-use super::{Failure, find, to_json};
-use crate::cli::print;
+use super::{Failure, find, holds_of, to_json};
+use crate::{
+    cli::{audited::audited, print},
+    repository::RepositoryArgs,
+};
 use backup::{
-    Repository,
+    Repository, Summary,
     retention::{self, Retention},
 };
 use clap::Args;
 use domain::{Timestamp, format};
+use serde_json::json;
 
 /// What is kept.
 #[derive(Debug, Args)]
@@ -52,10 +56,18 @@ pub struct HoldArgs {
 }
 
 /// Holds a backup.
-pub async fn hold(repository: &Repository, args: &HoldArgs, json: bool) -> Result<(), Failure> {
-    let until = args.until.as_deref().map(moment).transpose()?;
-    let one = find(repository, Some(&args.id)).await?;
-    let hold = repository.hold(&one, &args.reason, until).await?;
+pub async fn hold(place: &RepositoryArgs, args: &HoldArgs, json: bool) -> Result<(), Failure> {
+    let repository = place.open().await?;
+    let mut before = None;
+    let done = async {
+        let until = args.until.as_deref().map(moment).transpose()?;
+        let one = find(&repository, Some(&args.id)).await?;
+        before = Some(json!({ "holds": holds_of(&repository, &one).await? }));
+        Ok::<_, Failure>(repository.hold(&one, &args.reason, until).await?)
+    };
+    let done = done.await;
+    let object = Some(("backup", args.id.as_str()));
+    let hold = audited(place, "backup_hold", object, before, done, |hold| json!({ "hold": hold })).await?;
     print(&if json { to_json(&hold)? } else { format!("{}  {}", hold.backup, hold.describe()) });
     Ok(())
 }
@@ -68,19 +80,41 @@ fn moment(text: &str) -> Result<Timestamp, Failure> {
 }
 
 /// Takes all holds off a backup.
-pub async fn release(repository: &Repository, id: &str, json: bool) -> Result<(), Failure> {
-    let one = find(repository, Some(id)).await?;
-    let holds = repository.release(&one).await?;
+pub async fn release(place: &RepositoryArgs, id: &str, json: bool) -> Result<(), Failure> {
+    let repository = place.open().await?;
+    let mut before = None;
+    let done = async {
+        let one = find(&repository, Some(id)).await?;
+        before = Some(json!({ "holds": holds_of(&repository, &one).await? }));
+        Ok::<_, Failure>(repository.release(&one).await?)
+    };
+    let done = done.await;
+    let object = Some(("backup", id));
+    let holds = audited(place, "backup_release", object, before, done, |holds| json!({ "released": holds })).await?;
     print(&if json {
-        serde_json::json!({"released": one.id, "holds": holds}).to_string()
+        json!({"released": id, "holds": holds}).to_string()
     } else {
-        format!("{}  is no longer held; the next expiry decides over it", one.id)
+        format!("{id}  is no longer held; the next expiry decides over it")
     });
     Ok(())
 }
 
 /// Takes an expiry back.
-pub async fn recall(repository: &Repository, id: &str, json: bool) -> Result<(), Failure> {
+pub async fn recall(place: &RepositoryArgs, id: &str, json: bool) -> Result<(), Failure> {
+    let repository = place.open().await?;
+    let done = recalled(&repository, id).await;
+    let before = done.is_ok().then(|| json!({ "expired": true }));
+    let one =
+        audited(place, "backup_recall", Some(("backup", id)), before, done, |_| json!({ "expired": false })).await?;
+    print(&if json {
+        to_json(&one)?
+    } else {
+        format!("{}  is listed again; hold it, or the next expiry takes it anew", one.id)
+    });
+    Ok(())
+}
+
+async fn recalled(repository: &Repository, id: &str) -> Result<Summary, Failure> {
     let mut found = None;
     for system in repository.clusters().await? {
         if repository.expired(system).await?.iter().any(|one| one.id == id) {
@@ -92,17 +126,12 @@ pub async fn recall(repository: &Repository, id: &str, json: bool) -> Result<(),
             "there is no expired backup {id} that could be recalled; 'holdfast backup list --expired' shows them"
         ))
     })?;
-    let one = repository.recall(system, id).await?;
-    print(&if json {
-        to_json(&one)?
-    } else {
-        format!("{}  is listed again; hold it, or the next expiry takes it anew", one.id)
-    });
-    Ok(())
+    Ok(repository.recall(system, id).await?)
 }
 
 /// Plans, and does it when told so.
-pub async fn expire(repository: &Repository, args: &ExpireArgs, json: bool) -> Result<(), Failure> {
+pub async fn expire(place: &RepositoryArgs, args: &ExpireArgs, json: bool) -> Result<(), Failure> {
+    let repository = place.open().await?;
     let retention = Retention {
         keep_full: args.keep_full,
         keep_days: args.keep_days,
@@ -113,9 +142,9 @@ pub async fn expire(repository: &Repository, args: &ExpireArgs, json: bool) -> R
         grace_hours: Some(args.grace),
     };
     for system in repository.clusters().await? {
-        let plan = retention::plan_expire(repository, system, &retention).await?;
+        let plan = retention::plan_expire(&repository, system, &retention).await?;
         if json {
-            print(&serde_json::json!({"plan": plan, "garbage_objects": plan.garbage, "done": args.yes}).to_string());
+            print(&json!({"plan": plan, "garbage_objects": plan.garbage, "done": args.yes}).to_string());
         } else {
             for verdict in &plan.verdicts {
                 let why = if verdict.reasons.is_empty() {
@@ -143,7 +172,16 @@ pub async fn expire(repository: &Repository, args: &ExpireArgs, json: bool) -> R
             ));
         }
         if args.yes {
-            retention::expire(repository, &plan).await?;
+            let before = json!({
+                "backups": plan.verdicts.len(),
+                "expiring": plan.expiring,
+                "objects": plan.objects.len(),
+                "bytes": plan.bytes,
+                "wal_before": plan.wal_before,
+            });
+            let done = retention::expire(&repository, &plan).await.map_err(Failure::from);
+            let gone = json!({ "removed": plan.expiring });
+            audited(place, "expire", None, Some(before), done, |_| gone).await?;
         }
     }
     if !args.yes && !json {

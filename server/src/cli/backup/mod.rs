@@ -6,7 +6,7 @@ mod keep;
 mod record;
 mod test_restore;
 
-use super::{Failure, long::long, print};
+use super::{Failure, audited::audited, long::long, print};
 use crate::{config::Config, repository::RepositoryArgs};
 use backup::{BackupType, CreateOptions, Hold, Progress, Repository, SourceKind, Summary};
 use clap::{Args, Subcommand, ValueEnum};
@@ -179,14 +179,14 @@ pub async fn run(command: BackupCommand, args: &RepositoryArgs, json: bool) -> R
             Ok(())
         }
         BackupCommand::Export(export_args) => export::run(args, &export_args, json).await,
-        BackupCommand::Hold(hold_args) => keep::hold(&args.open().await?, &hold_args, json).await,
-        BackupCommand::Release { id } => keep::release(&args.open().await?, &id, json).await,
-        BackupCommand::Recall { id } => keep::recall(&args.open().await?, &id, json).await,
+        BackupCommand::Hold(hold_args) => keep::hold(args, &hold_args, json).await,
+        BackupCommand::Release { id } => keep::release(args, &id, json).await,
+        BackupCommand::Recall { id } => keep::recall(args, &id, json).await,
         BackupCommand::Verify { daily: true, .. } => daily::run(&args.open().await?, json).await,
         BackupCommand::Verify { id, all, .. } => verify(&args.open().await?, id.as_deref(), all, json).await,
         BackupCommand::TestRestore(test_args) => test_restore::run(args, test_args, json).await,
         BackupCommand::Test { source } => test(args, &source, json).await,
-        BackupCommand::Expire(expire_args) => keep::expire(&args.open().await?, &expire_args, json).await,
+        BackupCommand::Expire(expire_args) => keep::expire(args, &expire_args, json).await,
     }
 }
 
@@ -230,7 +230,19 @@ async fn create(
     let progress = Arc::new(Progress::default());
     let database = info.database.clone();
     let work = async { Ok(backup::create(&repository, &info, &database, options, &progress).await?) };
-    let summary = long("backup", json, &progress, work).await?;
+    let done = long("backup", json, &progress, work).await;
+    // An incremental was made from another; a full one from nothing.
+    let before = done.as_ref().ok().and_then(|one| one.parent.as_ref());
+    let before = before.map(|parent| serde_json::json!({ "parent": parent }));
+    let made = |one: &Summary| {
+        serde_json::json!({
+            "backup": one.id,
+            "kind": one.kind.to_string(),
+            "stored_bytes": one.stats.stored_bytes,
+            "damaged_pages": one.damaged.len(),
+        })
+    };
+    let summary = audited(args, "backup_start", None, before, done, made).await?;
     print(&if json { to_json(&summary)? } else { describe(&summary, &[]) });
     if summary.damaged.is_empty() {
         Ok(())
