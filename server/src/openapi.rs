@@ -105,6 +105,7 @@ pub fn api() -> (axum::Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(api::dr::drill_start))
         .routes(routes!(api::dr::execute))
         .routes(routes!(api::dr::decide))
+        .routes(routes!(api::dr::drills))
         .routes(routes!(api::dr::drill))
         .routes(routes!(api::dr::evidence))
         .routes(routes!(api::jobs::jobs))

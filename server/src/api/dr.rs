@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use control::{Confirmation, TargetAsk};
-use domain::view::{DrDryRun, DrKind, DrOverview, DrPlanSpec, DrPlanView, DrRunView, JobView};
+use domain::view::{DrDryRun, DrKind, DrOverview, DrPlanSpec, DrPlanView, DrRunView, DrRunsPage, JobView};
 use serde::Deserialize;
 
 /// Plans, the history of drills and executions, and what can be chosen for plans.
@@ -251,6 +251,34 @@ pub async fn decide(
 ) -> Result<Response, Problem> {
     let confirmation = Confirmation { name: body.confirm, password: body.password };
     Ok(accepted(app.control.dr_decide(&actor, &id, body.step, body.approve, &body.note, &confirmation).await?))
+}
+
+/// Which page.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct DrillsQuery {
+    /// Rows, 1 to 200. Default: 50.
+    limit: Option<u64>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// Drills and executions that are over, the newest first.
+#[utoipa::path(get, path = "/api/v1/clusters/{cluster}/drills", tag = "recovery",
+    params(("cluster" = String, Path, description = "Id of the cluster"), DrillsQuery), responses(
+    (status = 200, description = "A page of runs", body = DrRunsPage),
+    (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "The cluster is not backed up", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn drills(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(cluster): Path<String>,
+    Params(query): Params<DrillsQuery>,
+) -> Result<Json<DrRunsPage>, Problem> {
+    let (cursor, limit) = (query.cursor.as_deref(), query.limit.unwrap_or(50));
+    Ok(Json(app.control.dr_runs_list(&actor, Some(&cluster), cursor, limit).await?))
 }
 
 /// A drill or an execution: its job while it is under way, its figures and evidence when it is over.

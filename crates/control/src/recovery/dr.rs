@@ -50,7 +50,7 @@ impl ControlPlane {
         Ok(DrOverview {
             cluster: id.to_owned(),
             plans,
-            runs: repo.runs(id, RUNS_SHOWN).await?,
+            runs: repo.runs(id, None, RUNS_SHOWN).await?,
             hooks: disaster.hooks.keys().cloned().collect(),
             full_test_missing: disaster.kit.as_ref().err().cloned(),
         })

@@ -5,17 +5,19 @@ use backup::{SourceKind, Summary, retention::Retention};
 use domain::{
     Permission, Timestamp,
     view::{
-        Availability, BackupRow, BackupsPage, JobKind, JobResult, KeySlotView, Objectives, ProofView, ProvenRestore,
-        RecoveryOverview, RecoveryWindow, RepositoryView, VerifiedView,
+        Availability, BackupRow, BackupsPage, DrRunsPage, JobKind, JobResult, KeySlotView, Objectives, ProofView,
+        ProvenRestore, RecoveryOverview, RecoveryWindow, RepositoryView, VerifiedView,
     },
 };
-use store::{JobFilter, JobRepo, JobRow, ObjectiveRepo};
+use store::{DrRepo, JobFilter, JobRepo, JobRow, ObjectiveRepo};
 
 /// Restore tests and verifications that a page looks back at.
 const RESULTS_AT_MOST: u64 = 200;
 const JOBS_SHOWN: u64 = 12;
 /// Most backups on one page.
 const BACKUPS_AT_MOST: u64 = 200;
+/// Most runs on one page.
+const RUNS_AT_MOST: u64 = 200;
 
 impl ControlPlane {
     /// Everything about backup and recovery of one cluster.
@@ -121,6 +123,27 @@ impl ControlPlane {
         Ok(BackupsPage { rows: shown.into_iter().map(|one| row(one, &proofs, &verified)).collect(), next_cursor })
     }
 
+    /// Drills and executions that are over, the newest first; the page after `cursor`.
+    ///
+    /// # Errors
+    /// [`ControlError::NotFound`]; [`ControlError::Invalid`] for a cursor of another list.
+    pub async fn dr_runs_list(
+        &self,
+        actor: &Actor,
+        cluster: Option<&str>,
+        cursor: Option<&str>,
+        limit: u64,
+    ) -> Result<DrRunsPage, ControlError> {
+        self.authorize(actor, Permission::BackupRead)?;
+        let behind = cursor.map(place).transpose()?;
+        let (cluster, _) = self.protected(cluster)?;
+        let limit = limit.clamp(1, RUNS_AT_MOST);
+        let rows = DrRepo(self.inner.store.db()).runs(cluster, behind, limit).await?;
+        let last = rows.last().filter(|_| rows.len() as u64 == limit);
+        let next_cursor = last.map(|row| format!("{}.{}", row.finished_at.0, row.id));
+        Ok(DrRunsPage { rows, next_cursor })
+    }
+
     /// What can be restored.
     ///
     /// # Errors
@@ -173,7 +196,7 @@ impl ControlPlane {
     }
 }
 
-/// Where a page begins: behind the backup that ended then. It stays a place when that backup goes.
+/// Where a page begins: behind the backup or the run that ended then. It stays a place when that one goes.
 fn place(cursor: &str) -> Result<(Timestamp, &str), ControlError> {
     let parts = cursor.split_once('.').and_then(|(ended, id)| Some((Timestamp(ended.parse().ok()?), id)));
     parts.ok_or_else(|| ControlError::field("cursor", "take the cursor from 'next_cursor' of the page before"))

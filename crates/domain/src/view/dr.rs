@@ -462,12 +462,22 @@ pub struct DrOverview {
     pub cluster: String,
     /// Plans.
     pub plans: Vec<DrPlanView>,
-    /// Runs, the newest first.
+    /// The newest runs, the newest first; the list of drills has all.
     pub runs: Vec<DrRunRow>,
     /// Names of the hooks that the host's configuration holds.
     pub hooks: Vec<String>,
     /// Why no drill can be done from the recovery kit; `None` when it can.
     pub full_test_missing: Option<String>,
+}
+
+/// A page of drills and executions that are over.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct DrRunsPage {
+    /// The newest first.
+    pub rows: Vec<DrRunRow>,
+    /// For the next page; `None` on the last.
+    pub next_cursor: Option<String>,
 }
 
 /// What a step would do now.

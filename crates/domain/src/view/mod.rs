@@ -59,7 +59,7 @@ pub use dashboard::{
 };
 pub use dr::{
     DrAction, DrDryRun, DrDryStep, DrHashes, DrKind, DrOverview, DrPlanSpec, DrPlanView, DrReport, DrRunRow, DrRunView,
-    DrStep, DrStepReport, DrWaiting,
+    DrRunsPage, DrStep, DrStepReport, DrWaiting,
 };
 pub use estate::EstateRow;
 pub use health::{Attention, Band, Health, HealthComponent, HealthLine};

@@ -104,6 +104,10 @@ async fn drills_measure_rto_and_rpo_and_leave_evidence_and_nothing_else() {
     until("the end of the problem", async || (!problem("drill_failed")).then_some(())).await;
     let overview = control.dr_overview(&actor, None).await.unwrap();
     assert_eq!(overview.runs.iter().map(|run| run.ok).collect::<Vec<_>>(), [true, false, true, true]);
+    // All of them, by pages.
+    let page = control.dr_runs_list(&actor, None, None, 3).await.unwrap();
+    let rest = control.dr_runs_list(&actor, None, page.next_cursor.as_deref(), 3).await.unwrap();
+    assert_eq!((&page.rows[..], &rest.rows[..], rest.next_cursor), (&overview.runs[..3], &overview.runs[3..], None));
     assert_eq!(control.audit_verify(&actor).await.unwrap().broken, None);
     running.end().await;
 }

@@ -257,18 +257,27 @@ impl<C: ConnectionTrait> DrRepo<'_, C> {
         Ok(row)
     }
 
-    /// Runs of a cluster, the newest first.
+    /// Runs of a cluster, the newest first; behind the one that ended then, when it is given.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn runs(&self, cluster: &str, limit: u64) -> Result<Vec<DrRunRow>, StoreError> {
-        let rows = dr_run::Entity::find()
-            .filter(dr_run::Column::ClusterId.eq(cluster))
-            .order_by_desc(dr_run::Column::FinishedAt)
-            .limit(limit)
-            .all(self.0)
-            .await
-            .map_err(StoreError::query("list runs"))?;
+    pub async fn runs(
+        &self,
+        cluster: &str,
+        behind: Option<(Timestamp, &str)>,
+        limit: u64,
+    ) -> Result<Vec<DrRunRow>, StoreError> {
+        use dr_run::Column;
+        let mut find = dr_run::Entity::find()
+            .filter(Column::ClusterId.eq(cluster))
+            .order_by_desc(Column::FinishedAt)
+            .order_by_desc(Column::Id)
+            .limit(limit);
+        if let Some((at, id)) = behind {
+            let same = Condition::all().add(Column::FinishedAt.eq(at.0)).add(Column::Id.lt(id));
+            find = find.filter(Condition::any().add(Column::FinishedAt.lt(at.0)).add(same));
+        }
+        let rows = find.all(self.0).await.map_err(StoreError::query("list runs"))?;
         rows.into_iter().map(|row| Ok(run(row)?.row)).collect()
     }
 

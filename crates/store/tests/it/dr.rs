@@ -72,10 +72,22 @@ async fn a_step_is_decided_once_and_a_run_is_written_once(store: Store) {
     repo.run_add(row("2", 200), None).await.unwrap();
     repo.run_add(DrRunRow { ok: false, ..row("2", 200) }, None).await.unwrap();
     assert_eq!(
-        repo.runs("main", 10).await.unwrap(),
+        repo.runs("main", None, 10).await.unwrap(),
         [row("2", 200), row("1", 100)],
         "the newest first, each as it was written first"
     );
+    // By pages, also where two ended at the same moment.
+    repo.run_add(row("3", 200), None).await.unwrap();
+    let (mut seen, mut behind) = (Vec::new(), None::<(Timestamp, String)>);
+    for _ in 0..3 {
+        let after = behind.as_ref().map(|(at, id)| (*at, id.as_str()));
+        let page = repo.runs("main", after, 1).await.unwrap();
+        assert_eq!(page.len(), 1, "{seen:?}");
+        behind = Some((page[0].finished_at, page[0].id.clone()));
+        seen.push(page[0].id.clone());
+    }
+    assert_eq!(seen, ["3", "2", "1"]);
+    assert!(repo.runs("main", Some((Timestamp(110), "1")), 1).await.unwrap().is_empty());
     assert!(repo.run("other", "1").await.unwrap().is_none());
     let found = repo.run("main", "1").await.unwrap().unwrap();
     assert_eq!((found.row.clone(), found.read_report()), (row("1", 100), None));
