@@ -153,6 +153,14 @@ async fn a_dba_loses_a_table_and_gets_it_back() {
     let restored = bench.json(&["restore", "--to", data.to_str().unwrap(), "--lsn", &before, "--exclusive"]);
     assert_eq!(restored["plan"]["backup"]["id"], incremental["id"]);
     assert!(bench.refused(1, &["restore", "--to", data.to_str().unwrap()]).contains("not empty"));
+    // Both stand in the log of the store that the rebuild made, with what lay there before.
+    let log = String::from_utf8(bench.run(&["audit", "export"]).stdout).unwrap();
+    let rows = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let told = rows.filter(|row| row["action"] == "restore_start").collect::<Vec<_>>();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0]["outcome"] == "ok" && told[1]["outcome"] == "failed", "{told:#?}");
+    assert!(told[0]["before"]["holds"] == "nothing" && told[1]["before"]["holds"] == "a cluster", "{told:#?}");
+    assert_eq!(told[0]["after"]["backup"], incremental["id"]);
     let copy = start(&bench.path("restored"), &install).await;
     let deadline = Instant::now() + Duration::from_secs(30);
     while bench.sql(&copy, "SELECT pg_is_in_recovery()").await.as_deref() != Some("f") {
