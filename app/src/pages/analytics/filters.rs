@@ -1,6 +1,7 @@
 //! What the page is narrowed to, and whose days it shows: a form whose answer is an address.
 
-use super::{super::tenant, lists::country, with};
+use super::super::tenant;
+use super::{lists::country, with};
 use crate::{
     analytics_fns::{Analysed, Asked},
     zone,
