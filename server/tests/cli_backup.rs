@@ -97,7 +97,14 @@ async fn a_dba_loses_a_table_and_gets_it_back() {
     assert_eq!(made["encryption"], "aes-256-gcm");
     assert_eq!(std::fs::metadata(bench.path("key")).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(bench.refused(1, &["repo", "init"]).contains("already"));
-    assert_eq!(bench.json(&["backup", "test"])["write, read, delete"], "good");
+    let tested = bench.json(&["backup", "test"]);
+    assert_eq!(
+        (tested["write, read, delete"].as_str(), tested["rights"].as_str()),
+        (Some("good"), Some("may back up and replicate"))
+    );
+    let slot = &tested["slot"];
+    assert_eq!((slot["name"].as_str(), slot["exists"].as_bool()), (Some("holdfast"), Some(false)), "{tested}");
+    assert!(slot["free_slots"].as_i64().unwrap() > 0 && slot["free_wal_senders"].as_i64().unwrap() > 1, "{tested}");
 
     bench
         .sql(
@@ -124,6 +131,13 @@ async fn a_dba_loses_a_table_and_gets_it_back() {
         assert!(Instant::now() < deadline, "{}", String::from_utf8_lossy(&plan.stderr));
         std::thread::sleep(Duration::from_millis(200));
     }
+    // The stream made the slot, and what it holds back is told.
+    let slot = bench.json(&["backup", "test"])["slot"].clone();
+    assert_eq!((slot["exists"].as_bool(), slot["active"].as_bool()), (Some(true), Some(true)), "{slot}");
+    assert!(slot["wal_status"] == "reserved" && slot["kept_bytes"].is_u64(), "{slot}");
+    let said = bench.run(&["backup", "test"]);
+    let said = String::from_utf8_lossy(&said.stdout);
+    assert!(said.contains("holdfast is in use, reserved, keeps "), "{said}");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(streaming.id().cast_signed()), nix::sys::signal::Signal::SIGINT)
         .unwrap();
     assert!(streaming.wait().unwrap().success());
@@ -187,6 +201,31 @@ async fn wrong_use_of_the_backup_commands_says_what_to_do() {
     assert_eq!(fetch.status.code(), Some(126));
     let expire = bench.run(&["backup", "expire", "--keep-full", "1"]);
     assert!(expire.status.success());
+
+    // What a backup and a stream would miss is told before: rights, then room for the slot.
+    let refused_as_plain = || {
+        let url = bench.cluster.url_as("plain", "secret", "postgres");
+        let output = bench.command(&["backup", "test"]).env("HOLDFAST_BACKUP_URL", url).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    bench.sql(&bench.cluster, "CREATE ROLE plain LOGIN PASSWORD 'secret'").await;
+    assert!(refused_as_plain().contains("may not start a backup"), "{}", refused_as_plain());
+    bench
+        .sql(
+            &bench.cluster,
+            "GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean) TO plain",
+        )
+        .await;
+    assert!(refused_as_plain().contains("no REPLICATION"), "{}", refused_as_plain());
+    bench
+        .sql(
+            &bench.cluster,
+            "SELECT count(pg_create_physical_replication_slot('full_' || n)) FROM generate_series(1, current_setting('max_replication_slots')::int) AS n",
+        )
+        .await;
+    let full = bench.refused(1, &["backup", "test"]);
+    assert!(full.contains("no replication slot is free for 'holdfast': 10 of 10") && full.contains("raise"), "{full}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -51,7 +51,7 @@ pub fn Recovery() -> impl IntoView {
 
 #[component]
 fn Loaded(data: RecoveryData, at: Option<Timestamp>, part: Option<(Timestamp, Timestamp)>) -> impl IntoView {
-    let RecoveryData { overview, dr, chosen, may, .. } = data;
+    let RecoveryData { overview, dr, databases, chosen, may, .. } = data;
     if let Some(missing) = unavailable(&overview) {
         return view! { <div class="title"><h1>"Recovery"</h1></div>{missing} }.into_any();
     }
@@ -78,7 +78,7 @@ fn Loaded(data: RecoveryData, at: Option<Timestamp>, part: Option<(Timestamp, Ti
         <Panel title="What can be restored" aside=legend.into_any()>
             <TimeBar overview=for_bar chosen=at part=part />
         </Panel>
-        <Moment overview=for_moment at chosen />
+        <Moment overview=for_moment at chosen databases />
         {dr.map(|overview| view! { <DrSummary overview /> })}
         <Panel title="Jobs" span="c7" flush=true aside=all_jobs()><Jobs jobs /></Panel>
         {promised.map(|now| view! { <ObjectivesPanel now overview may_manage=may.manage cluster /> })}
@@ -92,8 +92,10 @@ fn Moment(
     overview: RecoveryOverview,
     at: Option<Timestamp>,
     chosen: Option<Result<RestorePlanView, String>>,
+    databases: Vec<String>,
 ) -> impl IntoView {
     let scope = Scope::get();
+    let inspect = inspect(&databases);
     let newest = overview.window.intervals.last().map(|it| it.to);
     let shown = at.or(newest);
     let backup = shown.and_then(|at| overview.backups.iter().find(|row| row.stopped_at <= at)).cloned();
@@ -137,6 +139,7 @@ fn Moment(
                 <dt>"WAL to replay"</dt><dd>{wal.map_or_else(|| "—".to_owned(), |bytes| format::bytes(bytes as f64))}</dd>
                 <dt>"Expected duration"</dt><dd>{expected.map_or_else(|| "—".to_owned(), format::duration_s)}" "{within}</dd>
                 {last_commit.map(|at| view! { <dt>"Last transaction before"</dt><dd>{at.local()}</dd> })}
+                <dt title="A restore writes and starts a copy of its own: what is read and written there leaves the original as it is">"To inspect"</dt><dd>{if inside { inspect } else { "—".to_owned() }}</dd>
                 <dt>"Replay over"</dt><dd>{backup.as_ref().zip(shown).map_or_else(|| "—".to_owned(), |(it, at)| format!("{} of work", format::duration_s(at.seconds_since(it.stopped_at).max(0.0))))}</dd>
             </dl>
             {refusal.map(|reason| view! { <p class="refusal"><Icon name="warn" /><span>{reason}</span></p> })}
@@ -151,6 +154,19 @@ fn Moment(
             </details>
         </Panel>
     }
+}
+
+/// Names of databases shown.
+const NAMED: usize = 4;
+
+/// What a restore beside the original gives: which databases there were then only the copy knows, which there are now is known.
+fn inspect(databases: &[String]) -> String {
+    let mut now = databases.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if databases.len() > NAMED {
+        now += &format!(" and {} more", databases.len() - NAMED);
+    }
+    let now = if now.is_empty() { now } else { format!(" (now {now})") };
+    format!("each database of the cluster{now}, read and written on a private copy")
 }
 
 #[component]
