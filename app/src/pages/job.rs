@@ -175,7 +175,7 @@ pub(super) fn Proof(proof: ProofView) -> impl IntoView {
         <dl class="facts report">
             <dt>"Verdict"</dt><dd><span class=class>{verdict}</span></dd>
             <dt title="Plan, restore and recovery">"Measured RTO"</dt><dd>{took(proof.rto_seconds, None)}</dd>
-            <dt title="Opening the repository and choosing what is restored">"Planned in"</dt><dd>{took(proof.plan_seconds, None)}</dd>
+            <dt title="Looking up in the repository what is restored">"Planned in"</dt><dd>{took(proof.plan_seconds, None)}</dd>
             <dt>"Files written in"</dt><dd>{took(proof.restore_seconds, Some(format::bytes(proof.bytes as f64)))}</dd>
             <dt>"Recovered in"</dt><dd>{took(proof.recovery_seconds, Some(format!("{} of WAL", format::bytes(proof.wal_bytes as f64))))}</dd>
             <dt>"Checked in"</dt><dd>{took(proof.check_seconds, None)}</dd>

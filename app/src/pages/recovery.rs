@@ -212,7 +212,7 @@ fn ObjectivesPanel(now: Objectives, overview: RecoveryOverview, may_manage: bool
             {empty.then(|| view! { <p class="fine muted">"No restore was proved yet."</p> })}
             {(!empty).then(|| view! {
                 <div class="scroll" tabindex="0" role="region" aria-label="Restore tests table">
-                    <table><thead><tr><th scope="col">"Test"</th><th scope="col">"RTO"</th><th scope="col" class="n">"Measured"</th><th scope="col" class="n" title="Opening the repository and choosing what is restored">"Plan"</th><th scope="col" class="n">"Files"</th><th scope="col" class="n">"Replay"</th><th scope="col" class="n">"Checks"</th><th scope="col" class="n">"RPO"</th></tr></thead><tbody>{history}</tbody></table>
+                    <table><thead><tr><th scope="col">"Test"</th><th scope="col">"RTO"</th><th scope="col" class="n">"Measured"</th><th scope="col" class="n" title="Looking up in the repository what is restored">"Plan"</th><th scope="col" class="n">"Files"</th><th scope="col" class="n">"Replay"</th><th scope="col" class="n">"Checks"</th><th scope="col" class="n">"RPO"</th></tr></thead><tbody>{history}</tbody></table>
                 </div>
             })}
         </Panel>

@@ -1,7 +1,7 @@
 //! Restores that prove: a private copy is written, started, recovered, looked at, and thrown away.
 use crate::{
     alone::{Alone, must_be_empty, reason},
-    copy::{Address, CopyHost, CopyPlan},
+    copy::{Address, CopyHost, CopyPlan, unwritable},
     execute::find,
     loss::{Loss, Witness},
     restore::{clear, remove},
@@ -18,7 +18,7 @@ use domain::{
     view::{JobResult, ProofView},
 };
 use pgphysical::{LocalCluster, ShutdownMode};
-use std::{ffi::OsStr, path::PathBuf};
+use std::{ffi::OsStr, fs, path::PathBuf};
 
 const STEPS: [&str; 5] = ["Plan", "Write the files", "Start it and replay WAL", "Check", "Throw it away"];
 
@@ -45,9 +45,7 @@ pub(crate) async fn test(
     params: &RestoreTestParams,
 ) -> Result<JobResult, Ended> {
     work.steps(&STEPS);
-    let root = throwaway::of(slot, TEST_PREFIX, work);
     throwaway::clear_earlier(slot, TEST_PREFIX, work).await?;
-    clear(work, &root).await?;
     // In earnest nobody waits for what earlier tries left.
     work.begin();
     let (repository, system) = (slot.repository().await?, slot.catalogue.load().system);
@@ -56,7 +54,7 @@ pub(crate) async fn test(
         repository,
         latest: params.latest,
         host: CopyHost::of(slot),
-        root,
+        root: throwaway::of(slot, TEST_PREFIX, work),
         witness: Witness::of(slot),
         rpo_limit: Some(control.objectives(slot).await?.rpo_seconds),
     };
@@ -92,10 +90,9 @@ impl Alone {
     /// Proves a backup as the service does; the copy is gone afterwards.
     ///
     /// # Errors
-    /// Why the test could not be planned; why it failed, and what is wrong with the copy, is in the result.
+    /// Why the test could not be begun; why it failed, and what is wrong with the copy, is in the result.
     pub async fn test_restore(&self, of: TestAlone) -> Result<ProofView, String> {
         must_be_empty(&of.directory, "a restore test")?;
-        clear(&self.0, &of.directory).await.map_err(reason)?;
         self.0.steps(&STEPS);
         let trial = Trial {
             repository: of.repository,
@@ -111,7 +108,8 @@ impl Alone {
 }
 
 impl Trial {
-    /// Does it; the copy is gone afterwards. What fails once it is planned is what it shows: the backup was not restored.
+    /// Does it; the copy is gone afterwards. What fails once it is planned and has its place is what it shows: the backup
+    /// was not restored.
     async fn run(&self, work: &Work) -> Result<ProofView, Ended> {
         let began_at = now();
         let request = RestoreRequest {
@@ -125,6 +123,9 @@ impl Trial {
         for note in &plan.notes {
             work.log(note).await;
         }
+        clear(work, &self.root).await?;
+        // Without a place for the copy nothing is shown of the backup.
+        fs::create_dir_all(&self.root).map_err(|error| unwritable(&self.root, &error))?;
         let mut proof = ProofView {
             backup: plan.backup.id.clone(),
             at: began_at,
@@ -180,7 +181,6 @@ impl Trial {
             hold: false,
             lease: tokio::sync::Mutex::default(),
         };
-        work.check()?;
         let restored = copy.restore(work).await?.unwrap_or_default();
         let written = format!("{} written", format::bytes(restored.written_bytes as f64));
         proof.restore_seconds = work.done(written).await;

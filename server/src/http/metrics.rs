@@ -84,7 +84,7 @@ const GAUGES: [Gauge; 33] = [
     ("holdfast_restore_test_rto_seconds", "Recovery time that the newest restore test measured.", |it| {
         Some(measured(it)?.rto_seconds)
     }),
-    ("holdfast_restore_test_plan_seconds", "Of its recovery time, choosing what is restored.", |it| {
+    ("holdfast_restore_test_plan_seconds", "Of its recovery time, looking up what is restored.", |it| {
         Some(measured(it)?.plan_seconds)
     }),
     ("holdfast_restore_test_restore_seconds", "Of its recovery time, writing the files.", |it| {

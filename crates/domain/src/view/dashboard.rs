@@ -228,7 +228,7 @@ pub struct RestoreTestView {
     pub ok: bool,
     /// The measured recovery time; 0 when the test came to no copy that could be used.
     pub rto_seconds: f64,
-    /// Of it, opening the repository and choosing what is restored.
+    /// Of it, looking up in the repository what is restored.
     #[serde(default)]
     pub plan_seconds: f64,
     /// Of it, writing the files.

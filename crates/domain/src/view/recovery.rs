@@ -17,7 +17,7 @@ pub struct ProofView {
     pub bytes: u64,
     /// WAL that was there to replay.
     pub wal_bytes: u64,
-    /// Seconds to open the repository and to choose what is restored; 0 for a test of a version that did not measure it.
+    /// Seconds to look up in the repository what is restored; 0 for a test of a version that did not measure it.
     #[serde(default)]
     pub plan_seconds: f64,
     /// Seconds to write the files; 0 when it failed before their end.
@@ -209,7 +209,7 @@ pub struct Objectives {
 pub struct RestoreForecast {
     /// In all.
     pub seconds: f64,
-    /// To open the repository and to choose what is restored, as the newest sound restore test measured it.
+    /// To look up in the repository what is restored, as the newest sound restore test measured it.
     #[serde(default)]
     pub plan_seconds: f64,
     /// To write the files.
