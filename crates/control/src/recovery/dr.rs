@@ -25,7 +25,8 @@ pub(super) fn proof(report: &DrReport) -> Option<ProofView> {
         backup: report.backup.clone()?,
         at: report.finished_at,
         ok: report.ok,
-        bytes: report.bytes,
+        // The report has what was to be written.
+        bytes: if report.restore_seconds > 0.0 { report.bytes } else { 0 },
         wal_bytes: report.wal_bytes,
         plan_seconds: plan.unwrap_or_default(),
         restore_seconds: report.restore_seconds,
