@@ -179,6 +179,22 @@ async fn a_dba_loses_a_table_and_gets_it_back() {
     );
     // The live cluster was not touched.
     assert_eq!(bench.sql(&bench.cluster, "SELECT to_regclass('public.orders')::text").await, None);
+
+    // A byte of the repository is changed: the test says why it failed, and leaves that beside the backup too.
+    let packs = Command::new("find").arg(bench.path("repository")).args(["-path", "*/packs/*", "-type", "f"]).output();
+    let packs = String::from_utf8(packs.unwrap().stdout).unwrap();
+    let pack = packs.lines().max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(pack, bytes).unwrap();
+    let output = bench.run(&["backup", "test-restore", full["id"].as_str().unwrap(), "--directory", &place]);
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let reason = out.lines().find_map(|line| line.strip_prefix("  WRONG: ")).unwrap_or_else(|| panic!("{out}{error}"));
+    let last = error.lines().last().unwrap_or_default();
+    assert!(out.contains("NOT RESTORED") && last.starts_with(&format!("holdfast: {reason}")), "{out}{error}");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(bench.json(&["repo", "info", "--rebuild"])["clusters"][0]["records"], 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -520,7 +536,10 @@ async fn plans_and_drills_at_the_command_line_say_what_to_do() {
     std::fs::create_dir(&full).unwrap();
     std::fs::write(full.join("mine"), "").unwrap();
     expect(1, &[], &["dr", "test", "--directory", full.to_str().unwrap()], &["not empty"]);
-    expect(1, &[], &["dr", "test", "--directory", "/proc/here"], &["/proc/here", "choose a directory"]);
+    for what in [["dr", "test"], ["backup", "test-restore"]] {
+        let nowhere = [&what[..], &["--directory", "/proc/here"]].concat();
+        expect(1, &[], &nowhere, &["/proc/here", "choose a directory"]);
+    }
     expect(1, &[], &["dr", "test", "--superuser", "nobody_here"], &["nobody_here", "--superuser"]);
     expect(0, &[], &["dr", "plan"], &["plan 'standard'", "with the original's configuration", "waits for an approval"]);
     let evidence = bench.path("drill.html").display().to_string();

@@ -175,30 +175,42 @@ fn ObjectivesPanel(now: Objectives, overview: RecoveryOverview, may_manage: bool
     // The window has them by the moments that they prove.
     let mut tests = overview.window.proofs.iter().collect::<Vec<_>>();
     tests.sort_by_key(|it| std::cmp::Reverse(it.proof.at));
-    let history = tests.into_iter().take(8).map(|it| {
-        let proof = &it.proof;
-        let scope = Scope::get();
-        let path = format!("/jobs/{}", it.job);
-        let kept = proof.ok && proof.rto_seconds <= now.rto_seconds;
-        view! {
-            <tr>
-                <td><a class="link" href=move || scope.link(&path)>{proof.at.local()}</a></td>
-                <td>{if kept { view! { <span class="badge good">"kept"</span> } } else { view! { <span class="badge critical">"missed"</span> } }}</td>
-                <td class="n">{format::duration_s(proof.rto_seconds)}</td>
-                <td class="n">{format::duration_s(proof.restore_seconds)}</td>
-                <td class="n">{format::duration_s(proof.recovery_seconds)}</td>
-                <td class="n">{format::duration_s(proof.check_seconds)}</td>
-                <td class="n">{proof.rpo_seconds.map_or_else(|| "—".to_owned(), format::duration_s)}</td>
-            </tr>
-        }
-    }).collect_view();
+    let history = tests
+        .into_iter()
+        .take(8)
+        .map(|it| {
+            let proof = &it.proof;
+            let scope = Scope::get();
+            let path = format!("/jobs/{}", it.job);
+            let (class, verdict) = match proof.measured_rto() {
+                None => ("badge critical", "failed"),
+                Some(rto) if proof.ok && rto <= now.rto_seconds => ("badge good", "kept"),
+                Some(_) => ("badge critical", "missed"),
+            };
+            // What a test did not come to took no time that could be told.
+            let took = |seconds: f64| if seconds > 0.0 { format::duration_s(seconds) } else { "—".to_owned() };
+            let reason = proof.problems.first().cloned();
+            view! {
+                <tr>
+                    <td><a class="link" href=move || scope.link(&path)>{proof.at.local()}</a></td>
+                    <td><span class=class title=reason>{verdict}</span></td>
+                    <td class="n">{took(proof.rto_seconds)}</td>
+                    <td class="n">{took(proof.plan_seconds)}</td>
+                    <td class="n">{took(proof.restore_seconds)}</td>
+                    <td class="n">{took(proof.recovery_seconds)}</td>
+                    <td class="n">{took(proof.check_seconds)}</td>
+                    <td class="n">{proof.rpo_seconds.map_or_else(|| "—".to_owned(), format::duration_s)}</td>
+                </tr>
+            }
+        })
+        .collect_view();
     let empty = overview.window.proofs.is_empty();
     view! {
         <Panel title="Objectives" span="c5">
             <dl class="facts">
                 <dt title="Recovery point objective: most work that may be lost">"RPO"</dt><dd>{format::duration_s(now.rpo_seconds)}</dd>
                 <dt title="Recovery time objective: longest restore">"RTO"</dt><dd>{format::duration_s(now.rto_seconds)}</dd>
-                <dt>"Restore now"</dt><dd>{forecast.as_ref().map_or_else(|| "unknown before the first restore test".to_owned(), |it| format!("{} ({} files, {} replay)", format::duration_s(it.seconds), format::duration_s(it.restore_seconds), format::duration_s(it.replay_seconds)))}</dd>
+                <dt>"Restore now"</dt><dd>{forecast.as_ref().map_or_else(|| "unknown before the first restore test".to_owned(), |it| format!("{} ({} plan, {} files, {} replay)", format::duration_s(it.seconds), format::duration_s(it.plan_seconds), format::duration_s(it.restore_seconds), format::duration_s(it.replay_seconds)))}</dd>
             </dl>
             {forecast.map(|it| view! { <p class="muted">{it.basis}</p> })}
             {may_manage.then(|| view! {
@@ -216,7 +228,7 @@ fn ObjectivesPanel(now: Objectives, overview: RecoveryOverview, may_manage: bool
             {empty.then(|| view! { <p class="fine muted">"No restore was proved yet."</p> })}
             {(!empty).then(|| view! {
                 <div class="scroll" tabindex="0" role="region" aria-label="Restore tests table">
-                    <table><thead><tr><th scope="col">"Test"</th><th scope="col">"RTO"</th><th scope="col" class="n">"Measured"</th><th scope="col" class="n">"Files"</th><th scope="col" class="n">"Replay"</th><th scope="col" class="n">"Checks"</th><th scope="col" class="n">"RPO"</th></tr></thead><tbody>{history}</tbody></table>
+                    <table><thead><tr><th scope="col">"Test"</th><th scope="col">"RTO"</th><th scope="col" class="n">"Measured"</th><th scope="col" class="n" title="Looking up in the repository what is restored">"Plan"</th><th scope="col" class="n">"Files"</th><th scope="col" class="n">"Replay"</th><th scope="col" class="n">"Checks"</th><th scope="col" class="n">"RPO"</th></tr></thead><tbody>{history}</tbody></table>
                 </div>
             })}
         </Panel>
