@@ -42,6 +42,8 @@ pub struct RecoveryData {
     pub backups: Option<BackupsPage>,
     /// It is not the first page.
     pub is_later: bool,
+    /// Databases that the cluster has now; none while it was not read.
+    pub databases: Vec<String>,
     /// A restore to the moment that was chosen, or why there is none.
     pub chosen: Option<Result<RestorePlanView, String>>,
     /// What the reader may.
@@ -198,7 +200,9 @@ pub async fn load_recovery(
             Err(error) => Some(Err(error.to_string())),
         },
     };
-    Ok(RecoveryData { overview, dr, backups, is_later: cursor.is_some(), chosen, may: may(&actor) })
+    // Without them the page is worth as much.
+    let databases = control.databases_list(&actor, cluster.as_deref()).unwrap_or_default();
+    Ok(RecoveryData { overview, dr, backups, is_later: cursor.is_some(), databases, chosen, may: may(&actor) })
 }
 
 /// Plans, and what the page's own address asks for: one plan with what it would do now, one run, or a new plan.

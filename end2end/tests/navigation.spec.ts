@@ -107,6 +107,18 @@ test("the navigation goes on with the server, the database and the range that ar
   await nav.getByRole("link", { name: "Plugins", exact: true }).click();
   await expect.poll(asked).toEqual({ path: "/plugins", ...chosen });
   await expect(page.getByRole("heading", { level: 1 })).toBeVisible();
+  // Within the platform's pages both are carried along: by links, by a form of conditions, and on the way back.
+  const within = `tenant=1&cluster=${chosen.cluster}&database=${chosen.database}`;
+  await page.goto(`${demo.url}/plugins?${within}`);
+  await page.locator("table.plugins a.name").first().click();
+  await expect.poll(asked).toMatchObject({ path: expect.stringMatching(/^\/plugins\/\d+$/), ...chosen });
+  await page.locator("a.back").click();
+  await expect.poll(asked).toMatchObject({ path: "/plugins", ...chosen });
+  await page.goto(`${demo.url}/analytics?${within}`);
+  await page.getByRole("form", { name: "Conditions", exact: true }).getByRole("button", { name: "Show", exact: true }).click();
+  await expect.poll(asked).toMatchObject({ path: "/analytics", ...chosen, zone: "UTC" });
+  await page.getByRole("navigation", { name: "Days", exact: true }).getByRole("link", { name: "7 d", exact: true }).click();
+  await expect.poll(asked).toMatchObject({ path: "/analytics", ...chosen, days: "7" });
   await nav.getByRole("link", { name: "Tables", exact: true }).click();
   await expect.poll(asked).toEqual({ path: "/database/tables", ...chosen });
   await alive(page);

@@ -62,6 +62,9 @@ test.describe("backups and recovery", () => {
     await signIn(page, "viewer", "/backups");
     await expect(page.locator(`table.backups tbody a[title="${first.result.id}"]`)).toBeVisible();
     await expect(page.getByRole("region", { name: "WAL behind", exact: true })).toContainText("streaming");
+    // A gap that a backup has ended is counted, and no longer a warning.
+    await expect(page.getByRole("region", { name: "Window", exact: true })).toContainText("one gap");
+    await expect(page.locator(".title .badge").first()).toHaveText(/^continuous to /);
     // It goes on: what can be restored ends later and later.
     const last = async () => Date.parse((await get("clusters/main/recovery-window")).intervals.at(-1).to);
     const before = await last();
@@ -92,6 +95,7 @@ test.describe("backups and recovery", () => {
     await expect(page.locator(".timebar .hole")).toHaveCount(1);
     await expect(page.locator(".timebar .flag").first()).toBeAttached();
     await expect(page.locator(".timebar .mark.full")).toHaveCount(1);
+    await expect(fact(page, "To inspect")).toHaveText(/^each database of the cluster \(now .*\bsaas_idp\b.*\), read and written on a private copy$/);
     await expect(page.locator(".window-list .bad").first()).toContainText("removed this WAL");
     // A viewer sees, and is offered nothing that would be refused.
     await expect(page.getByRole("button", { name: "Back up now" })).toHaveCount(0);

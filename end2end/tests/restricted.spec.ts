@@ -153,6 +153,43 @@ test.describe("what an administrator does", () => {
     await expect(page.locator(".form-done")).toContainText("The key is removed");
   });
 
+  test("schedules say when they run next; objectives and the data key are changed by their forms", async ({ page, request }) => {
+    await told(request);
+    const { schedules, objectives } = await get(request, `${api}/recovery`);
+    await signIn(page, "admin", "/backups");
+    const lines = page.getByRole("region", { name: "Schedules table", exact: true }).locator("tbody tr");
+    await expect(lines).toHaveCount(schedules.length);
+    for (const [n, one] of schedules.entries()) {
+      await expect(lines.nth(n).locator("th")).toHaveText(one.name);
+      await expect(lines.nth(n).locator("code")).toHaveText(one.cron);
+      await expect(lines.nth(n).locator("td.n")).toHaveText(/^in \d/);
+    }
+    await page.getByText("New data key", { exact: true }).click();
+    await confirm(page, "Rotate", "wrong");
+    await expect(page.locator(".form-error")).toContainText("password is wrong");
+    await page.getByText("New data key", { exact: true }).click();
+    await confirm(page, "Rotate");
+    await expect(page.locator(".form-done")).toHaveText(/^New objects are sealed with data key \d+; what is there stays readable\.$/);
+
+    await page.goto(`${demo.url}/recovery`);
+    const panel = page.locator(".panel", { has: page.getByRole("heading", { name: "Objectives", exact: true }) });
+    const change = async (seconds: number, secret: string) => {
+      await panel.getByText("Change them", { exact: true }).click();
+      await panel.getByLabel("RTO, seconds", { exact: true }).fill(String(seconds));
+      await confirm(page, "Change", secret);
+    };
+    const promised = async () => (await get(request, `${api}/recovery`)).objectives;
+    await change(1_200, "wrong");
+    await expect(page.locator(".form-error")).toContainText("password is wrong");
+    expect(await promised()).toEqual(objectives);
+    for (const seconds of [1_200, objectives.rto_seconds]) {
+      await change(seconds, password("admin"));
+      await expect(page.locator(".form-done")).toHaveText("The objectives are changed.");
+      await expect.poll(promised).toEqual({ ...objectives, rto_seconds: seconds });
+      await expect(panel.getByLabel("RTO, seconds", { exact: true })).toHaveValue(String(seconds));
+    }
+  });
+
   test("the dry run of retention names each backup, its verdict and why; a viewer is offered nothing", async ({ page, request }) => {
     await told(request);
     const { rows } = await get(request, `${api}/backups?limit=200`);

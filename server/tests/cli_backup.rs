@@ -1,6 +1,9 @@
 //! The commands of backup and recovery as a DBA types them, on a real cluster: repository, backup, WAL, restore.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "cli_backup/log.rs"]
+mod log;
+
 use pgphysical::{ClusterOptions, Install, LocalCluster, ShutdownMode};
 use serde_json::Value;
 use std::{
@@ -97,7 +100,14 @@ async fn a_dba_loses_a_table_and_gets_it_back() {
     assert_eq!(made["encryption"], "aes-256-gcm");
     assert_eq!(std::fs::metadata(bench.path("key")).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(bench.refused(1, &["repo", "init"]).contains("already"));
-    assert_eq!(bench.json(&["backup", "test"])["write, read, delete"], "good");
+    let tested = bench.json(&["backup", "test"]);
+    assert_eq!(
+        (tested["write, read, delete"].as_str(), tested["rights"].as_str()),
+        (Some("good"), Some("may back up and replicate"))
+    );
+    let slot = &tested["slot"];
+    assert_eq!((slot["name"].as_str(), slot["exists"].as_bool()), (Some("holdfast"), Some(false)), "{tested}");
+    assert!(slot["free_slots"].as_i64().unwrap() > 0 && slot["free_wal_senders"].as_i64().unwrap() > 1, "{tested}");
 
     bench
         .sql(
@@ -124,6 +134,13 @@ async fn a_dba_loses_a_table_and_gets_it_back() {
         assert!(Instant::now() < deadline, "{}", String::from_utf8_lossy(&plan.stderr));
         std::thread::sleep(Duration::from_millis(200));
     }
+    // The stream made the slot, and what it holds back is told.
+    let slot = bench.json(&["backup", "test"])["slot"].clone();
+    assert_eq!((slot["exists"].as_bool(), slot["active"].as_bool()), (Some(true), Some(true)), "{slot}");
+    assert!(slot["wal_status"] == "reserved" && slot["kept_bytes"].is_u64(), "{slot}");
+    let said = bench.run(&["backup", "test"]);
+    let said = String::from_utf8_lossy(&said.stdout);
+    assert!(said.contains("holdfast is in use, reserved, keeps "), "{said}");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(streaming.id().cast_signed()), nix::sys::signal::Signal::SIGINT)
         .unwrap();
     assert!(streaming.wait().unwrap().success());
@@ -173,6 +190,22 @@ async fn a_dba_loses_a_table_and_gets_it_back() {
     );
     // The live cluster was not touched.
     assert_eq!(bench.sql(&bench.cluster, "SELECT to_regclass('public.orders')::text").await, None);
+
+    // A byte of the repository is changed: the test says why it failed, and leaves that beside the backup too.
+    let packs = Command::new("find").arg(bench.path("repository")).args(["-path", "*/packs/*", "-type", "f"]).output();
+    let packs = String::from_utf8(packs.unwrap().stdout).unwrap();
+    let pack = packs.lines().max_by_key(|path| std::fs::metadata(path).unwrap().len()).unwrap();
+    let mut bytes = std::fs::read(pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(pack, bytes).unwrap();
+    let output = bench.run(&["backup", "test-restore", full["id"].as_str().unwrap(), "--directory", &place]);
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let reason = out.lines().find_map(|line| line.strip_prefix("  WRONG: ")).unwrap_or_else(|| panic!("{out}{error}"));
+    let last = error.lines().last().unwrap_or_default();
+    assert!(out.contains("NOT RESTORED") && last.starts_with(&format!("holdfast: {reason}")), "{out}{error}");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(bench.json(&["repo", "info", "--rebuild"])["clusters"][0]["records"], 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,6 +228,31 @@ async fn wrong_use_of_the_backup_commands_says_what_to_do() {
     assert_eq!(fetch.status.code(), Some(126));
     let expire = bench.run(&["backup", "expire", "--keep-full", "1"]);
     assert!(expire.status.success());
+
+    // What a backup and a stream would miss is told before: rights, then room for the slot.
+    let refused_as_plain = || {
+        let url = bench.cluster.url_as("plain", "secret", "postgres");
+        let output = bench.command(&["backup", "test"]).env("HOLDFAST_BACKUP_URL", url).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    bench.sql(&bench.cluster, "CREATE ROLE plain LOGIN PASSWORD 'secret'").await;
+    assert!(refused_as_plain().contains("may not start a backup"), "{}", refused_as_plain());
+    bench
+        .sql(
+            &bench.cluster,
+            "GRANT EXECUTE ON FUNCTION pg_backup_start(text, boolean), pg_backup_stop(boolean) TO plain",
+        )
+        .await;
+    assert!(refused_as_plain().contains("no REPLICATION"), "{}", refused_as_plain());
+    bench
+        .sql(
+            &bench.cluster,
+            "SELECT count(pg_create_physical_replication_slot('full_' || n)) FROM generate_series(1, current_setting('max_replication_slots')::int) AS n",
+        )
+        .await;
+    let full = bench.refused(1, &["backup", "test"]);
+    assert!(full.contains("no replication slot is free for 'holdfast': 10 of 10") && full.contains("raise"), "{full}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -247,7 +305,7 @@ async fn backups_are_held_expired_recalled_and_exported_by_their_commands() {
     let key = key["slot"].as_str().unwrap();
     bench.json(&["repo", "key", "rotate"]);
     bench.json(&["repo", "key", "remove", key]);
-    all_of_it_is_in_the_log(&bench, id, key);
+    log::holds_all_of_it(&bench, id, key);
 
     let out = bench.path("out");
     let export = bench.run(&["backup", "export", id, "--to", out.to_str().unwrap(), "--json"]);
@@ -269,48 +327,6 @@ async fn backups_are_held_expired_recalled_and_exported_by_their_commands() {
     if install.major >= 18 {
         assert!(judge(&out, &["--no-parse-wal"]).status.success());
     }
-}
-
-/// What was done and what was not, in this order, each with what was there before.
-fn all_of_it_is_in_the_log(bench: &Bench, backup: &str, key: &str) {
-    let log = String::from_utf8(bench.run(&["audit", "export"]).stdout).unwrap();
-    let rows = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
-    let of = |action: &str| rows.iter().filter(|row| row["action"] == action).collect::<Vec<_>>();
-    for (action, outcomes) in [
-        ("backup_start", &["ok", "ok"][..]),
-        // Until a moment that has passed; of no backup.
-        ("backup_hold", &["ok", "failed", "failed"][..]),
-        ("backup_release", &["ok", "failed"][..]),
-        // What was only shown is none.
-        ("expire", &["ok", "ok"][..]),
-        ("backup_recall", &["ok", "failed"][..]),
-        ("repository_key_add", &["ok"][..]),
-        ("repository_key_rotate", &["ok"][..]),
-        ("repository_key_remove", &["ok"][..]),
-    ] {
-        let told = of(action);
-        assert!(told.iter().map(|row| row["outcome"].as_str().unwrap()).eq(outcomes.iter().copied()), "{told:#?}");
-        assert!(told.iter().all(|row| row["source"] == "cli" && row["after"].is_object()), "{told:#?}");
-    }
-    let started = of("backup_start")[0];
-    let made = (started["object_kind"].as_str(), started["after"]["backup"].as_str());
-    assert_eq!(made, (Some("cluster"), Some(backup)), "{started}");
-    let held = of("backup_hold")[0];
-    assert_eq!(held["object_id"], backup, "{held}");
-    assert!(held["before"]["holds"].as_array().unwrap().is_empty(), "{held}");
-    assert_eq!(of("backup_release")[0]["before"]["holds"][0]["reason"], "audit");
-    assert_eq!(of("expire")[1]["before"]["expiring"][0], backup);
-    assert_eq!(of("repository_key_remove")[0]["before"]["label"], "safe");
-    assert_eq!(of("repository_key_remove")[0]["after"]["removed"], key);
-    assert!(!log.contains("HFR1-"), "no code stands in it");
-    // A store that is down makes nothing undone.
-    std::fs::write(bench.path("broken"), "this is no store ".repeat(100)).unwrap();
-    let store = format!("sqlite://{}", bench.path("broken").display());
-    let held = bench.command(&["backup", "hold", backup]).env("HOLDFAST_STORE_URL", store).output().unwrap();
-    let said = String::from_utf8_lossy(&held.stderr);
-    assert!(held.status.success() && said.contains("the audit log was not told of it"), "{said}");
-    assert_eq!(bench.json(&["backup", "release", backup])["holds"], 1);
-    assert_eq!(bench.json(&["audit", "verify"])["broken"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -538,7 +554,10 @@ async fn plans_and_drills_at_the_command_line_say_what_to_do() {
     std::fs::create_dir(&full).unwrap();
     std::fs::write(full.join("mine"), "").unwrap();
     expect(1, &[], &["dr", "test", "--directory", full.to_str().unwrap()], &["not empty"]);
-    expect(1, &[], &["dr", "test", "--directory", "/proc/here"], &["/proc/here", "choose a directory"]);
+    for what in [["dr", "test"], ["backup", "test-restore"]] {
+        let nowhere = [&what[..], &["--directory", "/proc/here"]].concat();
+        expect(1, &[], &nowhere, &["/proc/here", "choose a directory"]);
+    }
     expect(1, &[], &["dr", "test", "--superuser", "nobody_here"], &["nobody_here", "--superuser"]);
     expect(0, &[], &["dr", "plan"], &["plan 'standard'", "with the original's configuration", "waits for an approval"]);
     let evidence = bench.path("drill.html").display().to_string();

@@ -157,7 +157,11 @@ pub fn TimeBar(
         .map(|it| {
             let class = if it.proof.ok { "flag" } else { "flag bad" };
             let word = if it.proof.ok { "Proved by restoring" } else { "The restore test failed" };
-            let title = format!("{word} at {}: recovery time {}", it.proof.at.local(), format::duration_s(it.proof.rto_seconds));
+            let told = match it.proof.problems.first() {
+                Some(problem) => problem.clone(),
+                None => format!("recovery time {}", format::duration_s(it.proof.rto_seconds)),
+            };
+            let title = format!("{word} at {}: {told}", it.proof.at.local());
             view! { <svg class=class x=scale.x(it.moment) y="14" overflow="visible"><path d="M0 18V0h12l-3 4 3 4H2v10z"><title>{title}</title></path></svg> }
         })
         .collect_view();

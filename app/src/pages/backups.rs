@@ -169,7 +169,18 @@ fn Tiles(overview: RecoveryOverview) -> impl IntoView {
     let (full, incremental) = (newest("full"), newest("incremental"));
     let wal = &overview.window.wal;
     let from = overview.window.intervals.first().map(|it| it.from);
-    let proof = overview.window.proofs.iter().max_by_key(|it| it.proof.at).map(|it| it.proof.clone());
+    let proofs = overview.window.proofs.iter().map(|it| &it.proof);
+    let tested = proofs.clone().max_by_key(|it| it.at);
+    let failed = tested.is_some_and(|it| !it.ok);
+    // One that failed proves nothing, however young it is.
+    let sound = proofs.filter(|it| it.ok).max_by_key(|it| it.at);
+    let proved = sound
+        .map_or_else(|| "never".to_owned(), |it| format!("{} ago", format::age_s(now.seconds_since(it.at).max(0.0))));
+    let proved_by = match sound {
+        _ if failed => "the last test failed".to_owned(),
+        Some(it) => format!("RTO {}", format::duration_s(it.rto_seconds)),
+        None => String::new(),
+    };
     let took = |row: &Option<BackupRow>| {
         row.as_ref().map_or_else(
             || "none yet".to_owned(),
@@ -191,7 +202,7 @@ fn Tiles(overview: RecoveryOverview) -> impl IntoView {
         {tile("WAL behind", wal.lag_seconds.map_or_else(|| "—".to_owned(), format::duration_s), wal.lag_bytes.map_or_else(|| wal.state.clone(), |it| format!("{}, {}", format::bytes(it as f64), wal.state)), wal.state == "interrupted", String::new())}
         {tile("Window", from.map_or_else(|| "—".to_owned(), |from| format::duration_s(now.seconds_since(from).max(0.0).round())), match overview.window.gaps.len() { 0 => "without a gap".to_owned(), 1 => "one gap".to_owned(), n => format!("{n} gaps") }, false, from.map_or_else(String::new, |it| format!("from {}", it.local())))}
         {tile("Restore now", forecast.as_ref().map_or_else(|| "—".to_owned(), |it| format::duration_s(it.seconds)), forecast.as_ref().map_or_else(|| "no restore test yet".to_owned(), |_| rto.map_or_else(String::new, |rto| format!("limit {}", format::duration_s(rto)))), forecast.as_ref().zip(rto).is_some_and(|(it, rto)| it.seconds > rto), forecast.as_ref().map_or_else(String::new, |it| it.basis.clone()))}
-        {tile("Proved", proof.as_ref().map_or_else(|| "never".to_owned(), |it| format!("{} ago", format::age_s(now.seconds_since(it.at).max(0.0)))), proof.as_ref().map_or_else(String::new, |it| if it.ok { format!("RTO {}", format::duration_s(it.rto_seconds)) } else { "not sound".to_owned() }), proof.as_ref().is_some_and(|it| !it.ok), repository.place)}
+        {tile("Proved", proved, proved_by, failed, repository.place)}
     }
 }
 

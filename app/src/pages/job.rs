@@ -160,13 +160,25 @@ fn Steps(progress: JobProgress, state: JobState) -> impl IntoView {
 #[component]
 pub(super) fn Proof(proof: ProofView) -> impl IntoView {
     let rpo = proof.rpo_seconds.map_or_else(|| "—".to_owned(), format::duration_s);
+    let (class, verdict) = match proof.measured_rto() {
+        None => ("badge critical", "not restored"),
+        Some(_) if proof.ok => ("badge good", "sound"),
+        Some(_) => ("badge critical", "not sound"),
+    };
+    // What it did not come to took no time that could be told.
+    let took = |seconds: f64, of: Option<String>| match of {
+        _ if seconds <= 0.0 => "—".to_owned(),
+        Some(of) => format!("{} ({of})", format::duration_s(seconds)),
+        None => format::duration_s(seconds),
+    };
     view! {
         <dl class="facts report">
-            <dt>"Verdict"</dt><dd>{if proof.ok { view! { <span class="badge good">"sound"</span> } } else { view! { <span class="badge critical">"not sound"</span> } }}</dd>
-            <dt title="Restore and recovery">"Measured RTO"</dt><dd>{format::duration_s(proof.rto_seconds)}</dd>
-            <dt>"Files written in"</dt><dd>{format!("{} ({})", format::duration_s(proof.restore_seconds), format::bytes(proof.bytes as f64))}</dd>
-            <dt>"Recovered in"</dt><dd>{format!("{} ({} of WAL)", format::duration_s(proof.recovery_seconds), format::bytes(proof.wal_bytes as f64))}</dd>
-            <dt>"Checked in"</dt><dd>{format::duration_s(proof.check_seconds)}</dd>
+            <dt>"Verdict"</dt><dd><span class=class>{verdict}</span></dd>
+            <dt title="Plan, restore and recovery">"Measured RTO"</dt><dd>{took(proof.rto_seconds, None)}</dd>
+            <dt title="Looking up in the repository what is restored">"Planned in"</dt><dd>{took(proof.plan_seconds, None)}</dd>
+            <dt>"Files written in"</dt><dd>{took(proof.restore_seconds, Some(format::bytes(proof.bytes as f64)))}</dd>
+            <dt>"Recovered in"</dt><dd>{took(proof.recovery_seconds, Some(format!("{} of WAL", format::bytes(proof.wal_bytes as f64))))}</dd>
+            <dt>"Checked in"</dt><dd>{took(proof.check_seconds, None)}</dd>
             <dt title="Age of the newest transaction in the copy when the test began, and no more than the stream had still to bring">"Measured RPO"</dt><dd>{rpo}</dd>
         </dl>
         <Checks checks=proof.checks unproved=proof.unproved problems=proof.problems />
@@ -216,12 +228,13 @@ fn Report(result: Option<JobResult>, copy: Option<JobCopy>) -> impl IntoView {
         }
         Some(JobResult::RestoreTest(proof)) => view! { <Proof proof /> }.into_any(),
         Some(JobResult::DrRun(report)) => view! { <DrFacts report=*report /> }.into_any(),
-        Some(JobResult::Restore { directory, port, backup, target, rto_seconds, last_commit_at, written_bytes, kept_bytes, next, checks, problems }) => view! {
+        Some(JobResult::Restore { directory, port, backup, target, rto_seconds, rpo_seconds, last_commit_at, written_bytes, kept_bytes, next, checks, unproved, problems }) => view! {
             <dl class="facts report">
                 <dt>"Restored to"</dt><dd>{target}</dd>
                 <dt>"Last transaction"</dt><dd>{last_commit_at.map_or_else(|| "—".to_owned(), |at| at.local())}</dd>
                 <dt>"From backup"</dt><dd>{backup}</dd>
-                <dt>"Recovery time"</dt><dd>{format::duration_s(rto_seconds)}</dd>
+                <dt title="From the begin of the job until it could be used">"Measured RTO"</dt><dd>{format::duration_s(rto_seconds)}</dd>
+                <dt title="What was lost when it began; a restore to a chosen moment leaves out on purpose what came after it">"Measured RPO"</dt><dd>{rpo_seconds.map_or_else(|| "—".to_owned(), format::duration_s)}</dd>
                 <dt>"Written"</dt><dd>{format!("{}, {} were there", format::bytes(written_bytes as f64), format::bytes(kept_bytes as f64))}</dd>
                 <dt>"Directory"</dt><dd><code>{directory}</code></dd>
                 {port.map(|port| match (runs, copy.is_some()) {
@@ -231,10 +244,7 @@ fn Report(result: Option<JobResult>, copy: Option<JobCopy>) -> impl IntoView {
                 })}
                 {(port.is_none() || runs).then(|| view! { <dt>"Next"</dt><dd><code>{next}</code></dd> })}
             </dl>
-            <ul class="checks">
-                {checks.into_iter().map(|check| view! { <li><Icon name="check" />{check}</li> }).collect_view()}
-                {problems.into_iter().map(|problem| view! { <li class="bad"><Icon name="warn" />{problem}</li> }).collect_view()}
-            </ul>
+            <Checks checks unproved problems />
         }
         .into_any(),
         Some(JobResult::Expire { removed, objects, bytes }) => view! {

@@ -51,7 +51,7 @@ pub fn Recovery() -> impl IntoView {
 
 #[component]
 fn Loaded(data: RecoveryData, at: Option<Timestamp>, part: Option<(Timestamp, Timestamp)>) -> impl IntoView {
-    let RecoveryData { overview, dr, chosen, may, .. } = data;
+    let RecoveryData { overview, dr, databases, chosen, may, .. } = data;
     if let Some(missing) = unavailable(&overview) {
         return view! { <div class="title"><h1>"Recovery"</h1></div>{missing} }.into_any();
     }
@@ -78,7 +78,7 @@ fn Loaded(data: RecoveryData, at: Option<Timestamp>, part: Option<(Timestamp, Ti
         <Panel title="What can be restored" aside=legend.into_any()>
             <TimeBar overview=for_bar chosen=at part=part />
         </Panel>
-        <Moment overview=for_moment at chosen />
+        <Moment overview=for_moment at chosen databases />
         {dr.map(|overview| view! { <DrSummary overview /> })}
         <Panel title="Jobs" span="c7" flush=true aside=all_jobs()><Jobs jobs /></Panel>
         {promised.map(|now| view! { <ObjectivesPanel now overview may_manage=may.manage cluster /> })}
@@ -92,8 +92,10 @@ fn Moment(
     overview: RecoveryOverview,
     at: Option<Timestamp>,
     chosen: Option<Result<RestorePlanView, String>>,
+    databases: Vec<String>,
 ) -> impl IntoView {
     let scope = Scope::get();
+    let inspect = inspect(&databases);
     let newest = overview.window.intervals.last().map(|it| it.to);
     let shown = at.or(newest);
     let backup = shown.and_then(|at| overview.backups.iter().find(|row| row.stopped_at <= at)).cloned();
@@ -137,6 +139,7 @@ fn Moment(
                 <dt>"WAL to replay"</dt><dd>{wal.map_or_else(|| "—".to_owned(), |bytes| format::bytes(bytes as f64))}</dd>
                 <dt>"Expected duration"</dt><dd>{expected.map_or_else(|| "—".to_owned(), format::duration_s)}" "{within}</dd>
                 {last_commit.map(|at| view! { <dt>"Last transaction before"</dt><dd>{at.local()}</dd> })}
+                <dt title="A restore writes and starts a copy of its own: what is read and written there leaves the original as it is">"To inspect"</dt><dd>{if inside { inspect } else { "—".to_owned() }}</dd>
                 <dt>"Replay over"</dt><dd>{backup.as_ref().zip(shown).map_or_else(|| "—".to_owned(), |(it, at)| format!("{} of work", format::duration_s(at.seconds_since(it.stopped_at).max(0.0))))}</dd>
             </dl>
             {refusal.map(|reason| view! { <p class="refusal"><Icon name="warn" /><span>{reason}</span></p> })}
@@ -153,36 +156,61 @@ fn Moment(
     }
 }
 
+/// Names of databases shown.
+const NAMED: usize = 4;
+
+/// What a restore beside the original gives: which databases there were then only the copy knows, which there are now is known.
+fn inspect(databases: &[String]) -> String {
+    let mut now = databases.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if databases.len() > NAMED {
+        now += &format!(" and {} more", databases.len() - NAMED);
+    }
+    let now = if now.is_empty() { now } else { format!(" (now {now})") };
+    format!("each database of the cluster{now}, read and written on a private copy")
+}
+
 #[component]
 fn ObjectivesPanel(now: Objectives, overview: RecoveryOverview, may_manage: bool, cluster: String) -> impl IntoView {
     let forecast = overview.forecast.clone();
     // The window has them by the moments that they prove.
     let mut tests = overview.window.proofs.iter().collect::<Vec<_>>();
     tests.sort_by_key(|it| std::cmp::Reverse(it.proof.at));
-    let history = tests.into_iter().take(8).map(|it| {
-        let proof = &it.proof;
-        let scope = Scope::get();
-        let path = format!("/jobs/{}", it.job);
-        let kept = proof.ok && proof.rto_seconds <= now.rto_seconds;
-        view! {
-            <tr>
-                <td><a class="link" href=move || scope.link(&path)>{proof.at.local()}</a></td>
-                <td>{if kept { view! { <span class="badge good">"kept"</span> } } else { view! { <span class="badge critical">"missed"</span> } }}</td>
-                <td class="n">{format::duration_s(proof.rto_seconds)}</td>
-                <td class="n">{format::duration_s(proof.restore_seconds)}</td>
-                <td class="n">{format::duration_s(proof.recovery_seconds)}</td>
-                <td class="n">{format::duration_s(proof.check_seconds)}</td>
-                <td class="n">{proof.rpo_seconds.map_or_else(|| "—".to_owned(), format::duration_s)}</td>
-            </tr>
-        }
-    }).collect_view();
+    let history = tests
+        .into_iter()
+        .take(8)
+        .map(|it| {
+            let proof = &it.proof;
+            let scope = Scope::get();
+            let path = format!("/jobs/{}", it.job);
+            let (class, verdict) = match proof.measured_rto() {
+                None => ("badge critical", "failed"),
+                Some(rto) if proof.ok && rto <= now.rto_seconds => ("badge good", "kept"),
+                Some(_) => ("badge critical", "missed"),
+            };
+            // What a test did not come to took no time that could be told.
+            let took = |seconds: f64| if seconds > 0.0 { format::duration_s(seconds) } else { "—".to_owned() };
+            let reason = proof.problems.first().cloned();
+            view! {
+                <tr>
+                    <td><a class="link" href=move || scope.link(&path)>{proof.at.local()}</a></td>
+                    <td><span class=class title=reason>{verdict}</span></td>
+                    <td class="n">{took(proof.rto_seconds)}</td>
+                    <td class="n">{took(proof.plan_seconds)}</td>
+                    <td class="n">{took(proof.restore_seconds)}</td>
+                    <td class="n">{took(proof.recovery_seconds)}</td>
+                    <td class="n">{took(proof.check_seconds)}</td>
+                    <td class="n">{proof.rpo_seconds.map_or_else(|| "—".to_owned(), format::duration_s)}</td>
+                </tr>
+            }
+        })
+        .collect_view();
     let empty = overview.window.proofs.is_empty();
     view! {
         <Panel title="Objectives" span="c5">
             <dl class="facts">
                 <dt title="Recovery point objective: most work that may be lost">"RPO"</dt><dd>{format::duration_s(now.rpo_seconds)}</dd>
                 <dt title="Recovery time objective: longest restore">"RTO"</dt><dd>{format::duration_s(now.rto_seconds)}</dd>
-                <dt>"Restore now"</dt><dd>{forecast.as_ref().map_or_else(|| "unknown before the first restore test".to_owned(), |it| format!("{} ({} files, {} replay)", format::duration_s(it.seconds), format::duration_s(it.restore_seconds), format::duration_s(it.replay_seconds)))}</dd>
+                <dt>"Restore now"</dt><dd>{forecast.as_ref().map_or_else(|| "unknown before the first restore test".to_owned(), |it| format!("{} ({} plan, {} files, {} replay)", format::duration_s(it.seconds), format::duration_s(it.plan_seconds), format::duration_s(it.restore_seconds), format::duration_s(it.replay_seconds)))}</dd>
             </dl>
             {forecast.map(|it| view! { <p class="muted">{it.basis}</p> })}
             {may_manage.then(|| view! {
@@ -200,7 +228,7 @@ fn ObjectivesPanel(now: Objectives, overview: RecoveryOverview, may_manage: bool
             {empty.then(|| view! { <p class="fine muted">"No restore was proved yet."</p> })}
             {(!empty).then(|| view! {
                 <div class="scroll" tabindex="0" role="region" aria-label="Restore tests table">
-                    <table><thead><tr><th scope="col">"Test"</th><th scope="col">"RTO"</th><th scope="col" class="n">"Measured"</th><th scope="col" class="n">"Files"</th><th scope="col" class="n">"Replay"</th><th scope="col" class="n">"Checks"</th><th scope="col" class="n">"RPO"</th></tr></thead><tbody>{history}</tbody></table>
+                    <table><thead><tr><th scope="col">"Test"</th><th scope="col">"RTO"</th><th scope="col" class="n">"Measured"</th><th scope="col" class="n" title="Looking up in the repository what is restored">"Plan"</th><th scope="col" class="n">"Files"</th><th scope="col" class="n">"Replay"</th><th scope="col" class="n">"Checks"</th><th scope="col" class="n">"RPO"</th></tr></thead><tbody>{history}</tbody></table>
                 </div>
             })}
         </Panel>

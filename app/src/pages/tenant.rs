@@ -3,10 +3,28 @@
 use crate::{
     components::{Icon, Panel},
     platform_fns::Whose,
-    scope::address,
+    scope::{Scope, address},
 };
 use domain::view::TenantView;
 use leptos::prelude::*;
+
+/// Cluster and database of the address: the platform's pages have neither, and carry both along for the way back.
+pub fn place() -> Vec<(&'static str, String)> {
+    untrack(|| Scope::get().place())
+}
+
+/// An address with them.
+pub fn within(path: &str) -> String {
+    address(path, &place(), None)
+}
+
+/// They as hidden fields of a form.
+pub fn place_fields() -> Vec<AnyView> {
+    place()
+        .into_iter()
+        .map(|(name, value)| view! { <input type="hidden" name=name value=value /> }.into_any())
+        .collect()
+}
 
 /// The tenants to choose from, for the page at `path`.
 pub fn choose(
@@ -18,7 +36,9 @@ pub fn choose(
 ) -> AnyView {
     let empty = tenants.is_empty();
     let rows = tenants.into_iter().map(|tenant| {
-        let href = address(path, &[("tenant", tenant.slug.clone())], None);
+        let mut pairs = vec![("tenant", tenant.slug.clone())];
+        pairs.extend(place());
+        let href = address(path, &pairs, None);
         view! { <tr><td><a class="name" data-row href=href>{tenant.name}</a></td><td class="muted">{tenant.slug}</td><td class="n muted">{tenant.id}</td></tr> }
     });
     view! {
@@ -28,6 +48,7 @@ pub fn choose(
                 <form class="search" role="search" method="get" action=path>
                     <Icon name="search" />
                     <input type="search" name="begins" value=begins placeholder="Name begins with" aria-label="Tenants whose name begins with" />
+                    {place_fields()}
                 </form>
             </div>
             <div class="scroll" tabindex="0" role="region" aria-label="Tenants table">
@@ -42,6 +63,6 @@ pub fn choose(
 /// Whose data these are, and the way to another's at `path`.
 pub fn mark(whose: &Whose, path: &'static str) -> impl IntoView + use<> {
     let TenantView { name, slug, .. } = whose.tenant.clone();
-    let other = whose.chosen.then(|| view! { <a class="link" href=path>"Another tenant"</a> });
+    let other = whose.chosen.then(|| view! { <a class="link" href=within(path)>"Another tenant"</a> });
     view! { <span class="tenant" title=slug>{name}</span>{other} }
 }

@@ -165,6 +165,8 @@ const ENOUGH_WAL: u64 = 16 << 20;
 
 /// What restore tests measured; of the last ones each byte weighs alike.
 struct Rates {
+    /// Seconds of the newest plan: it hardly depends on what is restored.
+    plan: f64,
     /// Bytes per second.
     restore: f64,
     /// What recovery takes however little there is to replay, in seconds.
@@ -190,7 +192,8 @@ fn rates(proofs: &[ProofView]) -> Option<Rates> {
     // A noisy start must not make replay free: half of what was measured is the least.
     let replay = of.iter().map(|it| (it.recovery_seconds - startup).max(it.recovery_seconds / 2.0)).sum::<f64>();
     let replay = (wal > 0.0 && replay > 0.0).then(|| wal / replay);
-    Some(Rates { restore: bytes / seconds, startup, replay, from_little })
+    let plan = last.first().map_or(0.0, |it| it.plan_seconds);
+    Some(Rates { plan, restore: bytes / seconds, startup, replay, from_little })
 }
 
 /// How long a restore of `bytes` with `wal_bytes` to replay takes, by what restore tests measured (newest first).
@@ -205,12 +208,15 @@ pub fn forecast(bytes: u64, wal_bytes: u64, proofs: &[ProofView]) -> Option<Rest
         }
         Some(rate) => format!("replay {}/s", format::bytes(rate)),
     };
+    // Tests of older versions did not measure it.
+    let plan = if rates.plan > 0.0 { format!("plan {}, ", format::duration_s(rates.plan)) } else { String::new() };
     Some(RestoreForecast {
-        seconds: restore_seconds + replay_seconds,
+        seconds: rates.plan + restore_seconds + replay_seconds,
+        plan_seconds: rates.plan,
         restore_seconds,
         replay_seconds,
         wal_bytes,
-        basis: format!("restore {}/s, {replay}, measured by restore tests", format::bytes(rates.restore)),
+        basis: format!("{plan}restore {}/s, {replay}, measured by restore tests", format::bytes(rates.restore)),
     })
 }
 
@@ -247,7 +253,7 @@ pub struct ProtectionInput {
     pub wal_error: Option<String>,
     /// Moments after the newest backup cannot be restored.
     pub open_gap: Option<String>,
-    /// Age of the newest restore test.
+    /// Age of the newest sound restore test.
     pub test_age_seconds: Option<f64>,
     /// Longest time between two restore tests; `None`: none are scheduled.
     pub test_every_seconds: Option<f64>,
@@ -389,7 +395,7 @@ pub fn problems(input: &ProtectionInput, objectives: Objectives) -> Vec<Recovery
             Some(age) if age > every * 1.5 => add(
                 "restore_test_overdue",
                 "warning",
-                "No restore test was done when one was due".into(),
+                "No restore was proved when one was due".into(),
                 format::duration_s(age),
                 format::duration_s(every),
             ),

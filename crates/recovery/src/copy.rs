@@ -146,14 +146,9 @@ impl CopyPlan<'_> {
             if occupied && !ours {
                 return Err(Ended::Failed(format!("{} is not empty; choose another directory", self.root.display())));
             }
-            fs::create_dir_all(&self.root).and_then(|()| fs::write(&mark, format!("{}\n", work.row.id))).map_err(
-                |error| {
-                    Ended::Failed(format!(
-                        "the copy cannot be written to {}: {error}; choose a directory that this user may write to and that has room",
-                        self.root.display()
-                    ))
-                },
-            )?;
+            fs::create_dir_all(&self.root)
+                .and_then(|()| fs::write(&mark, format!("{}\n", work.row.id)))
+                .map_err(|error| unwritable(&self.root, &error))?;
             let counters = work.counters();
             match restore::restore(self.repository, self.plan, self.manifest, &options, &counters).await {
                 Ok(restored) => return Ok(Some(restored)),
@@ -542,6 +537,14 @@ impl CopyPlan<'_> {
         let rows = connection.query(sql).await.map_err(|error| error.to_string())?;
         Ok(rows.into_iter().filter_map(|row| row.into_iter().next()?).collect())
     }
+}
+
+/// Why there is no place for a copy.
+pub(crate) fn unwritable(root: &Path, error: &std::io::Error) -> Ended {
+    Ended::Failed(format!(
+        "the copy cannot be written to {}: {error}; choose a directory that this user may write to and that has room",
+        root.display()
+    ))
 }
 
 fn wal_directory(root: &Path) -> PathBuf {

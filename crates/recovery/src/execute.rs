@@ -39,7 +39,7 @@ pub(crate) async fn execute(control: &ControlPlane, work: &Arc<Work>) -> Result<
             hold(control, work, slot).await?;
             restore_test::test(control, work, slot, &params).await
         }
-        JobParams::Restore(params) => restore::restore(work, slot, &params, control.recovery().copies()).await,
+        JobParams::Restore(params) => restore::restore(control, work, slot, &params).await,
         JobParams::Expire(params) => expire(work, slot, &params).await,
         JobParams::Drill(params) => {
             hold(control, work, slot).await?;

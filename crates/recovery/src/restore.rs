@@ -2,10 +2,11 @@
 use crate::{
     copy::{Address, CopyHost, CopyPlan},
     execute::Predecessor,
+    loss::{Loss, Witness},
     work::{Ended, Work},
 };
-use backup::restore::{self, RestoreOptions, RestoreRequest};
-use control::{Copies, RestoreParams, Slot, now, running_in};
+use backup::restore::{self, RestoreOptions, RestoreRequest, Target};
+use control::{ControlPlane, RestoreParams, Slot, now, running_in};
 use domain::{format, view::JobResult};
 use std::{
     fs,
@@ -43,11 +44,15 @@ pub(crate) async fn clear(work: &Work, root: &Path) -> Result<(), Ended> {
 }
 
 pub(crate) async fn restore(
+    control: &ControlPlane,
     work: &Arc<Work>,
     slot: &Slot,
     params: &RestoreParams,
-    copies: &Copies,
 ) -> Result<JobResult, Ended> {
+    // Of this try: what it replays came until now.
+    let (tried_at, witness) = (now(), Witness::of(slot));
+    // No restore fails for want of it.
+    let rpo_limit = control.objectives(slot).await.ok().map(|it| it.rpo_seconds);
     // From the begin of the first try: what a killed server spent is part of what it took.
     let begun = work.row.started_at.unwrap_or_else(now);
     let took = || now().seconds_since(begun).max(0.0);
@@ -110,10 +115,12 @@ pub(crate) async fn restore(
             backup: plan.backup.id,
             target,
             rto_seconds: took(),
+            rpo_seconds: None,
             last_commit_at: None,
             written_bytes: restored.written_bytes,
             kept_bytes: restored.kept_bytes,
             checks: Vec::new(),
+            unproved: Vec::new(),
             problems: Vec::new(),
         });
     }
@@ -151,10 +158,13 @@ pub(crate) async fn restore(
         last_commit_at.map_or_else(|| "is unknown".to_owned(), |at| format!("is of {}", at.to_rfc3339()))
     ))
     .await;
-    let (checks, problems) = copy.look_inside(work, &at).await?;
+    let is_latest = plan.target == Target::Latest;
+    let loss = if is_latest { witness.lost(tried_at, last_commit_at) } else { Loss::Unknown };
+    let (mut checks, problems) = copy.look_inside(work, &at).await?;
+    checks.extend(witness.heartbeat(last_commit_at).filter(|_| is_latest));
     work.done(checks.join("; ")).await;
     let port = server.port();
-    copies.keep(work.row.id, server).await;
+    control.recovery().copies().keep(work.row.id, server).await;
     work.log("the copy runs on 127.0.0.1 until Holdfast ends; it archives nothing, follows nothing and subscribes to nothing").await;
     Ok(JobResult::Restore {
         directory: data.display().to_string(),
@@ -162,11 +172,13 @@ pub(crate) async fn restore(
         backup: plan.backup.id.clone(),
         target,
         rto_seconds,
+        rpo_seconds: loss.seconds(rpo_limit),
         last_commit_at,
         written_bytes: written,
         kept_bytes: restored.map_or(0, |it| it.kept_bytes),
         next: format!("psql -h 127.0.0.1 -p {port}"),
         checks,
+        unproved: loss.unproved(rpo_limit).into_iter().collect(),
         problems,
     })
 }

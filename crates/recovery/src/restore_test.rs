@@ -1,7 +1,7 @@
 //! Restores that prove: a private copy is written, started, recovered, looked at, and thrown away.
 use crate::{
     alone::{Alone, must_be_empty, reason},
-    copy::{Address, CopyHost, CopyPlan},
+    copy::{Address, CopyHost, CopyPlan, unwritable},
     execute::find,
     loss::{Loss, Witness},
     restore::{clear, remove},
@@ -9,16 +9,16 @@ use crate::{
     work::{Ended, Work},
 };
 use backup::{
-    Repository, Summary,
-    restore::{self, RestoreRequest, Target},
+    Manifest, Repository, Summary,
+    restore::{self, RestorePlan, RestoreRequest, Target},
 };
 use control::{ControlPlane, RestoreTestParams, Slot, now};
 use domain::{
-    format,
+    Timestamp, format,
     view::{JobResult, ProofView},
 };
 use pgphysical::{LocalCluster, ShutdownMode};
-use std::{ffi::OsStr, path::PathBuf};
+use std::{ffi::OsStr, fs, path::PathBuf};
 
 const STEPS: [&str; 5] = ["Plan", "Write the files", "Start it and replay WAL", "Check", "Throw it away"];
 
@@ -46,6 +46,8 @@ pub(crate) async fn test(
 ) -> Result<JobResult, Ended> {
     work.steps(&STEPS);
     throwaway::clear_earlier(slot, TEST_PREFIX, work).await?;
+    // In earnest nobody waits for what earlier tries left.
+    work.begin();
     let (repository, system) = (slot.repository().await?, slot.catalogue.load().system);
     let trial = Trial {
         backup: find(&repository, system, params.backup.as_deref()).await?,
@@ -88,7 +90,7 @@ impl Alone {
     /// Proves a backup as the service does; the copy is gone afterwards.
     ///
     /// # Errors
-    /// Why the test could not be done; what is wrong with the copy is in the result.
+    /// Why the test could not be begun; why it failed, and what is wrong with the copy, is in the result.
     pub async fn test_restore(&self, of: TestAlone) -> Result<ProofView, String> {
         must_be_empty(&of.directory, "a restore test")?;
         self.0.steps(&STEPS);
@@ -106,18 +108,9 @@ impl Alone {
 }
 
 impl Trial {
-    /// Does it; the copy is gone afterwards.
+    /// Does it; the copy is gone afterwards. What fails once it is planned and has its place is what it shows: the backup
+    /// was not restored.
     async fn run(&self, work: &Work) -> Result<ProofView, Ended> {
-        let proved = self.proved(work).await;
-        if let Err(error) = remove(&self.root) {
-            work.log(&format!("{} was not removed whole: {error}", self.root.display())).await;
-        }
-        let proof = proved?;
-        work.done("").await;
-        Ok(proof)
-    }
-
-    async fn proved(&self, work: &Work) -> Result<ProofView, Ended> {
         let began_at = now();
         let request = RestoreRequest {
             system: Some(self.backup.cluster.system_identifier),
@@ -126,57 +119,93 @@ impl Trial {
             timeline: None,
         };
         let (plan, manifest) = restore::plan(&self.repository, &request).await?;
-        work.done(format!("{} from {}", format::bytes(plan.bytes as f64), plan.backup.id)).await;
+        let plan_seconds = work.done(format!("{} from {}", format::bytes(plan.bytes as f64), plan.backup.id)).await;
         for note in &plan.notes {
             work.log(note).await;
         }
+        clear(work, &self.root).await?;
+        // Without a place for the copy nothing is shown of the backup.
+        fs::create_dir_all(&self.root).map_err(|error| unwritable(&self.root, &error))?;
+        let mut proof = ProofView {
+            backup: plan.backup.id.clone(),
+            at: began_at,
+            ok: false,
+            bytes: 0,
+            wal_bytes: plan.wal_bytes,
+            plan_seconds,
+            restore_seconds: 0.0,
+            recovery_seconds: 0.0,
+            check_seconds: 0.0,
+            rto_seconds: 0.0,
+            rpo_seconds: None,
+            checks: Vec::new(),
+            unproved: Vec::new(),
+            problems: Vec::new(),
+        };
+        let ended = self.carry_out(work, began_at, &plan, &manifest, &mut proof).await;
+        if let Err(error) = remove(&self.root) {
+            work.log(&format!("{} was not removed whole: {error}", self.root.display())).await;
+        }
+        match ended {
+            Ok(()) => {
+                work.done("").await;
+            }
+            Err(Ended::Failed(reason)) if !work.is_cancelled() => {
+                work.log(&format!("failed: {reason}")).await;
+                proof.problems.insert(0, reason);
+            }
+            Err(ended) => return Err(ended),
+        }
+        proof.at = now();
+        proof.ok = proof.problems.is_empty();
+        Ok(proof)
+    }
+
+    /// Writes the copy, starts it, looks at it; `proof` has what was measured and found as far as it came.
+    async fn carry_out(
+        &self,
+        work: &Work,
+        began_at: Timestamp,
+        plan: &RestorePlan,
+        manifest: &Manifest,
+        proof: &mut ProofView,
+    ) -> Result<(), Ended> {
         let copy = CopyPlan {
             host: self.host.clone(),
             repository: &self.repository,
-            plan: &plan,
-            manifest: &manifest,
+            plan,
+            manifest,
             root: self.root.clone(),
             exclusive: false,
             throw_away: true,
             hold: false,
             lease: tokio::sync::Mutex::default(),
         };
-        clear(work, &self.root).await?;
         let restored = copy.restore(work).await?.unwrap_or_default();
         let written = format!("{} written", format::bytes(restored.written_bytes as f64));
-        let restore_seconds = work.done(written).await;
+        proof.restore_seconds = work.done(written).await;
+        proof.bytes = plan.bytes;
         work.check()?;
         let mut server = copy.start(work).await?.server;
         let at = Address::from(&server);
         let last = copy.last_commit(&at).await;
         let told = last.map_or_else(String::new, |at| format!("the last transaction is of {}", at.to_rfc3339()));
-        let recovery_seconds = work.done(told).await;
-        let (mut checks, mut problems) = copy.look_inside(work, &at).await?;
-        checks.extend(self.witness.heartbeat(last).filter(|_| self.latest));
-        work.check()?;
-        let sums = plan.backup.cluster.checksums;
-        prove(work, &mut server, &self.host.superuser, sums, &mut checks, &mut problems).await?;
-        for problem in &problems {
-            work.log(problem).await;
-        }
-        let check_seconds = work.done(checks.join("; ")).await;
+        proof.recovery_seconds = work.done(told).await;
+        proof.rto_seconds = proof.plan_seconds + proof.restore_seconds + proof.recovery_seconds;
         // Without all WAL the copy tells nothing of the newest moment.
         let loss = if self.latest { self.witness.lost(began_at, last) } else { Loss::Unknown };
-        Ok(ProofView {
-            backup: plan.backup.id.clone(),
-            at: now(),
-            ok: problems.is_empty(),
-            bytes: plan.bytes,
-            wal_bytes: plan.wal_bytes,
-            restore_seconds,
-            recovery_seconds,
-            check_seconds,
-            rto_seconds: restore_seconds + recovery_seconds,
-            rpo_seconds: loss.seconds(self.rpo_limit),
-            checks,
-            unproved: loss.unproved(self.rpo_limit).into_iter().collect(),
-            problems,
-        })
+        proof.rpo_seconds = loss.seconds(self.rpo_limit);
+        proof.unproved.extend(loss.unproved(self.rpo_limit));
+        (proof.checks, proof.problems) = copy.look_inside(work, &at).await?;
+        proof.checks.extend(self.witness.heartbeat(last).filter(|_| self.latest));
+        work.check()?;
+        let sums = plan.backup.cluster.checksums;
+        prove(work, &mut server, &self.host.superuser, sums, &mut proof.checks, &mut proof.problems).await?;
+        for problem in &proof.problems {
+            work.log(problem).await;
+        }
+        proof.check_seconds = work.done(proof.checks.join("; ")).await;
+        Ok(())
     }
 }
 

@@ -106,7 +106,7 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
     let verify_job = newest(control, cluster, JobKind::Verify).await?;
     let verdicts = verdicts(control, cluster).await?;
     let drills = drills(control, slot, at).await?;
-    // A test that could not be done is no proof.
+    // One that could not even be planned has no result.
     let test_problem = test_job.as_ref().and_then(|row| match &row.result {
         Some(JobResult::RestoreTest(proof)) => proof.problems.first().cloned(),
         _ => row.error.clone(),
@@ -129,7 +129,8 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
         wal_lag_seconds: wal.lag_seconds,
         wal_error: wal.error.clone(),
         open_gap: catalogue.gaps.last().filter(|gap| gap.to.is_none()).map(|gap| gap.reason.clone()),
-        test_age_seconds: proof.map(|proof| at.seconds_since(proof.at)),
+        // One that failed proves nothing, however young it is.
+        test_age_seconds: proofs.iter().find(|proof| proof.ok).map(|proof| at.seconds_since(proof.at)),
         test_every_seconds: pause(&[ScheduleKind::RestoreTest]),
         test_tried: test_job.is_some(),
         test_problem,
@@ -166,6 +167,7 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
                 at: it.at,
                 ok: it.ok,
                 rto_seconds: it.rto_seconds,
+                plan_seconds: it.plan_seconds,
                 restore_seconds: it.restore_seconds,
                 recovery_seconds: it.recovery_seconds,
                 check_seconds: it.check_seconds,

@@ -179,7 +179,7 @@ async fn tell_the_story(control: ControlPlane, superuser_url: String, stop: Canc
     let done = async {
         over(&control, JobKind::Backup).await?;
         let window = control.recovery_window(&Actor::system(), None).await?;
-        if window.proofs.is_empty() {
+        if !window.proofs.iter().any(|it| it.proof.ok) {
             let test = RestoreTestParams { backup: None, latest: true };
             control.backup_test_restore(&Actor::system(), None, test).await?;
             over(&control, JobKind::RestoreTest).await?;

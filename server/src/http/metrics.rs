@@ -10,14 +10,14 @@ use axum::{extract::State, http::header, response::IntoResponse};
 use control::ControlPlane;
 use domain::{
     alert::{AlertState, Severity},
-    view::{AlertCounts, ClusterState, Dashboard},
+    view::{AlertCounts, ClusterState, Dashboard, RestoreTestView},
 };
 use std::fmt::Write as _;
 
 /// A gauge: its name, its help, and its value in one dashboard.
 type Gauge = (&'static str, &'static str, fn(&Dashboard) -> Option<f64>);
 
-const GAUGES: [Gauge; 32] = [
+const GAUGES: [Gauge; 33] = [
     ("holdfast_up", "Whether the last tick reached the cluster.", |it| {
         Some(f64::from(u8::from(it.cluster.state == ClusterState::Up)))
     }),
@@ -82,21 +82,29 @@ const GAUGES: [Gauge; 32] = [
         Some(f64::from(u8::from(it.backup.as_ref()?.last_restore_test.as_ref()?.ok)))
     }),
     ("holdfast_restore_test_rto_seconds", "Recovery time that the newest restore test measured.", |it| {
-        Some(it.backup.as_ref()?.last_restore_test.as_ref()?.rto_seconds)
+        Some(measured(it)?.rto_seconds)
+    }),
+    ("holdfast_restore_test_plan_seconds", "Of its recovery time, looking up what is restored.", |it| {
+        Some(measured(it)?.plan_seconds)
     }),
     ("holdfast_restore_test_restore_seconds", "Of its recovery time, writing the files.", |it| {
-        Some(it.backup.as_ref()?.last_restore_test.as_ref()?.restore_seconds)
+        Some(measured(it)?.restore_seconds)
     }),
     ("holdfast_restore_test_recovery_seconds", "Of its recovery time, replay and promotion.", |it| {
-        Some(it.backup.as_ref()?.last_restore_test.as_ref()?.recovery_seconds)
+        Some(measured(it)?.recovery_seconds)
     }),
     ("holdfast_restore_test_check_seconds", "Time of the newest restore test's checks.", |it| {
-        Some(it.backup.as_ref()?.last_restore_test.as_ref()?.check_seconds)
+        Some(measured(it)?.check_seconds)
     }),
     ("holdfast_restore_test_rpo_seconds", "Work that would have been lost, by the newest restore test.", |it| {
         it.backup.as_ref()?.last_restore_test.as_ref()?.rpo_seconds
     }),
 ];
+
+/// The newest restore test, when it came to a copy that could be used: otherwise it has no times to tell.
+fn measured(it: &Dashboard) -> Option<&RestoreTestView> {
+    it.backup.as_ref()?.last_restore_test.as_ref().filter(|test| test.rto_seconds > 0.0)
+}
 
 /// Open on the loopback, with a token or session elsewhere.
 pub async fn metrics(State(app): State<App>, Asking(actor): Asking) -> Result<impl IntoResponse, Problem> {

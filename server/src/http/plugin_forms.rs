@@ -21,6 +21,9 @@ use std::collections::{BTreeMap, BTreeSet};
 #[serde(default)]
 pub struct Fields {
     tenant: String,
+    /// This and `database`: what one came from, and comes back to.
+    cluster: String,
+    database: String,
     operation: String,
     mode: String,
     plugins: String,
@@ -37,7 +40,10 @@ impl Fields {
     }
 
     fn page(&self, path: &str) -> String {
-        self.tenant().map_or_else(|| path.to_owned(), |tenant| format!("{path}?tenant={}", encode(tenant)))
+        let all = [("tenant", &self.tenant), ("cluster", &self.cluster), ("database", &self.database)];
+        let given = all.into_iter().filter(|(_, value)| !value.is_empty());
+        let pairs = given.map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>();
+        if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
     }
 
     fn request(&self) -> Result<BulkRequest, ControlError> {
@@ -131,5 +137,19 @@ mod tests {
         assert_eq!(request.versions, BTreeMap::from([(3, "2.1.0".to_owned()), (12, "1.0.0-rc.1".to_owned())]));
         assert!(fields("12,3", "1.0.0").request().is_err());
         assert_eq!(fields("3.9", "").request().unwrap().plugins, BTreeSet::from([3, 12]));
+    }
+
+    #[test]
+    fn the_next_page_is_of_the_same_tenant_cluster_and_database() {
+        let fields = |tenant: &str, cluster: &str, database: &str| Fields {
+            tenant: tenant.to_owned(),
+            cluster: cluster.to_owned(),
+            database: database.to_owned(),
+            ..Fields::default()
+        };
+        assert_eq!(fields("", "", "").page("/plugins"), "/plugins");
+        assert_eq!(fields("1", "", "").page("/plugins"), "/plugins?tenant=1");
+        let all = fields("acme", "replica", "a&b").page("/plugins");
+        assert_eq!(all, "/plugins?tenant=acme&cluster=replica&database=a%26b");
     }
 }

@@ -1,5 +1,6 @@
 //! What the page is narrowed to, and whose days it shows: a form whose answer is an address.
 
+use super::super::tenant;
 use super::{lists::country, with};
 use crate::{
     analytics_fns::{Analysed, Asked},
@@ -57,7 +58,7 @@ pub fn filters(data: &Analysed) -> impl IntoView + use<> {
     let environments = ENVIRONMENTS.iter().map(|it| same(&(*it).to_owned())).collect();
     let types = data.all_types.iter().map(same).collect();
     let countries = data.all_countries.iter().filter(|it| !it.is_empty()).map(|it| (it.clone(), country(it))).collect();
-    let tenant = data.whose.chosen.then(|| {
+    let whose = data.whose.chosen.then(|| {
         let slug = data.whose.tenant.slug.clone();
         view! { <input type="hidden" name="tenant" value=slug /> }
     });
@@ -79,7 +80,8 @@ pub fn filters(data: &Analysed) -> impl IntoView + use<> {
     });
     view! {
         <form class="toolbar analytics-filters" method="get" action="/analytics" aria-label="Conditions">
-            {tenant}
+            {whose}
+            {tenant::place_fields()}
             {days}
             {plugin}
             {only}

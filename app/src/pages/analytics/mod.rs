@@ -48,6 +48,7 @@ fn with(data: &Analysed, asked: &Asked) -> String {
         pairs.push(("tenant", data.whose.tenant.slug.clone()));
     }
     pairs.extend(asked.pairs());
+    pairs.extend(tenant::place());
     address("/analytics", &pairs, None)
 }
 

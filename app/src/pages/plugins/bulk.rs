@@ -25,7 +25,7 @@ pub fn BulkPreviewPage() -> impl IntoView {
             {move || Suspend::new(async move {
                 match data.await {
                     Ok(previewed) => preview(previewed),
-                    Err(error) => view! { <div class="title"><a class="back" href="/plugins">"Plugins"</a><h1>"Preview"</h1></div><Failed error /> }.into_any(),
+                    Err(error) => view! { <div class="title"><a class="back" href=tenant::within("/plugins")>"Plugins"</a><h1>"Preview"</h1></div><Failed error /> }.into_any(),
                 }
             })}
         </Transition>
@@ -201,7 +201,7 @@ pub fn BulkPage() -> impl IntoView {
             {move || Suspend::new(async move {
                 match data.await {
                     Ok(followed) => follow(followed),
-                    Err(error) => view! { <div class="title"><a class="back" href="/plugins">"Plugins"</a><h1>"Operation"</h1></div><Failed error /> }.into_any(),
+                    Err(error) => view! { <div class="title"><a class="back" href=tenant::within("/plugins")>"Plugins"</a><h1>"Operation"</h1></div><Failed error /> }.into_any(),
                 }
             })}
         </Transition>

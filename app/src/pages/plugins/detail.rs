@@ -27,7 +27,7 @@ pub fn PluginPage() -> impl IntoView {
             {move || Suspend::new(async move {
                 match data.await {
                     Ok(detailed) => loaded(detailed),
-                    Err(error) => view! { <Title text="Plugin" /><div class="title"><a class="back" href="/plugins">"Plugins"</a><h1>"Plugin"</h1></div><Failed error /> }.into_any(),
+                    Err(error) => view! { <Title text="Plugin" /><div class="title"><a class="back" href=tenant::within("/plugins")>"Plugins"</a><h1>"Plugin"</h1></div><Failed error /> }.into_any(),
                 }
             })}
         </Transition>

@@ -357,7 +357,7 @@ fn card(plugin: &Plugin, href: String) -> impl IntoView + use<> {
 /// What can be done with the chosen ones: the next page shows what would change.
 fn choosing(here: &Here, total: i64) -> impl IntoView + use<> {
     // The conditions come along for "all that match".
-    let conditions = here.fields(|name| name != "tenant" && name != "view" && name != "sort");
+    let conditions = here.fields(|name| !matches!(name, "tenant" | "cluster" | "database" | "view" | "sort"));
     let operations = [
         ("enable", "Enable"),
         ("disable", "Disable"),

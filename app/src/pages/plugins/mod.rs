@@ -9,23 +9,29 @@ pub use bulk::{BulkPage, BulkPreviewPage};
 pub use detail::PluginPage;
 pub use list::PluginsPage;
 
-use crate::{platform_fns::Whose, scope::encode};
+use super::tenant;
+use crate::{platform_fns::Whose, scope::address};
 use domain::view::Plugin;
 use leptos::prelude::*;
 
-/// An address with the tenant in it, where the reader chose one.
+/// An address with the tenant in it, where the reader chose one, and with the cluster and the database one came from.
 pub(super) fn link(whose: &Whose, path: &str) -> String {
-    if !whose.chosen {
-        return path.to_owned();
+    let mut pairs = Vec::new();
+    if whose.chosen {
+        pairs.push(("tenant", whose.tenant.slug.clone()));
     }
-    let separator = if path.contains('?') { '&' } else { '?' };
-    format!("{path}{separator}tenant={}", encode(&whose.tenant.slug))
+    pairs.extend(tenant::place());
+    address(path, &pairs, None)
 }
 
-/// The tenant as a field of a form.
-fn tenant_field(whose: &Whose) -> Option<impl IntoView + use<>> {
-    let slug = whose.tenant.slug.clone();
-    whose.chosen.then(|| view! { <input type="hidden" name="tenant" value=slug /> })
+/// The same as fields of a form.
+fn tenant_field(whose: &Whose) -> Vec<AnyView> {
+    let mut fields = tenant::place_fields();
+    if whose.chosen {
+        let slug = whose.tenant.slug.clone();
+        fields.push(view! { <input type="hidden" name="tenant" value=slug /> }.into_any());
+    }
+    fields
 }
 
 /// How healthy: the class of a mark.

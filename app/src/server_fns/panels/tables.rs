@@ -332,6 +332,11 @@ static COLUMN_HEADS: [(&str, &str, bool); 12] = [
 
 /// What the planner knows of each: never a value.
 fn columns(name: &str, detail: &TableDetail) -> PanelData {
+    // What holds for all columns that lack them is said once, above.
+    let mut reasons = detail.columns.iter().filter_map(|it| it.statistics_missing.as_deref()).collect::<Vec<_>>();
+    reasons.sort_unstable();
+    reasons.dedup();
+    let reason = <[&str; 1]>::try_from(reasons).ok().map(|[reason]| reason.to_owned());
     let line = |it: &TableColumn| {
         let part = |part: Option<f64>| some(part, |part| format::percent(100.0 * part));
         let target = if it.statistics_target_own { "" } else { " (default)" };
@@ -347,7 +352,11 @@ fn columns(name: &str, detail: &TableDetail) -> PanelData {
             some(it.most_common_values, |number| format::thousands(i64::from(number))),
             part(it.most_common_fraction),
             number(format!("{}{target}", it.statistics_target)),
-            Cell::Long(it.statistics_missing.clone().unwrap_or_else(|| "yes".to_owned())),
+            match &it.statistics_missing {
+                None => text("yes".to_owned()),
+                Some(_) if reason.is_some() => Cell::Muted("no".to_owned()),
+                Some(own) => Cell::Long(own.clone()),
+            },
         ]
     };
     let content = match &detail.columns_missing {
@@ -361,7 +370,9 @@ fn columns(name: &str, detail: &TableDetail) -> PanelData {
     };
     let panel = panel(&format!("Columns of {name}"), "pg_attribute, pg_stats", 12, content);
     if detail.columns_at.is_some() {
-        panel.at(detail.columns_at).note("the values themselves are not read")
+        let note = "the values themselves are not read";
+        let note = reason.map_or_else(|| note.to_owned(), |reason| format!("{note}; no statistics: {reason}"));
+        panel.at(detail.columns_at).note(note)
     } else {
         panel
     }

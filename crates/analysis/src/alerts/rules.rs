@@ -531,8 +531,8 @@ pub const RULES: &[Rule] = &[
     Rule {
         key: "restore_test_overdue",
         title: "No restore was proved lately",
-        about: "Age of the newest restore test against half as long again as its schedule promises: 1 is exactly that \
-                old. Before the first test the age of the oldest backup counts.",
+        about: "Age of the newest sound restore test against half as long again as its schedule promises: 1 is exactly \
+                that old. Before the first one the age of the oldest backup counts.",
         page: "/recovery",
         levels: &[(Warning, 1.0, 1.0)],
         ..BASE

@@ -97,6 +97,7 @@ fn proof(bytes: u64, seconds: f64, wal: u64, replay: f64) -> ProofView {
         ok: true,
         bytes,
         wal_bytes: wal,
+        plan_seconds: 0.0,
         restore_seconds: seconds,
         recovery_seconds: replay,
         check_seconds: 0.0,
@@ -116,6 +117,18 @@ fn a_forecast_comes_from_measured_rates_and_from_nothing_else() {
     let forecast = forecast(1_000 * MIB, 60 * MIB, &[proof(100 * MIB, 1.0, 30 * MIB, 1.0)])
         .map(|it| (it.restore_seconds, it.replay_seconds, it.seconds));
     assert_eq!(forecast, Some((10.0, 2.0, 12.0)));
+}
+
+#[test]
+fn the_plan_is_a_part_of_the_forecast_and_does_not_grow_with_the_cluster() {
+    let measured = |plan_seconds: f64| ProofView { plan_seconds, ..proof(100 * MIB, 1.0, 30 * MIB, 1.0) };
+    // The newest counts, and one that failed is none.
+    let failed = ProofView { ok: false, plan_seconds: 9.0, ..proof(0, 0.0, 0, 0.0) };
+    let told = forecast(1_000 * MIB, 60 * MIB, &[failed, measured(3.0), measured(5.0)]).unwrap();
+    assert_eq!((told.plan_seconds, told.restore_seconds, told.replay_seconds, told.seconds), (3.0, 10.0, 2.0, 15.0));
+    assert!(told.basis.starts_with("plan 3.00 s, restore 100"), "{}", told.basis);
+    let unmeasured = forecast(MIB, 0, &[measured(0.0)]).unwrap();
+    assert!(unmeasured.basis.starts_with("restore "), "{}", unmeasured.basis);
 }
 
 #[test]

@@ -96,7 +96,7 @@ async fn visit(source: &ConnInfo, options: &StreamOptions, status: &StreamStatus
         }
         if Instant::now() >= next_look {
             next_look = Instant::now() + LOOK;
-            if let Some(state) = look(&mut sql, &options.slot).await? {
+            if let Some(state) = slot_state(&mut sql, &options.slot).await? {
                 judge(&mut sql, options, status, &state, &mut warned).await?;
                 status.set_slot(Some(state));
             } else {
@@ -108,7 +108,11 @@ async fn visit(source: &ConnInfo, options: &StreamOptions, status: &StreamStatus
     }
 }
 
-async fn look(sql: &mut ReplicationConnection, slot: &str) -> Result<Option<SlotState>, ReplicationError> {
+/// A slot as the server shows it now; `None` when there is none of that name. `sql` is a plain connection.
+///
+/// # Errors
+/// See [`ReplicationError`].
+pub async fn slot_state(sql: &mut ReplicationConnection, slot: &str) -> Result<Option<SlotState>, ReplicationError> {
     let slot = slot.replace('\'', "''");
     let rows = sql
         .query(&format!(

@@ -8,7 +8,7 @@ mod times;
 
 pub(crate) use fetch::assemble;
 pub use fetch::{Fetched, fetch};
-pub use guard::{SlotLimits, SlotState};
+pub use guard::{SlotLimits, SlotState, slot_state};
 pub use push::push;
 pub use stream::{StreamOptions, StreamStatus, stream};
 pub use times::TimeStop;

@@ -17,18 +17,22 @@ const RUNS_SHOWN: u64 = 50;
 /// The next moments of a calendar: cron and time zone are read where schedules are (`recovery`).
 pub type DrSchedule = fn(cron: &str, zone: &str) -> Result<Vec<Timestamp>, String>;
 
-/// What a drill proved, as a restore test would have; `None` when it came to no copy.
+/// What a drill proved, as a restore test would have; `None` when it chose no backup. One that failed before its copy took
+/// writes proves that the backup could not be restored, and measured no recovery time.
 pub(super) fn proof(report: &DrReport) -> Option<ProofView> {
+    let plan = report.steps.iter().find(|step| step.action == DrAction::ChoosePoint).and_then(|step| step.seconds);
     Some(ProofView {
         backup: report.backup.clone()?,
         at: report.finished_at,
         ok: report.ok,
-        bytes: report.bytes,
+        // The report has what was to be written.
+        bytes: if report.restore_seconds > 0.0 { report.bytes } else { 0 },
         wal_bytes: report.wal_bytes,
+        plan_seconds: plan.unwrap_or_default(),
         restore_seconds: report.restore_seconds,
         recovery_seconds: report.recovery_seconds,
         check_seconds: report.check_seconds,
-        rto_seconds: report.rto_seconds? - report.waited_seconds,
+        rto_seconds: report.rto_seconds.map_or(0.0, |it| it - report.waited_seconds),
         rpo_seconds: report.rpo_seconds,
         checks: report.checks.clone(),
         unproved: report.unproved.clone(),
@@ -246,7 +250,7 @@ impl ControlPlane {
                         "{}: from {} ({}) along timeline {}",
                         restore.target, restore.backup, restore.backup_kind, restore.timeline
                     ),
-                    None,
+                    forecast.as_ref().map(|it| it.plan_seconds).filter(|seconds| *seconds > 0.0),
                 ),
                 DrAction::Restore => (
                     format!("{} in {} files to {}", format::bytes(restore.bytes as f64), restore.files, restore.directory),

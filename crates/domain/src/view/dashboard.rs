@@ -214,7 +214,7 @@ pub struct BackupView {
     pub recoverable_from: Option<Timestamp>,
     /// End of the recovery window.
     pub recoverable_to: Option<Timestamp>,
-    /// The newest restore test.
+    /// The newest restore test, sound or failed.
     pub last_restore_test: Option<RestoreTestView>,
 }
 
@@ -226,8 +226,11 @@ pub struct RestoreTestView {
     pub at: Timestamp,
     /// Nothing was wrong.
     pub ok: bool,
-    /// The measured recovery time.
+    /// The measured recovery time; 0 when the test came to no copy that could be used.
     pub rto_seconds: f64,
+    /// Of it, looking up in the repository what is restored.
+    #[serde(default)]
+    pub plan_seconds: f64,
     /// Of it, writing the files.
     pub restore_seconds: f64,
     /// Of it, replay and promotion.

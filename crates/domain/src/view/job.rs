@@ -198,6 +198,11 @@ pub enum JobResult {
         target: String,
         /// Seconds until it could be used.
         rto_seconds: f64,
+        /// What was lost when it began, as [`ProofView::rpo_seconds`] has it; only of one to the latest moment that was
+        /// started here. A chosen moment is itself the loss that was decided on: what came after it is left out on purpose,
+        /// so that nothing is measured, and the last transaction tells how near the copy is to it.
+        #[serde(default)]
+        rpo_seconds: Option<f64>,
         /// The last transaction that was replayed.
         last_commit_at: Option<Timestamp>,
         /// Bytes of pages written.
@@ -208,6 +213,9 @@ pub enum JobResult {
         next: String,
         /// Checks and what they found.
         checks: Vec<String>,
+        /// What was looked at and proves neither good nor bad, with why.
+        #[serde(default)]
+        unproved: Vec<String>,
         /// What is wrong.
         problems: Vec<String>,
     },

@@ -13,17 +13,20 @@ pub struct ProofView {
     pub at: Timestamp,
     /// Nothing was wrong.
     pub ok: bool,
-    /// Bytes restored.
+    /// Bytes restored; 0 when it failed before all files were written.
     pub bytes: u64,
     /// WAL that was there to replay.
     pub wal_bytes: u64,
-    /// Seconds to write the files.
+    /// Seconds to look up in the repository what is restored; 0 for a test of a version that did not measure it.
+    #[serde(default)]
+    pub plan_seconds: f64,
+    /// Seconds to write the files; 0 when it failed before their end.
     pub restore_seconds: f64,
-    /// Seconds of replay and promotion.
+    /// Seconds of replay and promotion; 0 when it failed before their end.
     pub recovery_seconds: f64,
-    /// Seconds of the checks.
+    /// Seconds of the checks; 0 when it failed before their end.
     pub check_seconds: f64,
-    /// Restore and recovery: the measured recovery time.
+    /// Plan, restore and recovery: the measured recovery time; 0 when the test came to no copy that could be used.
     pub rto_seconds: f64,
     /// What would have been lost when the test began: the age of the newest transaction in the copy, at most what the
     /// stream had still to bring, at least the heartbeats of the source that the copy does not have. `None` when the copy
@@ -34,8 +37,15 @@ pub struct ProofView {
     /// What was looked at and proves neither good nor bad, with why.
     #[serde(default)]
     pub unproved: Vec<String>,
-    /// What is wrong.
+    /// What is wrong; the first is why the test failed.
     pub problems: Vec<String>,
+}
+
+impl ProofView {
+    /// The measured recovery time; `None` when the test came to no copy that could be used.
+    pub fn measured_rto(&self) -> Option<f64> {
+        Some(self.rto_seconds).filter(|seconds| *seconds > 0.0)
+    }
 }
 
 /// What a verification showed.
@@ -96,7 +106,7 @@ pub struct BackupRow {
     pub damaged_pages: u64,
     /// The newest verification.
     pub verified: Option<VerifiedView>,
-    /// The newest restore test.
+    /// The newest restore test, sound or failed.
     pub proof: Option<ProofView>,
 }
 
@@ -134,11 +144,11 @@ pub struct RecoveryGap {
     pub declared: bool,
 }
 
-/// A restore that was proved.
+/// A restore that was proved, or that failed when it was to be.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProvenRestore {
-    /// The moment that was restored, as near as it is known.
+    /// The moment that was restored, or was to be, as near as it is known.
     pub moment: Timestamp,
     /// What was shown.
     pub proof: ProofView,
@@ -199,6 +209,9 @@ pub struct Objectives {
 pub struct RestoreForecast {
     /// In all.
     pub seconds: f64,
+    /// To look up in the repository what is restored, as the newest sound restore test measured it.
+    #[serde(default)]
+    pub plan_seconds: f64,
     /// To write the files.
     pub restore_seconds: f64,
     /// To replay the WAL.
@@ -419,5 +432,10 @@ mod tests {
             "recovery_seconds":1.0,"check_seconds":1.0,"rto_seconds":2.0,"rpo_seconds":3.0,"checks":["good"],"problems":[]}"#;
         let proof = serde_json::from_str::<ProofView>(stored).unwrap();
         assert_eq!((proof.checks.len(), proof.unproved.len(), proof.rpo_seconds), (1, 0, Some(3.0)));
+        // Nor did it measure the plan.
+        assert_eq!((proof.plan_seconds, proof.measured_rto()), (0.0, Some(2.0)));
+        // One that came to no copy measured no recovery time.
+        let failed = ProofView { ok: false, rto_seconds: 0.0, ..proof };
+        assert_eq!(failed.measured_rto(), None);
     }
 }

@@ -54,10 +54,13 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
     let job = control.restore_start(&actor, None, &ask, &confirmed).await.unwrap();
     let job = succeeded(&control, &job).await;
     let restored = job.id.clone();
-    let Some(JobResult::Restore { directory, port: Some(port), last_commit_at, problems, .. }) = job.result else {
+    let Some(JobResult::Restore { directory, port: Some(port), rpo_seconds, last_commit_at, problems, .. }) =
+        job.result
+    else {
         panic!("{job:#?}")
     };
     assert!(problems.is_empty() && last_commit_at.is_some_and(|at| at <= moment));
+    assert_eq!(rpo_seconds, None, "what came after a chosen moment is left out on purpose");
     let beside = format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", bench.cluster.server.password());
     assert_eq!(
         sql(&beside, "SELECT count(*)::text FROM orders WHERE item = 'the last good one'").await.as_deref(),
@@ -94,6 +97,9 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
         proof.ok && proof.rto_seconds > 0.0 && proof.checks.iter().any(|it| it.contains("pg_amcheck")),
         "{proof:#?}"
     );
+    // Each row of the backup was read, of the one table that there is.
+    let counted = "postgres: 5,000 rows in the 1 largest tables".to_owned();
+    assert!(proof.checks.contains(&counted), "{proof:#?}");
     assert_eq!(std::fs::read_dir(bench.path("tests")).unwrap().count(), 0, "copies of tests are thrown away");
     let overview = control.recovery_overview(&actor, None).await.unwrap();
     assert!(overview.window.proofs.len() == 2 && overview.backups[0].proof.is_some());
@@ -131,6 +137,12 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
     let ask = RestoreAsk { start: true, ..RestoreAsk::default() };
     // Its probe finds the lost table missing, and it runs all the same.
     let second = over(&control, &control.restore_start(&actor, None, &ask, &confirmed).await.unwrap().id).await;
+    let Some(JobResult::Restore { rto_seconds, rpo_seconds, unproved, .. }) = &second.result else {
+        panic!("{second:#?}")
+    };
+    // To the newest moment: the stream knows how little it had still to bring.
+    let measured = *rto_seconds > 0.0 && rpo_seconds.is_some_and(|it| (0.0..60.0).contains(&it));
+    assert!(measured && unproved.is_empty(), "{second:#?}");
     let copy = control.job_get(&actor, &second.id).await.unwrap().copy.unwrap();
     assert!(copy.runs && std::fs::exists(&copy.directory).unwrap(), "{copy:?}");
     assert!(control.copy_remove(&actor, &second.id, &Confirmation::default()).await.is_err(), "no name was typed");

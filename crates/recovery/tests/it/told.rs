@@ -10,7 +10,7 @@ use blobs::BlobStore as _;
 use control::{Actor, ControlPlane, RestoreTestParams, ScheduleConfig, ScheduleKind, TargetAsk, alerts::Alerting};
 use domain::{
     alert::{AlertState, ChannelKind, Severity, SmtpSecurity},
-    view::{ChannelSpec, DrAction, DrKind, JobState},
+    view::{ChannelSpec, DrAction, DrKind, JobResult, JobState},
 };
 use recovery::Service;
 use std::path::{Path, PathBuf};
@@ -92,12 +92,41 @@ async fn tests_and_plans_are_told_until_they_are_made_good_or_decided_and_what_i
     let failed = control.backup_test_restore(&actor, None, test.clone()).await.unwrap();
     let failed = over(&control, &failed.id).await;
     assert_eq!(failed.state, JobState::Failed, "{failed:#?}");
+    // That it could not be restored is what the test showed: on the time bar, beside the backup, and in the figures.
+    let Some(JobResult::RestoreTest(shown)) = &failed.result else { panic!("{failed:#?}") };
+    assert!(!shown.ok && shown.problems.first() == failed.error.as_ref(), "{shown:#?}");
+    assert!(shown.plan_seconds > 0.0 && shown.measured_rto().is_none() && shown.checks.is_empty(), "{shown:#?}");
+    let window = control.recovery_window(&actor, None).await.unwrap();
+    let flags = window.proofs.iter().map(|it| (it.job.as_str(), &it.proof)).collect::<Vec<_>>();
+    assert_eq!(flags, [(failed.id.as_str(), shown)]);
+    let rows = control.backups_list(&actor, None, None, 50).await.unwrap().rows;
+    assert_eq!(rows[0].proof.as_ref(), Some(shown));
+    let left = std::fs::read_dir(bench.path("tests")).unwrap().count();
+    assert_eq!(left, 0, "what it wrote is gone");
     let bad = raised(&control, "restore_test_failed").await;
     assert_eq!((bad.severity, bad.state), (Severity::Critical, AlertState::Firing), "{bad:#?}");
     assert!(bad.detail.is_some() && bad.detail == failed.error, "it says why: {bad:#?} {failed:#?}");
     assert!(alert(&control, "restore_test_overdue").is_some(), "a test that could not be done proves nothing");
+    let status = until("the judgement", async || {
+        let status = control.recovery().slots()[0].status.load_full();
+        status.backup.as_ref().is_some_and(|it| it.last_restore_test.is_some()).then_some(status)
+    })
+    .await;
+    let last = status.backup.as_ref().and_then(|it| it.last_restore_test.as_ref()).unwrap();
+    assert_eq!((last.at, last.ok, last.rto_seconds), (shown.at, false, 0.0), "{last:#?}");
+    assert_eq!(status.forecast, None, "nothing was measured that a forecast could be made of");
     std::fs::write(&pack, sound).unwrap();
-    succeeded(&control, &control.backup_test_restore(&actor, None, test).await.unwrap()).await;
+    let good = succeeded(&control, &control.backup_test_restore(&actor, None, test).await.unwrap()).await;
+    let Some(JobResult::RestoreTest(good)) = &good.result else { panic!("{good:#?}") };
+    // What was planned before is part of the time it takes.
+    let parts = good.plan_seconds + good.restore_seconds + good.recovery_seconds;
+    assert!(good.ok && good.plan_seconds > 0.0 && (good.rto_seconds - parts).abs() < 1e-6, "{good:#?}");
+    let window = control.recovery_window(&actor, None).await.unwrap();
+    let mut flags = window.proofs.iter().map(|it| it.proof.ok).collect::<Vec<_>>();
+    flags.sort_unstable();
+    assert_eq!(flags, [false, true], "the failed one stays on the time bar: {window:#?}");
+    let rows = control.backups_list(&actor, None, None, 50).await.unwrap().rows;
+    assert_eq!(rows[0].proof.as_ref(), Some(good));
     for alert in [&owed, &bad] {
         assert_eq!(resolved(&control, alert).await, ["fired", "resolved"], "{}", alert.rule);
     }

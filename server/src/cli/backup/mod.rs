@@ -4,6 +4,7 @@ mod daily;
 mod export;
 mod keep;
 mod record;
+mod test;
 mod test_restore;
 
 use super::{Failure, audited::audited, long::long, print};
@@ -11,7 +12,7 @@ use crate::{config::Config, repository::RepositoryArgs};
 use backup::{BackupType, CreateOptions, Hold, Progress, Repository, SourceKind, Summary};
 use clap::{Args, Subcommand, ValueEnum};
 use domain::format;
-use pgphysical::replication::{ConnInfo, ReplicationConnection};
+use pgphysical::replication::ConnInfo;
 use secrecy::ExposeSecret as _;
 use std::sync::Arc;
 
@@ -66,7 +67,7 @@ pub enum BackupCommand {
     /// Restore a backup to a private copy, start it, count its rows, ask the chosen statements, check it with PostgreSQL's own
     /// programs, throw it away: what the restore tests of 'holdfast serve' do.
     TestRestore(test_restore::TestRestoreArgs),
-    /// Check that a backup could be taken: storage, key, server, rights.
+    /// Check that a backup could be taken and WAL be streamed: storage, key, server, rights, replication slot.
     Test {
         #[command(flatten)]
         source: SourceArgs,
@@ -118,12 +119,25 @@ pub enum From {
     Remote,
 }
 
+/// A server that backups are taken of, as it is configured.
+struct Source {
+    info: ConnInfo,
+    /// The physical replication slot of its stream.
+    slot: String,
+    /// Whether 'holdfast serve' streams its WAL.
+    streams: bool,
+}
+
 impl SourceArgs {
-    /// The server's address.
+    /// The server's address, as the role that backs up.
     ///
     /// # Errors
     /// When no cluster of that id is configured (2).
     pub fn conninfo(&self) -> Result<ConnInfo, Failure> {
+        Ok(self.source()?.info)
+    }
+
+    fn source(&self) -> Result<Source, Failure> {
         let config = Config::load()?;
         let found =
             config.clusters.iter().find(|one| self.cluster.as_ref().is_none_or(|id| *id == one.watched.config.id));
@@ -131,7 +145,15 @@ impl SourceArgs {
             Some(id) => Failure::usage(format!("no cluster '{id}' is configured; 'holdfast config' lists them")),
             None => Failure::usage("no cluster is configured; set DATABASE_URL or write holdfast.toml"),
         })?;
-        Ok(ConnInfo::parse(source.url.expose_secret())?)
+        // The role that watches need not be the one that may back up.
+        match config.protected.iter().find(|it| it.cluster == source.watched.config.id) {
+            Some(it) => Ok(Source { info: it.source.clone(), slot: it.slot.clone(), streams: it.stream }),
+            None => Ok(Source {
+                info: ConnInfo::parse(source.url.expose_secret())?,
+                slot: "holdfast".to_owned(),
+                streams: true,
+            }),
+        }
     }
 }
 
@@ -185,7 +207,7 @@ pub async fn run(command: BackupCommand, args: &RepositoryArgs, json: bool) -> R
         BackupCommand::Verify { daily: true, .. } => daily::run(&args.open().await?, json).await,
         BackupCommand::Verify { id, all, .. } => verify(&args.open().await?, id.as_deref(), all, json).await,
         BackupCommand::TestRestore(test_args) => test_restore::run(args, test_args, json).await,
-        BackupCommand::Test { source } => test(args, &source, json).await,
+        BackupCommand::Test { source } => test::run(args, &source, json).await,
         BackupCommand::Expire(expire_args) => keep::expire(args, &expire_args, json).await,
     }
 }
@@ -423,49 +445,4 @@ async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool
             backups.len()
         )))
     }
-}
-
-async fn test(args: &RepositoryArgs, source: &SourceArgs, json: bool) -> Result<(), Failure> {
-    let repository = args.open().await?;
-    let mut done = vec![("repository and key", repository.store().describe())];
-    let key = format!("leases/test-{}", backup::format::ObjectId::random());
-    let store = repository.store();
-    store.put_new(&key, blobs::Bytes::from_static(b"test")).await?;
-    let same = store.get(&key).await?.as_ref() == b"test";
-    store.delete(&key).await?;
-    if !same {
-        return Err(Failure::failed("the store gave back other bytes than were written; do not use it"));
-    }
-    done.push(("write, read, delete", "good".to_owned()));
-    let info = source.conninfo()?;
-    let mut sql = ReplicationConnection::connect_sql(&info, &info.database.clone()).await?;
-    let rights = sql
-        .query("SELECT coalesce(bool_and(has_function_privilege(p.oid, 'execute')), false), (SELECT rolreplication OR rolsuper FROM pg_roles WHERE rolname = current_user), current_setting('full_page_writes'), current_setting('wal_level') FROM pg_proc p WHERE p.proname IN ('pg_backup_start', 'pg_backup_stop', 'pg_start_backup') AND p.pronargs > 0")
-        .await?;
-    let cell = |at: usize| rights.first().and_then(|row| row.get(at)?.as_deref()).unwrap_or_default();
-    done.push(("server", format!("{}, version {}", info.describe(), sql.server_version())));
-    if cell(0) != "t" {
-        return Err(Failure::failed(
-            "the role may not start a backup: GRANT EXECUTE ON FUNCTION pg_backup_start, pg_backup_stop TO it, or use --source remote",
-        ));
-    }
-    if cell(1) != "t" {
-        return Err(Failure::failed("the role has no REPLICATION: WAL cannot be streamed; ALTER ROLE … REPLICATION"));
-    }
-    if cell(3) == "minimal" {
-        return Err(Failure::failed("wal_level is minimal: set it to replica and restart the server"));
-    }
-    done.push(("rights", "may back up and replicate".to_owned()));
-    let mut connection = ReplicationConnection::connect(&info).await?;
-    let identity = connection.identify_system().await?;
-    done.push((
-        "replication",
-        format!("system {}, timeline {}, WAL at {}", identity.system_identifier, identity.timeline, identity.flush),
-    ));
-    print(&if json {
-        serde_json::Value::from_iter(done.iter().map(|(name, value)| (*name, value.as_str()))).to_string()
-    } else {
-        done.iter().map(|(name, value)| format!("{name:<22} {value}")).collect::<Vec<_>>().join("\n")
-    });
-    Ok(())
 }

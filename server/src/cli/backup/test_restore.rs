@@ -86,6 +86,7 @@ pub async fn run(args: &RepositoryArgs, given: TestRestoreArgs, json: bool) -> R
     print(&if json { to_json(&proof)? } else { described(&proof) });
     match proof.problems.first() {
         None => Ok(()),
+        Some(reason) if proof.measured_rto().is_none() => Err(Failure::failed(reason)),
         Some(problem) => Err(Failure::failed(format!("the restored copy is not sound: {problem}"))),
     }
 }
@@ -127,16 +128,20 @@ async fn only_configured(repository: &Repository, args: &RepositoryArgs) -> Resu
 }
 
 fn described(proof: &ProofView) -> String {
-    let mut text = format!(
-        "{}: {}; files written in {} ({}), recovered in {}, checked in {}; RTO {}\n",
-        proof.backup,
-        if proof.ok { "sound" } else { "NOT SOUND" },
-        format::duration_s(proof.restore_seconds),
-        format::bytes(proof.bytes as f64),
-        format::duration_s(proof.recovery_seconds),
-        format::duration_s(proof.check_seconds),
-        format::duration_s(proof.rto_seconds)
-    );
+    let mut text = match proof.measured_rto() {
+        Some(rto) => format!(
+            "{}: {}; planned in {}, files written in {} ({}), recovered in {}, checked in {}; RTO {}\n",
+            proof.backup,
+            if proof.ok { "sound" } else { "NOT SOUND" },
+            format::duration_s(proof.plan_seconds),
+            format::duration_s(proof.restore_seconds),
+            format::bytes(proof.bytes as f64),
+            format::duration_s(proof.recovery_seconds),
+            format::duration_s(proof.check_seconds),
+            format::duration_s(rto)
+        ),
+        None => format!("{}: NOT RESTORED\n", proof.backup),
+    };
     if let Some(rpo) = proof.rpo_seconds {
         text += &format!("  RPO {}\n", format::duration_s(rpo));
     }

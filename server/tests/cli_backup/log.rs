@@ -1,0 +1,45 @@
+//! What commands did, in the audit log of the store of their host.
+use super::Bench;
+use serde_json::Value;
+
+/// What was done and what was not, in this order, each with what was there before.
+pub(super) fn holds_all_of_it(bench: &Bench, backup: &str, key: &str) {
+    let log = String::from_utf8(bench.run(&["audit", "export"]).stdout).unwrap();
+    let rows = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
+    let of = |action: &str| rows.iter().filter(|row| row["action"] == action).collect::<Vec<_>>();
+    for (action, outcomes) in [
+        ("backup_start", &["ok", "ok"][..]),
+        // Until a moment that has passed; of no backup.
+        ("backup_hold", &["ok", "failed", "failed"][..]),
+        ("backup_release", &["ok", "failed"][..]),
+        // What was only shown is none.
+        ("expire", &["ok", "ok"][..]),
+        ("backup_recall", &["ok", "failed"][..]),
+        ("repository_key_add", &["ok"][..]),
+        ("repository_key_rotate", &["ok"][..]),
+        ("repository_key_remove", &["ok"][..]),
+    ] {
+        let told = of(action);
+        assert!(told.iter().map(|row| row["outcome"].as_str().unwrap()).eq(outcomes.iter().copied()), "{told:#?}");
+        assert!(told.iter().all(|row| row["source"] == "cli" && row["after"].is_object()), "{told:#?}");
+    }
+    let started = of("backup_start")[0];
+    let made = (started["object_kind"].as_str(), started["after"]["backup"].as_str());
+    assert_eq!(made, (Some("cluster"), Some(backup)), "{started}");
+    let held = of("backup_hold")[0];
+    assert_eq!(held["object_id"], backup, "{held}");
+    assert!(held["before"]["holds"].as_array().unwrap().is_empty(), "{held}");
+    assert_eq!(of("backup_release")[0]["before"]["holds"][0]["reason"], "audit");
+    assert_eq!(of("expire")[1]["before"]["expiring"][0], backup);
+    assert_eq!(of("repository_key_remove")[0]["before"]["label"], "safe");
+    assert_eq!(of("repository_key_remove")[0]["after"]["removed"], key);
+    assert!(!log.contains("HFR1-"), "no code stands in it");
+    // A store that is down makes nothing undone.
+    std::fs::write(bench.path("broken"), "this is no store ".repeat(100)).unwrap();
+    let store = format!("sqlite://{}", bench.path("broken").display());
+    let held = bench.command(&["backup", "hold", backup]).env("HOLDFAST_STORE_URL", store).output().unwrap();
+    let said = String::from_utf8_lossy(&held.stderr);
+    assert!(held.status.success() && said.contains("the audit log was not told of it"), "{said}");
+    assert_eq!(bench.json(&["backup", "release", backup])["holds"], 1);
+    assert_eq!(bench.json(&["audit", "verify"])["broken"], Value::Null);
+}
