@@ -52,10 +52,9 @@ async fn what_is_asked_of_a_cluster_that_is_not_backed_up_or_not_there_leaves_a_
     let site = site_of(&["main", "other"]).await;
     let bearer = admin(&site).await;
     for (action, method, rest, sent) in ASKED {
-        let mut seen = 0;
-        for (cluster, status, reason) in
-            [("other", 409, "cluster 'other' is not backed up"), ("nowhere", 404, "there is no cluster 'nowhere'")]
-        {
+        let clusters =
+            [("other", 409, "cluster 'other' is not backed up"), ("nowhere", 404, "there is no cluster 'nowhere'")];
+        for (before, (cluster, status, reason)) in clusters.into_iter().enumerate() {
             let request = Request::builder()
                 .method(*method)
                 .uri(format!("/api/v1/clusters/{cluster}/{rest}"))
@@ -64,9 +63,8 @@ async fn what_is_asked_of_a_cluster_that_is_not_backed_up_or_not_there_leaves_a_
                 .body(Body::from(*sent))
                 .unwrap();
             assert_eq!(ask(&site, request).await.status().as_u16(), status, "{action} of {cluster}");
-            seen += 1;
             let refused = rows(&site, action, "refused").await;
-            assert_eq!(refused.len(), seen, "{action} of {cluster}: {refused:#?}");
+            assert_eq!(refused.len(), before + 1, "{action} of {cluster}: {refused:#?}");
             let told = refused[0].after.as_ref().unwrap()["reason"].as_str().unwrap();
             assert!(told.starts_with(reason), "{action} of {cluster}: {told}");
         }
