@@ -4,6 +4,7 @@
 
 mod confirm;
 mod job_stream;
+mod live_stream;
 mod monitoring_pages;
 
 use super::{App, plain, router};
