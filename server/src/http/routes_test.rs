@@ -6,6 +6,7 @@ mod confirm;
 mod job_stream;
 mod live_stream;
 mod monitoring_pages;
+mod slots;
 
 use super::{App, plain, router};
 use axum::{
