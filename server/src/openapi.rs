@@ -16,7 +16,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
     ),
     // Their routes are apart: no time-out ends a stream.
     paths(crate::http::events::stream, api::jobs::events),
-    components(schemas(domain::view::LiveEvent, domain::view::AlertLive)),
+    components(schemas(domain::view::LiveEvent, domain::view::AlertLive, domain::view::JobLive)),
     modifiers(&Security),
     security(("token" = []), ("session" = []))
 )]

@@ -51,6 +51,8 @@ pub enum Fault {
     Truncated,
     /// Done after so long.
     Slow(Duration),
+    /// Done once [`FaultyStore::heal`] is called.
+    Held,
     /// Done, and then [`BlobError::Unavailable`] as if the answer was lost.
     AnswerLost,
 }
@@ -111,6 +113,8 @@ impl Rule {
 struct State {
     rules: Vec<Rule>,
     counts: BTreeMap<Operation, u64>,
+    /// How often it was healed.
+    healed: u64,
 }
 
 #[derive(Debug)]
@@ -145,9 +149,11 @@ impl FaultyStore {
         self.shared.state().rules.push(rule);
     }
 
-    /// Removes all rules.
+    /// Removes all rules, and lets go what is held.
     pub fn heal(&self) {
-        self.shared.state().rules.clear();
+        let mut state = self.shared.state();
+        state.rules.clear();
+        state.healed += 1;
     }
 
     /// Calls of a kind so far, also those that failed.
@@ -173,7 +179,7 @@ impl Shared {
 
     /// Counts a call and finds out what becomes of it.
     async fn enter(&self, operation: Operation, key: &str) -> Result<Verdict, BlobError> {
-        let fault = {
+        let (fault, healed) = {
             let mut state = self.state();
             *state.counts.entry(operation).or_default() += 1;
             let mut fault = None;
@@ -182,7 +188,7 @@ impl Shared {
                     fault = Some(rule.fault);
                 }
             }
-            fault
+            (fault, state.healed)
         };
         let (store, operation) = (self.store.clone(), name(operation));
         match fault {
@@ -196,6 +202,12 @@ impl Shared {
             Some(Fault::AnswerLost) => Ok(Verdict { cut: false, lost: true }),
             Some(Fault::Slow(time)) => {
                 tokio::time::sleep(time).await;
+                Ok(Verdict::default())
+            }
+            Some(Fault::Held) => {
+                while self.state().healed == healed {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
                 Ok(Verdict::default())
             }
         }

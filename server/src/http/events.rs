@@ -1,5 +1,5 @@
-//! Server-sent events: one line for each new snapshot and for each change of the alerts. The page then asks for what it
-//! shows.
+//! Server-sent events: one line for each new snapshot, for each change of the alerts and for each state of a job. The page
+//! then asks for what it shows.
 
 use super::{
     App,
@@ -14,9 +14,9 @@ use axum::{
     },
 };
 use control::ControlPlane;
-use domain::view::{AlertLive, LiveEvent};
+use domain::view::{AlertLive, JobLive, LiveEvent};
 use futures::{StreamExt as _, stream};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
@@ -32,11 +32,15 @@ pub struct Which {
     cluster: Option<String>,
 }
 
-/// Server-sent `snapshot` and `alert` events of one cluster, the newest snapshot at once. It ends after ten minutes: open it
-/// again.
+/// Server-sent `snapshot`, `alert` and `job` events of one cluster, the newest snapshot at once. It ends after ten minutes:
+/// open it again.
+///
+/// A `job` event tells the new state of a job, whichever server works on it, to those who may see backups. The store is
+/// looked at for it every 0.7 s, once for all streams: states between two looks are left out, the last one is always told.
+/// `GET /api/v1/jobs/{id}/stream` tells the progress of one job.
 #[utoipa::path(get, path = "/api/database/stream", tag = "monitoring",
     params(("cluster" = Option<String>, Query, description = "Id of the cluster; the first when it is left out")), responses(
-    (status = 200, description = "Events `snapshot` (LiveEvent) and `alert` (AlertLive) as JSON", body = LiveEvent, content_type = "text/event-stream"),
+    (status = 200, description = "Events `snapshot` (LiveEvent), `alert` (AlertLive) and `job` (JobLive) as JSON", body = LiveEvent, content_type = "text/event-stream"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn stream(
@@ -47,8 +51,10 @@ pub async fn stream(
     let receiver = app.control.live_subscribe(&actor)?;
     let alerts = app.control.alerts_subscribe(&actor)?;
     let first = app.control.live_latest(&actor, which.cluster.as_deref())?;
+    // Who may not see backups hears nothing of jobs.
+    let jobs = app.control.jobs_subscribe(&actor).await.ok();
     let cluster = first.cluster.clone();
-    let cluster_of_alerts = cluster.clone();
+    let (cluster_of_alerts, cluster_of_jobs) = (cluster.clone(), cluster.clone());
     let first = stream::once(std::future::ready(Ok(event(&first))));
     let rest = stream::unfold(
         (receiver, cluster, app.control.clone(), actor),
@@ -58,10 +64,15 @@ pub async fn stream(
         },
     );
     let alerts = stream::unfold((alerts, cluster_of_alerts), |(mut alerts, of)| async move {
-        let next = next_alert(&mut alerts, &of).await?;
+        let next = next_change(&mut alerts, "alert", |it: &AlertLive| it.cluster == of).await?;
         Some((Ok::<_, Infallible>(next), (alerts, of)))
     });
-    let rest = stream::select(rest, alerts);
+    let jobs = stream::unfold((jobs, cluster_of_jobs), |(jobs, of)| async move {
+        let mut jobs = jobs?;
+        let next = next_change(&mut jobs, "job", |it: &JobLive| it.cluster == of).await?;
+        Some((Ok::<_, Infallible>(next), (Some(jobs), of)))
+    });
+    let rest = stream::select(stream::select(rest, alerts), jobs);
     // An open stream would hold back a graceful end for ever.
     let stop = app.stop.clone();
     let events = first.chain(rest).take_until(async move {
@@ -94,14 +105,18 @@ async fn next_of(
     }
 }
 
-/// The next change of this cluster's alerts. Whoever fell behind is told with the next change: pages ask for what there
-/// is now, not for what happened.
-async fn next_alert(receiver: &mut Receiver<Arc<AlertLive>>, cluster: &str) -> Option<Event> {
+/// The next change that is of this cluster. Whoever fell behind is told with the next one: pages ask for what there is now,
+/// not for what happened.
+async fn next_change<T: Serialize>(
+    receiver: &mut Receiver<Arc<T>>,
+    name: &str,
+    is_ours: impl Fn(&T) -> bool,
+) -> Option<Event> {
     loop {
         match receiver.recv().await {
-            Ok(event) if event.cluster == cluster => {
-                let data = serde_json::to_string(event.as_ref()).unwrap_or_default();
-                return Some(Event::default().event("alert").data(data));
+            Ok(change) if is_ours(change.as_ref()) => {
+                let data = serde_json::to_string(change.as_ref()).unwrap_or_default();
+                return Some(Event::default().event(name).data(data));
             }
             Ok(_) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return None,

@@ -5,7 +5,9 @@
 mod audit;
 mod confirm;
 mod job_stream;
+mod live_stream;
 mod monitoring_pages;
+mod slots;
 
 use super::{App, plain, router};
 use axum::{

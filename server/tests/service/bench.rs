@@ -23,6 +23,8 @@ pub struct Bench {
     store: String,
     /// Seconds after which a job of a server without a sign of life is another's.
     pub lease: &'static str,
+    /// Milliseconds between two looks of the monitor.
+    pub interval: &'static str,
 }
 
 /// A port that nobody has now.
@@ -88,6 +90,7 @@ impl Bench {
             more: String::new(),
             store,
             lease: "30",
+            interval: "30000",
         };
         bench.run(&["repo", "init"]);
         bench.token =
@@ -123,6 +126,7 @@ impl Bench {
             .env("HOLDFAST_CONFIG", configuration)
             .env("HOLDFAST_STORE_URL", &self.store)
             .env("HOLDFAST_JOB_LEASE_SECONDS", self.lease)
+            .env("DB_MONITORING_INTERVAL", self.interval)
             .env("HOLDFAST_LISTEN", format!("127.0.0.1:{}", self.port))
             .env("HOLDFAST_LOG", "warn")
             .env("DATABASE_URL", self.cluster.url("postgres"))
@@ -194,6 +198,22 @@ impl Bench {
 
     pub fn job(&self, id: &str) -> Value {
         self.ask("GET", &format!("/api/v1/jobs/{id}"), None)
+    }
+
+    /// The head and the body of an answer, byte by byte.
+    pub fn fetch(&self, path: &str) -> (String, Vec<u8>) {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        // HTTP/1.0: the body is not in chunks.
+        let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n", self.token);
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let end = answer.windows(4).position(|it| it == b"\r\n\r\n").unwrap();
+        let body = answer.split_off(end + 4);
+        let head = String::from_utf8(answer).unwrap();
+        assert!(head.lines().next().is_some_and(|line| line.contains(" 200")), "{path}: {head}");
+        (head, body)
     }
 
     /// What the stream of a job tells, read until it ends by itself.

@@ -1,5 +1,8 @@
 //! Killed in the middle of a backup, a restore, a drill; the loss of the whole host.
-use crate::bench::{Bench, sql};
+use crate::{
+    bench::{Bench, sql},
+    shown::{evidence_is_what_was_hashed, figures_are_true},
+};
 use serde_json::{Value, json};
 use std::{
     net::{Ipv4Addr, TcpStream},
@@ -63,6 +66,7 @@ async fn a_drill_whose_server_is_killed_begins_again_and_leaves_nothing_and_the_
     let added = bench.run(&["repo", "key", "add", "--recovery", "--label", "kit", "--json"]);
     let added = serde_json::from_str::<Value>(&added).unwrap();
     let code = added["added"].as_str().unwrap().rsplit(' ').next().unwrap().to_owned();
+    bench.interval = "1000";
     bench.serve();
     bench.until("the first backup", |bench| {
         (bench.ask("GET", "/api/v1/clusters/main/backups", None)["rows"].as_array()?.len() == 1).then_some(())
@@ -90,6 +94,8 @@ async fn a_drill_whose_server_is_killed_begins_again_and_leaves_nothing_and_the_
     assert_eq!(std::fs::read_dir(bench.path("restores/tests")).unwrap().count(), 0, "the copies are gone");
     let shown = bench.ask("GET", &format!("/api/v1/clusters/main/drills/{id}"), None);
     assert_eq!(shown["report"]["ok"].as_bool(), Some(true), "{shown}");
+    figures_are_true(&bench, &shown["report"]);
+    evidence_is_what_was_hashed(&bench, &id);
 
     // Killed in a drill that somebody stops meanwhile: it is over, and what it left is swept.
     let id = bench.ask("POST", &drills, Some(json!({"kind": "test"})))["id"].as_str().unwrap().to_owned();

@@ -7,4 +7,5 @@ mod frozen;
 mod jobs;
 mod killed;
 mod plans;
+mod shown;
 mod two;

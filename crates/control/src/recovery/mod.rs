@@ -6,6 +6,7 @@ mod confirm;
 mod copies;
 mod data_directory;
 mod dr;
+mod job_watch;
 mod jobs;
 mod manage;
 mod overview;
@@ -278,6 +279,8 @@ pub struct Recovery {
     /// Told when a job was asked for.
     pub wanted: Notify,
     copies: Copies,
+    /// For those who hear of jobs.
+    watch: job_watch::JobWatch,
 }
 
 impl Recovery {
@@ -297,7 +300,13 @@ impl Recovery {
                 repository: Mutex::new(None),
             })
             .collect();
-        Self { slots, schedule: None, wanted: Notify::new(), copies: Copies::default() }
+        Self {
+            slots,
+            schedule: None,
+            wanted: Notify::new(),
+            copies: Copies::default(),
+            watch: job_watch::JobWatch::default(),
+        }
     }
 
     /// Reads the calendars of plans by this.

@@ -291,6 +291,22 @@ pub struct JobView {
     pub log: Vec<JobLogLine>,
 }
 
+/// A `job` event of `GET /api/database/stream`: a job has another state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobLive {
+    /// Id.
+    pub id: String,
+    /// Id of the cluster.
+    pub cluster: String,
+    /// What is done.
+    pub kind: JobKind,
+    /// Where it is now.
+    pub state: JobState,
+    /// What exactly, for people.
+    pub title: String,
+}
+
 /// A page of jobs, the newest first.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -69,7 +69,7 @@ pub use host::{DiskForecast, DiskRow, HostPage};
 pub use index::{
     DuplicateKind, IndexDetail, IndexFinding, IndexRow, IndexTab, IndexesPage, MissingForeignKey, SimilarIndex,
 };
-pub use job::{JobCopy, JobKind, JobLogLine, JobProgress, JobResult, JobState, JobStep, JobView, JobsPage};
+pub use job::{JobCopy, JobKind, JobLive, JobLogLine, JobProgress, JobResult, JobState, JobStep, JobView, JobsPage};
 pub use load::{LoadBy, LoadPage, LoadRow};
 pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use log::{LogOfQuery, LogSample};

@@ -4,7 +4,7 @@ use crate::support::{Bench, PACE, over, sql, succeeded, until};
 use control::{Actor, BackupWanted, ControlPlane, now};
 use domain::{
     alert::{AlertState, Level, RuleSettings, Severity},
-    view::{AlertView, AlertsParams, JobKind},
+    view::{AlertView, AlertsParams, HealthComponent, HealthLine, JobKind},
 };
 use recovery::Service;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +36,12 @@ pub async fn resolved(control: &ControlPlane, alert: &AlertView) -> Vec<String> 
     story.into_iter().map(|event| event.kind).collect()
 }
 
+/// What backups cost of the score now.
+fn lost(control: &ControlPlane) -> Option<HealthLine> {
+    let lines = control.dashboard_get(&Actor::cli(), None).unwrap().health.lines;
+    lines.into_iter().find(|line| line.component == HealthComponent::Backups)
+}
+
 /// A setting of this cluster: one severity from that value on, at once. As shipped a test would wait for minutes, or for
 /// years where a schedule is one of years.
 pub async fn set(control: &ControlPlane, rule: &str, severity: Severity, threshold: f64) {
@@ -62,6 +68,7 @@ async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
     for rule in ["repository_unreachable", "backup_failed", "wal_gap", "verification_failed", "restore_test_failed"] {
         assert!(alert(&control, rule).is_none(), "{rule} on a sound cluster");
     }
+    until("the whole score", async || lost(&control).is_none().then_some(())).await;
 
     // The directory of the repository is cut off under the running service.
     let (there, away) = (bench.path("repository"), bench.path("repository-away"));
@@ -69,6 +76,11 @@ async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
     sql(&bench.url(), "INSERT INTO orders SELECT n, 'not in the repository' FROM generate_series(6000, 9000) n").await;
     let unreachable = raised(&control, "repository_unreachable").await;
     assert_eq!(unreachable.severity, Severity::Critical);
+    let line = until("the points that it costs", async || {
+        lost(&control).filter(|line| line.measured.starts_with("The repository cannot be read"))
+    })
+    .await;
+    assert!(line.rule == "backups" && line.points > 0, "{line:#?}");
     let failed = over(&control, &control.backup_start(&actor, None, BackupWanted::Incremental).await.unwrap().id).await;
     assert!(failed.error.is_some(), "{failed:#?}");
     let told = raised(&control, "backup_failed").await;
@@ -80,6 +92,7 @@ async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
     assert!(alert(&control, "backup_failed").is_some());
     succeeded(&control, &control.backup_start(&actor, None, BackupWanted::Incremental).await.unwrap()).await;
     ended(&control, "backup_failed").await;
+    until("the points again", async || lost(&control).is_none().then_some(())).await;
 
     // A byte of the repository is changed: verification says so, and the alert names the backup.
     let newest = until("two backups", async || {

@@ -51,6 +51,8 @@ pub struct Bench {
     pub restore_over: Vec<PathBuf>,
     /// For copies that are started elsewhere; those that are started here need none.
     pub restore_command: String,
+    /// Threads of a backup and of a restore.
+    pub workers: usize,
     /// The repository lies in a directory here.
     local: bool,
 }
@@ -134,6 +136,7 @@ impl Bench {
             heartbeat: None,
             restore_over: Vec::new(),
             restore_command: "/bin/false".to_owned(),
+            workers: 2,
             local,
         }
     }
@@ -186,7 +189,7 @@ impl Bench {
             slot: "holdfast".to_owned(),
             heartbeat: self.heartbeat,
             slot_limits: backup::wal::SlotLimits::default(),
-            workers: 2,
+            workers: self.workers,
             restore_directory: self.path("restores"),
             restore_over: self.restore_over.clone(),
             test_directory: self.path("tests"),

@@ -7,7 +7,7 @@ use crate::{
 };
 use domain::{
     Timestamp,
-    view::{JobKind, JobLogLine, JobProgress, JobResult, JobState},
+    view::{JobKind, JobLive, JobLogLine, JobProgress, JobResult, JobState},
 };
 use sea_orm::{
     ActiveValue::Set,
@@ -229,6 +229,38 @@ impl<C: ConnectionTrait> JobRepo<'_, C> {
         }
         let rows = job::Entity::find().filter(which).order_by_desc(job::Column::Id).limit(limit).all(self.0).await;
         rows.map_err(StoreError::query("list jobs"))?.into_iter().map(from_row).collect()
+    }
+
+    /// What may have changed since somebody looked: jobs that are not over, those newer than `after`, and those of `known`.
+    /// The oldest first, each with its id.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn live(&self, after: i64, known: &[i64]) -> Result<Vec<(i64, JobLive)>, StoreError> {
+        let open = JobState::ALL.into_iter().filter(|state| !state.is_over()).map(|state| state.as_str());
+        let which = Condition::any()
+            .add(job::Column::State.is_in(open))
+            .add(job::Column::Id.gt(after))
+            .add(job::Column::Id.is_in(known.iter().copied()));
+        let rows = job::Entity::find()
+            .select_only()
+            .column(job::Column::Id)
+            .column(job::Column::ClusterId)
+            .column(job::Column::Kind)
+            .column(job::Column::State)
+            .column(job::Column::Title)
+            .filter(which)
+            .order_by_asc(job::Column::Id)
+            .into_tuple::<(i64, String, String, String, String)>()
+            .all(self.0)
+            .await
+            .map_err(StoreError::query("look at jobs"))?;
+        // What a newer version wrote is left out.
+        let row = |(id, cluster, kind, state, title): (i64, String, String, String, String)| {
+            let (kind, state) = (kind.parse::<JobKind>().ok()?, state.parse::<JobState>().ok()?);
+            Some((id, JobLive { id: id.to_string(), cluster, kind, state, title }))
+        };
+        Ok(rows.into_iter().filter_map(row).collect())
     }
 
     /// How many jobs of each kind and state a cluster has; what it has none of is left out.
