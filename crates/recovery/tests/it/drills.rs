@@ -198,8 +198,8 @@ async fn a_plan_is_carried_out_step_by_step_with_approvals_and_outlives_the_serv
     );
     control.dr_decide(&actor, &job.id, step, true, "go", &confirmed()).await.unwrap();
     assert_eq!(audited(&control, "dr_approve", "refused").await.len(), 1, "no name was typed");
-    let told = audited(&control, "dr_approve", "ok").await.remove(0);
-    let (before, after) = (told.before.unwrap(), told.after.unwrap());
+    let row = audited(&control, "dr_approve", "ok").await.remove(0);
+    let (before, after) = (row.before.unwrap(), row.after.unwrap());
     let waited = before["waits_for"].as_str().is_some_and(|it| it.contains("promote"));
     assert!(before["step"] == step && before["decision"].is_null() && waited, "{before:#}");
     assert!(after["decision"] == "approve" && after["note"] == "go", "{after:#}");
