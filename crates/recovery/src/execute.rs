@@ -73,44 +73,12 @@ async fn take_backup(
     let repository = slot.repository().await?;
     work.done(&slot.config.place).await;
     work.check()?;
-    let asked = work.clone();
-    let options = CreateOptions {
-        kind: match kind {
-            BackupWanted::Full => BackupType::Full,
-            BackupWanted::Incremental => BackupType::Incremental,
-        },
-        workers: slot.config.workers,
-        confirm: Some(Confirm::new(move || {
-            let work = asked.clone();
-            async move { work.is_ours().await }
-        })),
-        ..CreateOptions::default()
-    };
-    let source = slot.config.source.clone().with_application_name("holdfast backup");
-    let counters = work.counters();
-    // Of the time before it: while it reads, nothing is as usual.
-    let usual = pressure::usual_p95_ms(control, &slot.config.cluster).await;
-    let mut pauses = Pauses::default();
-    let mut predecessor = Predecessor::new();
-    let summary = loop {
-        let backup = backup::create(&repository, &source, &source.database, &options, &counters);
-        tokio::pin!(backup);
-        // Before anything is read, then again and again.
-        let mut look = tokio::time::interval(LOOK);
-        let done = loop {
-            tokio::select! {
-                biased;
-                _ = look.tick() => {
-                    let verdict = pressure::look(control, &slot.config.cluster, usual, pauses.since.is_some());
-                    pauses.follow(work, verdict).await;
-                }
-                done = &mut backup => break done,
-            }
-        };
-        match done {
-            Ok(summary) => break summary,
-            Err(error) => predecessor.outlast(work, error).await?,
+    let summary = match committed_before(work, &repository, slot, kind).await? {
+        Some(done) => {
+            work.log(&format!("the try before had committed {}, and was ended before it could say so", done.id)).await;
+            done
         }
+        None => read_cluster(control, work, slot, &repository, kind).await?,
     };
     let stats = &summary.stats;
     work.done(format!(
@@ -136,6 +104,69 @@ async fn take_backup(
         damaged_pages: summary.damaged.len() as u64,
         id: summary.id,
     })
+}
+
+/// What the try before committed: it was killed between that and the end of its job. Another would be one that nobody
+/// asked for.
+async fn committed_before(
+    work: &Work,
+    repository: &Repository,
+    slot: &Slot,
+    kind: BackupWanted,
+) -> Result<Option<Summary>, Ended> {
+    let Some(begun) = work.row.started_at.filter(|_| work.row.attempt > 1) else { return Ok(None) };
+    let Some(system) = slot.catalogue.load().system else { return Ok(None) };
+    let newest = repository.backups(system).await?.pop();
+    let serves = |one: &Summary| kind == BackupWanted::Incremental || one.kind == BackupType::Full;
+    Ok(newest.filter(|one| one.started_at >= begun && serves(one)))
+}
+
+async fn read_cluster(
+    control: &ControlPlane,
+    work: &Arc<Work>,
+    slot: &Slot,
+    repository: &Repository,
+    kind: BackupWanted,
+) -> Result<Summary, Ended> {
+    let asked = work.clone();
+    let options = CreateOptions {
+        kind: match kind {
+            BackupWanted::Full => BackupType::Full,
+            BackupWanted::Incremental => BackupType::Incremental,
+        },
+        workers: slot.config.workers,
+        confirm: Some(Confirm::new(move || {
+            let work = asked.clone();
+            async move { work.is_ours().await }
+        })),
+        ..CreateOptions::default()
+    };
+    let source = slot.config.source.clone().with_application_name("holdfast backup");
+    let counters = work.counters();
+    // Of the time before it: while it reads, nothing is as usual.
+    let usual = pressure::usual_p95_ms(control, &slot.config.cluster).await;
+    let mut pauses = Pauses::default();
+    let mut predecessor = Predecessor::new();
+    loop {
+        let backup = backup::create(repository, &source, &source.database, &options, &counters);
+        tokio::pin!(backup);
+        // Before anything is read, then again and again.
+        let mut look = tokio::time::interval(LOOK);
+        let done = loop {
+            tokio::select! {
+                biased;
+                _ = look.tick() => {
+                    let verdict = pressure::look(control, &slot.config.cluster, usual, pauses.since.is_some());
+                    pauses.follow(work, verdict).await;
+                }
+                done = &mut backup => break done,
+            }
+        };
+        match done {
+            Ok(summary) => return Ok(summary),
+            Err(error) => predecessor.outlast(work, error).await?,
+        }
+    }
 }
 
 /// What is done to be sure, and may share the machine with the database, does not begin while that suffers. A restore and a

@@ -1,6 +1,6 @@
 //! Long work at the terminal: a line of progress, Ctrl-C.
 
-use super::Failure;
+use super::{Failure, interrupts::Interrupts};
 use backup::Progress;
 use std::{
     collections::VecDeque,
@@ -14,7 +14,7 @@ use std::{
 const WINDOW: usize = 15;
 
 /// Runs `work`, shows how far it is on the standard error (a line that is replaced, or JSON lines), and stops it on
-/// Ctrl-C.
+/// Ctrl-C or SIGTERM.
 pub async fn long<T>(
     what: &str,
     json: bool,
@@ -25,11 +25,12 @@ pub async fn long<T>(
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     let mut pace = Pace { begun: Instant::now(), seen: VecDeque::with_capacity(WINDOW + 1) };
     tokio::pin!(work);
+    let mut interrupts = Interrupts::listen();
     let done = loop {
         tokio::select! {
             done = &mut work => break done,
             _ = tick.tick() => pace.show(what, json, terminal, progress),
-            _ = tokio::signal::ctrl_c() => progress.cancelled.store(true, Ordering::Relaxed),
+            () = interrupts.next() => progress.cancelled.store(true, Ordering::Relaxed),
         }
     };
     if json {

@@ -11,6 +11,7 @@ mod failure;
 mod health;
 mod indexes;
 mod init;
+mod interrupts;
 mod long;
 mod queries;
 mod rebuild;

@@ -1,6 +1,6 @@
 //! Work of several steps at the terminal: its log, how far the present step is, Ctrl-C.
 
-use super::Failure;
+use super::{Failure, interrupts::Interrupts};
 use domain::{format, view::JobKind};
 use recovery::Alone;
 use std::{
@@ -25,6 +25,7 @@ pub async fn watched<T>(
 ) -> Result<T, Failure> {
     let terminal = std::io::stderr().is_terminal();
     tokio::pin!(work);
+    let mut interrupts = Interrupts::listen();
     let mut tick = tokio::time::interval(Duration::from_secs(1));
     let mut last = String::new();
     loop {
@@ -55,7 +56,7 @@ pub async fn watched<T>(
                     let _ = write!(std::io::stderr(), "\r\x1b[K{name}: {} of {}{rate}\r", format::bytes(done as f64), format::bytes(total as f64));
                 }
             }
-            _ = tokio::signal::ctrl_c() => alone.cancel(),
+            () = interrupts.next() => alone.cancel(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `holdfast wal`: the commands that PostgreSQL calls, and streaming.
 
-use super::{Failure, backup::SourceArgs, failure::complain};
+use super::{Failure, backup::SourceArgs, failure::complain, interrupts::Interrupts};
 use crate::{repository::RepositoryArgs, size::size};
 use backup::wal::{Fetched, SlotLimits, StreamOptions, StreamStatus};
 use clap::Subcommand;
@@ -125,11 +125,12 @@ async fn stream(
     let (status, stop) = (Arc::new(StreamStatus::default()), CancellationToken::new());
     let work = backup::wal::stream(&repository, &info, &options, &status, &stop);
     tokio::pin!(work);
+    let mut interrupts = Interrupts::listen();
     let mut tick = tokio::time::interval(Duration::from_secs(10));
     loop {
         tokio::select! {
             done = &mut work => return Ok(done?),
-            _ = tokio::signal::ctrl_c() => stop.cancel(),
+            () = interrupts.next() => stop.cancel(),
             _ = tick.tick() => {
                 let at = |counter: &std::sync::atomic::AtomicU64| Lsn(counter.load(Ordering::Relaxed));
                 let (durable, server) = (at(&status.durable), at(&status.server));

@@ -83,6 +83,10 @@ async fn a_plan_whose_server_is_killed_at_each_step_goes_on_and_at_the_hook_asks
 
     // Waiting for a person, with the copy read-only: it ends with the server, and the next try brings it up again.
     kill_and_serve(&mut bench, 0);
+    // Not what the try before showed.
+    bench.until("the next try", |bench| {
+        bench.job(&id)["log"].to_string().contains("done by the try before").then_some(())
+    });
     waits(&bench, &id, "promote");
     let job = bench.job(&id);
     assert_eq!(job["attempt"], 3, "{job}");

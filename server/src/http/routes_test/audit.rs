@@ -43,7 +43,9 @@ async fn rows(site: &Site, action: &str, outcome: &str) -> Vec<AuditEntry> {
 }
 
 async fn admin(site: &Site) -> String {
-    let (_, token) = site.control.token_create(&Actor::cli(), "admin", Role::Admin, None).await.unwrap();
+    let scopes = vec!["restore".to_owned()];
+    let made = site.control.token_create_scoped(&Actor::cli(), "admin", Role::Admin, None, scopes, None).await;
+    let (_, token) = made.unwrap();
     format!("Bearer {token}")
 }
 
