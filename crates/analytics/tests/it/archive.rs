@@ -79,7 +79,7 @@ async fn months_are_archived_and_come_back_as_they_were() {
 
     // What is older is refused, by us and by the database.
     let refused =
-        world.number("SELECT count(*) FROM analytics_state WHERE raw_from > now() - interval '95 days'").await;
+        world.number("SELECT count(*) FROM analytics_state WHERE raw_from > now() - interval '90 days'").await;
     assert_eq!(refused, 0);
     let mut late = sqlx::postgres::PgListener::connect(&world.superuser_url).await.unwrap();
     let error = sqlx::query("INSERT INTO plugin_analytics (plugin_id, tenant_id, event_type, \"timestamp\") VALUES (1, 1, 'view', now() - interval '200 days')").execute(&mut late).await.unwrap_err();
