@@ -439,16 +439,27 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
     let mut wrong = Vec::new();
     for (method, route, sent, expected) in ROWS {
         for (who, status) in ["anonymous", "viewer", "operator", "admin", "token"].into_iter().zip(expected) {
-            let mut request = Request::builder().method(*method).uri(address(method, route, sent));
-            request = match who {
-                "anonymous" => request,
-                "token" => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
-                role => request
-                    .header(header::COOKIE, &cookies[Role::ALL.iter().position(|one| one.as_str() == role).unwrap()]),
+            let made = || {
+                let request = Request::builder().method(*method).uri(address(method, route, sent));
+                let request = match who {
+                    "anonymous" => request,
+                    "token" => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+                    role => request.header(
+                        header::COOKIE,
+                        &cookies[Role::ALL.iter().position(|one| one.as_str() == role).unwrap()],
+                    ),
+                };
+                let kind = if sent.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
+                let body = if *method == "GET" { Body::empty() } else { Body::from(*sent) };
+                request.header(header::CONTENT_TYPE, kind).body(body).unwrap()
             };
-            let kind = if sent.starts_with('{') { "application/json" } else { "application/x-www-form-urlencoded" };
-            let body = if *method == "GET" { Body::empty() } else { Body::from(*sent) };
-            let response = ask(&site, request.header(header::CONTENT_TYPE, kind).body(body).unwrap()).await;
+            let mut response = ask(&site, made()).await;
+            // Each test has a runtime of its own, the executor of pages is one for the process: what it hands to a runtime
+            // that ends with its test is never answered. A server has one runtime.
+            if *method == "GET" && response.status().as_u16() == 503 {
+                eprintln!("{route} as {who} was not answered; it is asked again");
+                response = ask(&site, made()).await;
+            }
             if response.status().as_u16() != *status {
                 wrong.push(format!("{method} {route} as {who}: {} instead of {status}", response.status().as_u16()));
             }
