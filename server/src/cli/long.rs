@@ -1,4 +1,4 @@
-//! Long work at the terminal: a line of progress, Ctrl-C.
+//! Long work at the terminal: a line of progress, Ctrl-C and SIGTERM.
 
 use super::{Failure, interrupts::Interrupts};
 use backup::Progress;

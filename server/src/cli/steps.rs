@@ -1,4 +1,4 @@
-//! Work of several steps at the terminal: its log, how far the present step is, Ctrl-C.
+//! Work of several steps at the terminal: its log, how far the present step is, Ctrl-C and SIGTERM.
 
 use super::{Failure, interrupts::Interrupts};
 use domain::{format, view::JobKind};

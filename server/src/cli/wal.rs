@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 /// Write-ahead log.
 #[derive(Debug, Subcommand)]
 pub enum WalCommand {
-    /// Stream WAL into the repository, seconds after it was written, until Ctrl-C.
+    /// Stream WAL into the repository, seconds after it was written, until Ctrl-C or SIGTERM.
     Stream {
         #[command(flatten)]
         source: SourceArgs,
