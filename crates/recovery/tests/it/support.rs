@@ -62,7 +62,7 @@ pub fn confirmed() -> Confirmation {
     Confirmation { name: "main".to_owned(), password: String::new() }
 }
 
-/// The service at work, with the monitor where alerts are looked for, and its store, which stays until the test is over.
+/// The service at work, the monitor where alerts are looked for, and their store, which stays until the test is over.
 pub struct Running {
     service: Option<Service>,
     monitor: Option<Monitor>,
