@@ -1,7 +1,7 @@
 //! `/database/activity`: who does what now.
 
 use crate::{
-    components::{Chart, Failed, Icon, Panel, SignalMenu, Skeleton, Told, ago, statement},
+    components::{Chart, Icon, Panel, SignalMenu, Told, ago, answered, statement},
     live::Live,
     scope::Scope,
     server_fns::{ActivityData, load_activity},
@@ -33,14 +33,7 @@ fn Now() -> impl IntoView {
         <Title text="Activity" />
         <div class="title"><h1>"Activity"</h1><span class="muted">{move || scope.phrase()}</span><span class="grow"></span><a class="btn" rel="external" href=move || scope.link("/database/activity?at=latest")>"Past moments"</a></div>
         <Told />
-        <Transition fallback=|| view! { <Skeleton /> }>
-            {move || Suspend::new(async move {
-                match data.await {
-                    Ok(data) => view! { <Loaded data show_idle /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
-                }
-            })}
-        </Transition>
+        {answered(data, move |data| view! { <Loaded data show_idle /> })}
     }
 }
 

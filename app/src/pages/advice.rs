@@ -2,7 +2,7 @@
 
 use crate::{
     advice_fns::{AdviceData, load_index_advice},
-    components::{Dismiss, Failed, FormOutcome, Missing, Panel, Skeleton},
+    components::{Dismiss, FormOutcome, Missing, Panel, answered},
     scope::Scope,
     sql::highlighted,
     zone::Local as _,
@@ -21,14 +21,7 @@ pub fn Advice() -> impl IntoView {
     let data = Resource::new(move || scope.cluster.get(), load_index_advice);
     view! {
         <Title text="Advice" />
-        <Transition fallback=|| view! { <Skeleton /> }>
-            {move || Suspend::new(async move {
-                match data.await {
-                    Ok(data) => view! { <Loaded data /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
-                }
-            })}
-        </Transition>
+        {answered(data, |data| view! { <Loaded data /> })}
     }
 }
 

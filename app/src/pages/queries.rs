@@ -3,7 +3,7 @@
 use crate::{
     chart::ChartData,
     columns::Columns,
-    components::{Chart, CopyButton, Failed, Icon, Missing, Panel, Skeleton, Spark},
+    components::{Chart, CopyButton, Icon, Missing, Panel, Spark, answered},
     live::Live,
     scope::address,
     server_fns::{QueriesData, load_queries},
@@ -33,14 +33,7 @@ pub fn Queries() -> impl IntoView {
     let params =
         Memo::new(move |_| query.with(|query| QueriesParams::read(|name| query.get(name))).unwrap_or_default());
     view! {
-        <Transition fallback=|| view! { <Skeleton /> }>
-            {move || Suspend::new(async move {
-                match data.await {
-                    Ok(data) => view! { <Loaded data params=params.get_untracked() /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
-                }
-            })}
-        </Transition>
+        {answered(data, move |data| view! { <Loaded data params=params.get_untracked() /> })}
     }
 }
 

@@ -1,7 +1,7 @@
 //! `/database/queries/{id}`: one statement.
 
 use crate::{
-    components::{Chart, CopyButton, Failed, Panel, Skeleton},
+    components::{Chart, CopyButton, Panel, answered},
     live::Live,
     scope::Scope,
     server_fns::{QueryData, load_query},
@@ -46,14 +46,7 @@ fn Overview() -> impl IntoView {
             <h1>"Statement"</h1>
             <span class="muted">{move || scope.phrase()}</span>
         </div>
-        <Transition fallback=|| view! { <Skeleton /> }>
-            {move || Suspend::new(async move {
-                match data.await {
-                    Ok(data) => view! { <Loaded data /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
-                }
-            })}
-        </Transition>
+        {answered(data, |data| view! { <Loaded data /> })}
     }
 }
 

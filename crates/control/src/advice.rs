@@ -76,8 +76,7 @@ impl ControlPlane {
     /// [`ControlError::Forbidden`], [`ControlError::NotFound`], [`ControlError::Cluster`] where nobody watches.
     pub async fn index_review(&self, actor: &Actor, cluster: Option<&str>) -> Result<(), ControlError> {
         const ACTION: &str = "index_review";
-        let known = self.inner.clusters.find(cluster).map(|(config, _)| config.id.clone());
-        let id = known.as_ref().map_or_else(|_| cluster.unwrap_or_default().to_owned(), Clone::clone);
+        let (known, id) = self.inner.clusters.named(cluster);
         let object = ("cluster", id.as_str());
         self.authorize_audited(actor, Permission::QueryExplain, ACTION, object).await?;
         known?;
@@ -105,8 +104,7 @@ impl ControlPlane {
         until: Option<Timestamp>,
     ) -> Result<Dismissal, ControlError> {
         const ACTION: &str = "advice_dismiss";
-        let known = self.inner.clusters.find(cluster).map(|(config, _)| config.id.clone());
-        let id = known.as_ref().map_or_else(|_| cluster.unwrap_or_default().to_owned(), Clone::clone);
+        let (known, id) = self.inner.clusters.named(cluster);
         let object_id = format!("{id}/{key}");
         let object = ("advice", object_id.as_str());
         self.authorize_audited(actor, Permission::AdviceDismiss, ACTION, object).await?;
@@ -140,8 +138,7 @@ impl ControlPlane {
     /// [`ControlError::Forbidden`], [`ControlError::NotFound`].
     pub async fn advice_restore(&self, actor: &Actor, cluster: Option<&str>, key: &str) -> Result<(), ControlError> {
         const ACTION: &str = "advice_restore";
-        let known = self.inner.clusters.find(cluster).map(|(config, _)| config.id.clone());
-        let id = known.as_ref().map_or_else(|_| cluster.unwrap_or_default().to_owned(), Clone::clone);
+        let (known, id) = self.inner.clusters.named(cluster);
         let object_id = format!("{id}/{key}");
         let object = ("advice", object_id.as_str());
         self.authorize_audited(actor, Permission::AdviceDismiss, ACTION, object).await?;

@@ -9,8 +9,8 @@ use control::{
     now,
 };
 use domain::{
-    alert::{AlertState, ChannelKind, Level, RuleSettings, Severity, SmtpSecurity},
-    view::{AlertDetail, AlertView, ChannelSpec},
+    alert::{AlertState, Level, RuleSettings, Severity},
+    view::{AlertDetail, AlertView},
 };
 use monitor::{Monitor, Watched, first_snapshot};
 use pgstat::Target;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use store::{AlertFilter, AlertRepo, DeliveryRepo, Store};
 use test_support::{
     ChaosProxy, Weather,
-    webhooks::{Got, receiver},
+    webhooks::{self, Got, receiver},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -89,22 +89,7 @@ impl Watching {
     }
 
     async fn webhook(&self, name: &str, url: &str) {
-        let spec = ChannelSpec {
-            name: name.to_owned(),
-            kind: ChannelKind::Webhook,
-            url: Some(url.to_owned()),
-            signing_key: None,
-            host: None,
-            port: None,
-            security: SmtpSecurity::default(),
-            username: None,
-            password: None,
-            from: None,
-            to: Vec::new(),
-            min_severity: Severity::Critical,
-            clusters: Vec::new(),
-            enabled: true,
-        };
+        let spec = webhooks::channel(name, url, Severity::Critical);
         let (channel, key) = self.control.channel_create(&Actor::cli(), spec).await.unwrap();
         assert!(key.is_some_and(|key| key.len() > 40) && !channel.target.contains("hook"), "{channel:?}");
     }

@@ -6,8 +6,6 @@ use domain::{
     alert::{AlertState, Level, RuleSettings, Severity},
     view::{AlertView, AlertsParams, HealthComponent, HealthLine, JobKind},
 };
-use recovery::Service;
-use tokio_util::sync::CancellationToken;
 
 pub fn alert(control: &ControlPlane, rule: &str) -> Option<AlertView> {
     let open = control.alerts().open(Some("main"), now());
@@ -53,11 +51,7 @@ pub async fn set(control: &ControlPlane, rule: &str, severity: Severity, thresho
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
     let bench = Bench::new().await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let monitor = bench.watch(&control, &stop);
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.watched(PACE).await;
     let actor = Actor::cli();
 
     // The first backup is told of once, as what it is.
@@ -118,9 +112,7 @@ async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
     // Whoever stops watching ends nothing: with the service gone the feed dries up, and what is open stays open.
     let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, None, 10).await.unwrap();
     assert!(jobs.rows.len() >= 3);
-    stop.cancel();
-    service.join().await;
-    monitor.join().await;
+    running.end().await;
 }
 
 fn manifest_of(repository: &std::path::Path, backup: &str) -> std::path::PathBuf {

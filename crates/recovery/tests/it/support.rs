@@ -62,9 +62,10 @@ pub fn confirmed() -> Confirmation {
     Confirmation { name: "main".to_owned(), password: String::new() }
 }
 
-/// The service at work, and its store, which stays until the test is over.
+/// The service at work, the monitor where alerts are looked for, and their store, which stays until the test is over.
 pub struct Running {
     service: Option<Service>,
+    monitor: Option<Monitor>,
     stop: CancellationToken,
     _store: tempfile::TempDir,
 }
@@ -75,6 +76,9 @@ impl Running {
         self.stop.cancel();
         if let Some(service) = self.service.take() {
             service.join().await;
+        }
+        if let Some(monitor) = self.monitor.take() {
+            monitor.join().await;
         }
     }
 }
@@ -212,11 +216,21 @@ impl Bench {
 impl Bench {
     /// Starts the service over a store of its own.
     pub async fn served(&self) -> (ControlPlane, Running) {
+        self.started(PACE, false).await
+    }
+
+    /// Starts the service over a store of its own, and the monitor, so that alerts are raised and ended.
+    pub async fn watched(&self, pace: Pace) -> (ControlPlane, Running) {
+        self.started(pace, true).await
+    }
+
+    async fn started(&self, pace: Pace, watched: bool) -> (ControlPlane, Running) {
         let (url, directory) = test_support::sqlite_url();
         let control = self.control(&url).await;
         let stop = CancellationToken::new();
-        let service = Some(Service::start(&control, PACE, &stop));
-        (control, Running { service, stop, _store: directory })
+        let monitor = watched.then(|| self.watch(&control, &stop));
+        let service = Some(Service::start(&control, pace, &stop));
+        (control, Running { service, monitor, stop, _store: directory })
     }
 
     /// While nobody streams, the slot is dropped and its WAL goes.
