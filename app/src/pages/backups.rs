@@ -527,3 +527,43 @@ fn ExpirePlan(data: ExpireData) -> impl IntoView {
         </Panel>
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{
+        Lsn, Timestamp,
+        view::{RecoveryGap, RecoveryWindow, WalStreamView},
+    };
+
+    /// The badge of a stream in a state, so many seconds behind; a gap of its WAL lasts `to` that moment.
+    fn badge(state: &str, lag_seconds: Option<f64>, to: Option<Timestamp>) -> String {
+        let gap = RecoveryGap {
+            from: Timestamp(1_000),
+            to,
+            start_lsn: Lsn(16),
+            end_lsn: None,
+            reason: "the slot was dropped".to_owned(),
+            declared: true,
+        };
+        let wal = WalStreamView { state: state.to_owned(), lag_seconds, ..WalStreamView::default() };
+        let window = RecoveryWindow { gaps: vec![gap], wal, ..RecoveryWindow::default() };
+        let overview = RecoveryOverview { window, ..RecoveryOverview::default() };
+        view! { <StreamBadge overview /> }.to_html()
+    }
+
+    #[test]
+    fn a_stream_behind_an_open_gap_is_not_called_continuous() {
+        let ended = Some(Timestamp(2_000));
+        for (lag, said) in [(0.0, "continuous to now"), (2.0, "continuous to 2.00 s ago")] {
+            let html = badge("streaming", Some(lag), ended);
+            assert!(html.contains("badge good") && html.contains(said), "{html}");
+            let html = badge("streaming", Some(lag), None);
+            assert!(html.contains("badge critical") && html.contains("a gap since the last backup"), "{html}");
+            assert!(!html.contains("continuous"), "{html}");
+        }
+        // What stops the stream is told first: until it goes on, no backup ends the gap.
+        let html = badge("interrupted", Some(60.0), None);
+        assert!(html.contains("badge critical") && html.contains("WAL interrupted, at least "), "{html}");
+    }
+}
