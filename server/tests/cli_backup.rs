@@ -571,7 +571,7 @@ async fn plans_and_drills_at_the_command_line_say_what_to_do() {
         "{html}"
     );
     expect(0, &[], &["backup", "verify", "--daily"], &["newest", "restorable from"]);
-    expect(0, &[], &["repo", "info", "--rebuild"], &["1 backups that the store did not know", "'main'"]);
+    expect(0, &[], &["repo", "info", "--rebuild"], &["1 backup that the store did not know was added", "'main'"]);
     // With the server gone too, by the code alone; only the RTO is limited.
     let limited = ["dr", "full-test", "--rto-seconds", "600"];
     let gone =

@@ -224,7 +224,7 @@ pub(super) fn BackupTable(rows: Vec<BackupRow>) -> impl IntoView {
         let proved = row.proof.as_ref().map(|it| {
             if it.ok { view! { <span class="badge good" title=it.at.local()>{format!("RTO {}", format::duration_s(it.rto_seconds))}</span> }.into_any() } else { view! { <span class="badge critical" title=it.at.local()>"failed"</span> }.into_any() }
         });
-        let damaged = (row.damaged_pages > 0).then(|| view! { <span class="badge critical">{format!("{} damaged pages", row.damaged_pages)}</span> });
+        let damaged = (row.damaged_pages > 0).then(|| view! { <span class="badge critical">{format::counted(row.damaged_pages, "damaged page", "damaged pages")}</span> });
         view! {
             <tr>
                 <td><a class="link num" data-row href=move || scope.link(&path) title=row.id.clone()>{row.stopped_at.local()}</a></td>
@@ -446,7 +446,7 @@ fn OneBackup(data: BackupData) -> impl IntoView {
         </Panel>
         <Panel title="Figures" span="c6">
             <dl class="facts">
-                <dt>"Cluster"</dt><dd>{format!("{} in {} files", format::bytes(row.bytes as f64), format::thousands(row.files.cast_signed()))}</dd>
+                <dt>"Cluster"</dt><dd>{format!("{} in {}", format::bytes(row.bytes as f64), format::counted(row.files, "file", "files"))}</dd>
                 <dt>"Read"</dt><dd>{format::bytes(row.read_bytes as f64)}</dd>
                 <dt>"Changed"</dt><dd>{format::bytes(row.changed_bytes as f64)}</dd>
                 <dt>"Stored"</dt><dd>{format::bytes(row.stored_bytes as f64)}</dd>
@@ -520,7 +520,7 @@ fn ExpirePlan(data: ExpireData) -> impl IntoView {
                 <form class="stack spaced" method="post" action="/backups/expire">
                     <input type="hidden" name="cluster" value=named.clone() />
                     <input type="hidden" name="backups" value=shown />
-                    <Confirm name=named.clone() /><button class="btn danger">{format!("Remove {going} backups")}</button>
+                    <Confirm name=named.clone() /><button class="btn danger">{format!("Remove {}", format::counted(going, "backup", "backups"))}</button>
                 </form>
             })}
             {(going == 0).then(|| view! { <p class="fine"><Icon name="check" />"Nothing would go."</p> })}

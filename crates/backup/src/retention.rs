@@ -73,7 +73,10 @@ impl Retention {
             lineages.truncate(count as usize);
             for (one, verdict) in backups.iter().zip(&mut verdicts) {
                 if lineages.contains(&one.lineage) {
-                    verdict.reasons.push(format!("of the newest {count} full backups"));
+                    verdict.reasons.push(format!(
+                        "of the newest {}",
+                        domain::format::counted(count, "full backup", "full backups")
+                    ));
                 }
             }
         }
@@ -82,9 +85,11 @@ impl Retention {
             let base = backups.iter().rposition(|one| one.stopped_at <= since);
             for (at, (one, verdict)) in backups.iter().zip(&mut verdicts).enumerate() {
                 if one.stopped_at > since {
-                    verdict.reasons.push(format!("younger than {days} days"));
+                    verdict.reasons.push(format!("younger than {}", domain::format::counted(days, "day", "days")));
                 } else if base == Some(at) {
-                    verdict.reasons.push(format!("the base for the moments {days} days ago"));
+                    verdict
+                        .reasons
+                        .push(format!("the base for the moments {} ago", domain::format::counted(days, "day", "days")));
                 }
             }
         }

@@ -182,18 +182,18 @@ async fn info(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
     );
     for cluster in &clusters {
         text += &format!(
-            "cluster {}\n  {} backups, the newest of {}\n",
+            "cluster {}\n  {}, the newest of {}\n",
             cluster["system_identifier"].as_str().unwrap_or_default(),
-            cluster["backups"],
+            domain::format::counted(cluster["backups"].as_u64().unwrap_or(0), "backup", "backups"),
             cluster["newest"].as_str().unwrap_or("never")
         );
         for timeline in cluster["wal"].as_array().into_iter().flatten() {
             text += &format!(
-                "  WAL of timeline {}: {} to {}, {} objects\n",
+                "  WAL of timeline {}: {} to {}, {}\n",
                 timeline["timeline"],
                 timeline["from"].as_str().unwrap_or_default(),
                 timeline["to"].as_str().unwrap_or_default(),
-                timeline["pieces"]
+                domain::format::counted(timeline["pieces"].as_u64().unwrap_or(0), "object", "objects")
             );
         }
         for gap in cluster["gaps"].as_array().into_iter().flatten() {

@@ -19,7 +19,9 @@ pub fn disks(page: &HostPage) -> PanelData {
     ]);
     let content = table(head, page.disks.iter().map(row).collect());
     let load = match (page.load, page.cpus) {
-        (Some(load), Some(cpus)) => format!("load of the machine {load:.2} on {cpus} processors"),
+        (Some(load), Some(cpus)) => {
+            format!("load of the machine {load:.2} on {}", format::counted(cpus, "processor", "processors"))
+        }
         (Some(load), None) => format!("load of the machine {load:.2}"),
         (None, _) => String::new(),
     };

@@ -95,8 +95,8 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         banners.push((
             String::new(),
             format!(
-                "Bloat of {} larger tables cannot be estimated: the statistics of their columns are seen only by who may read them (GRANT pg_read_all_data), or are not there yet (ANALYZE).",
-                page.without_statistics
+                "Bloat of {} cannot be estimated: the statistics of the columns are seen only by who may read them (GRANT pg_read_all_data), or are not there yet (ANALYZE).",
+                format::counted(page.without_statistics, "larger table", "larger tables")
             ),
         ));
     }
@@ -119,11 +119,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         );
     }
     Ok(PanelPage {
-        subtitle: format!(
-            "{} tables, {}",
-            format::thousands(i64::try_from(page.rows.len()).unwrap_or(0)),
-            format::bytes(bytes as f64)
-        ),
+        subtitle: format!("{}, {}", format::counted(page.rows.len(), "table", "tables"), format::bytes(bytes as f64)),
         banners,
         panels,
     })

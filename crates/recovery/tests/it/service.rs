@@ -98,7 +98,7 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
         "{proof:#?}"
     );
     // Each row of the backup was read, of the one table that there is.
-    let counted = "postgres: 5,000 rows in the 1 largest tables".to_owned();
+    let counted = "postgres: 5,000 rows in its only table".to_owned();
     assert!(proof.checks.contains(&counted), "{proof:#?}");
     assert_eq!(std::fs::read_dir(bench.path("tests")).unwrap().count(), 0, "copies of tests are thrown away");
     let overview = control.recovery_overview(&actor, None).await.unwrap();

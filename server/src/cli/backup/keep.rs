@@ -169,9 +169,9 @@ pub async fn expire(place: &RepositoryArgs, args: &ExpireArgs, json: bool) -> Re
                 print(&format!("{}  expired, can be recalled until {}{readers}", waiting.id, waiting.until.to_human()));
             }
             print(&format!(
-                "cluster {system}: {} backups expire; {} objects of {} go, {} of them left over from interrupted work",
-                plan.expiring.len(),
-                plan.objects.len(),
+                "cluster {system}: {}; {} of {} to remove, {} left over from interrupted work",
+                format::counted(plan.expiring.len(), "backup expires", "backups expire"),
+                format::counted(plan.objects.len(), "object", "objects"),
                 format::bytes(plan.bytes as f64),
                 plan.garbage
             ));

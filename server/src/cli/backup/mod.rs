@@ -279,8 +279,8 @@ async fn create(
         Ok(())
     } else {
         Err(Failure::failed(format!(
-            "the backup is there, but {} pages of the source have wrong checksums, the first is page {} of {}: the database is damaged; keep the last clean backup",
-            summary.damaged.len(),
+            "the backup is there, but {} wrong checksums, the first is page {} of {}: the database is damaged; keep the last clean backup",
+            format::counted(summary.damaged.len(), "page of the source has", "pages of the source have"),
             summary.damaged[0].page,
             summary.damaged[0].path
         )))
@@ -433,10 +433,10 @@ async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool
         } else {
             let verdict = if found.problems.is_empty() { "good" } else { "BAD" };
             print(&format!(
-                "{}  {verdict}: {} files, {} pages, {} checked; WAL without a hole up to {}",
+                "{}  {verdict}: {}, {}, {} checked; WAL without a hole up to {}",
                 found.id,
-                found.files,
-                format::thousands(found.pages.cast_signed()),
+                format::counted(found.files, "file", "files"),
+                format::counted(found.pages, "page", "pages"),
                 format::bytes(found.checked_bytes as f64),
                 found.wal_until
             ));
@@ -450,8 +450,8 @@ async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool
         Ok(())
     } else {
         Err(Failure::failed(format!(
-            "{bad} of {} backups cannot be restored whole; take a full backup now",
-            backups.len()
+            "{bad} of {} cannot be restored whole; take a full backup now",
+            format::counted(backups.len(), "backup", "backups")
         )))
     }
 }
