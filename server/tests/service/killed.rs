@@ -22,13 +22,7 @@ async fn a_verification_a_restore_test_and_an_expiry_are_done_by_the_next_server
     let url = bench.cluster.url("postgres");
     sql(&url, "CREATE TABLE public.big AS SELECT n AS id, (SELECT string_agg(md5((n * 17 + k)::text), '') FROM generate_series(1, 40) k) AS filler FROM generate_series(1, 60000) n").await;
     bench.serve();
-    let listed = |count: usize| {
-        move |bench: &Bench| {
-            let backups = bench.ask("GET", "/api/v1/clusters/main/backups", None)["rows"].as_array()?.clone();
-            (backups.len() == count).then(|| backups[0]["id"].as_str().unwrap().to_owned())
-        }
-    };
-    let first = bench.until("the first backup", listed(1));
+    let first = bench.listed("the first backup", 1);
     let repository = bench.path("repository");
 
     // A verification: it hangs at an object whose bytes do not come.
@@ -67,7 +61,7 @@ async fn a_verification_a_restore_test_and_an_expiry_are_done_by_the_next_server
     // An expiry, wherever it is by then ('strikes.rs' kills one at each step).
     let next = bench.ask("POST", "/api/v1/clusters/main/backups", Some(json!({"kind": "full"})));
     assert_eq!(bench.over(next["id"].as_str().unwrap())["state"], "succeeded");
-    bench.until("the second backup", listed(2));
+    bench.listed("the second backup", 2);
     // What is shown is what is agreed to: the newest full backup stays.
     let plan = bench.ask("GET", "/api/v1/clusters/main/expire-plan", None);
     let goes = |verdict: &Value| verdict["reasons"].as_array().is_some_and(Vec::is_empty);
@@ -80,7 +74,7 @@ async fn a_verification_a_restore_test_and_an_expiry_are_done_by_the_next_server
     bench.serve();
     let job = bench.over(&id);
     assert_eq!(job["state"], "succeeded", "{job}");
-    let stays = bench.until("the end of the first backup", listed(1));
+    let stays = bench.listed("the end of the first backup", 1);
     assert_ne!(stays, first);
     bench.run(&["backup", "verify", "--all"]);
     // What was read by those who were killed is held by nobody.
