@@ -114,7 +114,9 @@ impl Retention {
         for (_, verdict) in clean.take(minimum) {
             counted += 1;
             if verdict.reasons.is_empty() {
-                verdict.reasons.push(format!("at least {minimum} without damage are kept"));
+                verdict
+                    .reasons
+                    .push(format!("at least {} kept without damage", domain::format::counted(minimum, "is", "are")));
                 verdict.keeps_wal = true;
             }
         }
@@ -122,7 +124,7 @@ impl Retention {
         let damaged = backups.iter().zip(&mut verdicts).rev().filter(|(one, _)| !one.damaged.is_empty());
         for (_, verdict) in damaged.take(minimum - counted) {
             if verdict.reasons.is_empty() {
-                verdict.reasons.push(format!("at least {minimum} are kept"));
+                verdict.reasons.push(format!("at least {} kept", domain::format::counted(minimum, "is", "are")));
                 verdict.keeps_wal = true;
             }
         }

@@ -20,7 +20,7 @@ async fn a_backup_goes_when_nothing_needs_it_and_what_stays_is_whole() {
     let full = listed(&control, 1).await.remove(0);
     // The last one stays, whoever asks.
     let plan = control.backup_removal_plan(&actor, None, &full.id).await.unwrap();
-    assert!(plan.refusals.len() == 1 && plan.refusals[0].contains("at least 1 are kept"), "{plan:#?}");
+    assert!(plan.refusals.len() == 1 && plan.refusals[0].contains("at least 1 is kept"), "{plan:#?}");
     let refused = conflict(control.backup_remove(&actor, None, &full.id, &confirmed()).await);
     assert!(refused.contains("take another backup first"), "{refused}");
 
