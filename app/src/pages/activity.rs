@@ -70,7 +70,7 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
                 <span class="grow"></span>
                 <a class="btn" href=csv rel="external" download="activity.csv"><Icon name="download" />"CSV"</a>
             </div>
-            {(hidden > 0).then(|| view! { <p class="banner attention"><Icon name="warn" />{format!("{hidden} statements are hidden from the monitoring role: GRANT pg_monitor TO it.")}</p> })}
+            {(hidden > 0).then(|| view! { <p class="banner attention"><Icon name="warn" />{format!("{} hidden from the monitoring role: GRANT pg_monitor TO it.", format::counted(hidden, "statement is", "statements are"))}</p> })}
             <div class="scroll" tabindex="0" role="region" aria-label="Backends table">
                 <table>
                     <thead><tr>

@@ -70,7 +70,7 @@ fn Loaded(data: AdviceData) -> impl IntoView {
             <ul class="findings">{suggestions}</ul>
             {left_out(&page.advice)}
         </Panel>
-        <Panel title="Indexes that are there" note=format!("{count} findings") flush=true>
+        <Panel title="Indexes that are there" note=format::counted(count, "finding", "findings") flush=true>
             {(count == 0).then(|| view! { <p class="more muted">"Nothing stands out."</p> })}
             <ul class="findings">{findings}</ul>
         </Panel>

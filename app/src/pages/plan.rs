@@ -124,7 +124,7 @@ fn Facts(page: QueryPlanPage) -> impl IntoView {
             <dt>"Had by"</dt><dd>{summary.method.label()}</dd>
             <dt title="Its rights, row policies and settings hold">"As role"</dt><dd>{summary.role}</dd>
             <dt>"Server"</dt><dd>{format!("PostgreSQL {}.{}", summary.version_num / 10_000, summary.version_num % 10_000)}</dd>
-            <dt>"Seen"</dt><dd>{format!("{} times, first {}", format::thousands(summary.times), summary.first_at.local())}</dd>
+            <dt>"Seen"</dt><dd>{format!("{}, first {}", format::counted(summary.times, "time", "times"), summary.first_at.local())}</dd>
             <dt>"Asked for by"</dt><dd>{summary.taken_by}</dd>
             {(!settings.is_empty()).then(|| view! { <dt>"Settings"</dt><dd>{settings}</dd> })}
         }

@@ -236,7 +236,7 @@ fn Table(page: QueriesPage, params: QueriesParams) -> impl IntoView {
             <table class="queries" data-columns="queries">
                 <thead><tr>{heads}{compared.then(|| view! { <th scope="col" class="n" title=format!("Mean time against that of the {}", params.compare.label())>"Mean Δ %"</th> })}<th scope="col">{spark_head}</th><th scope="col"><span class="sr">"Flags"</span></th></tr></thead>
                 <tbody>{rows}</tbody>
-                <tfoot><tr><td>{format!("other ({} statements)", format::thousands(other.statements))}</td>{rest}</tr></tfoot>
+                <tfoot><tr><td>{format!("other ({})", format::counted(other.statements, "statement", "statements"))}</td>{rest}</tr></tfoot>
             </table>
         </div>
         <footer class="pager">

@@ -244,7 +244,9 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         "/database/connections",
         connections,
     );
-    let idle = input.idle_in_transaction.map(|count| (ramp(count as f64, 0.0, 5.0, 6), format!("{count} sessions")));
+    let idle = input
+        .idle_in_transaction
+        .map(|count| (ramp(count as f64, 0.0, 5.0, 6), format::counted(count, "session", "sessions")));
     lines.rule(
         C::Connections,
         "idle_in_transaction",
@@ -306,7 +308,8 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
             cut,
         );
     }
-    let slots = input.inactive_slots.map(|count| (ramp(count as f64, 0.0, 2.0, 6), format!("{count} slots")));
+    let slots =
+        input.inactive_slots.map(|count| (ramp(count as f64, 0.0, 2.0, 6), format::counted(count, "slot", "slots")));
     lines.rule(
         C::Replication,
         "slot_inactive",
@@ -355,7 +358,8 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         "/database/activity",
         oldest,
     );
-    let bloat = input.bloated_tables.map(|count| (ramp(count as f64, 0.0, 10.0, 4), format!("{count} tables")));
+    let bloat =
+        input.bloated_tables.map(|count| (ramp(count as f64, 0.0, 10.0, 4), format::counted(count, "table", "tables")));
     lines.rule(C::Maintenance, "dead_rows", "Tables with many dead rows", "20 %", "/database/tables", bloat);
 
     let archiver = input.archiver_failing.map(|failing| (if failing { 6 } else { 0 }, "failing".to_owned()));

@@ -66,9 +66,9 @@ pub async fn run(command: IndexesCommand, json: bool) -> Result<(), Failure> {
 fn text(report: &Report) -> String {
     let page = &report.indexes;
     let mut lines = vec![format!(
-        "{}: {} indexes, {} could be given back",
+        "{}: {}, {} could be given back",
         report.cluster,
-        page.rows.len(),
+        format::counted(page.rows.len(), "index", "indexes"),
         format::bytes(page.wasted_bytes as f64)
     )];
     for row in &page.rows {
@@ -100,7 +100,11 @@ fn text(report: &Report) -> String {
             report.advice.statements, report.from
         ));
     } else {
-        lines.push(format!("\n  from {} statements {}:", report.advice.statements, report.from));
+        lines.push(format!(
+            "\n  from {} {}:",
+            format::counted(report.advice.statements, "statement", "statements"),
+            report.from
+        ));
         lines.push(suggestions(&report.advice.suggestions));
     }
     lines.extend(report.advice.left_out.iter().map(|(reason, count)| format!("  not looked at, {count}: {reason}")));

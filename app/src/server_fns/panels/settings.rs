@@ -3,7 +3,10 @@ use super::layout::{Ask, available, heads, panel, text};
 use crate::panels::{Cell, Content, Head, PanelData, PanelPage, TableData};
 use crate::zone::Local as _;
 use control::ControlError;
-use domain::view::{SettingRow, SettingSeverity, SettingsPage};
+use domain::{
+    format,
+    view::{SettingRow, SettingSeverity, SettingsPage},
+};
 
 pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
     let page = ask.control.settings_get(&ask.actor, ask.id()).await?;
@@ -52,7 +55,13 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         super::layout::table(heads(&[("When", false), ("What", false)]), rows.collect())
     };
     let banner = (pending > 0).then(|| {
-        ("attention".to_owned(), format!("{pending} settings in the files take effect at the next restart only."))
+        (
+            "attention".to_owned(),
+            format!(
+                "{} effect at the next restart only.",
+                format::counted(pending, "setting in the files takes", "settings in the files take")
+            ),
+        )
     });
     Ok(PanelPage {
         subtitle: format!("{changed} of {} differ from what is built in", page.rows.len()),

@@ -95,8 +95,8 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         banners.push((
             String::new(),
             format!(
-                "Bloat of {} larger tables cannot be estimated: the statistics of their columns are seen only by who may read them (GRANT pg_read_all_data), or are not there yet (ANALYZE).",
-                page.without_statistics
+                "Bloat of {} cannot be estimated: the statistics of the columns are seen only by who may read them (GRANT pg_read_all_data), or are not there yet (ANALYZE).",
+                format::counted(page.without_statistics, "larger table", "larger tables")
             ),
         ));
     }
@@ -119,11 +119,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         );
     }
     Ok(PanelPage {
-        subtitle: format!(
-            "{} tables, {}",
-            format::thousands(i64::try_from(page.rows.len()).unwrap_or(0)),
-            format::bytes(bytes as f64)
-        ),
+        subtitle: format!("{}, {}", format::counted(page.rows.len(), "table", "tables"), format::bytes(bytes as f64)),
         banners,
         panels,
     })
@@ -410,5 +406,36 @@ mod tests {
         }
         assert_eq!(short("now()"), "now()");
         assert_eq!(short(&"x".repeat(61)).chars().count(), 61);
+    }
+
+    /// The note above the columns, and what each line says of its statistics.
+    fn said(statistics_missing: &[Option<&str>]) -> (String, Vec<Cell>) {
+        let column = |missing: &Option<&str>| TableColumn {
+            statistics_missing: missing.map(str::to_owned),
+            ..TableColumn::default()
+        };
+        let detail = TableDetail {
+            columns: statistics_missing.iter().map(column).collect(),
+            columns_at: Some(domain::Timestamp(1)),
+            ..TableDetail::default()
+        };
+        let panel = columns("public.orders", &detail);
+        let lines = if let Content::Table(table) = panel.content { table.rows } else { Vec::new() };
+        (panel.note, lines.into_iter().filter_map(|mut line| line.pop()).collect())
+    }
+
+    #[test]
+    fn a_reason_that_columns_without_statistics_share_is_said_once_above_them() {
+        const NOTE: &str = "the values themselves are not read";
+        let (rights, analyze) = ("the role may not read it", "ANALYZE has not seen it");
+        let yes = || text("yes");
+        let no = || Cell::Muted("no".to_owned());
+        assert_eq!(said(&[None, None]), (NOTE.to_owned(), vec![yes(), yes()]));
+        let once = format!("{NOTE}; no statistics: {rights}");
+        assert_eq!(said(&[Some(rights), None, Some(rights)]), (once, vec![no(), yes(), no()]));
+        // Where they differ each says its own.
+        let own = |reason: &str| Cell::Long(reason.to_owned());
+        let lines = vec![own(rights), own(analyze), yes(), own(rights)];
+        assert_eq!(said(&[Some(rights), Some(analyze), None, Some(rights)]), (NOTE.to_owned(), lines));
     }
 }

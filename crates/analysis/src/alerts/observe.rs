@@ -296,8 +296,9 @@ pub fn observe(facts: &Facts<'_>) -> BTreeMap<&'static str, Reading> {
             &[C::Database],
             databases().map(|rows| {
                 let failures = |row: &domain::reading::DatabaseCounters| {
-                    row.checksum_failures
-                        .map(|count| Observed::of(row.name.as_str(), count as f64, format!("{count} pages")))
+                    row.checksum_failures.map(|count| {
+                        Observed::of(row.name.as_str(), count as f64, format::counted(count, "page", "pages"))
+                    })
                 };
                 rows.iter().filter_map(failures).collect()
             }),

@@ -1,6 +1,6 @@
 //! Faults of backup and recovery on the way to a person: seen by the service, told to the book, raised and ended by the
 //! engine of the monitor.
-use crate::support::{Bench, PACE, over, sql, succeeded, until};
+use crate::support::{Bench, PACE, listed, over, sql, succeeded, until};
 use control::{Actor, BackupWanted, ControlPlane, now};
 use domain::{
     alert::{AlertState, Level, RuleSettings, Severity},
@@ -89,11 +89,7 @@ async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
     until("the points again", async || lost(&control).is_none().then_some(())).await;
 
     // A byte of the repository is changed: verification says so, and the alert names the backup.
-    let newest = until("two backups", async || {
-        let backups = control.backups_list(&actor, None, None, 50).await.unwrap().rows;
-        (backups.len() == 2).then(|| backups[0].id.clone())
-    })
-    .await;
+    let newest = listed(&control, 2).await.remove(0).id;
     let manifest = manifest_of(&there, &newest);
     let sound = std::fs::read(&manifest).unwrap();
     let mut bad = sound.clone();

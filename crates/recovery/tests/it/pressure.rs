@@ -1,5 +1,5 @@
 //! A backup waits while its database suffers, and goes on when that is over.
-use crate::support::{Bench, PACE, sql, succeeded, until};
+use crate::support::{Bench, PACE, listed, sql, succeeded, until};
 use blobs::faulty::{Fault, Operation, Rule};
 use control::{Actor, BackupWanted};
 use domain::view::{JobKind, JobState};
@@ -14,11 +14,7 @@ async fn a_backup_waits_for_a_database_without_free_connections_and_goes_on() {
     let bench = Bench::made(&[("max_connections", "48")], |_| None).await;
     let (control, mut running) = bench.watched(PACE).await;
     let actor = Actor::cli();
-    until("the first backup", async || {
-        let overview = control.recovery_overview(&actor, None).await.unwrap();
-        (overview.backups.len() == 1).then_some(())
-    })
-    .await;
+    listed(&control, 1).await;
     let mut held = Vec::new();
     for _ in 0..HELD {
         held.push(PgConnection::connect(&bench.url()).await.unwrap());

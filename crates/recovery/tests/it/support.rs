@@ -5,7 +5,7 @@ use control::{
     Actor, ClusterConfig, Clusters, Confirmation, ControlPlane, Disaster, OpenRepository, Protected, Recovery,
     ScheduleConfig, ScheduleKind,
 };
-use domain::view::{AuditEntry, JobState, JobView, Objectives};
+use domain::view::{AuditEntry, BackupRow, JobState, JobView, Objectives};
 use monitor::{Monitor, Watched};
 use pgphysical::replication::ConnInfo;
 use pgstat::Target;
@@ -261,6 +261,24 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
         assert!(Instant::now() < deadline, "{what} did not come about");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Waits until so many backups are listed; they are given, the newest first.
+pub async fn listed(control: &ControlPlane, count: usize) -> Vec<BackupRow> {
+    until(&format!("a list of {count}"), async || {
+        let page = control.backups_list(&Actor::cli(), None, None, 50).await.unwrap();
+        (page.rows.len() == count).then_some(page.rows)
+    })
+    .await
+}
+
+/// Waits until the WAL is streamed too.
+pub async fn listed_and_streaming(control: &ControlPlane, count: usize) {
+    until(&format!("{count} backups and the stream"), async || {
+        let overview = control.recovery_overview(&Actor::cli(), None).await.unwrap();
+        (overview.window.wal.state == "streaming" && overview.backups.len() == count).then_some(())
+    })
+    .await;
 }
 
 /// Rows of the audit log that tell of one use case with one outcome, the newest first.
