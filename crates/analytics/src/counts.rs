@@ -122,7 +122,7 @@ impl Count<'_> {
             conditions += &format!(" AND r.dimension = '{}'", dimension.as_str());
         }
         let at = match self.bucket {
-            Some(bucket) => format!("(extract(epoch FROM {}) * 1000)::int8", self.zone.start_sql(bucket, "e.at")),
+            Some(bucket) => format!("(date_part('epoch', {}) * 1000)::int8", self.zone.start_sql(bucket, "e.at")),
             None => "0::int8".to_owned(),
         };
         format!(

@@ -49,7 +49,7 @@ impl Analytics {
         filter.check()?;
         let (from, to) = (floor(from, DAY_MS), floor(to + DAY_MS - 1, DAY_MS));
         self.pools
-            .read(&tenant.scope(), |reader: &mut Reader, _: Work<'_, '_>| {
+            .read(&tenant.asking(), |reader: &mut Reader, _: Work<'_, '_>| {
                 Box::pin(async move { patterns(reader.connection()?, tenant, filter, (from, to), time_zone).await })
             })
             .await

@@ -172,7 +172,7 @@ impl Analytics {
             ));
         }
         self.pools
-            .read(&tenant.scope(), |reader: &mut Reader, _: Work<'_, '_>| {
+            .read(&tenant.asking(), |reader: &mut Reader, _: Work<'_, '_>| {
                 Box::pin(async move { ask(reader.connection()?, tenant, question, bucket, from, to).await })
             })
             .await

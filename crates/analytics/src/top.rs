@@ -92,7 +92,7 @@ impl Analytics {
         let (from, to) = range(from, to)?;
         filter.check()?;
         self.pools
-            .read(&tenant.scope(), |reader: &mut Reader, _: Work<'_, '_>| {
+            .read(&tenant.asking(), |reader: &mut Reader, _: Work<'_, '_>| {
                 Box::pin(async move {
                     top(reader.connection()?, tenant, (by, filter), (from, to), limit.clamp(1, 100)).await
                 })
