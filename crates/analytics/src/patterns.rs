@@ -92,7 +92,7 @@ async fn hours(
     (filter, zone): (&SeriesFilter, &Zone),
     plan: &Plan,
 ) -> Result<Vec<HourOfWeek>, AnalyticsError> {
-    let count = Count { bucket: Some(Bucket::Hour), by: Dimension::All, filter, zone };
+    let count = Count { bucket: Some(Bucket::Hour), by: Dimension::All, filter, zone, since: None };
     let mut events = [0; 168];
     for one in counted(connection, tenant, plan, &count).await? {
         let local = zone.local(one.at);

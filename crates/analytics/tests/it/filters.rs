@@ -125,6 +125,12 @@ async fn lists_users_and_hours_keep_to_the_conditions() {
             told.sort();
             let naive: Vec<(String, i64, i64)> = rows(&world, format!("SELECT {column}, count(*) FILTER (WHERE {condition}), count(DISTINCT user_id) FROM plugin_analytics WHERE {within} AND {users} GROUP BY 1 HAVING count(*) FILTER (WHERE {condition}) > 0 ORDER BY 1")).await;
             assert_eq!(told, naive, "{filter:?} {column}");
+            let earlier: Vec<(String, i64)> = rows(&world, format!("SELECT coalesce({column}, ''), count(*) FROM plugin_analytics WHERE tenant_id = 1 AND \"timestamp\" >= to_timestamp({} / 1000.0) AND \"timestamp\" < to_timestamp({from} / 1000.0) AND {condition} GROUP BY 1", from - (to - from))).await;
+            assert_eq!(top.previous, earlier.iter().map(|it| it.1).sum::<i64>(), "{filter:?} {column}");
+            for row in &top.rows {
+                let before = earlier.iter().find(|it| it.0 == row.key).map_or(0, |it| it.1);
+                assert_eq!(row.previous, before, "{filter:?} {column} {}", row.key);
+            }
         }
         let geography = analytics.geography(A, &filter, span).await.unwrap();
         let events: Vec<(i64,)> =
