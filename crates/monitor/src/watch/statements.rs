@@ -24,6 +24,7 @@ impl Watch {
             return Ok(());
         };
         let read_at = Instant::now();
+        self.state.forget_names(&reading.rows);
         let unknown =
             reading.rows.iter().map(|row| row.key).filter(|key| !self.state.statement_names.contains_key(key));
         let unknown = unknown.filter(|key| !self.state.unnamed.contains(key)).collect::<Vec<_>>();
