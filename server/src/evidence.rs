@@ -23,9 +23,9 @@ fn verdict(measured: Option<f64>, limit: Option<f64>) -> String {
     // At the command line one of the two limits may be set alone.
     match measured.zip(limit.filter(|it| *it < f64::MAX)) {
         Some((measured, limit)) if measured <= limit => {
-            format!("<span class=\"good\">kept</span>, limit {}", format::duration_s(limit))
+            format!("<span class=\"good\">kept</span>, limit {}", format::limit_s(limit))
         }
-        Some((_, limit)) => format!("<span class=\"bad\">missed</span>, limit {}", format::duration_s(limit)),
+        Some((_, limit)) => format!("<span class=\"bad\">missed</span>, limit {}", format::limit_s(limit)),
         None => "not measured against an objective".to_owned(),
     }
 }
@@ -85,12 +85,12 @@ pub fn html(report: &DrReport, sha256: &str) -> String {
                 verdict(report.rto_seconds, objectives.map(|it| it.rto_seconds))
             ),
         ),
-        ("Of which it waited for people", format::duration_s(report.waited_seconds)),
+        ("Of which it waited for people", format::lag_s(report.waited_seconds)),
         (
             "Lost work (RPO)",
             format!(
                 "{}, {}",
-                seconds(report.rpo_seconds),
+                report.rpo_seconds.map_or_else(|| "—".to_owned(), format::lag_s),
                 verdict(report.rpo_seconds, objectives.map(|it| it.rpo_seconds))
             ),
         ),
