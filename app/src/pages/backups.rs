@@ -224,13 +224,7 @@ pub(super) fn BackupTable(rows: Vec<BackupRow>) -> impl IntoView {
         let proved = row.proof.as_ref().map(|it| {
             if it.ok { view! { <span class="badge good" title=it.at.local()>{format!("RTO {}", format::duration_s(it.rto_seconds))}</span> }.into_any() } else { view! { <span class="badge critical" title=it.at.local()>"failed"</span> }.into_any() }
         });
-        let damaged = (row.damaged_pages > 0).then(|| {
-            let text = match row.damaged_pages {
-                1 => "1 damaged page".to_owned(),
-                pages => format!("{pages} damaged pages"),
-            };
-            view! { <span class="badge critical">{text}</span> }
-        });
+        let damaged = (row.damaged_pages > 0).then(|| view! { <span class="badge critical">{format!("{} damaged pages", row.damaged_pages)}</span> });
         view! {
             <tr>
                 <td><a class="link num" data-row href=move || scope.link(&path) title=row.id.clone()>{row.stopped_at.local()}</a></td>
@@ -536,7 +530,7 @@ fn ExpirePlan(data: ExpireData) -> impl IntoView {
                 <form class="stack spaced" method="post" action="/backups/expire">
                     <input type="hidden" name="cluster" value=named.clone() />
                     <input type="hidden" name="backups" value=shown />
-                    <Confirm name=named.clone() /><button class="btn danger">{if going == 1 { "Remove one backup".to_owned() } else { format!("Remove {going} backups") }}</button>
+                    <Confirm name=named.clone() /><button class="btn danger">{format!("Remove {going} backups")}</button>
                 </form>
             })}
             {(going == 0).then(|| view! { <p class="fine"><Icon name="check" />"Nothing would go."</p> })}

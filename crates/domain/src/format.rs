@@ -153,18 +153,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_lost_is_no_fraction_of_a_millisecond_and_a_limit_is_said_as_it_was_set() {
-        for (seconds, text) in [(0.0, "0 s"), (0.25, "250 ms"), (75.0, "1 min 15 s")] {
-            assert_eq!(lag_s(seconds), text);
-        }
-        for (seconds, text) in
-            [(0.5, "500 ms"), (30.0, "30 s"), (90.0, "1 min 30 s"), (900.0, "15 min"), (14_400.0, "4 h")]
-        {
-            assert_eq!(limit_s(seconds), text);
-        }
-    }
-
-    #[test]
     fn durations_keep_three_digits_or_fewer() {
         for (ms, text) in [
             (0.0, "0.00 ms"),
@@ -196,5 +184,17 @@ mod tests {
             [thousands(0), thousands(999), thousands(1850), thousands(-1234567)],
             ["0", "999", "1,850", "-1,234,567"]
         );
+    }
+
+    #[test]
+    fn nothing_lost_is_no_fraction_of_a_millisecond_and_a_limit_is_said_as_it_was_set() {
+        for (seconds, text) in [(0.0, "0 s"), (0.25, "250 ms"), (75.0, "1 min 15 s")] {
+            assert_eq!(lag_s(seconds), text);
+        }
+        for (seconds, text) in
+            [(0.5, "500 ms"), (30.0, "30 s"), (90.0, "1 min 30 s"), (900.0, "15 min"), (14_400.0, "4 h")]
+        {
+            assert_eq!(limit_s(seconds), text);
+        }
     }
 }
