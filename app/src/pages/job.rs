@@ -130,10 +130,10 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
 fn Steps(progress: JobProgress, state: JobState) -> impl IntoView {
     let present = progress.steps.iter().position(|step| step.seconds.is_none());
     if progress.steps.is_empty() {
-        let text = if state.is_over() {
-            "It ended before it began."
-        } else {
-            "It waits for its turn: one job writes to a repository at a time."
+        let text = match state {
+            JobState::Queued => "It waits for its turn: one job writes to a repository at a time.",
+            JobState::Running => "It is taken up; its first step is about to begin.",
+            JobState::Succeeded | JobState::Failed | JobState::Cancelled => "It ended before it began.",
         };
         return view! { <p class="muted">{text}</p> }.into_any();
     }
