@@ -5,8 +5,8 @@ use crate::AppError;
 #[cfg(feature = "ssr")]
 use crate::server_fns::{asking, form, told};
 use domain::view::{
-    BackupRow, BackupsPage, DrDryRun, DrOverview, DrPlanView, DrRunView, ExpirePlanView, JobKind, JobState, JobView,
-    JobsPage, RecoveryOverview, RemovalPlanView, RestorePlanView,
+    BackupRow, BackupsPage, DrDryRun, DrOverview, DrPlanSpec, DrPlanView, DrRunView, ExpirePlanView, JobKind, JobState,
+    JobView, JobsPage, RecoveryOverview, RemovalPlanView, RestorePlanView,
 };
 use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,8 @@ pub struct DrData {
     pub run: Option<DrRunView>,
     /// A plan is to be written.
     pub new: bool,
+    /// What was typed into a plan that was refused.
+    pub draft: Option<DrPlanSpec>,
     /// What the reader may.
     pub may: May,
 }
@@ -232,7 +234,8 @@ pub async fn load_dr(cluster: Option<String>, search: String) -> Result<DrData, 
         None => None,
         Some(id) => Some(told(control.dr_run_get(&actor, cluster, &id).await)?),
     };
-    Ok(DrData { overview, dry, run, new: value("new").is_some(), may: may(&actor) })
+    let draft = value("draft").and_then(|text| serde_json::from_str(&text).ok());
+    Ok(DrData { overview, dry, run, new: value("new").is_some(), draft, may: may(&actor) })
 }
 
 /// One backup.

@@ -45,7 +45,7 @@ pub fn Plans() -> impl IntoView {
 
 #[component]
 fn Loaded(data: DrData) -> impl IntoView {
-    let DrData { overview, dry, run, new, may } = data;
+    let DrData { overview, dry, run, new, draft, may } = data;
     // Who may not save one is not asked to write it.
     let new = new && may.manage;
     let scope = Scope::get();
@@ -57,10 +57,10 @@ fn Loaded(data: DrData) -> impl IntoView {
     };
     let back_name = if back == "/recovery" { "Recovery" } else { "Recovery plans" };
     let body = match (dry, run, new) {
-        (Some((plan, dry)), ..) => view! { <PlanPanels plan dry overview may /> }.into_any(),
+        (Some((plan, dry)), ..) => view! { <PlanPanels plan draft dry overview may /> }.into_any(),
         (_, Some(run), _) => view! { <RunPanels run cluster=overview.cluster.clone() /> }.into_any(),
         (.., true) => {
-            let spec = DrPlanSpec { name: String::new(), ..DrPlanSpec::standard() };
+            let spec = draft.unwrap_or_else(|| DrPlanSpec { name: String::new(), ..DrPlanSpec::standard() });
             view! { <Panel title="What it says" span="c12"><Editor id=None spec overview /></Panel> }.into_any()
         }
         _ => view! { <List overview may /> }.into_any(),
@@ -245,7 +245,14 @@ fn now_ms() -> u128 {
 }
 
 #[component]
-fn PlanPanels(plan: DrPlanView, dry: Result<DrDryRun, String>, overview: DrOverview, may: May) -> impl IntoView {
+fn PlanPanels(
+    plan: DrPlanView,
+    /// What was typed into it and refused.
+    draft: Option<DrPlanSpec>,
+    dry: Result<DrDryRun, String>,
+    overview: DrOverview,
+    may: May,
+) -> impl IntoView {
     let cluster = overview.cluster.clone();
     let (id, spec) = (plan.id.clone(), plan.plan.clone());
     let next = |name: &'static str, cron: &Option<String>, moments: &[Timestamp]| {
@@ -284,10 +291,12 @@ fn PlanPanels(plan: DrPlanView, dry: Result<DrDryRun, String>, overview: DrOverv
         }
     });
     let edit = may.manage.then(|| {
-        let (cluster, id, spec, overview) = (cluster.clone(), id.clone(), spec.clone(), overview.clone());
+        let (cluster, id, overview) = (cluster.clone(), id.clone(), overview.clone());
+        let is_draft = draft.is_some();
+        let spec = draft.unwrap_or_else(|| spec.clone());
         view! {
         <Panel title="Change it" span="c12">
-            <details class="exactly"><summary>"Steps and calendar"</summary><Editor id=Some(id.clone()) spec=spec.clone() overview=overview.clone() /></details>
+            <details class="exactly" open=is_draft><summary>"Steps and calendar"</summary><Editor id=Some(id.clone()) spec=spec.clone() overview=overview.clone() /></details>
             <details class="exactly"><summary>"Remove the plan"</summary>
                 <form class="stack" method="post" action="/recovery/plans/remove">
                     <input type="hidden" name="cluster" value=cluster.clone() /><input type="hidden" name="plan" value=id.clone() />
