@@ -74,6 +74,8 @@ pub struct BackupData {
     pub cluster: String,
     /// The backup.
     pub backup: BackupRow,
+    /// The job that restored it last to prove it.
+    pub tested_by: Option<String>,
     /// What its removal would do, for whoever may remove it; or why that cannot be said.
     pub removal: Option<Result<RemovalPlanView, String>>,
     /// What the reader may.
@@ -248,8 +250,13 @@ pub async fn load_backup(cluster: Option<String>, id: String) -> Result<BackupDa
         true => Some(control.backup_removal_plan(&actor, cluster.as_deref(), &id).await.map_err(|it| it.to_string())),
         false => None,
     };
-    let cluster = told(control.recovery_overview(&actor, cluster.as_deref()).await)?.cluster;
-    Ok(BackupData { cluster, backup, removal, may })
+    let overview = told(control.recovery_overview(&actor, cluster.as_deref()).await)?;
+    let proofs = &overview.window.proofs;
+    let proof = backup.proof.as_ref();
+    let tested_by =
+        proof.and_then(|it| proofs.iter().find(|one| one.proof.backup == it.backup && one.proof.at == it.at));
+    let tested_by = tested_by.map(|it| it.job.clone());
+    Ok(BackupData { cluster: overview.cluster, backup, tested_by, removal, may })
 }
 
 /// Jobs, by what the page's own address asks for; what it does not know there is left out.

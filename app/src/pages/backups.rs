@@ -412,7 +412,7 @@ pub fn BackupPage() -> impl IntoView {
 
 #[component]
 fn OneBackup(data: BackupData) -> impl IntoView {
-    let BackupData { cluster, backup: row, removal, may } = data;
+    let BackupData { cluster, backup: row, tested_by, removal, may } = data;
     let scope = Scope::get();
     let restore = format!("/recovery/restore?kind=immediate&backup={}", row.id);
     let button = |action: &'static str, label: &'static str| {
@@ -428,6 +428,10 @@ fn OneBackup(data: BackupData) -> impl IntoView {
     let parent = row.parent.clone().map(|parent| {
         let path = format!("/backups/{parent}");
         view! { <dt>"Compared with"</dt><dd><a class="link" href=move || scope.link(&path)>{parent}</a></dd> }
+    });
+    let test = tested_by.map(|job| {
+        let path = format!("/jobs/{job}");
+        view! { <p class="actions"><a class="link" href=move || scope.link(&path)>"Its job, with steps and log"</a></p> }
     });
     view! {
         <div class="title">
@@ -474,7 +478,7 @@ fn OneBackup(data: BackupData) -> impl IntoView {
         <Panel title="Restored" span="c6" aside=tested>
             {match row.proof.clone() {
                 None => view! { <p class="muted">"No restore test of this backup yet."</p> }.into_any(),
-                Some(proof) => view! { <Proof proof /> }.into_any(),
+                Some(proof) => view! { <Proof proof />{test} }.into_any(),
             }}
         </Panel>
         {removal.map(|plan| view! { <Removal plan cluster=cluster.clone() /> })}
