@@ -94,7 +94,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
 /// Pages that are whole as the server renders them: forms, links, and a reload while a job runs. They cost the browser
 /// no code; see docs/adr/0038-pages-of-the-server-alone.md.
 #[cfg(feature = "ssr")]
-fn is_server_only() -> bool {
+pub(crate) fn is_server_only() -> bool {
     let uri = use_context::<http::request::Parts>().map(|parts| parts.uri).unwrap_or_default();
     let path = uri.path();
     [
@@ -167,7 +167,7 @@ const fn tenant() -> Option<String> {
 
 /// The shell is the server's.
 #[cfg(not(feature = "ssr"))]
-const fn is_server_only() -> bool {
+pub(crate) const fn is_server_only() -> bool {
     false
 }
 

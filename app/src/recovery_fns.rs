@@ -5,8 +5,8 @@ use crate::AppError;
 #[cfg(feature = "ssr")]
 use crate::server_fns::{asking, form, told};
 use domain::view::{
-    BackupRow, BackupsPage, DrDryRun, DrOverview, DrPlanView, DrRunView, ExpirePlanView, JobKind, JobState, JobView,
-    JobsPage, RecoveryOverview, RemovalPlanView, RestorePlanView,
+    BackupRow, BackupsPage, DrDryRun, DrOverview, DrPlanSpec, DrPlanView, DrRunView, ExpirePlanView, JobKind, JobState,
+    JobView, JobsPage, RecoveryOverview, RemovalPlanView, RestorePlanView,
 };
 use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,8 @@ pub struct DrData {
     pub run: Option<DrRunView>,
     /// A plan is to be written.
     pub new: bool,
+    /// What was typed into a plan that was refused.
+    pub draft: Option<DrPlanSpec>,
     /// What the reader may.
     pub may: May,
 }
@@ -72,6 +74,8 @@ pub struct BackupData {
     pub cluster: String,
     /// The backup.
     pub backup: BackupRow,
+    /// The job that restored it last to prove it.
+    pub tested_by: Option<String>,
     /// What its removal would do, for whoever may remove it; or why that cannot be said.
     pub removal: Option<Result<RemovalPlanView, String>>,
     /// What the reader may.
@@ -232,7 +236,8 @@ pub async fn load_dr(cluster: Option<String>, search: String) -> Result<DrData, 
         None => None,
         Some(id) => Some(told(control.dr_run_get(&actor, cluster, &id).await)?),
     };
-    Ok(DrData { overview, dry, run, new: value("new").is_some(), may: may(&actor) })
+    let draft = value("draft").and_then(|text| serde_json::from_str(&text).ok());
+    Ok(DrData { overview, dry, run, new: value("new").is_some(), draft, may: may(&actor) })
 }
 
 /// One backup.
@@ -245,8 +250,13 @@ pub async fn load_backup(cluster: Option<String>, id: String) -> Result<BackupDa
         true => Some(control.backup_removal_plan(&actor, cluster.as_deref(), &id).await.map_err(|it| it.to_string())),
         false => None,
     };
-    let cluster = told(control.recovery_overview(&actor, cluster.as_deref()).await)?.cluster;
-    Ok(BackupData { cluster, backup, removal, may })
+    let overview = told(control.recovery_overview(&actor, cluster.as_deref()).await)?;
+    let proofs = &overview.window.proofs;
+    let proof = backup.proof.as_ref();
+    let tested_by =
+        proof.and_then(|it| proofs.iter().find(|one| one.proof.backup == it.backup && one.proof.at == it.at));
+    let tested_by = tested_by.map(|it| it.job.clone());
+    Ok(BackupData { cluster: overview.cluster, backup, tested_by, removal, may })
 }
 
 /// Jobs, by what the page's own address asks for; what it does not know there is left out.

@@ -44,11 +44,14 @@ test.describe("what an administrator does", () => {
     await page.locator("input[name=name]").fill("by hand");
     await confirm(page, "Save", "wrong");
     await expect(page.locator(".form-error")).toContainText("password is wrong");
-    // Without the restore it is no plan; the page says so and names the step.
-    await page.locator("input[name=name]").fill("by hand");
+    // Without the restore it is no plan; the page says so and names the step. What was typed is still there.
+    await expect(page.locator("input[name=name]")).toHaveValue("by hand");
     await page.locator("select[name='step1.action']").selectOption("");
     await confirm(page, "Save");
     await expect(page.locator(".form-error")).toContainText(/restore/i);
+    await expect(page.locator("input[name=name]")).toHaveValue("by hand");
+    await expect(page.locator("select[name='step1.action']")).toHaveValue("start");
+    await page.goto(`${demo.url}/recovery/plans?new=1`);
     await page.locator("input[name=name]").fill("by hand");
     await confirm(page, "Save");
     await expect(page.locator(".form-done")).toContainText("The plan is saved");
@@ -60,6 +63,7 @@ test.describe("what an administrator does", () => {
     await page.getByLabel("Drill on", { exact: true }).fill("every day");
     await confirm(page, "Save");
     await expect(page.locator(".form-error")).toBeVisible();
+    await expect(page.getByLabel("Drill on", { exact: true })).toHaveValue("every day");
     await page.goto(address);
     await page.getByText("Steps and calendar").click();
     await page.getByLabel("Drill on", { exact: true }).fill("0 3 * * 0");

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#111;background:#fff}\
 h1{margin-bottom:.2rem}h2{margin-top:2rem}table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.35rem .6rem;border-bottom:1px solid #ccc}\
 td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}code{font:13px/1.5 ui-monospace,monospace;overflow-wrap:anywhere}\
-.good{color:#0a6b2d;font-weight:600}.bad{color:#a40e26;font-weight:600}@media print{body{margin:0}}";
+.good{color:#0a6b2d;font-weight:600}.bad{color:#a40e26;font-weight:600}.wide{overflow-x:auto}@media print{body{margin:0}}";
 
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
@@ -23,11 +23,17 @@ fn verdict(measured: Option<f64>, limit: Option<f64>) -> String {
     // At the command line one of the two limits may be set alone.
     match measured.zip(limit.filter(|it| *it < f64::MAX)) {
         Some((measured, limit)) if measured <= limit => {
-            format!("<span class=\"good\">kept</span>, limit {}", format::duration_s(limit))
+            format!("<span class=\"good\">kept</span>, limit {}", format::limit_s(limit))
         }
-        Some((_, limit)) => format!("<span class=\"bad\">missed</span>, limit {}", format::duration_s(limit)),
-        None => "not measured against an objective".to_owned(),
+        Some((_, limit)) => format!("<span class=\"bad\">missed</span>, limit {}", format::limit_s(limit)),
+        None => "no objective was set".to_owned(),
     }
+}
+
+/// A figure and whether it keeps its limit.
+fn judged(measured: Option<f64>, limit: Option<f64>, text: fn(f64) -> String) -> String {
+    measured
+        .map_or_else(|| "not measured".to_owned(), |value| format!("{}, {}", text(value), verdict(Some(value), limit)))
 }
 
 fn list(out: &mut String, title: &str, lines: &[String]) {
@@ -77,23 +83,9 @@ pub fn html(report: &DrReport, sha256: &str) -> String {
         escape(&report.host),
     );
     let rows = [
-        (
-            "Recovery time (RTO)",
-            format!(
-                "{}, {}",
-                seconds(report.rto_seconds),
-                verdict(report.rto_seconds, objectives.map(|it| it.rto_seconds))
-            ),
-        ),
-        ("Of which it waited for people", format::duration_s(report.waited_seconds)),
-        (
-            "Lost work (RPO)",
-            format!(
-                "{}, {}",
-                seconds(report.rpo_seconds),
-                verdict(report.rpo_seconds, objectives.map(|it| it.rpo_seconds))
-            ),
-        ),
+        ("Recovery time (RTO)", judged(report.rto_seconds, objectives.map(|it| it.rto_seconds), format::duration_s)),
+        ("Of which it waited for people", format::lag_s(report.waited_seconds)),
+        ("Lost work (RPO)", judged(report.rpo_seconds, objectives.map(|it| it.rpo_seconds), format::lag_s)),
         ("Restored to", escape(&report.target)),
         ("Newest transaction in the copy", report.last_commit_at.map_or_else(|| "—".to_owned(), Timestamp::to_human)),
         ("From backup", format!("<code>{}</code>", escape(report.backup.as_deref().unwrap_or("—")))),
@@ -126,11 +118,11 @@ pub fn html(report: &DrReport, sha256: &str) -> String {
     for (name, value) in rows {
         let _ = write!(out, "<tr><th scope=\"row\">{name}</th><td>{value}</td></tr>");
     }
-    out.push_str("</table><h2>Steps</h2><table><tr><th>#</th><th>Step</th><th>State</th><th>Begun</th><th>Took</th><th>What came of it</th></tr>");
+    out.push_str("</table><h2>Steps</h2><div class=\"wide\"><table><tr><th>#</th><th>Step</th><th>State</th><th>Begun</th><th>Took</th><th>What came of it</th></tr>");
     for (index, one) in report.steps.iter().enumerate() {
         step(&mut out, index + 1, one);
     }
-    out.push_str("</table>");
+    out.push_str("</table></div>");
     list(&mut out, "What is wrong", &report.problems);
     list(&mut out, "What was checked and found good", &report.checks);
     list(&mut out, "What was looked at and proves neither good nor bad", &report.unproved);

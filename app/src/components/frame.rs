@@ -68,7 +68,8 @@ pub fn Frame() -> impl IntoView {
                     })}
                 </Transition>
                 <span class="grow"></span>
-                <LiveBadge />
+                // Nothing on a page of the server alone comes anew by itself: there is nothing to pause.
+                {(!crate::is_server_only()).then(|| view! { <LiveBadge /> })}
                 <button type="button" class="chip js-only palette-button" data-palette="" title="Go to"><Icon name="search" /><span class="sr">"Go to a page, server, statement or plugin"</span><kbd>"Ctrl K"</kbd></button>
                 <RangePicker />
                 <Choices />

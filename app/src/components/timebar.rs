@@ -211,7 +211,7 @@ pub fn TimeBar(
         .iter()
         .map(|gap| {
             let to = gap.to.map_or_else(|| "now, there is no backup since".to_owned(), Timestamp::local);
-            view! { <li class="bad"><strong>{format!("Gap from {} to {to}. ", gap.from.local())}</strong>{format!("{} (WAL from {}{})", gap.reason, gap.start_lsn, gap.end_lsn.map_or_else(String::new, |end| format!(" to {end}")))}</li> }
+            view! { <li class="bad"><strong>{format!("Gap from {} to {to}: ", gap.from.local())}</strong>{format!("{} (WAL from {}{})", gap.reason, gap.start_lsn, gap.end_lsn.map_or_else(String::new, |end| format!(" to {end}")))}</li> }
         })
         .collect_view();
     let has_gaps = !window.gaps.is_empty();

@@ -34,7 +34,7 @@ pub fn Backups() -> impl IntoView {
             {move || Suspend::new(async move {
                 match data.await {
                     Ok(data) => view! { <Loaded data /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
+                    Err(error) => view! { <div class="title"><h1>"Backups"</h1></div><Failed error /> }.into_any(),
                 }
             })}
         </Transition>
@@ -97,7 +97,7 @@ fn Loaded(data: RecoveryData) -> impl IntoView {
     let stored = overview
         .repository
         .stored_bytes
-        .map_or_else(String::new, |it| format!(", {} stored", format::bytes(it as f64)));
+        .map_or_else(String::new, |it| format!("; {} in the repository with their WAL", format::bytes(it as f64)));
     let note = format!("{fulls} full, {} incremental{stored}", all.len() - fulls);
     let scope = Scope::get();
     let first = is_later.then(|| scope.link_untracked("/backups"));
@@ -199,9 +199,9 @@ fn Tiles(overview: RecoveryOverview) -> impl IntoView {
     view! {
         {tile("Last full", age(full.as_ref()), took(&full), full.is_none(), full.as_ref().map_or_else(String::new, |it| it.stopped_at.local()))}
         {tile("Last incremental", age(incremental.as_ref()), took(&incremental), false, incremental.as_ref().map_or_else(String::new, |it| it.stopped_at.local()))}
-        {tile("WAL behind", wal.lag_seconds.map_or_else(|| "—".to_owned(), format::duration_s), wal.lag_bytes.map_or_else(|| wal.state.clone(), |it| format!("{}, {}", format::bytes(it as f64), wal.state)), wal.state == "interrupted", String::new())}
+        {tile("WAL behind", wal.lag_seconds.map_or_else(|| "—".to_owned(), format::lag_s), wal.lag_bytes.map_or_else(|| wal.state.clone(), |it| format!("{}, {}", format::bytes(it as f64), wal.state)), wal.state == "interrupted", String::new())}
         {tile("Window", from.map_or_else(|| "—".to_owned(), |from| format::duration_s(now.seconds_since(from).max(0.0).round())), match overview.window.gaps.len() { 0 => "without a gap".to_owned(), 1 => "one gap".to_owned(), n => format!("{n} gaps") }, false, from.map_or_else(String::new, |it| format!("from {}", it.local())))}
-        {tile("Restore now", forecast.as_ref().map_or_else(|| "—".to_owned(), |it| format::duration_s(it.seconds)), forecast.as_ref().map_or_else(|| "no restore test yet".to_owned(), |_| rto.map_or_else(String::new, |rto| format!("limit {}", format::duration_s(rto)))), forecast.as_ref().zip(rto).is_some_and(|(it, rto)| it.seconds > rto), forecast.as_ref().map_or_else(String::new, |it| it.basis.clone()))}
+        {tile("Restore now", forecast.as_ref().map_or_else(|| "—".to_owned(), |it| format::duration_s(it.seconds)), forecast.as_ref().map_or_else(|| "no restore test yet".to_owned(), |_| rto.map_or_else(String::new, |rto| format!("limit {}", format::limit_s(rto)))), forecast.as_ref().zip(rto).is_some_and(|(it, rto)| it.seconds > rto), forecast.as_ref().map_or_else(String::new, |it| it.basis.clone()))}
         {tile("Proved", proved, proved_by, failed, repository.place)}
     }
 }
@@ -236,7 +236,7 @@ pub(super) fn BackupTable(rows: Vec<BackupRow>) -> impl IntoView {
                 <td class="n">{format::duration_s(row.duration_seconds)}</td>
                 <td class="n">{rate}</td>
                 <td>{verified}</td>
-                <td>{proved}</td>
+                <td>{proved.unwrap_or_else(|| "—".into_any())}</td>
             </tr>
         }
     });
@@ -244,7 +244,7 @@ pub(super) fn BackupTable(rows: Vec<BackupRow>) -> impl IntoView {
         <div class="scroll" tabindex="0" role="region" aria-label="Backups table">
             <table class="backups">
                 <thead><tr>
-                    <th scope="col" aria-sort="descending">"Ended ↓"</th><th scope="col">"Kind"</th><th scope="col" class="lineage" title="Incrementals refer only to their own lineage: damage in one cannot reach another">"Lineage"</th><th scope="col" class="n">"Cluster"</th><th scope="col" class="n" title="Bytes of new and changed pages">"Changed"</th>
+                    <th scope="col" aria-sort="descending">"Ended ↓"</th><th scope="col">"Kind"</th><th scope="col" class="lineage" title="Incrementals refer only to their own lineage: damage in one cannot reach another">"Lineage"</th><th scope="col" class="n" title="Of the whole cluster as it would be restored">"Size"</th><th scope="col" class="n" title="Bytes of new and changed pages">"Changed"</th>
                     <th scope="col" class="n">"Stored"</th><th scope="col" class="n">"Duration"</th><th scope="col" class="n">"Rate"</th><th scope="col">"Verified"</th><th scope="col">"Restored"</th>
                 </tr></thead>
                 <tbody>{lines.collect_view()}</tbody>
@@ -258,6 +258,11 @@ pub(super) fn BackupTable(rows: Vec<BackupRow>) -> impl IntoView {
 pub(super) fn all_jobs() -> AnyView {
     let scope = Scope::get();
     view! { <a class="link" href=move || scope.link("/jobs")>"all jobs"</a> }.into_any()
+}
+
+/// `11-30 03:00`: the newest jobs may be of other days.
+fn day_and_clock(at: domain::Timestamp) -> String {
+    at.local().get(5..16).unwrap_or_default().to_owned()
 }
 
 /// The newest jobs, or a page of them.
@@ -280,7 +285,7 @@ pub(super) fn Jobs(
                 <td><a class="link" data-row href=move || scope.link(&path)>{job.title.clone()}</a></td>
                 {whole.then(|| view! { <td>{job.cluster.clone()}</td> })}
                 <td><span class=class(job.state)>{job.state.as_str()}</span></td>
-                <td title=job.requested_at.local()>{if whole { job.requested_at.local() } else { job.requested_at.local_clock() }}</td>
+                <td title=job.requested_at.local()>{if whole { job.requested_at.local() } else { day_and_clock(job.requested_at) }}</td>
                 <td>{job.requested_by.clone()}</td>
                 <td class="n">{seconds.map_or_else(|| "—".to_owned(), format::duration_s)}</td>
             </tr>
@@ -288,7 +293,7 @@ pub(super) fn Jobs(
     });
     view! {
         <div class="scroll" tabindex="0" role="region" aria-label="Jobs table">
-            <table><thead><tr><th scope="col">"Job"</th>{whole.then(|| view! { <th scope="col">"Cluster"</th> })}<th scope="col">"State"</th><th scope="col">"Asked"</th><th scope="col">"By"</th><th scope="col" class="n">"Took"</th></tr></thead><tbody>{lines.collect_view()}</tbody></table>
+            <table class="jobs"><thead><tr><th scope="col">"Job"</th>{whole.then(|| view! { <th scope="col">"Cluster"</th> })}<th scope="col">"State"</th><th scope="col">"Asked"</th><th scope="col">"By"</th><th scope="col" class="n">"Took"</th></tr></thead><tbody>{lines.collect_view()}</tbody></table>
         </div>
     }
     .into_any()
@@ -305,7 +310,7 @@ fn Schedules(schedules: Vec<ScheduleView>, now: domain::Timestamp) -> impl IntoV
         view! {
             <tr>
                 <th scope="row">{it.name.clone()}</th>
-                <td><code title=it.time_zone.clone()>{it.cron.clone()}</code></td>
+                <td><code>{it.cron.clone()}</code>" "<span class="muted">{it.time_zone.clone()}</span></td>
                 <td class="n" title=later>{next.map_or_else(|| "never".to_owned(), |at| format!("in {}", format::age_s(at.seconds_since(now).max(0.0))))}</td>
             </tr>
         }
@@ -357,7 +362,7 @@ fn Keys(repository: RepositoryView, cluster: String, may_manage: bool) -> impl I
                 <dt>"Room left"</dt><dd>{free}</dd>
             </dl>
             <div class="scroll" tabindex="0" role="region" aria-label="Keys table">
-                <table><thead><tr><th scope="col">"Key"</th><th scope="col">"Kind"</th><th scope="col">"Made"</th><th scope="col"><span class="sr">"Actions"</span></th></tr></thead><tbody>{keys}</tbody></table>
+                <table class="keys"><thead><tr><th scope="col">"Key"</th><th scope="col">"Kind"</th><th scope="col">"Made"</th><th scope="col"><span class="sr">"Actions"</span></th></tr></thead><tbody>{keys}</tbody></table>
             </div>
             {may_manage.then(|| view! {
                 <div class="forms">
@@ -395,7 +400,10 @@ pub fn BackupPage() -> impl IntoView {
             {move || Suspend::new(async move {
                 match data.await {
                     Ok(data) => view! { <OneBackup data /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
+                    Err(error) => view! {
+                        <div class="title"><a class="back" href=move || scope.link("/backups")>"Backups"</a><h1>"Backup"</h1></div>
+                        <Failed error />
+                    }.into_any(),
                 }
             })}
         </Transition>
@@ -404,7 +412,7 @@ pub fn BackupPage() -> impl IntoView {
 
 #[component]
 fn OneBackup(data: BackupData) -> impl IntoView {
-    let BackupData { cluster, backup: row, removal, may } = data;
+    let BackupData { cluster, backup: row, tested_by, removal, may } = data;
     let scope = Scope::get();
     let restore = format!("/recovery/restore?kind=immediate&backup={}", row.id);
     let button = |action: &'static str, label: &'static str| {
@@ -420,6 +428,10 @@ fn OneBackup(data: BackupData) -> impl IntoView {
     let parent = row.parent.clone().map(|parent| {
         let path = format!("/backups/{parent}");
         view! { <dt>"Compared with"</dt><dd><a class="link" href=move || scope.link(&path)>{parent}</a></dd> }
+    });
+    let test = tested_by.map(|job| {
+        let path = format!("/jobs/{job}");
+        view! { <p class="actions"><a class="link" href=move || scope.link(&path)>"Its job, with steps and log"</a></p> }
     });
     view! {
         <div class="title">
@@ -466,7 +478,7 @@ fn OneBackup(data: BackupData) -> impl IntoView {
         <Panel title="Restored" span="c6" aside=tested>
             {match row.proof.clone() {
                 None => view! { <p class="muted">"No restore test of this backup yet."</p> }.into_any(),
-                Some(proof) => view! { <Proof proof /> }.into_any(),
+                Some(proof) => view! { <Proof proof />{test} }.into_any(),
             }}
         </Panel>
         {removal.map(|plan| view! { <Removal plan cluster=cluster.clone() /> })}
@@ -496,17 +508,19 @@ pub fn RetentionPage() -> impl IntoView {
 #[component]
 fn ExpirePlan(data: ExpireData) -> impl IntoView {
     let ExpireData { cluster, plan, may } = data;
+    let scope = Scope::get();
     let shown = plan.verdicts.iter().filter(|it| it.reasons.is_empty()).map(|it| it.id.clone()).collect::<Vec<_>>();
     let (going, shown) = (shown.len(), shown.join(","));
     let lines = plan.verdicts.into_iter().rev().map(|it| {
         let goes = it.reasons.is_empty();
-        view! { <tr><td><code>{it.id}</code></td><td>{if goes { view! { <span class="badge critical">"goes"</span> } } else { view! { <span class="badge good">"stays"</span> } }}</td><td class="reason">{it.reasons.join(", ")}</td></tr> }
-    });
+        let path = format!("/backups/{}", it.id);
+        view! { <tr><td><a class="link num" data-row href=move || scope.link(&path)>{it.id}</a></td><td>{if goes { view! { <span class="badge critical">"goes"</span> } } else { view! { <span class="badge good">"stays"</span> } }}</td><td class="reason">{it.reasons.join(", ")}</td></tr> }
+    }).collect_view();
     let named = cluster.clone();
     view! {
         <Panel title="Each backup" span="c8" note=plan.rules.join(", ") flush=true>
             <div class="scroll" tabindex="0" role="region" aria-label="Retention table">
-                <table><thead><tr><th scope="col">"Backup"</th><th scope="col">"Verdict"</th><th scope="col">"Why"</th></tr></thead><tbody>{lines.collect_view()}</tbody></table>
+                <table><thead><tr><th scope="col">"Backup"</th><th scope="col">"Verdict"</th><th scope="col">"Why"</th></tr></thead><tbody>{lines}</tbody></table>
             </div>
         </Panel>
         <Panel title="What would go" span="c4">

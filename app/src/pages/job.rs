@@ -28,7 +28,10 @@ pub fn JobPage() -> impl IntoView {
             {move || Suspend::new(async move {
                 match data.await {
                     Ok(data) => view! { <Loaded data scope /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
+                    Err(error) => view! {
+                        <div class="title"><a class="back" href=move || scope.link("/jobs")>"Jobs"</a><h1>"Job"</h1></div>
+                        <Failed error />
+                    }.into_any(),
                 }
             })}
         </Transition>
@@ -127,10 +130,10 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
 fn Steps(progress: JobProgress, state: JobState) -> impl IntoView {
     let present = progress.steps.iter().position(|step| step.seconds.is_none());
     if progress.steps.is_empty() {
-        let text = if state.is_over() {
-            "It ended before it began."
-        } else {
-            "It waits for its turn: one job writes to a repository at a time."
+        let text = match state {
+            JobState::Queued => "It waits for its turn: one job writes to a repository at a time.",
+            JobState::Running => "It is taken up; its first step is about to begin.",
+            JobState::Succeeded | JobState::Failed | JobState::Cancelled => "It ended before it began.",
         };
         return view! { <p class="muted">{text}</p> }.into_any();
     }
@@ -159,7 +162,7 @@ fn Steps(progress: JobProgress, state: JobState) -> impl IntoView {
 /// The figures of a restore test.
 #[component]
 pub(super) fn Proof(proof: ProofView) -> impl IntoView {
-    let rpo = proof.rpo_seconds.map_or_else(|| "—".to_owned(), format::duration_s);
+    let rpo = proof.rpo_seconds.map_or_else(|| "—".to_owned(), format::lag_s);
     let (class, verdict) = match proof.measured_rto() {
         None => ("badge critical", "not restored"),
         Some(_) if proof.ok => ("badge good", "sound"),
@@ -228,14 +231,41 @@ fn Report(result: Option<JobResult>, copy: Option<JobCopy>) -> impl IntoView {
         }
         Some(JobResult::RestoreTest(proof)) => view! { <Proof proof /> }.into_any(),
         Some(JobResult::DrRun(report)) => view! { <DrFacts report=*report /> }.into_any(),
-        Some(JobResult::Restore { directory, port, backup, target, rto_seconds, rpo_seconds, last_commit_at, written_bytes, kept_bytes, next, checks, unproved, problems }) => view! {
+        Some(JobResult::Restore {
+            directory,
+            port,
+            backup,
+            target,
+            rto_seconds,
+            rpo_seconds,
+            last_commit_at,
+            written_bytes,
+            kept_bytes,
+            next,
+            checks,
+            unproved,
+            problems,
+        }) => {
+            let path = format!("/backups/{backup}");
+            // Files that nobody has started yet prove no recovery time.
+            let took = if port.is_some() {
+                view! { <dt title="From the begin of the job until it could be used">"Measured RTO"</dt><dd>{format::duration_s(rto_seconds)}</dd> }.into_any()
+            } else {
+                view! { <dt title="From the begin of the job until all files were there; WAL is replayed when somebody starts it">"Files there after"</dt><dd>{format::duration_s(rto_seconds)}</dd> }.into_any()
+            };
+            let kept = if kept_bytes > 0 {
+                format!(", {} were there", format::bytes(kept_bytes as f64))
+            } else {
+                String::new()
+            };
+            view! {
             <dl class="facts report">
                 <dt>"Restored to"</dt><dd>{target}</dd>
                 <dt>"Last transaction"</dt><dd>{last_commit_at.map_or_else(|| "—".to_owned(), |at| at.local())}</dd>
-                <dt>"From backup"</dt><dd>{backup}</dd>
-                <dt title="From the begin of the job until it could be used">"Measured RTO"</dt><dd>{format::duration_s(rto_seconds)}</dd>
-                <dt title="What was lost when it began; a restore to a chosen moment leaves out on purpose what came after it">"Measured RPO"</dt><dd>{rpo_seconds.map_or_else(|| "—".to_owned(), format::duration_s)}</dd>
-                <dt>"Written"</dt><dd>{format!("{}, {} were there", format::bytes(written_bytes as f64), format::bytes(kept_bytes as f64))}</dd>
+                <dt>"From backup"</dt><dd><a class="link" href=move || scope.link(&path)>{backup}</a></dd>
+                {took}
+                <dt title="What was lost when it began; a restore to a chosen moment leaves out on purpose what came after it">"Measured RPO"</dt><dd>{rpo_seconds.map_or_else(|| "—".to_owned(), format::lag_s)}</dd>
+                <dt>"Written"</dt><dd>{format::bytes(written_bytes as f64)}{kept}</dd>
                 <dt>"Directory"</dt><dd><code>{directory}</code></dd>
                 {port.map(|port| match (runs, copy.is_some()) {
                     (true, _) => view! { <dt>"Port on 127.0.0.1"</dt><dd data-port=port.to_string()>{port.to_string()}</dd> }.into_any(),
@@ -245,8 +275,9 @@ fn Report(result: Option<JobResult>, copy: Option<JobCopy>) -> impl IntoView {
                 {(port.is_none() || runs).then(|| view! { <dt>"Next"</dt><dd><code>{next}</code></dd> })}
             </dl>
             <Checks checks unproved problems />
+            }
+            .into_any()
         }
-        .into_any(),
         Some(JobResult::Expire { removed, objects, bytes }) => view! {
             <dl class="facts report">
                 <dt>"Backups removed"</dt><dd>{removed.len().to_string()}</dd>

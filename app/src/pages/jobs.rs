@@ -68,7 +68,11 @@ fn Loaded(data: JobsData, scope: Scope) -> impl IntoView {
         <Panel title="All jobs" flush=true>
             <div class="toolbar" role="group" aria-label="Kind">{kinds.collect_view()}</div>
             <div class="toolbar" role="group" aria-label="State">{states.collect_view()}</div>
-            <Jobs jobs=page.rows whole=true />
+            {if page.rows.is_empty() && (kind.is_some() || state.is_some()) {
+                view! { <p class="fine muted">"No job that is kept is of this kind and state."</p> }.into_any()
+            } else {
+                view! { <Jobs jobs=page.rows whole=true /> }.into_any()
+            }}
             {pager}
         </Panel>
     }

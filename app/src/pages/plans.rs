@@ -33,7 +33,10 @@ pub fn Plans() -> impl IntoView {
             {move || Suspend::new(async move {
                 match data.await {
                     Ok(data) => view! { <Loaded data /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
+                    Err(error) => view! {
+                        <div class="title"><a class="back" href=move || scope.link("/recovery/plans")>"Recovery plans"</a><h1>"Recovery plans"</h1></div>
+                        <Failed error />
+                    }.into_any(),
                 }
             })}
         </Transition>
@@ -42,7 +45,7 @@ pub fn Plans() -> impl IntoView {
 
 #[component]
 fn Loaded(data: DrData) -> impl IntoView {
-    let DrData { overview, dry, run, new, may } = data;
+    let DrData { overview, dry, run, new, draft, may } = data;
     // Who may not save one is not asked to write it.
     let new = new && may.manage;
     let scope = Scope::get();
@@ -54,10 +57,10 @@ fn Loaded(data: DrData) -> impl IntoView {
     };
     let back_name = if back == "/recovery" { "Recovery" } else { "Recovery plans" };
     let body = match (dry, run, new) {
-        (Some((plan, dry)), ..) => view! { <PlanPanels plan dry overview may /> }.into_any(),
+        (Some((plan, dry)), ..) => view! { <PlanPanels plan draft dry overview may /> }.into_any(),
         (_, Some(run), _) => view! { <RunPanels run cluster=overview.cluster.clone() /> }.into_any(),
         (.., true) => {
-            let spec = DrPlanSpec { name: String::new(), ..DrPlanSpec::standard() };
+            let spec = draft.unwrap_or_else(|| DrPlanSpec { name: String::new(), ..DrPlanSpec::standard() });
             view! { <Panel title="What it says" span="c12"><Editor id=None spec overview /></Panel> }.into_any()
         }
         _ => view! { <List overview may /> }.into_any(),
@@ -86,12 +89,12 @@ fn kept(measured: Option<f64>, limit: Option<f64>) -> AnyView {
     match (measured, limit) {
         (None, _) => view! { "—" }.into_any(),
         (Some(value), Some(limit)) if value > limit => {
-            view! { <span class="bad" title=format!("limit {}", format::duration_s(limit))>{format::duration_s(value)}" over"</span> }.into_any()
+            view! { <span class="bad" title=format!("limit {}", format::limit_s(limit))>{format::lag_s(value)}" over"</span> }.into_any()
         }
         (Some(value), Some(limit)) => {
-            view! { <span title=format!("limit {}", format::duration_s(limit))>{format::duration_s(value)}</span> }.into_any()
+            view! { <span title=format!("limit {}", format::limit_s(limit))>{format::lag_s(value)}</span> }.into_any()
         }
-        (Some(value), None) => view! { {format::duration_s(value)} }.into_any(),
+        (Some(value), None) => view! { {format::lag_s(value)} }.into_any(),
     }
 }
 
@@ -225,7 +228,7 @@ fn RtoBars(runs: Vec<DrRunRow>, limit: Option<f64>) -> impl IntoView {
     });
     let newest = measured.last().map_or(0.0, |it| it.0);
     let said = match limit {
-        Some(limit) => format!("newest {}, limit {}", format::duration_s(newest), format::duration_s(limit)),
+        Some(limit) => format!("newest {}, limit {}", format::duration_s(newest), format::limit_s(limit)),
         None => format!("newest {}", format::duration_s(newest)),
     };
     view! {
@@ -242,7 +245,14 @@ fn now_ms() -> u128 {
 }
 
 #[component]
-fn PlanPanels(plan: DrPlanView, dry: Result<DrDryRun, String>, overview: DrOverview, may: May) -> impl IntoView {
+fn PlanPanels(
+    plan: DrPlanView,
+    /// What was typed into it and refused.
+    draft: Option<DrPlanSpec>,
+    dry: Result<DrDryRun, String>,
+    overview: DrOverview,
+    may: May,
+) -> impl IntoView {
     let cluster = overview.cluster.clone();
     let (id, spec) = (plan.id.clone(), plan.plan.clone());
     let next = |name: &'static str, cron: &Option<String>, moments: &[Timestamp]| {
@@ -259,7 +269,7 @@ fn PlanPanels(plan: DrPlanView, dry: Result<DrDryRun, String>, overview: DrOverv
     let refused = dry.as_ref().map_or(true, |dry| !dry.refusals.is_empty());
     let now_text = dry.as_ref().ok().map(|dry| match (dry.expected_seconds, dry.objectives) {
         (Some(seconds), Some(limit)) => {
-            format!("Restore now: {}, limit {}", format::duration_s(seconds), format::duration_s(limit.rto_seconds))
+            format!("Restore now: {}, limit {}", format::duration_s(seconds), format::limit_s(limit.rto_seconds))
         }
         _ => "Restore now: unknown before the first drill or restore test".to_owned(),
     });
@@ -281,10 +291,12 @@ fn PlanPanels(plan: DrPlanView, dry: Result<DrDryRun, String>, overview: DrOverv
         }
     });
     let edit = may.manage.then(|| {
-        let (cluster, id, spec, overview) = (cluster.clone(), id.clone(), spec.clone(), overview.clone());
+        let (cluster, id, overview) = (cluster.clone(), id.clone(), overview.clone());
+        let is_draft = draft.is_some();
+        let spec = draft.unwrap_or_else(|| spec.clone());
         view! {
         <Panel title="Change it" span="c12">
-            <details class="exactly"><summary>"Steps and calendar"</summary><Editor id=Some(id.clone()) spec=spec.clone() overview=overview.clone() /></details>
+            <details class="exactly" open=is_draft><summary>"Steps and calendar"</summary><Editor id=Some(id.clone()) spec=spec.clone() overview=overview.clone() /></details>
             <details class="exactly"><summary>"Remove the plan"</summary>
                 <form class="stack" method="post" action="/recovery/plans/remove">
                     <input type="hidden" name="cluster" value=cluster.clone() /><input type="hidden" name="plan" value=id.clone() />
@@ -432,16 +444,24 @@ fn RunPanels(run: DrRunView, cluster: String) -> impl IntoView {
 /// The figures of a run.
 #[component]
 pub(super) fn DrFacts(report: DrReport) -> impl IntoView {
+    let scope = Scope::get();
+    let backup = report.backup.map_or_else(
+        || "—".into_any(),
+        |id| {
+            let path = format!("/backups/{id}");
+            view! { <a class="link" href=move || scope.link(&path)>{id}</a> }.into_any()
+        },
+    );
     let objectives = report.objectives;
     view! {
         <dl class="facts report">
             <dt>"Verdict"</dt><dd>{if report.ok { view! { <span class="badge good">"sound"</span> } } else { view! { <span class="badge critical">"not sound"</span> } }}</dd>
             <dt title="From the begin until the copy took writes">"Measured RTO"</dt><dd>{kept(report.rto_seconds, objectives.map(|it| it.rto_seconds))}</dd>
             <dt title="Most work that a disaster at the begin would have lost">"Measured RPO"</dt><dd>{kept(report.rpo_seconds, objectives.map(|it| it.rpo_seconds))}</dd>
-            <dt>"Waited for people"</dt><dd>{format::duration_s(report.waited_seconds)}</dd>
+            <dt>"Waited for people"</dt><dd>{format::lag_s(report.waited_seconds)}</dd>
             <dt>"Restored to"</dt><dd>{report.target}</dd>
             <dt>"Newest transaction"</dt><dd>{report.last_commit_at.map_or_else(|| "—".to_owned(), |at| at.local())}</dd>
-            <dt>"From backup"</dt><dd>{report.backup.unwrap_or_else(|| "—".to_owned())}</dd>
+            <dt>"From backup"</dt><dd>{backup}</dd>
             <dt>"Files written in"</dt><dd>{format!("{} ({})", format::duration_s(report.restore_seconds), format::bytes(report.bytes as f64))}</dd>
             <dt>"Replayed, promoted in"</dt><dd>{format!("{} (up to {} of WAL)", format::duration_s(report.recovery_seconds), format::bytes(report.wal_bytes as f64))}</dd>
             <dt>"Checked in"</dt><dd>{format::duration_s(report.check_seconds)}</dd>

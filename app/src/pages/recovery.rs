@@ -23,7 +23,14 @@ use leptos_router::hooks::{use_location, use_query_map};
 pub fn Recovery() -> impl IntoView {
     let scope = Scope::get();
     let query = use_query_map();
-    let at = Memo::new(move |_| query.with(|query| query.get("at")).and_then(|text| Timestamp::parse_rfc3339(&text)));
+    let typed = move || query.with(|query| query.get("at")).filter(|text| !text.is_empty());
+    let at = Memo::new(move |_| typed().and_then(|text| Timestamp::parse_rfc3339(&text)));
+    // An address that was typed wrong shows the last moment, and says that it does.
+    let wrong = move || {
+        typed().filter(|text| Timestamp::parse_rfc3339(text).is_none()).map(|text| {
+        view! { <p class="banner attention c12" role="alert"><Icon name="warn" /><span>{format!("'{text}' is not a moment; write it as in 2026-11-24T03:00:00Z. Shown is the last moment there is.")}</span></p> }
+    })
+    };
     let moment = move |name: &'static str| {
         query.with_untracked(|query| query.get(name)).and_then(|text| Timestamp::parse_rfc3339(&text))
     };
@@ -35,13 +42,14 @@ pub fn Recovery() -> impl IntoView {
     );
     view! {
         <Title text="Recovery" />
+        {wrong}
         <Transition fallback=|| view! { <Skeleton /> }>
             {move || {
                 let at = at.get();
                 Suspend::new(async move {
                     match data.await {
                         Ok(data) => view! { <Loaded data at part /> }.into_any(),
-                        Err(error) => view! { <Failed error /> }.into_any(),
+                        Err(error) => view! { <div class="title"><h1>"Recovery"</h1></div><Failed error /> }.into_any(),
                     }
                 })
             }}
@@ -61,7 +69,7 @@ fn Loaded(data: RecoveryData, at: Option<Timestamp>, part: Option<(Timestamp, Ti
     let (problems, jobs, promised) = (overview.problems.clone(), overview.jobs.clone(), overview.objectives);
     let objectives = overview
         .objectives
-        .map(|it| format!("RPO {}, RTO {}", format::duration_s(it.rpo_seconds), format::duration_s(it.rto_seconds)));
+        .map(|it| format!("RPO {}, RTO {}", format::limit_s(it.rpo_seconds), format::limit_s(it.rto_seconds)));
     let legend = view! {
         <span class="legend bar-legend"><span><i class="solid"></i>"continuous"</span><span><i class="hole"></i>"gap"</span><span><i class="full"></i>"full"</span><span><i class="incremental"></i>"incremental"</span><span>"flag: proved by restoring"</span></span>
     };
@@ -103,6 +111,9 @@ fn Moment(
     let refusal = chosen.as_ref().and_then(|plan| plan.as_ref().err().cloned());
     let plan = chosen.and_then(Result::ok);
     let inside = inside && refusal.is_none();
+    // For a moment that cannot be restored there is no backup to begin with, and nothing to plan.
+    let usable = at.is_none() || inside;
+    let backup = backup.filter(|_| usable);
     // For the newest moment the forecast says it already.
     let expected = plan.as_ref().map_or(overview.forecast.as_ref().map(|it| it.seconds), |it| it.expected_seconds);
     let wal = plan.as_ref().map(|it| it.wal_bytes).or(overview
@@ -143,7 +154,7 @@ fn Moment(
                 <dt>"Replay over"</dt><dd>{backup.as_ref().zip(shown).map_or_else(|| "—".to_owned(), |(it, at)| format!("{} of work", format::duration_s(at.seconds_since(it.stopped_at).max(0.0))))}</dd>
             </dl>
             {refusal.map(|reason| view! { <p class="refusal"><Icon name="warn" /><span>{reason}</span></p> })}
-            <p class="actions"><a class="btn primary" href=move || scope.link(&path)>"Plan the restore"</a></p>
+            {usable.then(|| view! { <p class="actions"><a class="btn primary" href=move || scope.link(&path)>"Plan the restore"</a></p> })}
             <details class="exactly"><summary>"An exact time, position, transaction or name"</summary>
                 <form class="stack" method="get" action="/recovery/restore">
                     {chosen_cluster.map(|id| view! { <input type="hidden" name="cluster" value=id /> })}
@@ -199,7 +210,7 @@ fn ObjectivesPanel(now: Objectives, overview: RecoveryOverview, may_manage: bool
                     <td class="n">{took(proof.restore_seconds)}</td>
                     <td class="n">{took(proof.recovery_seconds)}</td>
                     <td class="n">{took(proof.check_seconds)}</td>
-                    <td class="n">{proof.rpo_seconds.map_or_else(|| "—".to_owned(), format::duration_s)}</td>
+                    <td class="n">{proof.rpo_seconds.map_or_else(|| "—".to_owned(), format::lag_s)}</td>
                 </tr>
             }
         })
@@ -208,8 +219,8 @@ fn ObjectivesPanel(now: Objectives, overview: RecoveryOverview, may_manage: bool
     view! {
         <Panel title="Objectives" span="c5">
             <dl class="facts">
-                <dt title="Recovery point objective: most work that may be lost">"RPO"</dt><dd>{format::duration_s(now.rpo_seconds)}</dd>
-                <dt title="Recovery time objective: longest restore">"RTO"</dt><dd>{format::duration_s(now.rto_seconds)}</dd>
+                <dt title="Recovery point objective: most work that may be lost">"RPO"</dt><dd>{format::limit_s(now.rpo_seconds)}</dd>
+                <dt title="Recovery time objective: longest restore">"RTO"</dt><dd>{format::limit_s(now.rto_seconds)}</dd>
                 <dt>"Restore now"</dt><dd>{forecast.as_ref().map_or_else(|| "unknown before the first restore test".to_owned(), |it| format!("{} ({} plan, {} files, {} replay)", format::duration_s(it.seconds), format::duration_s(it.plan_seconds), format::duration_s(it.restore_seconds), format::duration_s(it.replay_seconds)))}</dd>
             </dl>
             {forecast.map(|it| view! { <p class="muted">{it.basis}</p> })}
@@ -272,9 +283,9 @@ fn Plan(plan: RestorePlanView, may_restore: bool) -> impl IntoView {
     let refused = !plan.refusals.is_empty();
     let within = plan.expected_seconds.zip(plan.rto_seconds).map(|(seconds, rto)| {
         if seconds <= rto {
-            view! { <span class="badge good">{format!("within {}", format::duration_s(rto))}</span> }.into_any()
+            view! { <span class="badge good">{format!("within {}", format::limit_s(rto))}</span> }.into_any()
         } else {
-            view! { <span class="badge critical">{format!("over {}", format::duration_s(rto))}</span> }.into_any()
+            view! { <span class="badge critical">{format!("over {}", format::limit_s(rto))}</span> }.into_any()
         }
     });
     let hidden = move || {

@@ -13,13 +13,13 @@ pub(super) fn Removal(plan: Result<RemovalPlanView, String>, cluster: String) ->
     let plan = match plan {
         Ok(plan) => plan,
         Err(reason) => {
-            return view! { <Panel title="Remove it" span="c12"><p class="refusal"><Icon name="warn" /><span>{reason}</span></p></Panel> }.into_any();
+            return view! { <Panel title="Remove it" span="c6"><p class="refusal"><Icon name="warn" /><span>{reason}</span></p></Panel> }.into_any();
         }
     };
     if !plan.refusals.is_empty() {
         let refusals =
             plan.refusals.into_iter().map(|it| view! { <p class="refusal"><Icon name="warn" /><span>{it}</span></p> });
-        return view! { <Panel title="Remove it" span="c12">{refusals.collect_view()}</Panel> }.into_any();
+        return view! { <Panel title="Remove it" span="c6">{refusals.collect_view()}</Panel> }.into_any();
     }
     let lost = match plan.lost_from.zip(plan.lost_to) {
         Some((from, to)) => view! { <span class="bad">{format!("{} to {}: no other backup reaches them", from.local(), to.local())}</span> }.into_any(),
@@ -36,7 +36,7 @@ pub(super) fn Removal(plan: Result<RemovalPlanView, String>, cluster: String) ->
     };
     let wal = plan.wal_before.map(|lsn| view! { <dt>"WAL before"</dt><dd>{lsn.to_string()}</dd> });
     view! {
-        <Panel title="Remove it" span="c12" note="whatever the rules of retention say of it">
+        <Panel title="Remove it" span="c6" note="whatever the rules of retention say of it">
             <dl class="facts">
                 <dt>"Moments that are lost"</dt><dd>{lost}</dd>
                 <dt>"Others of its lineage"</dt><dd>{others}</dd>

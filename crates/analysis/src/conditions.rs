@@ -132,7 +132,7 @@ pub fn conditions(input: &ProtectionInput, objectives: Objectives) -> Vec<(&'sta
             let limit = objectives.rto_seconds;
             Observed::whole(
                 seconds / limit,
-                format!("restore now: {}, limit {}", format::duration_s(seconds), format::duration_s(limit)),
+                format!("restore now: {}, limit {}", format::duration_s(seconds), format::limit_s(limit)),
             )
         })],
     ));

@@ -37,6 +37,16 @@ pub fn duration_s(seconds: f64) -> String {
     duration_ms(seconds * 1_000.0)
 }
 
+/// What was lost, or how far behind: `0 s` where there is nothing, otherwise [`duration_s`].
+pub fn lag_s(seconds: f64) -> String {
+    if seconds > 0.0 { duration_s(seconds) } else { "0 s".to_owned() }
+}
+
+/// A limit, which people set in round figures: `30 s`, `15 min`, `4 h`.
+pub fn limit_s(seconds: f64) -> String {
+    with_unit(seconds, "s")
+}
+
 /// IEC units: `512 B`, `18.0 KiB`, `3.1 GiB`.
 pub fn bytes(bytes: f64) -> String {
     if !bytes.is_finite() {
@@ -191,5 +201,17 @@ mod tests {
             [thousands(0), thousands(999), thousands(1850), thousands(-1234567)],
             ["0", "999", "1,850", "-1,234,567"]
         );
+    }
+
+    #[test]
+    fn nothing_lost_is_no_fraction_of_a_millisecond_and_a_limit_is_said_as_it_was_set() {
+        for (seconds, text) in [(0.0, "0 s"), (0.25, "250 ms"), (75.0, "1 min 15 s")] {
+            assert_eq!(lag_s(seconds), text);
+        }
+        for (seconds, text) in
+            [(0.5, "500 ms"), (30.0, "30 s"), (90.0, "1 min 30 s"), (900.0, "15 min"), (14_400.0, "4 h")]
+        {
+            assert_eq!(limit_s(seconds), text);
+        }
     }
 }

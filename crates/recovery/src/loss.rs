@@ -71,7 +71,7 @@ impl Loss {
     pub fn unproved(self, limit: Option<f64>) -> Option<String> {
         let Self::AtMost(seconds) = self else { return None };
         self.seconds(limit).is_none().then(|| {
-            let limit = limit.map_or_else(String::new, |limit| format!(", limit {}", format::duration_s(limit)));
+            let limit = limit.map_or_else(String::new, |limit| format!(", limit {}", format::limit_s(limit)));
             format!(
                 "RPO {} at most{limit}: the source writes no heartbeat and no stream of ours tells what was outstanding",
                 format::duration_s(seconds)
@@ -121,7 +121,7 @@ mod tests {
         let old = lost(Some(7_200), None, false);
         assert_eq!((old, old.seconds(None), old.seconds(Some(60.0))), (Loss::AtMost(7_200.0), None, None));
         assert!(old.unproved(None).unwrap().starts_with("RPO 2 h 00 min at most: "), "{:?}", old.unproved(None));
-        assert!(old.unproved(Some(60.0)).unwrap().contains("limit 1 min 00 s"));
+        assert!(old.unproved(Some(60.0)).unwrap().contains("limit 1 min: "));
         // A young one proves that the objective is kept.
         let young = lost(Some(3), None, false);
         assert_eq!((young.seconds(Some(60.0)), young.unproved(Some(60.0))), (Some(3.0), None));

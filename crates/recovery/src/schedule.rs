@@ -21,10 +21,15 @@ impl Schedule {
     pub fn parse(cron: &str, zone: &str) -> Result<Self, String> {
         let zone = TimeZone::get(zone)
             .map_err(|_| format!("'{zone}' is not a time zone; write an IANA name like UTC or Europe/Berlin"))?;
-        let cron = CronParser::builder().seconds(Seconds::Disallowed).build().parse(cron).map_err(|error| {
+        let read = CronParser::builder().seconds(Seconds::Disallowed).build().parse(cron).map_err(|error| {
             format!("'{cron}' is not a schedule ({error}); write five fields like '0 2 * * *', or @daily")
         })?;
-        Ok(Self { cron, zone })
+        let schedule = Self { cron: read, zone };
+        // Whoever wrote it waits for backups that nobody takes.
+        if schedule.next(Timestamp(0), 1).is_empty() {
+            return Err(format!("'{cron}' never comes: no month that it names has such a day"));
+        }
+        Ok(schedule)
     }
 
     fn zoned(&self, at: Timestamp) -> Option<Zoned> {
@@ -125,6 +130,7 @@ mod tests {
             ("0 25 * * *", "UTC", "five fields"),
             ("x", "UTC", "five fields"),
             ("0 0 2 * * *", "UTC", "five fields"),
+            ("0 0 30 2 *", "UTC", "never comes"),
             ("0 2 * * *", "Mars/Olympus", "IANA"),
         ] {
             let error = Schedule::parse(cron, zone).unwrap_err();

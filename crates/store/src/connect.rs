@@ -19,6 +19,9 @@ pub struct Store {
 /// How long a writer of SQLite waits for another.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// At most, of one process. Writers of SQLite wait for each other, each with a connection in its hand: readers, who need not
+/// wait, must find one all the same, or a slow disk for a moment signs everybody out.
+const CONNECTIONS: u32 = 10;
 
 impl Store {
     /// Opens `sqlite:PATH`, `sqlite://PATH?mode=rwc` or `postgres://…`. Missing directories of a SQLite file are made.
@@ -44,7 +47,7 @@ impl Store {
         }
         let mut options = ConnectOptions::new(target);
         options
-            .max_connections(if is_sqlite { 4 } else { 10 })
+            .max_connections(CONNECTIONS)
             .min_connections(0)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .sqlx_logging(false)

@@ -17,6 +17,9 @@ use control::{Confirmation, ControlError, TargetAsk};
 use domain::view::{DrKind, DrPlanSpec, DrStep};
 use std::collections::HashMap;
 
+/// A longer plan does not go into an address.
+const DRAFT_BYTES: usize = 3_000;
+
 /// Steps that a form may have.
 const STEPS_AT_MOST: usize = 40;
 
@@ -75,6 +78,19 @@ impl Fields {
     }
 }
 
+/// The page with what was typed, so that a mistyped password costs no plan. What looks like a secret stands in no address.
+fn with_draft(page: &str, spec: &DrPlanSpec) -> String {
+    let mut draft = spec.clone();
+    for step in &mut draft.steps {
+        let is_open = |text: &String| !text.to_lowercase().contains("password") && !text.contains('@');
+        step.connection = step.connection.take().filter(is_open);
+    }
+    match serde_json::to_string(&draft) {
+        Ok(text) if text.len() <= DRAFT_BYTES => with(page, "draft", &text),
+        _ => page.to_owned(),
+    }
+}
+
 type Pairs = Form<Vec<(String, String)>>;
 
 /// `POST /recovery/plans/drill`
@@ -108,6 +124,7 @@ pub async fn save(State(app): State<App>, Asking(actor): Asking, Form(pairs): Pa
         Ok(spec) => spec,
         Err(error) => return back(error, &page),
     };
+    let page = with_draft(&page, &spec);
     let saved = match form.some("plan") {
         Some(id) => app.control.dr_plan_set(&actor, cluster.as_deref(), &id, spec, &form.confirmation()).await,
         None => app.control.dr_plan_create(&actor, cluster.as_deref(), spec, &form.confirmation()).await,
@@ -143,4 +160,32 @@ pub async fn decide(State(app): State<App>, Asking(actor): Asking, Form(pairs): 
     let approve = form.get("kind") == "approve";
     let decided = app.control.dr_decide(&actor, &job, step, approve, form.get("note"), &form.confirmation()).await;
     to_job(decided, &format!("/jobs/{}", encode(&job)))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_typed_comes_back_without_what_looks_like_a_secret() {
+        let mut spec = DrPlanSpec::standard();
+        let connections = |spec: &DrPlanSpec| spec.steps.iter().filter(|step| step.connection.is_some()).count();
+        let kept = |spec: &DrPlanSpec| {
+            let page = with_draft("/recovery/plans?new=1", spec);
+            let (_, query) = page.split_once('?').unwrap();
+            let pairs = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect::<HashMap<_, _>>();
+            pairs.get("draft").map(|text| serde_json::from_str::<DrPlanSpec>(text).unwrap())
+        };
+        assert_eq!(kept(&spec).as_ref(), Some(&spec));
+        assert_eq!(connections(&spec), 1);
+        for secret in ["host=db Password=x", "postgres://app:x@db/app"] {
+            for step in spec.steps.iter_mut().filter(|step| step.connection.is_some()) {
+                step.connection = Some(secret.to_owned());
+            }
+            assert_eq!(connections(&kept(&spec).unwrap()), 0, "{secret}");
+        }
+        spec.name = "x".repeat(DRAFT_BYTES);
+        assert_eq!(kept(&spec), None);
+    }
 }

@@ -15,6 +15,7 @@ mod metrics;
 mod pages;
 mod plugin_forms;
 pub mod problem;
+mod problem_page;
 mod recovery_forms;
 #[cfg(test)]
 mod routes_test;

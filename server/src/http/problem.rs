@@ -1,10 +1,11 @@
 //! Errors as `application/problem+json` (RFC 9457) for programs, and as a page's sentence for people.
 
+use super::problem_page;
 use axum::{
     Json,
     body::Body,
     extract::{FromRequest, FromRequestParts, Query, Request, rejection::JsonRejection},
-    http::{HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -116,14 +117,23 @@ impl IntoResponse for Problem {
 #[derive(Clone, Debug)]
 pub struct RequestId(pub String);
 
+/// Whether a browser asked for what it shows as it comes: a page, or the answer to a form.
+fn is_for_a_person(request: &Request) -> bool {
+    let accepts = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    !request.uri().path().starts_with("/fn/") && accepts.contains("text/html")
+}
+
 /// Gives the request its id and writes problem documents. Any failure below `/api` and `/fn` becomes one, whoever
-/// made it: the router's 404 and 405, a limit's 413, a layer's 403.
+/// made it: the router's 404 and 405, a limit's 413, a layer's 403. A browser is shown what is wrong with a page or a form
+/// as a page.
 pub async fn render(mut request: Request, next: Next) -> Response {
     let id = format!("{:016x}", rand::random::<u64>());
     request.extensions_mut().insert(RequestId(id.clone()));
     let path = request.uri().path().to_owned();
     let for_programs = path.starts_with("/api/") || path.starts_with("/metrics") || path.starts_with("/readyz");
+    let for_a_person = !for_programs && is_for_a_person(&request);
     let method = request.method().clone();
+    let again = request.uri().path_and_query().filter(|_| method == Method::GET).map(ToString::to_string);
     let begun = std::time::Instant::now();
     let mut response = next.run(request).await;
     let status = response.status();
@@ -135,8 +145,13 @@ pub async fn render(mut request: Request, next: Next) -> Response {
         problem.instance = id.as_str().into();
         let mut headers = std::mem::take(response.headers_mut());
         headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        let (kind, body) = if for_a_person {
+            headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(problem_page::POLICY));
+            ("text/html; charset=utf-8", problem_page::html(&problem, again.as_deref()).into_bytes())
+        } else {
+            ("application/problem+json", serde_json::to_vec(&problem).unwrap_or_default())
+        };
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         response = (status, Body::from(body)).into_response();
         *response.headers_mut() = headers;
     }

@@ -192,7 +192,7 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
     let history = history(repository, system, wanted.max(backup.timeline)).await?;
     if !history.contains(backup.timeline, backup.stop_lsn) {
         return Err(BackupError::Invalid(format!(
-            "timeline {wanted} was left before backup {} ended; choose another by --timeline or --backup",
+            "timeline {wanted} was left before backup {} ended; choose another timeline or backup (--timeline, --backup)",
             backup.id
         )));
     }
@@ -200,7 +200,7 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
     let wal_until = reach(repository, &backup, &history).await?;
     if wal_until < backup.stop_lsn {
         return Err(BackupError::Failed(format!(
-            "the WAL that backup {} needs reaches only to {wal_until}, not to its end at {}; choose another by --backup",
+            "the WAL that backup {} needs reaches only to {wal_until}, not to its end at {}; choose another backup (--backup)",
             backup.id, backup.stop_lsn
         )));
     }
@@ -219,7 +219,7 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
         Target::Latest => {
             if let Some(hole) = &hole {
                 return Err(BackupError::Invalid(format!(
-                    "{hole}; say --lsn {wal_until} to replay up to there, --immediate for the backup itself, or take a later backup by --backup"
+                    "{hole}; choose the position {wal_until} to replay up to there (--lsn), the end of the backup itself (--immediate), or a later backup (--backup)"
                 )));
             }
         }
@@ -262,7 +262,8 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
             backup.damaged[0].path
         ));
     }
-    for gap in repository.gaps(system).await? {
+    // What was lost before the backup began concerns no restore from it.
+    for gap in repository.gaps(system).await?.into_iter().filter(|gap| gap.end > backup.start_lsn) {
         notes.push(format!("WAL from {} to {} is missing: {}", gap.start, gap.end, gap.reason));
     }
     let manifest = repository.manifest(&backup).await?;
@@ -301,7 +302,7 @@ fn after_the_last(wanted: &str, last_us: i64, wal_until: Lsn, hole: Option<&str>
         ),
     };
     let advice = match hole {
-        Some(_) => "choose an earlier time, or a later backup by --backup",
+        Some(_) => "choose an earlier time, or a later backup (--backup)",
         None => {
             "PostgreSQL could not tell that the time was reached; restore without a target, which gives all there is and so the same data, or wait for a later commit ('wal stream --heartbeat 10' writes one every ten seconds)"
         }

@@ -253,6 +253,10 @@ async fn a_slot_over_its_limit_is_given_up_and_the_gap_is_declared() {
     task.await.unwrap().unwrap();
     bench.backup(BackupType::Incremental, SourceKind::Local).await;
     assert_eq!(bench.repository.backup_needed(system).await.unwrap(), None);
+    // Of the gap is told whoever restores from before it; behind it nobody need know.
+    let lost = |plan: restore::RestorePlan| plan.notes.iter().filter(|note| note.contains("given up")).count();
+    assert_eq!(lost(plan(&bench, Some(&full), Target::Immediate).await.unwrap()), 1);
+    assert_eq!(lost(plan(&bench, None, Target::Latest).await.unwrap()), 0);
     let server = bench.restore_and_start("after", Target::Latest).await;
     assert_eq!(oracle(&server.url("postgres")).await, oracle(&bench.url()).await);
 }

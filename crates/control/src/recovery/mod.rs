@@ -342,10 +342,11 @@ impl ControlPlane {
     pub(crate) fn protected(&self, cluster: Option<&str>) -> Result<(&str, &Slot), ControlError> {
         let config = self.inner.clusters.find(cluster)?.0;
         let slot = self.inner.recovery.slot(&config.id).ok_or_else(|| {
-            ControlError::Conflict(format!(
-                "cluster '{}' is not backed up: give it a repository in holdfast.toml ([cluster.backup] or BACKUP_STORAGE_PATH)",
-                config.id
-            ))
+            let id = &config.id;
+            ControlError::Conflict(match &config.standby_of {
+                Some(primary) => format!("cluster '{id}' is not backed up: it is a standby of '{primary}', and backups are taken there"),
+                None => format!("cluster '{id}' is not backed up: give it a repository in holdfast.toml ([cluster.backup] or BACKUP_STORAGE_PATH)"),
+            })
         })?;
         Ok((config.id.as_str(), slot))
     }

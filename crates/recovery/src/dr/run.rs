@@ -384,7 +384,7 @@ async fn promote(
 
 /// What was measured against its limit: a check, or what is wrong.
 fn against(name: &str, measured: f64, limit: f64) -> Result<String, String> {
-    let (measured_text, limit_text) = (format::duration_s(measured), format::duration_s(limit));
+    let (measured_text, limit_text) = (format::lag_s(measured), format::limit_s(limit));
     if measured <= limit {
         Ok(format!("{name} {measured_text}, limit {limit_text}"))
     } else {
@@ -513,7 +513,8 @@ mod tests {
 
     #[test]
     fn what_is_over_its_objective_is_wrong() {
-        assert_eq!(against("RPO", 3.0, 60.0).unwrap(), "RPO 3.00 s, limit 1 min 00 s");
+        assert_eq!(against("RPO", 3.0, 60.0).unwrap(), "RPO 3.00 s, limit 1 min");
+        assert_eq!(against("RPO", 0.0, 30.0).unwrap(), "RPO 0 s, limit 30 s");
         assert!(against("RTO", 7_200.0, 60.0).unwrap_err().contains("over the objective"));
     }
 }

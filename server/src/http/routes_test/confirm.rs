@@ -103,3 +103,28 @@ fn no_server_function_changes_anything() {
         assert_eq!(method.as_str(), "GET", "{path}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_a_page_for_a_browser_and_a_problem_for_a_program() {
+    let site = site().await;
+    let cookie = sign_in(&site, "viewer").await;
+    let start = |accept: &str| {
+        let request = Request::post("/backups/start").header(header::COOKIE, &cookie).header(header::ACCEPT, accept);
+        let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        request.body(Body::from("cluster=main&kind=full")).unwrap()
+    };
+    let shown = ask(&site, start("text/html,application/xhtml+xml,*/*;q=0.8")).await;
+    assert_eq!(shown.status().as_u16(), 403);
+    assert_eq!(shown.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+    let policy = shown.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none'") && !policy.contains("script"), "{policy}");
+    let id = shown.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let page = axum::body::to_bytes(shown.into_body(), 1 << 20).await.unwrap();
+    let page = String::from_utf8_lossy(&page);
+    for part in ["<h1>Not allowed</h1>", "the permission 'backup_operate'", id.as_str()] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let told = ask(&site, start("*/*")).await;
+    assert_eq!(told.headers()[header::CONTENT_TYPE], "application/problem+json");
+    assert_eq!(body(told).await["type"], "forbidden");
+}
