@@ -230,8 +230,13 @@ fn restored(done: &RestoreOutcome, json: bool) -> String {
     } else {
         String::new()
     };
+    let elsewhere = if done.elsewhere.is_empty() {
+        String::new()
+    } else {
+        format!("\nnot in this repository, and so not brought back: {}", done.elsewhere.join(", "))
+    };
     format!(
-        "{} events and {} metrics from {}{withheld}\n{}",
+        "{} events and {} metrics from {}{withheld}{elsewhere}\n{}",
         format::thousands(done.events as i64),
         format::thousands(done.metrics as i64),
         done.months.join(", "),

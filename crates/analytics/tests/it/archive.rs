@@ -337,6 +337,36 @@ async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
     assert_eq!(world.number(DIFFERENCES).await, 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn months_in_another_repository_are_named_and_an_erasure_waits_for_them() {
+    let (world, analytics) = filled().await;
+    let (before, after) = (repository().await, repository().await);
+    analytics.archive(&before.repository, false, &|_| {}).await.unwrap();
+    let place = before.store.describe();
+    // Backups go to another place from now on.
+    let report =
+        analytics.subject_erase(None, "user-7", "ada", Some(&after.repository), &SubjectPlan::default()).await.unwrap();
+    let why = report.pending_reason.clone().unwrap_or_default();
+    assert!(report.state == "pending" && report.live.events > 0 && why.contains(&place), "{report:?}");
+    let span = (at(now() - 260 * DAY), at(now() - 130 * DAY));
+    let error = analytics.restore_archived(&after.repository, span.0, span.1, &|_| {}).await.unwrap_err();
+    assert!(matches!(&error, AnalyticsError::NotFound(why) if why.contains(&place)), "{error}");
+    assert_eq!(analytics.erasures_finish(&after.repository).await.unwrap(), 0, "it goes on waiting");
+
+    assert_eq!(analytics.erasures_finish(&before.repository).await.unwrap(), 1);
+    let done: ErasureReport = analytics.erasures(None).await.unwrap().remove(0);
+    assert_eq!((done.state.as_str(), done.pending_reason.as_deref()), ("done", None));
+    assert!(done.archives.rows > 0 && done.archives.rewritten > 0, "{done:?}");
+    let export = exported(&analytics, "user-7", &before.repository).await;
+    assert!(export["archived_events"].as_array().unwrap().is_empty());
+    // A month that is nowhere any more is given up by whoever says so.
+    let report =
+        analytics.subject_erase(None, "user-8", "ada", Some(&after.repository), &SubjectPlan::default()).await.unwrap();
+    assert_eq!(report.state, "pending");
+    world.sql("DELETE FROM analytics_archives").await;
+    assert_eq!(analytics.erasures_finish(&after.repository).await.unwrap(), 1);
+}
+
 /// The live rows are gone with the first commit; what fails after it must not say that nothing was changed.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_whose_roll_up_fails_is_told_as_done() {
