@@ -99,15 +99,8 @@ impl Analytics {
             .await
             .map_err(said)?;
         // What the roll-ups still say of it goes now, not with the next round.
-        loop {
-            match self.roll_up().await {
-                Ok(done) if done.days > 0 => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, id, "the roll-ups after an erasure are left to the next round");
-                    break;
-                }
-            }
+        if let Err(error) = self.roll_up_all().await {
+            tracing::warn!(%error, id, "the roll-ups after an erasure are left to the next round");
         }
         if let Some(repository) = repository
             && let Err(error) = self.erase_archived(repository, id, tenant, subject).await
