@@ -3,7 +3,7 @@
 
 use crate::http::{
     App, Asking,
-    problem::{JsonBody, Params, Problem},
+    problem::{JsonBody, LargeJsonBody, Params, Problem},
 };
 use axum::{
     Json,
@@ -494,7 +494,7 @@ pub async fn bulk(
     Asking(actor): Asking,
     Params(whose): Params<Whose>,
     headers: HeaderMap,
-    JsonBody(body): JsonBody<BulkBody>,
+    LargeJsonBody(body): LargeJsonBody<BulkBody>,
 ) -> Result<Response, Problem> {
     let tenant = whose.tenant.as_deref();
     let plan = body.plan;

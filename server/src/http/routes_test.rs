@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod audit;
+mod bodies;
 mod confirm;
 mod job_stream;
 mod live_stream;
