@@ -480,7 +480,7 @@ impl BulkBody {
 
 /// Plans an operation on many plugins (`plan`), or begins it and answers at once. `Idempotency-Key` makes it one and the same
 /// however often it is sent: after a lost answer, a restart or a kill the same request with the same key goes on with what is
-/// left. Without the header a key is made; it is in the answer. Needs the role operator.
+/// left. Keys are kept for 90 days after the end. Without the header a key is made; it is in the answer. Needs the role operator.
 #[utoipa::path(post, path = "/api/v1/plugins/bulk", tag = "platform", request_body = BulkBody,
     params(Whose, ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 bytes; one for each request")), responses(
     (status = 200, description = "The plan", body = BulkReport),
