@@ -4,6 +4,7 @@
 
 mod audit;
 mod bad_input;
+mod bodies;
 mod confirm;
 mod first_page;
 mod job_stream;
