@@ -220,3 +220,40 @@ async fn a_past_moment_shows_who_was_sampled_then_and_nobody_is_told_of_what_was
     assert!(csv.lines().nth(1).unwrap().contains("IO,DataFileRead,,7,"), "{csv}");
     assert_eq!(csv.lines().count(), 3, "{csv}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guides_lines_stand_beside_what_is_in_use_with_a_reason() {
+    use domain::view::{Availability, SettingRow, SettingsPage};
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    let row = |name: &str, value: &str, unit: Option<&str>| SettingRow {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        unit: unit.map(str::to_owned),
+        changed: true,
+        ..SettingRow::default()
+    };
+    publish(&site, "main", |snapshot| {
+        snapshot.settings = std::sync::Arc::new(SettingsPage {
+            availability: Availability::Ready,
+            rows: vec![row("shared_buffers", "12288", Some("8kB")), row("random_page_cost", "4", None)],
+            ..SettingsPage::clone(&snapshot.settings)
+        });
+    });
+    let get = Request::get("/api/v1/clusters/main/settings").header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let settings = body(ask(&site, get.body(Body::empty()).unwrap()).await).await;
+    let guide = settings["guide"].as_array().unwrap();
+    assert_eq!(guide.len(), 16, "each line of the guide: {settings}");
+    let of = |name: &str| guide.iter().find(|line| line["name"] == name).unwrap();
+    assert_eq!((&of("shared_buffers")["current"], &of("shared_buffers")["verdict"]), (&"96MB".into(), &"fits".into()));
+    assert_eq!(of("random_page_cost")["verdict"], "advised", "{settings}");
+    assert_eq!((&of("work_mem")["current"], &of("work_mem")["verdict"]), (&serde_json::Value::Null, &"absent".into()));
+
+    let shown = page(&site, &token, "/database/settings").await;
+    for said in ["postgresql.conf", "cannot be seen from here", "see the advice", "differs, and fits", "96MB"] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    // Before anything is read nothing is judged.
+    publish(&site, "main", |_| {});
+    assert!(!page(&site, &token, "/database/settings").await.contains("of its 0 lines"));
+}
