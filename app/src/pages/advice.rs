@@ -2,7 +2,7 @@
 
 use crate::{
     advice_fns::{AdviceData, load_index_advice},
-    components::{CopyButton, Dismiss, Failed, FormOutcome, Missing, Panel, Skeleton},
+    components::{CopyButton, Dismiss, Failed, FormOutcome, Icon, Missing, Panel, Skeleton},
     scope::{Scope, encode},
     sql::highlighted,
     zone::Local as _,
@@ -52,6 +52,7 @@ fn Loaded(data: AdviceData) -> impl IntoView {
     // What is broken before what could be saved.
     found.sort_by_key(|it| (it.kind != "invalid", std::cmp::Reverse(it.bytes)));
     let back = scope.link_untracked("/database/performance#indexes");
+    let csv = format!("/api/v1/clusters/{}/index-advice?format=csv", encode(&page.cluster));
     let reviewed = page.advice.reviewed_at.map(|at| format!("reviewed {}", at.local()));
     let count = found.len();
     let for_found = here.clone();
@@ -65,6 +66,7 @@ fn Loaded(data: AdviceData) -> impl IntoView {
             <h1>"Advice"</h1>
             <span class="muted">{reviewed}</span>
             <span class="grow"></span>
+            <a class="btn" href=csv rel="external" download="index-advice.csv"><Icon name="download" />"CSV"</a>
             {may_review.then(|| view! {
                 <form method="post" action="/database/advice/review">
                     <input type="hidden" name="cluster" value=page.cluster.clone() />

@@ -257,3 +257,36 @@ async fn the_guides_lines_stand_beside_what_is_in_use_with_a_reason() {
     publish(&site, "main", |_| {});
     assert!(!page(&site, &token, "/database/settings").await.contains("of its 0 lines"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_replication_maintenance_and_advice_are_had_as_csv_and_the_pages_lead_there() {
+    use domain::view::{Availability, ReplicationPage, SlotRow};
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    publish(&site, "main", |snapshot| {
+        let slot = SlotRow { name: "west".to_owned(), slot_type: "logical".to_owned(), ..SlotRow::default() };
+        snapshot.replication = std::sync::Arc::new(ReplicationPage {
+            availability: Availability::Ready,
+            slots: vec![slot],
+            ..ReplicationPage::clone(&snapshot.replication)
+        });
+    });
+    let csv = async |path: &str| page(&site, &token, path).await.lines().map(str::to_owned).collect::<Vec<_>>();
+    let slots = csv("/api/v1/clusters/main/replication?format=csv&list=slots").await;
+    assert_eq!(slots[1], "west,logical,false,,,,,", "{slots:?}");
+    for (path, first) in [
+        ("/api/v1/clusters/main/replication?format=csv", "name,address,state"),
+        ("/api/v1/clusters/main/maintenance?format=csv", "database,age"),
+        ("/api/v1/clusters/main/maintenance?format=csv&list=horizon", "source,id"),
+        ("/api/v1/clusters/main/maintenance?format=csv&list=io", "backend_type,object"),
+        ("/api/v1/clusters/main/index-advice?format=csv", "key,kind,name"),
+    ] {
+        let lines = csv(path).await;
+        assert!(lines[0].starts_with(first), "{path}: {lines:?}");
+    }
+    let wrong = page(&site, &token, "/api/v1/clusters/main/replication?list=backends").await;
+    assert!(wrong.contains("is not a list here; use standbys or slots"), "{wrong}");
+    let shown = page(&site, &token, "/database/replication").await;
+    assert!(shown.contains("/api/v1/clusters/main/replication?format=csv&amp;list=slots"), "{shown}");
+    assert!(page(&site, &token, "/database/advice").await.contains("/index-advice?format=csv"));
+}
