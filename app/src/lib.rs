@@ -141,6 +141,7 @@ pub(crate) fn asked_for(name: &str) -> Option<String> {
 fn scripts_of_page() -> &'static [&'static str] {
     let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
     match path.as_str() {
+        "/estate" => &["estate.js"],
         "/recovery" => &["timebar.js"],
         "/recovery/plans" => &["job.js"],
         path if path.starts_with("/jobs/") => &["job.js"],
