@@ -91,6 +91,16 @@ async fn the_list_of_indexes_keeps_cluster_and_database_and_leads_to_each_index(
         assert!(list.contains(&format!("href=\"{path}?cluster=other&amp;database=shop")), "{path}: {list}");
     }
     assert!(list.contains("2.0 MiB") && list.contains("by last_idx_scan of the server"), "bloat and last use: {list}");
+    // Sorted by name, from A and from Z; a click on the head turns it round.
+    for (order, first, turned) in
+        [("name", "books.public.orders_isbn", "-name"), ("-name", "shop.public.orders_state_old", "name")]
+    {
+        let sorted = page(&site, &token, &format!("/database/performance?cluster=other&order={order}")).await;
+        let rows = sorted.split("data-columns=\"indexes\"").nth(1).unwrap().split("<tbody>").nth(1).unwrap();
+        let row = rows.split("</tr>").next().unwrap();
+        assert!(row.contains(&format!("name={first}\"")), "{order}: {row}");
+        assert!(sorted.contains(&format!("order={turned}#indexes")), "{order}: {sorted}");
+    }
 
     let one = page(&site, &token, "/database/index?cluster=other&name=shop.public.orders_state").await;
     for said in ["state, placed DESC", "main 1,000, other 200", "orders_state_old", "8.0 MiB", "Bloat, estimated"] {
