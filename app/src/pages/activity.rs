@@ -99,6 +99,7 @@ fn backend(row: &BackendRow, id: Option<String>, may_signal: bool) -> impl IntoV
         _ => "slot-client",
     };
     let seconds = |value: Option<f64>| value.map_or_else(|| "—".to_owned(), format::duration_s);
+    let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "—".to_owned());
     let blocked = row.blocked_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let root = (row.blocks > 0).then(|| view! { <span class="badge critical" title="Sessions that wait for this one, directly or not"><Icon name="lock" />{format!("blocks {}", row.blocks)}</span> });
     let text = row.query.clone().unwrap_or_default();
@@ -112,10 +113,10 @@ fn backend(row: &BackendRow, id: Option<String>, may_signal: bool) -> impl IntoV
             <td class="n">{row.pid}</td>
             <td>{row.state.clone().unwrap_or_else(|| row.backend_type.clone())}</td>
             <td class="wait"><i class=slot></i>{wait}</td>
-            <td>{row.user.clone()}</td>
+            <td>{known(&row.user)}</td>
             <td>{row.application.clone()}</td>
-            <td>{row.database.clone()}</td>
-            <td>{row.client_address.clone()}</td>
+            <td>{known(&row.database)}</td>
+            <td>{known(&row.client_address)}</td>
             <td class="n">{seconds(row.transaction_seconds)}</td>
             <td class="n">{seconds(row.query_seconds)}</td>
             <td>{(!blocked.is_empty()).then_some(blocked)}{root}</td>

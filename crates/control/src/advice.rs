@@ -5,8 +5,8 @@ use analysis::indexes;
 use domain::{
     ErrorKind, Permission, Timestamp,
     view::{
-        AdviceFinding, AdvicePage, Availability, Dismissal, IndexAdvice, IndexFinding, IndexesPage, SettingFinding,
-        SettingsPage,
+        AdviceFinding, AdvicePage, Availability, Dismissal, GuideSetting, IndexAdvice, IndexFinding, IndexesPage,
+        SettingFinding, SettingsPage,
     },
 };
 use serde_json::json;
@@ -161,16 +161,16 @@ impl ControlPlane {
         if let Some(advice) = self.inner.clusters.advice(cluster) {
             keys.extend(advice.suggestions.iter().map(|it| it.key.clone()));
         }
-        keys.extend(self.setting_findings(cluster, &snapshot.settings).await?.into_iter().map(|it| it.key));
+        keys.extend(self.settings_judged(cluster, &snapshot.settings).await?.0.into_iter().map(|it| it.key));
         Ok(keys)
     }
 
-    /// Settings that should be others, by what the snapshot and a day of statements tell.
-    pub(crate) async fn setting_findings(
+    /// Settings that should be others and the guide's beside them, by what the snapshot and a day of statements tell.
+    pub(crate) async fn settings_judged(
         &self,
         cluster: &str,
         page: &SettingsPage,
-    ) -> Result<Vec<SettingFinding>, ControlError> {
+    ) -> Result<(Vec<SettingFinding>, Vec<GuideSetting>), ControlError> {
         let (config, snapshot) = self.inner.clusters.find(Some(cluster))?;
         let dashboard = &snapshot.dashboard;
         let (temp_bytes, window_seconds) = self.temp_of_a_day(&config.id, dashboard.sequence).await?;
@@ -205,7 +205,8 @@ impl ControlPlane {
         }
         // What was put aside comes last.
         findings.sort_by_key(|it| it.dismissal.is_some());
-        Ok(findings)
+        let guide = analysis::guide::compared(&page.rows, facts, &findings);
+        Ok((findings, guide))
     }
 }
 

@@ -73,25 +73,34 @@ fn text(report: &Report) -> String {
     )];
     for row in &page.rows {
         for finding in &row.findings {
-            let (kind, evidence, sql) = match finding {
-                IndexFinding::Unused { evidence, drop_sql, .. } => ("unused", evidence, drop_sql),
-                IndexFinding::Duplicate { evidence, drop_sql, .. } => ("duplicate", evidence, drop_sql),
-                IndexFinding::Invalid { evidence, rebuild_sql } => ("invalid", evidence, rebuild_sql),
+            let (kind, evidence, sql, undo) = match finding {
+                IndexFinding::Unused { evidence, drop_sql, undo_sql } => ("unused", evidence, drop_sql, Some(undo_sql)),
+                IndexFinding::Duplicate { evidence, drop_sql, undo_sql, .. } => {
+                    ("duplicate", evidence, drop_sql, Some(undo_sql))
+                }
+                IndexFinding::Invalid { evidence, rebuild_sql } => ("invalid", evidence, rebuild_sql, None),
             };
             lines.push(format!(
-                "\n  {kind:<10} {}.{}.{} ({})\n    {evidence}\n    {}",
+                "\n  {kind:<10} {}.{}.{} ({})\n    {evidence}\n    {}{}",
                 row.database,
                 row.schema,
                 row.name,
                 format::bytes(row.bytes as f64),
-                sql.replace('\n', "\n    ")
+                sql.replace('\n', "\n    "),
+                undo.map_or_else(String::new, |undo| format!("\n    undo: {}", undo.replace('\n', " ")))
             ));
         }
     }
     for key in &page.missing_foreign_keys {
         lines.push(format!(
-            "\n  no index   {}.{}.{}, {}\n    {}\n    {}",
-            key.database, key.schema, key.table, key.constraint, key.evidence, key.create_sql
+            "\n  no index   {}.{}.{}, {}\n    {}\n    {}\n    undo: {}",
+            key.database,
+            key.schema,
+            key.table,
+            key.constraint,
+            key.evidence,
+            key.create_sql,
+            key.undo_sql.replace('\n', " ")
         ));
     }
     if report.advice.suggestions.is_empty() {

@@ -1,5 +1,5 @@
 //! `/database/maintenance`: vacuum, checkpoints, WAL, I/O, temporary files, progress.
-use super::layout::{Ask, available, dash, fact, heads, number, panel, some, table, text};
+use super::layout::{Ask, available, dash, fact, heads, number, panel, some, table, table_with_csv, text};
 use crate::panels::{Cell, Content, PanelPage};
 use crate::zone::Local as _;
 use control::ControlError;
@@ -48,7 +48,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         heads(&[("Database", false), ("Age", true), ("To forced vacuum", true), ("To wraparound", true)]),
         page.databases.iter().map(database).collect(),
     );
-    let io = table(
+    let io = table_with_csv(
         heads(&[
             ("Process", false),
             ("Object", false),
@@ -63,6 +63,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
             ("Writing", true),
         ]),
         page.io.iter().filter(|row| is_busy(row)).map(io_row).collect(),
+        format!("{}&list=io", ask.csv(&page.cluster, "maintenance")),
     );
     let io = if page.io.is_empty() { Content::Collecting } else { io };
     Ok(PanelPage {

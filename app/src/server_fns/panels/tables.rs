@@ -70,7 +70,9 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         let next = if sorted == Some(true) { (*name).to_owned() } else { format!("-{name}") };
         Head { hint: (*hint).to_owned(), sort: Some(ask.with("sort", Some(&next))), sorted, ..head(label, true) }
     }));
-    heads.extend([head("Vacuumed", true), head("Analyzed", true)]);
+    let hint =
+        "Since it was vacuumed; in colour where vacuum is due and has not come for an hour, or for a day".to_owned();
+    heads.extend([Head { hint, ..head("Vacuumed", true) }, head("Analyzed", true)]);
     let content = Content::Table(TableData {
         head: heads,
         rows: lines,
@@ -179,9 +181,22 @@ fn line(ask: &Ask, row: &TableRow, largest: i64) -> Vec<Cell> {
         size(row.bloat_estimate_bytes),
         vacuum,
         some(row.xid_age, |age| format::count(age as f64)),
-        since(row.last_vacuum),
+        vacuumed(row),
         since(row.last_analyze),
     ]
+}
+
+/// How long ago vacuum came; where it is due and stays away, that stands out.
+fn vacuumed(row: &TableRow) -> Cell {
+    const HOUR: f64 = 3_600.0;
+    let due = !row.vacuum.disabled && row.vacuum.percent >= 100.0;
+    let marked = |level: &str, text: String| Cell::Badge(level.to_owned(), text);
+    match row.last_vacuum.map(|at| control::now().seconds_since(at).max(0.0)) {
+        None if due => marked("attention", "never".to_owned()),
+        Some(age) if due && age >= 24.0 * HOUR => marked("critical", format::age_s(age)),
+        Some(age) if due && age >= HOUR => marked("attention", format::age_s(age)),
+        _ => since(row.last_vacuum),
+    }
 }
 
 fn detail_panels(ask: &Ask, detail: TableDetail) -> Vec<PanelData> {
@@ -398,6 +413,27 @@ fn short(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_vacuum_that_is_due_and_stays_away_stands_out() {
+        let table = |percent: f64, hours: Option<i64>, disabled: bool| {
+            let vacuum = domain::view::VacuumTrigger { percent, disabled, ..Default::default() };
+            let last_vacuum = hours.map(|hours| control::now().plus_ms(-hours * 3_600_000));
+            vacuumed(&TableRow { vacuum, last_vacuum, ..TableRow::default() })
+        };
+        let level = |cell: Cell| if let Cell::Badge(level, _) = cell { level } else { String::new() };
+        for (percent, hours, said) in [
+            (120.0, None, "attention"),
+            (120.0, Some(2), "attention"),
+            (120.0, Some(30), "critical"),
+            (120.0, Some(0), ""),
+            (90.0, Some(30), ""),
+            (0.0, None, ""),
+        ] {
+            assert_eq!(level(table(percent, hours, false)), said, "{percent} {hours:?}");
+        }
+        assert_eq!(level(table(120.0, Some(30), true)), "", "it is switched off, which its own mark says");
+    }
 
     #[test]
     fn different_values_are_a_number_or_a_share() {
