@@ -279,12 +279,14 @@ pub(crate) fn columns() -> String {
     )
 }
 
-/// Limits of freezing, and temporary files being written, which only `pg_monitor` may list.
+/// Limits of freezing, and temporary files being written, which only `pg_monitor` may list. Those of every tablespace:
+/// `temp_tablespaces` puts them elsewhere. `pg_global` has none, and its directory would be the default one's again.
 pub(crate) fn freeze(with_temp: bool) -> String {
     let (columns, temp) = if with_temp {
         (
             "t.files, t.bytes",
-            " FROM (SELECT count(*) AS files, coalesce(sum(size), 0)::int8 AS bytes FROM pg_ls_tmpdir()) t",
+            " FROM (SELECT count(*) AS files, coalesce(sum(f.size), 0)::int8 AS bytes FROM pg_tablespace s \
+             CROSS JOIN LATERAL pg_ls_tmpdir(s.oid) f WHERE s.spcname <> 'pg_global') t",
         )
     } else {
         ("NULL::int8 AS files, NULL::int8 AS bytes", "")
@@ -296,14 +298,19 @@ pub(crate) fn freeze(with_temp: bool) -> String {
     )
 }
 
-pub(crate) const HORIZON: &str = "/* holdfast:horizon */ SELECT * FROM ( \
- SELECT 'backend' AS source, pid::text AS id, concat_ws(', ', nullif(application_name, ''), state) AS detail, age(backend_xmin)::int8 AS age \
+/// Who keeps dead rows from being removed. Sessions may be thousands: the oldest are enough. All others are listed, because
+/// whoever is left out would be taken for gone.
+pub(crate) const HORIZON: &str = "/* holdfast:horizon */ SELECT h.source, h.id, h.detail, h.age, h.seconds FROM ( \
+ (SELECT 'backend' AS source, pid::text AS id, concat_ws(', ', nullif(application_name, ''), state) AS detail, age(backend_xmin)::int8 AS age, \
+  extract(epoch FROM clock_timestamp() - xact_start)::float8 AS seconds \
   FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid() AND backend_type <> 'walsender' \
- UNION ALL SELECT 'slot', slot_name::text, slot_type, greatest(age(xmin), age(catalog_xmin))::int8 FROM pg_replication_slots \
+  ORDER BY age(backend_xmin) DESC LIMIT 20) \
+ UNION ALL SELECT 'slot', slot_name::text, slot_type, greatest(age(xmin), age(catalog_xmin))::int8, NULL::float8 FROM pg_replication_slots \
   WHERE xmin IS NOT NULL OR catalog_xmin IS NOT NULL \
- UNION ALL SELECT 'prepared transaction', gid, owner::text, age(transaction)::int8 FROM pg_prepared_xacts \
- UNION ALL SELECT 'standby', application_name, state, age(backend_xmin)::int8 FROM pg_stat_replication WHERE backend_xmin IS NOT NULL \
- ) h WHERE h.age IS NOT NULL ORDER BY h.age DESC LIMIT 20";
+ UNION ALL SELECT 'prepared transaction', gid, concat_ws(' in ', owner, database), age(transaction)::int8, \
+  extract(epoch FROM clock_timestamp() - prepared)::float8 FROM pg_prepared_xacts \
+ UNION ALL SELECT 'standby', application_name, state, age(backend_xmin)::int8, NULL::float8 FROM pg_stat_replication WHERE backend_xmin IS NOT NULL \
+ ) h WHERE h.age IS NOT NULL ORDER BY h.age DESC";
 
 /// The views tell relations by oid; only those of the connected database have a name here.
 pub(crate) fn progress(probe: &Probe) -> String {

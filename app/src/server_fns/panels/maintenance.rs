@@ -25,10 +25,14 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
                 text(it.source.clone()),
                 text(it.id.clone()),
                 number(format::count(it.age as f64)),
+                some(it.seconds, format::duration_s),
                 Cell::Muted(it.detail.clone()),
             ]
         });
-        table(heads(&[("What", false), ("Which", false), ("Age", true), ("Detail", false)]), rows.collect())
+        table(
+            heads(&[("What", false), ("Which", false), ("Age", true), ("For", true), ("Detail", false)]),
+            rows.collect(),
+        )
     };
     let progress = if page.progress.is_empty() {
         Content::Fine("No command with progress runs.".to_owned())

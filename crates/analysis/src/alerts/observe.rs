@@ -7,8 +7,8 @@ use crate::activity;
 use domain::{
     format,
     reading::{
-        ActivityReading, Backend, CollectorKind, CollectorState, CollectorStatus, DatabaseReading, ReplicationReading,
-        SequenceUse,
+        ActivityReading, Backend, CollectorKind, CollectorState, CollectorStatus, DatabaseReading, HorizonHolder,
+        ReplicationReading, SequenceUse,
     },
     view::{ClusterState, DiskRow, ReplicaState, ReplicaView},
 };
@@ -82,6 +82,8 @@ pub struct Facts<'a> {
     pub database: Option<&'a DatabaseReading>,
     /// Sequences that are half used up.
     pub sequences: Option<&'a [SequenceUse]>,
+    /// Who keeps dead rows from being removed, the oldest first; all prepared transactions are among them.
+    pub horizon: Option<&'a [HorizonHolder]>,
     /// Whether there is a window to judge, and its deadlocks.
     pub deadlocks: Option<i64>,
     /// Shared-buffer hit ratio; `None` when too few blocks were touched.
@@ -183,6 +185,8 @@ pub fn observe(facts: &Facts<'_>) -> BTreeMap<&'static str, Reading> {
             }),
         ),
     );
+    add("horizon_held", when(&[C::Vacuum], facts.horizon.map(horizon)));
+    add("prepared_transaction_old", when(&[C::Vacuum], facts.horizon.map(prepared)));
     add(
         "deadlocks",
         when(
@@ -349,6 +353,28 @@ fn collector(status: &CollectorStatus) -> Observed {
     }
 }
 
+/// The oldest holder; nobody at all holds nothing.
+fn horizon(holders: &[HorizonHolder]) -> Vec<Observed> {
+    let Some(oldest) = holders.iter().max_by_key(|holder| holder.age) else {
+        return vec![Observed::whole(0.0, "nothing is held")];
+    };
+    let age = oldest.age as f64;
+    let detail = if oldest.detail.is_empty() { String::new() } else { format!(" ({})", oldest.detail) };
+    vec![Observed {
+        detail: Some(format!("{} {}{detail}", oldest.source, oldest.id)),
+        ..Observed::whole(age, format!("{} transactions", format::count(age)))
+    }]
+}
+
+fn prepared(holders: &[HorizonHolder]) -> Vec<Observed> {
+    let of = |holder: &HorizonHolder| Observed {
+        value: holder.seconds,
+        detail: Some(holder.detail.clone()).filter(|detail| !detail.is_empty()),
+        ..Observed::of(holder.id.as_str(), 0.0, holder.seconds.map(format::duration_s).unwrap_or_default())
+    };
+    holders.iter().filter(|holder| holder.source == "prepared transaction").map(of).collect()
+}
+
 fn lags(replicas: &[ReplicaView]) -> Vec<Observed> {
     let lag = |it: &ReplicaView| {
         // Of one that is gone the lag is not known; that it is gone is another rule's matter.
@@ -454,6 +480,7 @@ mod tests {
             replication: None,
             database: None,
             sequences: None,
+            horizon: None,
             deadlocks: Some(0),
             cache_hit_percent: None,
             archiver_failing: None,
@@ -561,6 +588,47 @@ mod tests {
         let Reading::Known(seen) = &readings["xid_age"] else { panic!("known") };
         assert_eq!(seen[0].value, Some(1.7e9));
         assert!(seen[0].measured.contains("multixacts in shop"), "{}", seen[0].measured);
+    }
+
+    #[test]
+    fn the_oldest_holder_of_the_horizon_is_named_and_each_prepared_transaction_has_its_alert() {
+        let holder = |source: &str, id: &str, age: i64, seconds: Option<f64>| HorizonHolder {
+            source: source.into(),
+            id: id.into(),
+            detail: "app in shop".into(),
+            age,
+            seconds,
+        };
+        let holders = [
+            holder("slot", "left", 12_000_000, None),
+            holder("prepared transaction", "one", 7, Some(400.0)),
+            holder("backend", "4711", 5, Some(0.1)),
+            holder("prepared transaction", "two", 3, Some(2.0)),
+        ];
+        let (collectors, scope, up) = (fresh(), Scope::default(), ClusterState::Up);
+        let known = |holders: &[HorizonHolder], rule: &str| match &observe(&Facts {
+            horizon: Some(holders),
+            ..facts(&up, &collectors, &scope)
+        })[rule]
+        {
+            Reading::Known(seen) => seen.clone(),
+            Reading::Unknown => panic!("{rule} is known"),
+        };
+        let held = known(&holders, "horizon_held");
+        assert_eq!((held[0].value, held[0].detail.as_deref()), (Some(1.2e7), Some("slot left (app in shop)")));
+        let prepared = known(&holders, "prepared_transaction_old");
+        assert_eq!(
+            prepared.iter().map(|it| (it.object.as_str(), it.value)).collect::<Vec<_>>(),
+            [("one", Some(400.0)), ("two", Some(2.0))]
+        );
+        // Nobody holds anything: that is known, and ends both.
+        assert_eq!(known(&[], "horizon_held")[0].value, Some(0.0));
+        assert_eq!(known(&[], "prepared_transaction_old"), []);
+        let missing = observe(&facts(&up, &collectors, &scope));
+        assert_eq!(
+            (&missing["horizon_held"], &missing["prepared_transaction_old"]),
+            (&Reading::Unknown, &Reading::Unknown)
+        );
     }
 
     #[test]

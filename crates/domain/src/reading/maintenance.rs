@@ -10,10 +10,12 @@ pub struct HorizonHolder {
     pub source: String,
     /// Pid, name of the slot, gid, name of the standby.
     pub id: String,
-    /// What is known besides: application and state.
+    /// What is known besides: application and state, role and database.
     pub detail: String,
     /// Age in transactions.
     pub age: i64,
+    /// Since a session's transaction began, or one was prepared, in seconds; `None` for what has no such moment.
+    pub seconds: Option<f64>,
 }
 
 /// A command that reports its progress.
@@ -40,7 +42,7 @@ pub struct Progress {
     pub seconds: Option<f64>,
 }
 
-/// Temporary files that exist now (`pg_ls_tmpdir`): spills that counters tell of only when they end.
+/// Temporary files that exist now (`pg_ls_tmpdir`), in all tablespaces: spills that counters tell of only when they end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TempFiles {

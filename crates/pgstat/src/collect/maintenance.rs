@@ -26,6 +26,7 @@ impl Cluster {
                 id: get(NAME, row, "id")?,
                 detail: get::<Option<String>>(NAME, row, "detail")?.unwrap_or_default(),
                 age: get(NAME, row, "age")?,
+                seconds: get(NAME, row, "seconds")?,
             })
         };
         let command = |row| {
