@@ -10,7 +10,8 @@ use crate::{
     state::{NodeIndexes, Shared, State, WINDOW_SECONDS},
 };
 use analysis::{
-    columns, indexes, latency_classes, locks, maintenance, rates, rates::DatabaseInterval, sqltext, tables,
+    columns, indexes, latency_classes, locks, maintenance, rates, rates::DatabaseInterval, relation_names, sqltext,
+    tables,
 };
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
@@ -152,9 +153,10 @@ impl Watch {
             self.log().await?;
         }
         if self.is_due(CollectorKind::Vacuum)
-            && let Some(reading) =
+            && let Some(mut reading) =
                 self.timed(CollectorKind::Vacuum, |cluster| async move { cluster.vacuum().await }).await?
         {
+            relation_names::of_progress(&mut reading.progress, self.state.known_tables());
             self.state.vacuum = Some(reading);
         }
         if self.is_due(CollectorKind::Io) {
@@ -303,7 +305,8 @@ impl Watch {
                 if waiting { cluster.locks().await } else { Ok(LockReading::default()) }
             })
             .await?;
-        let (Some(reading), Some((_, activity))) = (reading, &self.state.activity) else { return Ok(()) };
+        let (Some(mut reading), Some((_, activity))) = (reading, &self.state.activity) else { return Ok(()) };
+        relation_names::of_waits(&mut reading, self.state.known_tables());
         let nodes = locks::forest(activity, &reading);
         let blocked = locks::waiters(&nodes);
         self.state.most_blocked = Some(self.state.most_blocked.map_or(blocked, |most| most.max(blocked)));

@@ -91,7 +91,8 @@ pub(crate) fn locks(probe: &Probe) -> String {
     format!(
         "/* holdfast:locks */ SELECT l.pid, l.locktype AS lock_type, l.mode, {waited} AS wait_seconds, pg_blocking_pids(l.pid) AS blocked_by, \
          (SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-          WHERE c.oid = l.relation AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS relation \
+          WHERE c.oid = l.relation AND l.database IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))) AS relation, \
+         l.relation::int8 AS relation_oid, (SELECT d.datname::text FROM pg_database d WHERE d.oid = l.database) AS database \
          FROM pg_locks l WHERE NOT l.granted AND l.pid IS NOT NULL"
     )
 }
