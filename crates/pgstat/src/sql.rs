@@ -342,7 +342,7 @@ pub(crate) fn io(probe: &Probe) -> Option<String> {
     } else if probe.has("pg_stat_io", "op_bytes") {
         "(reads * op_bytes)::int8 AS read_bytes, (writes * op_bytes)::int8 AS write_bytes, (extends * op_bytes)::int8 AS extend_bytes"
     } else {
-        return None;
+        return probe.has("pg_stat_bgwriter", "buffers_backend").then(|| IO_BEFORE_16.to_owned());
     };
     Some(format!(
         "/* holdfast:io */ SELECT backend_type, object, context, {bytes}, read_time AS read_ms, write_time AS write_ms, hits, evictions, fsyncs, \
@@ -350,6 +350,21 @@ pub(crate) fn io(probe: &Probe) -> Option<String> {
          WHERE coalesce(reads, 0) + coalesce(writes, 0) + coalesce(extends, 0) + coalesce(hits, 0) > 0 ORDER BY 1, 2, 3"
     ))
 }
+
+/// Before `pg_stat_io`: who wrote, all sessions taken together and what they extended files by among it, and what was read in
+/// each database, by its own counters with its own resets.
+const IO_BEFORE_16: &str = "/* holdfast:io */ SELECT x.* FROM (SELECT current_setting('block_size')::int8 AS bytes) b CROSS JOIN LATERAL ( \
+ SELECT 'checkpointer' AS backend_type, 'relation' AS object, 'normal' AS context, NULL::int8 AS read_bytes, \
+  w.buffers_checkpoint * b.bytes AS write_bytes, NULL::int8 AS extend_bytes, NULL::float8 AS read_ms, NULL::float8 AS write_ms, \
+  NULL::int8 AS hits, NULL::int8 AS evictions, NULL::int8 AS fsyncs, (extract(epoch FROM w.stats_reset) * 1000)::int8 AS stats_reset \
+  FROM pg_stat_bgwriter w \
+ UNION ALL SELECT 'background writer', 'relation', 'normal', NULL, w.buffers_clean * b.bytes, NULL, NULL, NULL, NULL, NULL, NULL, \
+  (extract(epoch FROM w.stats_reset) * 1000)::int8 FROM pg_stat_bgwriter w \
+ UNION ALL SELECT 'all sessions', 'relation', 'normal', NULL, w.buffers_backend * b.bytes, NULL, NULL, NULL, NULL, NULL, \
+  w.buffers_backend_fsync, (extract(epoch FROM w.stats_reset) * 1000)::int8 FROM pg_stat_bgwriter w \
+ UNION ALL SELECT 'all sessions', coalesce('database ' || d.datname, 'shared tables'), 'normal', d.blks_read * b.bytes, NULL, NULL, \
+  d.blk_read_time, d.blk_write_time, d.blks_hit, NULL, NULL, (extract(epoch FROM d.stats_reset) * 1000)::int8 FROM pg_stat_database d) x \
+ WHERE coalesce(x.read_bytes, 0) + coalesce(x.write_bytes, 0) + coalesce(x.hits, 0) > 0 ORDER BY 1, 2, 3";
 
 pub(crate) const CONFLICTS: &str = "/* holdfast:conflicts */ SELECT sum(confl_tablespace)::int8 AS tablespace, sum(confl_lock)::int8 AS lock, \
  sum(confl_snapshot)::int8 AS snapshot, sum(confl_bufferpin)::int8 AS buffer_pin, sum(confl_deadlock)::int8 AS deadlock FROM pg_stat_database_conflicts";
