@@ -213,6 +213,28 @@ pub(crate) const SEQUENCES: &str = "/* holdfast:sequences */ SELECT schemaname::
   / nullif(s.max_value::numeric - s.min_value, 0))::float8 AS used_percent FROM pg_sequences s WHERE NOT s.cycle) s \
  WHERE used_percent >= 50 ORDER BY used_percent DESC LIMIT 20";
 
+/// Whether statistics of columns may be read below `pg_stats`: that view shows those of columns whose values our role may
+/// read too, which a monitoring role should not. A grant of everything in `pg_statistic` but the values is enough for us.
+pub(crate) const STATISTICS_RIGHT: &str = "/* holdfast:statistics right */ SELECT coalesce(bool_and(has_column_privilege( \
+ 'pg_catalog.pg_statistic', c, 'SELECT')), false) AS granted FROM unnest(string_to_array( \
+ 'starelid,staattnum,stainherit,stanullfrac,stawidth,stadistinct,stakind1,stakind2,stakind3,stakind4,stakind5,stanumbers1,stanumbers2,stanumbers3,stanumbers4,stanumbers5', ',')) c";
+
+/// What we use of `pg_stats`, without its rules of who sees what. Kind 1 are the most common values, kind 3 the correlation.
+const STATISTICS: &str = "(SELECT n.nspname AS schemaname, c.relname AS tablename, a.attname, s.stainherit AS inherited, \
+ s.stanullfrac AS null_frac, s.stawidth AS avg_width, s.stadistinct AS n_distinct, \
+ CASE 1 WHEN s.stakind1 THEN s.stanumbers1 WHEN s.stakind2 THEN s.stanumbers2 WHEN s.stakind3 THEN s.stanumbers3 \
+  WHEN s.stakind4 THEN s.stanumbers4 WHEN s.stakind5 THEN s.stanumbers5 END AS most_common_freqs, \
+ CASE 3 WHEN s.stakind1 THEN s.stanumbers1[1] WHEN s.stakind2 THEN s.stanumbers2[1] WHEN s.stakind3 THEN s.stanumbers3[1] \
+  WHEN s.stakind4 THEN s.stanumbers4[1] WHEN s.stakind5 THEN s.stanumbers5[1] END AS correlation \
+ FROM pg_catalog.pg_statistic s JOIN pg_catalog.pg_class c ON c.oid = s.starelid \
+ JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = s.staattnum \
+ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE NOT a.attisdropped) ";
+
+/// A statement of this catalogue with its statistics of columns from `pg_statistic`, where that was granted.
+pub(crate) fn with_statistics(sql: &str, granted: bool) -> String {
+    if granted { sql.replace("pg_stats ", STATISTICS) } else { sql.to_owned() }
+}
+
 /// What tables would take if they were packed: rows, and widths of columns from the planner's statistics, which only
 /// those who may read a table can see. Small tables are left out: a page more or less says nothing of them.
 pub(crate) const BLOAT: &str = "/* holdfast:bloat */ SELECT c.oid::int8 AS oid, greatest(c.reltuples, 0)::float8 AS rows, c.relpages::int8 AS pages, \
@@ -252,8 +274,14 @@ pub(crate) const COLUMNS: usize = 5_000;
 /// looked up table by table, which is what `OFFSET 0` keeps apart: joined as a whole the view would be read whole. Before 17
 /// `pg_get_expr` looks at all names of a table for each expression, which takes milliseconds where it has a thousand columns.
 /// What stands in their place has its number in words: figures in expressions are masked later.
-pub(crate) fn columns() -> String {
-    format!(
+pub(crate) fn columns(granted: bool) -> String {
+    // With the grant no right on the column and no row security stands before its statistics.
+    let (readable, row_security) = if granted {
+        ("true", "false")
+    } else {
+        ("coalesce(has_column_privilege(x.oid, x.attnum, 'SELECT'), false)", "x.row_security")
+    };
+    let sql = format!(
         "/* holdfast:columns */ WITH {LOCKED}, largest AS MATERIALIZED (SELECT c.oid, n.nspname, c.relname, c.relnatts, c.relkind = 'p' AS partitioned, \
           c.relrowsecurity AND row_security_active(c.oid) AS row_security, \
           greatest(c.relpages, 0) + CASE WHEN c.relkind = 'p' THEN coalesce((SELECT sum(greatest(k.relpages, 0)) FROM pg_inherits h \
@@ -273,11 +301,12 @@ pub(crate) fn columns() -> String {
           ELSE '(not read: more than three hundred columns)' END AS expression, x.attidentity::text AS identity, \
          x.attgenerated::text AS generated, nullif(x.attstattarget, -1)::int4 AS target, \
          current_setting('default_statistics_target')::int4 AS default_target, \
-         coalesce(has_column_privilege(x.oid, x.attnum, 'SELECT'), false) AS readable, x.row_security, coalesce(s.seen, false) AS seen, \
+         {readable} AS readable, {row_security} AS row_security, coalesce(s.seen, false) AS seen, \
          s.n_distinct, s.null_fraction, s.width, s.correlation, s.most_common, s.most_common_fraction \
          FROM shown x LEFT JOIN pg_attrdef d ON d.adrelid = x.oid AND d.adnum = x.attnum \
          LEFT JOIN statistics s ON s.oid = x.oid AND s.attname = x.attname ORDER BY x.pages DESC, x.oid, x.attnum"
-    )
+    );
+    with_statistics(&sql, granted)
 }
 
 /// Limits of freezing, and temporary files being written, which only `pg_monitor` may list. Those of every tablespace:
@@ -459,6 +488,9 @@ pub fn monitoring_role_sql(role: &str, database: &str) -> String {
     format!(
         "CREATE ROLE \"{role}\" LOGIN CONNECTION LIMIT 5 PASSWORD 'choose one';\nGRANT pg_monitor TO \"{role}\";\n\
          GRANT CONNECT ON DATABASE \"{database}\" TO \"{role}\";\nCREATE EXTENSION IF NOT EXISTS pg_stat_statements;\n\
+         -- In each database: widths and frequencies of columns, for bloat and advice; none of their values:\n\
+         GRANT SELECT (starelid, staattnum, stainherit, stanullfrac, stawidth, stadistinct, stakind1, stakind2, stakind3, stakind4, stakind5, \
+         stanumbers1, stanumbers2, stanumbers3, stanumbers4, stanumbers5) ON pg_catalog.pg_statistic TO \"{role}\";\n\
          -- Only to cancel statements and end sessions from the pages:\nGRANT pg_signal_backend TO \"{role}\";\n\
          -- Only to plan statements: membership in the roles that run them (16 and later: WITH INHERIT FALSE), or, for SELECT alone:\nGRANT pg_read_all_data TO \"{role}\";"
     )

@@ -95,7 +95,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         banners.push((
             String::new(),
             format!(
-                "Bloat of {} larger tables cannot be estimated: the statistics of their columns are seen only by who may read them (GRANT pg_read_all_data), or are not there yet (ANALYZE).",
+                "Bloat of {} larger tables cannot be estimated: the statistics of their columns are seen only by who may read them (or has the grant on pg_statistic that the README has, which shows no data), or are not there yet (ANALYZE).",
                 page.without_statistics
             ),
         ));

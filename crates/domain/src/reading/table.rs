@@ -125,7 +125,7 @@ pub struct ColumnStatistics {
     pub target: Option<i32>,
     /// `default_statistics_target`.
     pub default_target: i32,
-    /// Our role may read the column, and so see its statistics.
+    /// Our role may read the column, and so see its statistics, or was granted the statistics alone.
     pub readable: bool,
     /// Row security hides the table's statistics from our role.
     pub row_security: bool,
