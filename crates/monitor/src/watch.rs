@@ -69,7 +69,9 @@ impl Watch {
         shared: Arc<Shared>,
     ) -> Self {
         let state = State::new(cadence);
-        let events = vec![Event::new(now(), EventKind::MonitorStart, "Holdfast started watching".to_owned())];
+        // With other rules a score is another: whoever compares finds in the history by which it was made.
+        let started = format!("Holdfast started watching (score by rules {})", analysis::health::VERSION);
+        let events = vec![Event::new(now(), EventKind::MonitorStart, started)];
         let Sinks { recorder, alerts } = sinks;
         Self { control, cluster, sampler, config, cadence, recorder, alerts, shared, state, events }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use MessageKind::{Firing, Raised, Resolved};
 use Severity::{Critical, Warning};
-use store::{AckRow, SilenceRow};
+use store::{AckRow, BlackoutRow, SilenceRow};
 
 /// A cluster that is looked at each ten seconds.
 struct Story {
@@ -94,6 +94,39 @@ fn what_nobody_was_told_of_needs_no_end_and_what_goes_on_after_a_silence_is_told
     assert_eq!(story.looks(85.0, 1), []);
     assert_eq!(story.looks(10.0, 8), []);
     assert_eq!(story.book.open(None, Timestamp(story.at)), []);
+}
+
+#[test]
+fn within_each_window_of_a_recurring_blackout_nobody_is_told_and_what_goes_on_after_it_is() {
+    let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
+    // Sundays at 02:00 for half an hour; the 29th of November 2026 is one.
+    let row = BlackoutRow {
+        id: 1,
+        reason: "vacuum full".to_owned(),
+        cluster_id: None,
+        rule: Some(RULE.to_owned()),
+        starts_at: at("2026-11-25T00:00:00Z"),
+        ends_at: at("2027-11-25T00:00:00Z"),
+        cron: Some("0 2 * * 0".to_owned()),
+        duration_seconds: Some(1_800),
+        created_by: "ada".to_owned(),
+        created_at: at("2026-11-25T00:00:00Z"),
+    };
+    let mut story = Story::new();
+    let window = super::super::book::window(&row).unwrap();
+    story.book.lock().blackouts = vec![(row, window)];
+    for sunday in ["2026-11-29T02:00:00Z", "2026-12-06T02:00:00Z"] {
+        story.at = at(sunday).0;
+        // Twenty-nine minutes of it, and nobody is told; it is open and says why it is quiet.
+        assert_eq!(story.looks(85.0, 174), [], "{sunday}");
+        let open = story.book.open(Some("main"), Timestamp(story.at));
+        assert_eq!(open[0].suppressed_by.as_deref(), Some("vacuum full"));
+        assert_eq!(story.looks(85.0, 6), [(Firing, Warning)], "{sunday}");
+        assert_eq!(story.looks(10.0, 7), [(Resolved, Warning)], "{sunday}");
+    }
+    // On any other day it is told at once.
+    story.at = at("2026-12-07T02:00:00Z").0;
+    assert_eq!(story.looks(85.0, 4), [(Firing, Warning)]);
 }
 
 #[test]
