@@ -92,6 +92,8 @@ pub struct TableReading {
     pub rows: Vec<TableCounters>,
     /// Sequences that do not begin anew and are half used up, of those that our role may see: it needs USAGE or SELECT.
     pub sequences: Vec<SequenceUse>,
+    /// Databases whose tables were read and whose sequences were not: somebody was altering one.
+    pub sequences_unread: Vec<String>,
     /// Databases that could not be read, with the reason.
     pub skipped: Vec<(String, String)>,
 }

@@ -69,7 +69,10 @@ impl Cluster {
                                 reading.sequences.push(sequence(&database, row)?);
                             }
                         }
-                        Err(error) => tracing::debug!(%error, database, "sequences could not be read"),
+                        Err(error) => {
+                            tracing::debug!(%error, database, "sequences could not be read");
+                            reading.sequences_unread.push(database);
+                        }
                     }
                 }
                 Err(error) => skip(&mut reading.skipped, &mut silent, database, error)?,
