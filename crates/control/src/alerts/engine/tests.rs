@@ -1,8 +1,8 @@
 //! Tests of `engine.rs`: who is told what, and when, over the story of one alert.
 #![allow(clippy::unwrap_used)]
 use super::*;
-use MessageKind::{Firing, Raised, Resolved};
-use Severity::{Critical, Warning};
+use domain::alert::Severity::{Critical, Warning};
+use notify::MessageKind::{Firing, Raised, Resolved};
 use store::{AckRow, BlackoutRow, SilenceRow};
 
 /// A cluster that is looked at each ten seconds.
