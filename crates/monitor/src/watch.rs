@@ -136,9 +136,10 @@ impl Watch {
             self.database().await?;
         }
         if self.is_due(CollectorKind::Replication)
-            && let Some(reading) =
+            && let Some(mut reading) =
                 self.timed(CollectorKind::Replication, |cluster| async move { cluster.replication().await }).await?
         {
+            self.state.replicas.tell_apart(&mut reading);
             for (at, lsn) in self.sampler.positions() {
                 self.state.replicas.position(at, lsn);
             }
