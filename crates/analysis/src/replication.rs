@@ -88,6 +88,12 @@ impl Replicas {
         }
     }
 
+    /// A standby that was missing, or behind, before a restart of ours: until it is seen it is not back. What is known of it
+    /// since is not overwritten.
+    pub fn missing_since(&mut self, name: &str, since: Timestamp) {
+        self.seen.entry(name.to_owned()).or_insert((since, None));
+    }
+
     /// Takes a reading of the primary.
     pub fn advance(&mut self, reading: &ReplicationReading, at: Timestamp) {
         if let Some(lsn) = reading.current_lsn {
@@ -273,6 +279,23 @@ mod tests {
             step(vec![sender("10.0.0.7", 500)], 3),
             [named("walreceiver (10.0.0.7)", Idle), named("walreceiver (10.0.0.8)", Disconnected)]
         );
+    }
+
+    #[test]
+    fn what_was_missing_before_a_restart_of_ours_is_missing_until_it_is_seen() {
+        let mut replicas = Replicas::default();
+        replicas.missing_since("r1", at(0));
+        replicas.advance(&reading(100, None), at(40));
+        assert_eq!(
+            (replicas.views()[0].state, replicas.views()[0].lag_seconds),
+            (ReplicaState::Disconnected, Some(40.0))
+        );
+        replicas.advance(&reading(100, Some(100)), at(41));
+        assert_eq!(replicas.views()[0].state, ReplicaState::Idle);
+        // What was seen meanwhile counts.
+        replicas.missing_since("r1", at(0));
+        replicas.advance(&reading(100, None), at(42));
+        assert_eq!(replicas.views()[0].lag_seconds, Some(1.0));
     }
 
     #[test]

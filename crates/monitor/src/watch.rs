@@ -15,7 +15,7 @@ use analysis::{
 };
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
-    reading::{CollectorKind, CollectorState, LockReading, ServerReading, StatementKey},
+    reading::{CollectorKind, CollectorState, LockReading, ServerReading, ServerRole, StatementKey},
     view::{ClusterState, ColumnsKept, Event, EventKind},
 };
 use pgstat::{Cluster, PgstatError};
@@ -45,6 +45,8 @@ pub(crate) struct Watch {
     shared: Arc<Shared>,
     state: State,
     events: Vec<Event>,
+    /// Standbys that were missing before our start are known again.
+    missing_known: bool,
 }
 
 /// Growth is kept of the largest only.
@@ -73,7 +75,19 @@ impl Watch {
         let started = format!("Holdfast started watching (score by rules {})", analysis::health::VERSION);
         let events = vec![Event::new(now(), EventKind::MonitorStart, started)];
         let Sinks { recorder, alerts } = sinks;
-        Self { control, cluster, sampler, config, cadence, recorder, alerts, shared, state, events }
+        Self {
+            control,
+            cluster,
+            sampler,
+            config,
+            cadence,
+            recorder,
+            alerts,
+            shared,
+            state,
+            events,
+            missing_known: false,
+        }
     }
 
     pub(crate) async fn run(mut self, stop: CancellationToken) {
@@ -621,6 +635,27 @@ impl Watch {
         }
     }
 
+    /// Once after a start, as soon as the open alerts are read: a standby that nobody has seen since is not well again. Of a
+    /// server that is no primary any more they are another's.
+    fn know_missing(&mut self) {
+        let book = self.control.alerts();
+        let Some(server) = self.state.server.as_ref().filter(|_| !self.missing_known && book.is_loaded()) else {
+            return;
+        };
+        self.missing_known = true;
+        if server.role != ServerRole::Primary {
+            return;
+        }
+        for alert in book.open(Some(&self.config.id), now()) {
+            if matches!(alert.rule.as_str(), "replica_disconnected" | "replication_lag") {
+                self.state.replicas.missing_since(&alert.object, alert.since);
+            }
+        }
+        if let Some(reading) = &self.state.replication {
+            self.state.replicas.advance(reading, now());
+        }
+    }
+
     /// Makes the snapshot, swaps it in and hands the figures to the recorder. `expected` is the time to the next look.
     async fn publish(&mut self, expected: Duration) {
         let (is_local, places) = (self.cluster.target().is_local(), self.state.places.as_ref());
@@ -641,6 +676,7 @@ impl Watch {
             let status = slot.status.load();
             status.judged_at.map(|_| status.problems.clone())
         });
+        self.know_missing();
         let mut snapshot = snapshot::make(
             &mut self.state,
             &self.config,
