@@ -153,6 +153,9 @@ impl Replicas {
     }
 }
 
+/// What a standby that is watched itself is called on its own pages.
+pub const THIS_SERVER: &str = "this server";
+
 /// A standby's view of itself, when its primary is not asked: only states that are certain.
 pub fn of_standby(reading: &ReplicationReading) -> Option<ReplicaView> {
     let standby = reading.standby.as_ref()?;
@@ -163,7 +166,7 @@ pub fn of_standby(reading: &ReplicationReading) -> Option<ReplicaView> {
         Some(_) if bytes == Some(0) => (ReplicaState::Idle, Some(0.0)),
         Some(_) => (ReplicaState::Streaming, standby.last_replay_seconds),
     };
-    Some(ReplicaView { name: "this server".to_owned(), state, lag_seconds: seconds, lag_bytes: bytes })
+    Some(ReplicaView { name: THIS_SERVER.to_owned(), state, lag_seconds: seconds, lag_bytes: bytes })
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use crate::{
     state::{NodeIndexes, Shared, State, WINDOW_SECONDS},
 };
 use analysis::{
-    columns, indexes, latency_classes, locks, maintenance, rates, rates::DatabaseInterval, relation_names, sqltext,
-    tables,
+    columns, indexes, latency_classes, locks, maintenance, rates, rates::DatabaseInterval, relation_names, replication,
+    sqltext, tables,
 };
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
@@ -647,7 +647,8 @@ impl Watch {
             return;
         }
         for alert in book.open(Some(&self.config.id), now()) {
-            if matches!(alert.rule.as_str(), "replica_disconnected" | "replication_lag") {
+            let of_standby = matches!(alert.rule.as_str(), "replica_disconnected" | "replication_lag");
+            if of_standby && alert.object != replication::THIS_SERVER {
                 self.state.replicas.missing_since(&alert.object, alert.since);
             }
         }
