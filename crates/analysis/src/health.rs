@@ -9,7 +9,7 @@ use domain::{
 use std::collections::BTreeMap;
 
 /// Version of the rules.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What the score is made of. `None` is "not known".
 #[derive(Clone, Debug, Default)]
@@ -48,6 +48,8 @@ pub struct HealthInput {
     pub xid_age: Option<i64>,
     /// Oldest open transaction.
     pub oldest_transaction_seconds: Option<f64>,
+    /// Age in transactions of the oldest row versions that vacuum must keep, whoever holds them.
+    pub horizon_age: Option<i64>,
     /// Tables with more dead than a fifth of their rows.
     pub bloated_tables: Option<i64>,
     /// Archiver failures since the last reading.
@@ -357,6 +359,17 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         "15 min",
         "/database/activity",
         oldest,
+    );
+    let horizon = input
+        .horizon_age
+        .map(|age| (ramp(age as f64, 1e7, 1e8, 6), format!("{} transactions", format::count(age as f64))));
+    lines.rule(
+        C::Maintenance,
+        "horizon_held",
+        "Vacuum cannot remove dead rows",
+        "10 M",
+        "/database/maintenance",
+        horizon,
     );
     let bloat =
         input.bloated_tables.map(|count| (ramp(count as f64, 0.0, 10.0, 4), format::counted(count, "table", "tables")));

@@ -29,6 +29,7 @@ pub mod plan;
 pub mod queries;
 pub mod rates;
 pub mod recovery;
+pub mod relation_names;
 pub mod replication;
 pub mod sessions;
 pub mod setting_value;

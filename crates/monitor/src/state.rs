@@ -14,7 +14,8 @@ use domain::{
     Lsn, Timestamp,
     reading::{
         ActivityReading, BloatEstimate, DatabaseReading, IndexReading, IoReading, LogPosition, ReplicationReading,
-        ServerReading, SettingsReading, StatementCounters, StatementKey, TableReading, VacuumReading, WalReading,
+        ServerReading, SettingsReading, StatementCounters, StatementKey, TableCounters, TableReading, VacuumReading,
+        WalReading,
     },
     view::{
         ClusterState, ColumnsKept, Health, HostPage, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad,
@@ -213,6 +214,11 @@ impl State {
             fresh_latencies: None,
             texts_rest: None,
         }
+    }
+
+    /// The tables that were read last, of all databases.
+    pub(crate) fn known_tables(&self) -> &[TableCounters] {
+        self.tables.as_ref().map(|it| it.rows.as_slice()).unwrap_or_default()
     }
 
     /// Another server, or the same after a crash: nothing before compares with what comes.

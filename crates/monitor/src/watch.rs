@@ -13,9 +13,10 @@ use crate::{
     snapshot,
     state::{Shared, State, WINDOW_SECONDS},
 };
+use analysis::relation_names;
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
-    reading::{CollectorKind, CollectorState, ServerReading},
+    reading::{CollectorKind, CollectorState, ServerReading, ServerRole},
     view::{ClusterState, Event, EventKind},
 };
 use pgstat::{Cluster, PgstatError};
@@ -45,6 +46,8 @@ pub(crate) struct Watch {
     shared: Arc<Shared>,
     state: State,
     events: Vec<Event>,
+    /// Standbys that were missing before our start are known again.
+    missing_known: bool,
 }
 
 /// A wrong password tried too often locks an account out and fills the server's log.
@@ -62,9 +65,23 @@ impl Watch {
         shared: Arc<Shared>,
     ) -> Self {
         let state = State::new(cadence);
-        let events = vec![Event::new(now(), EventKind::MonitorStart, "Holdfast started watching".to_owned())];
+        // With other rules a score is another: whoever compares finds in the history by which it was made.
+        let started = format!("Holdfast started watching (score by rules {})", analysis::health::VERSION);
+        let events = vec![Event::new(now(), EventKind::MonitorStart, started)];
         let Sinks { recorder, alerts } = sinks;
-        Self { control, cluster, sampler, config, cadence, recorder, alerts, shared, state, events }
+        Self {
+            control,
+            cluster,
+            sampler,
+            config,
+            cadence,
+            recorder,
+            alerts,
+            shared,
+            state,
+            events,
+            missing_known: false,
+        }
     }
 
     pub(crate) async fn run(mut self, stop: CancellationToken) {
@@ -127,9 +144,10 @@ impl Watch {
             self.database().await?;
         }
         if self.is_due(CollectorKind::Replication)
-            && let Some(reading) =
+            && let Some(mut reading) =
                 self.timed(CollectorKind::Replication, |cluster| async move { cluster.replication().await }).await?
         {
+            self.state.replicas.tell_apart(&mut reading);
             for (at, lsn) in self.sampler.positions() {
                 self.state.replicas.position(at, lsn);
             }
@@ -146,9 +164,10 @@ impl Watch {
             self.log().await?;
         }
         if self.is_due(CollectorKind::Vacuum)
-            && let Some(reading) =
+            && let Some(mut reading) =
                 self.timed(CollectorKind::Vacuum, |cluster| async move { cluster.vacuum().await }).await?
         {
+            relation_names::of_progress(&mut reading.progress, self.state.known_tables());
             self.state.vacuum = Some(reading);
         }
         if self.is_due(CollectorKind::Io) {
@@ -299,6 +318,28 @@ impl Watch {
         }
     }
 
+    /// Once after a start, as soon as the open alerts are read: a standby that nobody has seen since is not well again. Of a
+    /// server that is no primary any more they are another's.
+    fn know_missing(&mut self) {
+        let book = self.control.alerts();
+        let Some(server) = self.state.server.as_ref().filter(|_| !self.missing_known && book.is_loaded()) else {
+            return;
+        };
+        self.missing_known = true;
+        if server.role != ServerRole::Primary {
+            return;
+        }
+        for alert in book.open(Some(&self.config.id), now()) {
+            let of_standby = matches!(alert.rule.as_str(), "replica_disconnected" | "replication_lag");
+            if of_standby && alert.object != replication::THIS_SERVER {
+                self.state.replicas.missing_since(&alert.object, alert.since);
+            }
+        }
+        if let Some(reading) = &self.state.replication {
+            self.state.replicas.advance(reading, now());
+        }
+    }
+
     /// Makes the snapshot, swaps it in and hands the figures to the recorder. `expected` is the time to the next look.
     async fn publish(&mut self, expected: Duration) {
         let (is_local, places) = (self.cluster.target().is_local(), self.state.places.as_ref());
@@ -319,6 +360,7 @@ impl Watch {
             let status = slot.status.load();
             status.judged_at.map(|_| status.problems.clone())
         });
+        self.know_missing();
         let mut snapshot = snapshot::make(
             &mut self.state,
             &self.config,

@@ -97,7 +97,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         banners.push((
             String::new(),
             format!(
-                "Bloat of {} cannot be estimated: the statistics of the columns are seen only by who may read them (GRANT pg_read_all_data), or are not there yet (ANALYZE).",
+                "Bloat of {} cannot be estimated: the statistics of their columns are seen only by who may read them (or has the grant on pg_statistic that the README has, which shows no data), or are not there yet (ANALYZE).",
                 format::counted(page.without_statistics, "larger table", "larger tables")
             ),
         ));

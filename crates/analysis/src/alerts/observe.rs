@@ -7,8 +7,8 @@ use crate::activity;
 use domain::{
     format,
     reading::{
-        ActivityReading, Backend, CollectorKind, CollectorState, CollectorStatus, DatabaseReading, ReplicationReading,
-        SequenceUse,
+        ActivityReading, Backend, CollectorKind, CollectorState, CollectorStatus, DatabaseReading, HorizonHolder,
+        ReplicationReading, SequenceUse,
     },
     view::{ClusterState, DiskRow, ReplicaState, ReplicaView},
 };
@@ -82,6 +82,8 @@ pub struct Facts<'a> {
     pub database: Option<&'a DatabaseReading>,
     /// Sequences that are half used up.
     pub sequences: Option<&'a [SequenceUse]>,
+    /// Who keeps dead rows from being removed, the oldest first; all prepared transactions are among them.
+    pub horizon: Option<&'a [HorizonHolder]>,
     /// Whether there is a window to judge, and its deadlocks.
     pub deadlocks: Option<i64>,
     /// Shared-buffer hit ratio; `None` when too few blocks were touched.
@@ -183,6 +185,8 @@ pub fn observe(facts: &Facts<'_>) -> BTreeMap<&'static str, Reading> {
             }),
         ),
     );
+    add("horizon_held", when(&[C::Vacuum], facts.horizon.map(horizon)));
+    add("prepared_transaction_old", when(&[C::Vacuum], facts.horizon.map(prepared)));
     add(
         "deadlocks",
         when(
@@ -348,6 +352,28 @@ fn collector(status: &CollectorStatus) -> Observed {
         detail: reason,
         ..yes_or_no(status.name.as_str(), failing, status.state.as_str().replace('_', " ").as_str())
     }
+}
+
+/// The oldest holder; nobody at all holds nothing.
+fn horizon(holders: &[HorizonHolder]) -> Vec<Observed> {
+    let Some(oldest) = holders.iter().max_by_key(|holder| holder.age) else {
+        return vec![Observed::whole(0.0, "nothing is held")];
+    };
+    let age = oldest.age as f64;
+    let detail = if oldest.detail.is_empty() { String::new() } else { format!(" ({})", oldest.detail) };
+    vec![Observed {
+        detail: Some(format!("{} {}{detail}", oldest.source, oldest.id)),
+        ..Observed::whole(age, format!("{} transactions", format::count(age)))
+    }]
+}
+
+fn prepared(holders: &[HorizonHolder]) -> Vec<Observed> {
+    let of = |holder: &HorizonHolder| Observed {
+        value: holder.seconds,
+        detail: Some(holder.detail.clone()).filter(|detail| !detail.is_empty()),
+        ..Observed::of(holder.id.as_str(), 0.0, holder.seconds.map(format::duration_s).unwrap_or_default())
+    };
+    holders.iter().filter(|holder| holder.source == "prepared transaction").map(of).collect()
 }
 
 fn lags(replicas: &[ReplicaView]) -> Vec<Observed> {

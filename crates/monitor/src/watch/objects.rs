@@ -17,10 +17,14 @@ const INDEXES_RECORDED: usize = 300;
 
 impl Watch {
     pub(super) async fn tables(&mut self) -> Result<(), PgstatError> {
-        let Some(reading) = self.timed(CollectorKind::Tables, |cluster| async move { cluster.tables().await }).await?
+        let Some(mut reading) =
+            self.timed(CollectorKind::Tables, |cluster| async move { cluster.tables().await }).await?
         else {
             return Ok(());
         };
+        if let Some(before) = &self.state.tables {
+            tables::keep_unread_sequences(before, &mut reading);
+        }
         let read_at = Instant::now();
         if self.state.bloat_read.is_none_or(|last| last.elapsed() >= self.cadence.bloat()) {
             // An extra: without it the tables are shown as well.

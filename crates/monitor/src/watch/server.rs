@@ -1,6 +1,6 @@
 //! What is read of the server as a whole: locks, databases, WAL, I/O, and where its files lie.
 use super::Watch;
-use analysis::{locks, maintenance, rates, rates::DatabaseInterval};
+use analysis::{locks, maintenance, rates, rates::DatabaseInterval, relation_names};
 use control::now;
 use domain::{
     reading::{CollectorKind, LockReading},
@@ -20,7 +20,8 @@ impl Watch {
                 if waiting { cluster.locks().await } else { Ok(LockReading::default()) }
             })
             .await?;
-        let (Some(reading), Some((_, activity))) = (reading, &self.state.activity) else { return Ok(()) };
+        let (Some(mut reading), Some((_, activity))) = (reading, &self.state.activity) else { return Ok(()) };
+        relation_names::of_waits(&mut reading, self.state.known_tables());
         let nodes = locks::forest(activity, &reading);
         let blocked = locks::waiters(&nodes);
         self.state.most_blocked = Some(self.state.most_blocked.map_or(blocked, |most| most.max(blocked)));

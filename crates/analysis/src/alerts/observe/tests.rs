@@ -29,6 +29,7 @@ fn facts<'a>(connection: &'a ClusterState, collectors: &'a [CollectorStatus], sc
         replication: None,
         database: None,
         sequences: None,
+        horizon: None,
         deadlocks: Some(0),
         cache_hit_percent: None,
         archiver_failing: None,
@@ -136,6 +137,47 @@ fn multixacts_run_out_as_transactions_do() {
     let Reading::Known(seen) = &readings["xid_age"] else { panic!("known") };
     assert_eq!(seen[0].value, Some(1.7e9));
     assert!(seen[0].measured.contains("multixacts in shop"), "{}", seen[0].measured);
+}
+
+#[test]
+fn the_oldest_holder_of_the_horizon_is_named_and_each_prepared_transaction_has_its_alert() {
+    let holder = |source: &str, id: &str, age: i64, seconds: Option<f64>| HorizonHolder {
+        source: source.into(),
+        id: id.into(),
+        detail: "app in shop".into(),
+        age,
+        seconds,
+    };
+    let holders = [
+        holder("slot", "left", 12_000_000, None),
+        holder("prepared transaction", "one", 7, Some(400.0)),
+        holder("backend", "4711", 5, Some(0.1)),
+        holder("prepared transaction", "two", 3, Some(2.0)),
+    ];
+    let (collectors, scope, up) = (fresh(), Scope::default(), ClusterState::Up);
+    let known = |holders: &[HorizonHolder], rule: &str| match &observe(&Facts {
+        horizon: Some(holders),
+        ..facts(&up, &collectors, &scope)
+    })[rule]
+    {
+        Reading::Known(seen) => seen.clone(),
+        Reading::Unknown => panic!("{rule} is known"),
+    };
+    let held = known(&holders, "horizon_held");
+    assert_eq!((held[0].value, held[0].detail.as_deref()), (Some(1.2e7), Some("slot left (app in shop)")));
+    let prepared = known(&holders, "prepared_transaction_old");
+    assert_eq!(
+        prepared.iter().map(|it| (it.object.as_str(), it.value)).collect::<Vec<_>>(),
+        [("one", Some(400.0)), ("two", Some(2.0))]
+    );
+    // Nobody holds anything: that is known, and ends both.
+    assert_eq!(known(&[], "horizon_held")[0].value, Some(0.0));
+    assert_eq!(known(&[], "prepared_transaction_old"), []);
+    let missing = observe(&facts(&up, &collectors, &scope));
+    assert_eq!(
+        (&missing["horizon_held"], &missing["prepared_transaction_old"]),
+        (&Reading::Unknown, &Reading::Unknown)
+    );
 }
 
 #[test]

@@ -94,6 +94,29 @@ pub const RULES: &[Rule] = &[
         ..BASE
     },
     Rule {
+        key: "horizon_held",
+        title: "Vacuum cannot remove dead rows",
+        about: "Age in transactions of the oldest row versions that somebody may still need: a session, a slot, a prepared \
+                transaction, or a standby with hot_standby_feedback. Tables and indexes grow until it lets go. As old as \
+                autovacuum_freeze_max_age (200 M as shipped) not even forced vacuums get on.",
+        metric: Some(Metric::HorizonAge),
+        page: "/database/maintenance",
+        levels: &[(Warning, 10_000_000.0, 8_000_000.0), (Critical, 200_000_000.0, 190_000_000.0)],
+        for_seconds: 60,
+        ..BASE
+    },
+    Rule {
+        key: "prepared_transaction_old",
+        title: "A prepared transaction is neither committed nor rolled back",
+        about: "It belongs to no session: it keeps its locks and holds back vacuum over restarts, until somebody says COMMIT \
+                PREPARED or ROLLBACK PREPARED.",
+        unit: "s",
+        object: Some("prepared transaction"),
+        page: "/database/maintenance",
+        levels: &[(Warning, 300.0, 300.0)],
+        ..BASE
+    },
+    Rule {
         key: "deadlocks",
         title: "Deadlocks",
         about: "Transactions that PostgreSQL had to abort in the last five minutes.",
