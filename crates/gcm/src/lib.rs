@@ -64,6 +64,7 @@ impl Gcm {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic)]
 mod tests {
     use super::*;
 
