@@ -313,13 +313,10 @@ pub fn observe(facts: &Facts<'_>) -> BTreeMap<&'static str, Reading> {
         "statements_evicted",
         when(
             &[C::Statements],
-            Some(
-                facts
-                    .evictions_per_hour
-                    .iter()
-                    .map(|rate| Observed::whole(*rate, format!("{} an hour", format::count(*rate))))
-                    .collect(),
-            ),
+            // Of a time too short for a rate nothing is known, as after a start.
+            facts
+                .evictions_per_hour
+                .map(|rate| vec![Observed::whole(rate, format!("{} an hour", format::count(rate)))]),
         ),
     );
     readings
