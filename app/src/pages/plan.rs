@@ -184,6 +184,7 @@ fn node(node: PlanNode) -> AnyView {
     });
     let rows = match node.actual_rows {
         Some(actual) => format!("{} rows expected, {} seen", format::count(node.rows), format::count(actual)),
+        None if node.rows == 1.0 => "1 row".to_owned(),
         None => format!("{} rows", format::count(node.rows)),
     };
     let label = format!("{:.0} % of the plan's cost", node.own_percent);

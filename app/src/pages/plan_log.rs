@@ -1,7 +1,8 @@
 //! What the server's log has of a statement, beside what was seen of it in sessions.
 
 use crate::{
-    components::{Missing, Panel},
+    components::{CopyButton, Missing, Panel},
+    sql::highlighted,
     zone::Local as _,
 };
 use domain::{
@@ -9,6 +10,9 @@ use domain::{
     view::{Availability, LogOfQuery, LogSample},
 };
 use leptos::prelude::*;
+
+/// Characters of a statement on one line, at most.
+const WIDE: usize = 300;
 
 /// Samples of calls, and whether plans come from the log.
 #[component]
@@ -43,6 +47,9 @@ pub fn Logged(log: LogOfQuery, user: String, database: String) -> impl IntoView 
 
 fn row(sample: LogSample) -> impl IntoView {
     let said = |text: String| if text.is_empty() { "—".to_owned() } else { text };
+    let text = sample.query;
+    let shown = text.chars().take(WIDE).collect::<String>();
+    let title = text.clone();
     view! {
         <tr>
             <td><time datetime=sample.at.to_rfc3339()>{sample.at.local()}</time></td>
@@ -50,7 +57,7 @@ fn row(sample: LogSample) -> impl IntoView {
             <td>{said(sample.application)}</td>
             <td>{said(sample.client)}</td>
             <td class="n">{format::thousands(sample.parameters)}</td>
-            <td class="statement"><code>{sample.query}</code></td>
+            <td class="statement"><span class="sql" title=title>{highlighted(&shown)}</span><CopyButton text label="Copy the statement" /></td>
         </tr>
     }
 }
