@@ -29,10 +29,13 @@ impl Installed {
     /// [`PoolError::Unavailable`] when the database does not answer.
     pub async fn look(settings: &PoolSettings) -> Result<Self, PoolError> {
         let mut connection = settings.connect().await?;
+        // Since PostgreSQL 16 a member may not always take a role on. Of the tables the newest is looked for too: an older schema is
+        // brought to this version first.
         let asked = sqlx::query(
             "SELECT current_user::text AS role, (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user) AS bypasses,
-               (to_regclass('plugins') IS NOT NULL AND to_regclass('plugin_bulks') IS NOT NULL) AS tables,
-               (SELECT count(*) FILTER (WHERE pg_has_role(current_user, oid, 'MEMBER')) = 2 FROM pg_roles WHERE rolname IN ($1, $2)) AS member",
+               (to_regclass('plugins') IS NOT NULL AND to_regclass('plugin_bulks') IS NOT NULL
+                AND EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'analytics_restored' AND c.relname = 'spans')) AS tables,
+               (SELECT count(*) FILTER (WHERE pg_has_role(current_user, oid, CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END)) = 2 FROM pg_roles WHERE rolname IN ($1, $2)) AS member",
         )
         .bind(TENANT_ROLE)
         .bind(PLATFORM_ROLE)

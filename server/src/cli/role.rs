@@ -26,7 +26,8 @@ pub async fn make(
     let failed =
         |error: sea_orm::DbErr| Failure::failed(format!("the role '{name}' of the pools was not made: {error}"));
     let backend = database.get_database_backend();
-    let sql = "SELECT rolsuper OR rolbypassrls AS bypasses, pg_has_role(oid, 'holdfast_tenant', 'MEMBER') AND pg_has_role(oid, 'holdfast_platform', 'MEMBER') AS member FROM pg_roles WHERE rolname = $1";
+    // Since PostgreSQL 16 a member may not always take a role on.
+    let sql = "SELECT rolsuper OR rolbypassrls AS bypasses, pg_has_role(r.oid, 'holdfast_tenant', needed) AND pg_has_role(r.oid, 'holdfast_platform', needed) AS member FROM pg_roles r, (SELECT CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END AS needed) AS n WHERE rolname = $1";
     let found = database
         .query_one_raw(Statement::from_sql_and_values(backend, sql, [name.clone().into()]))
         .await

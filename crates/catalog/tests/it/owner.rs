@@ -1,7 +1,7 @@
 //! A database whose owner is no superuser and inherits nothing: row-level security is forced on the owner too, and PostgreSQL 16 and
 //! later let nobody act as a role for having made it.
 use crate::{A, World, migrating};
-use catalog::{Catalog, PluginFilter, Sort};
+use catalog::{Catalog, Installed, PluginFilter, Sort};
 use migration::{IdpMigrator, MigratorTrait as _};
 use pool::{PoolSettings, Pools};
 use sqlx::{Connection as _, PgConnection};
@@ -83,4 +83,19 @@ async fn an_owner_who_sees_no_row_migrates_them_all_and_serves_the_platform() {
         IdpMigrator::up(&other, None).await.unwrap();
         other.close().await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_schema_is_not_taken_for_this_one() {
+    let url = test_support::database().await.url;
+    let settings = PoolSettings::new(url.clone(), None);
+    let database = migrating(&url).await;
+    assert_eq!(Installed::look(&settings).await.unwrap(), Installed::Missing);
+    let place = IdpMigrator::migrations().iter().position(|it| it.name().ends_with("_restored_spans")).unwrap();
+    IdpMigrator::up(&database, Some(u32::try_from(place).unwrap())).await.unwrap();
+    assert_eq!(Installed::look(&settings).await.unwrap(), Installed::Missing);
+    IdpMigrator::up(&database, None).await.unwrap();
+    let ready = Installed::Ready { role: "postgres".to_owned(), bypasses: true };
+    assert_eq!(Installed::look(&settings).await.unwrap(), ready);
+    database.close().await.unwrap();
 }

@@ -45,7 +45,7 @@ impl PlatformState {
             Self::Unreachable { reason } => {
                 format!("the platform's database does not answer: {reason}; it is looked for again and again")
             }
-            Self::NotInstalled => "platform schema not installed: run holdfast init".to_owned(),
+            Self::NotInstalled => "platform schema not installed, or of an older version: run holdfast init".to_owned(),
             Self::NoRights { role } => format!(
                 "the role {role} may not act for tenants; have the owner of the database run: {}",
                 self.cure().join(" ")
