@@ -117,6 +117,17 @@ function byteTicks(series) {
   return { min: 0, max: Math.ceil(top / interval) * interval, interval };
 }
 
+/** A point alone between gaps gets a dot: no line goes through it. */
+function dots(series) {
+  const known = (point) => Array.isArray(point) && typeof point[1] === "number";
+  const data = series.data ?? [];
+  const alone = (point, i) => known(point) && !known(data[i - 1]) && !known(data[i + 1]);
+  if (!data.some(alone)) return;
+  series.data = data.map((point, i) => (alone(point, i) ? { value: point, symbol: "circle", symbolSize: 4 } : point));
+  series.symbol = "none";
+  series.showSymbol = true;
+}
+
 function dressed(element) {
   const option = JSON.parse(element.dataset.chart);
   const unit = element.dataset.unit ?? "";
@@ -143,6 +154,7 @@ function dressed(element) {
     series.color = own;
     series.lineStyle = { width: 1.5, ...series.lineStyle, color: own };
     series.emphasis = { disabled: true };
+    dots(series);
     if (series.areaStyle) series.areaStyle = { color: own, opacity: 0.9 };
     if (series.markLine) {
       // A counter that began anew is no event like others: what stands before it does not compare.

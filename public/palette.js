@@ -39,10 +39,12 @@ function label(link) {
 }
 
 /** The address of a page for the server, database and range that are looked at. */
-function within(path) {
+export function within(path) {
   const here = new URLSearchParams(location.search);
   const url = new URL(path, location.origin);
-  for (const name of ["cluster", "database", "range", "from", "to", "compare"]) if (here.get(name)) url.searchParams.set(name, here.get(name));
+  // The platform's pages have ranges of their own.
+  const range = /^\/(plugins|analytics)/.test(path) ? [] : ["range", "from", "to", "compare"];
+  for (const name of ["cluster", "database", ...range]) if (here.get(name)) url.searchParams.set(name, here.get(name));
   return url.pathname + url.search + url.hash;
 }
 
@@ -68,12 +70,33 @@ function places() {
       if (name) out.push({ text: name, kind: "server", href: link.getAttribute("href") });
     }
   }
+  for (const link of document.querySelectorAll("nav.range:not([hidden]) a")) {
+    out.push({ text: `Range: ${link.title}`, kind: "action", href: link.getAttribute("href") });
+  }
+  for (const link of document.querySelectorAll("details.compare:not([hidden]) li a")) {
+    out.push({ text: `Compare with: ${link.textContent.trim()}`, kind: "action", href: link.getAttribute("href") });
+  }
+  const live = document.querySelector("button.live");
+  if (live) out.push({ text: live.getAttribute("aria-pressed") === "true" ? "Go on with live figures" : "Pause live figures", kind: "action", run: () => live.click() });
+  out.push({ text: "Copy the address of this page", kind: "action", run: () => navigator.clipboard?.writeText(location.href) });
+  out.push({ text: "List of keys", kind: "action", run: () => document.querySelector("dialog#keys")?.showModal() });
   for (const button of document.querySelectorAll("form.theme button")) {
     out.push({ text: `Theme: ${button.title.toLowerCase()}`, kind: "action", run: () => button.click() });
   }
   const out_button = document.querySelector("form[action='/logout'] button");
   if (out_button) out.push({ text: "Sign out", kind: "action", run: () => out_button.click() });
   return out;
+}
+
+/** Lists that can be searched for the words, where nobody belongs to a tenant. */
+function lists(words) {
+  if (root.dataset.tenant || words.length < 2) return [];
+  const search = (text, path, name) => {
+    const url = new URL(within(path), location.origin);
+    url.searchParams.set(name, words);
+    return { text: `${text} “${words}”`, kind: "search", href: url.pathname + url.search + url.hash };
+  };
+  return [search("Tables named", "/database/tables", "q"), search("Indexes named", "/database/performance#indexes", "index")];
 }
 
 /** How well the letters fit: start of the text, start of a word, inside, in order from the start of a word; none is -1. */
@@ -139,7 +162,7 @@ function show(entries) {
       return option;
     }),
   );
-  told.textContent = found.length ? "" : "Nothing has these letters in its name.";
+  told.textContent = found.some((entry) => entry.kind !== "search") ? "" : "Nothing here has these letters in its name.";
   choose(0);
 }
 
@@ -148,13 +171,15 @@ function take(at) {
   if (!entry) return;
   dialog.close();
   if (entry.run) entry.run();
-  // A link that is clicked goes the way of all links: within the page where it can.
-  else {
-    const link = make("a", { href: entry.href, hidden: true });
-    document.body.append(link);
-    link.click();
-    link.remove();
-  }
+  else follow(entry.href);
+}
+
+/** A link that is clicked goes the way of all links: within the page where it can. */
+export function follow(href) {
+  const link = make("a", { href, hidden: true });
+  document.body.append(link);
+  link.click();
+  link.remove();
 }
 
 function search() {
@@ -166,14 +191,14 @@ function search() {
     .filter((it) => it.rank >= 0)
     .sort((a, b) => b.rank - a.rank)
     .map((it) => it.entry);
-  show(near);
+  show([...near, ...lists(words)]);
   if (letters.length < 2) return;
   setTimeout(async () => {
     if (turn !== asked) return;
     const more = await remote(words);
     if (turn !== asked || !more.length) return;
     const kept = chosen;
-    show([...near, ...more]);
+    show([...near, ...more, ...lists(words)]);
     choose(kept);
   }, 150);
 }

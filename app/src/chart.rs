@@ -173,7 +173,7 @@ pub mod build {
             "Lock" => "lock".to_owned(),
             "LWLock" | "idle in transaction" => "lwlock".to_owned(),
             "Client" | "idle" => "client".to_owned(),
-            "IPC" => "ipc".to_owned(),
+            "IPC" | "starting" => "ipc".to_owned(),
             "Other" => "other".to_owned(),
             "idle in transaction (aborted)" => "lock".to_owned(),
             "Rollbacks" => "lwlock".to_owned(),

@@ -3,9 +3,10 @@
 
 use crate::{
     AppError,
+    chart::{ChartData, build},
     server_fns::{asking, form, told},
 };
-use domain::view::{Attention, AuditPage, AuditVerdict, ClusterSummary, EstateRow, HealthWeightsView};
+use domain::view::{Attention, AuditPage, AuditVerdict, ClusterSummary, EstateRow, HealthWeightsView, Metric, Range};
 use serde::{Deserialize, Serialize};
 
 /// The parameters of the audit log's page.
@@ -39,6 +40,8 @@ pub async fn load_estate() -> Result<Vec<EstateRow>, AppError> {
 pub struct ScoreData {
     /// Lines and weights.
     pub view: HealthWeightsView,
+    /// The score over a week.
+    pub history: ChartData,
     /// Whether the reader may change the weights.
     pub may_change: bool,
 }
@@ -47,7 +50,11 @@ pub struct ScoreData {
 pub async fn load_score(cluster: Option<String>) -> Result<ScoreData, AppError> {
     let (control, actor) = asking()?;
     let view = told(control.health_weights_get(&actor, cluster.as_deref()).await)?;
-    Ok(ScoreData { view, may_change: actor.may(domain::Permission::AlertManage) })
+    let mut series = told(control.history_get(&actor, cluster.as_deref(), Metric::HealthScore, Range::Days7).await)?;
+    for line in &mut series.series {
+        "Score".clone_into(&mut line.name);
+    }
+    Ok(ScoreData { view, history: build::lines(&series), may_change: actor.may(domain::Permission::AlertManage) })
 }
 
 /// What each server needs to be watched, and how far it is.

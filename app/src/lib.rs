@@ -13,6 +13,7 @@ mod error;
 mod estate_fns;
 #[cfg(feature = "ssr")]
 mod index_fns;
+#[cfg(feature = "ssr")]
 mod keyboard;
 mod live;
 #[cfg(feature = "ssr")]
@@ -60,6 +61,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
     let charts = format!("{base}/charts.js");
     let copy = format!("{base}/copy.js");
     let palette = format!("{base}/palette.js");
+    let keys = format!("{base}/keys.js");
     let own = scripts_of_page().iter().map(|name| format!("{base}/{name}")).collect::<Vec<_>>();
     let own = own.into_iter().map(|src| view! { <script type="module" src=src></script> }).collect_view();
     let icon = format!("{base}/favicon.svg");
@@ -80,6 +82,7 @@ pub fn shell(options: LeptosOptions) -> impl IntoView {
                 <script type="module" src=columns></script>
                 <script type="module" src=copy></script>
                 <script type="module" src=palette></script>
+                <script type="module" src=keys></script>
                 {own}
                 {(!is_server_only()).then(|| view! { <HydrationScripts options /> })}
                 <MetaTags />
@@ -138,6 +141,7 @@ pub(crate) fn asked_for(name: &str) -> Option<String> {
 fn scripts_of_page() -> &'static [&'static str] {
     let path = use_context::<http::request::Parts>().map(|parts| parts.uri.path().to_owned()).unwrap_or_default();
     match path.as_str() {
+        "/estate" => &["estate.js"],
         "/recovery" => &["timebar.js"],
         "/recovery/plans" => &["job.js"],
         path if path.starts_with("/jobs/") => &["job.js"],

@@ -11,3 +11,16 @@ test("with several clusters one begins with all of them, and each leads to its p
   await expect(page).toHaveURL(/\/database\?cluster=/);
   await expect(page.locator(".gauge .score")).toBeVisible();
 });
+
+test("the list of clusters keeps itself up to date, and the focus on its row", async ({ page }) => {
+  await page.clock.install();
+  await signIn(page, "viewer", "/estate");
+  await page.keyboard.press("j");
+  await expect(page.locator("table.estate-list a[data-row]").first()).toBeFocused();
+  await page.locator("table.estate-list tbody").evaluate((body) => body.setAttribute("data-old", ""));
+  const again = page.waitForResponse((response) => new URL(response.url()).pathname === "/estate");
+  await page.clock.fastForward(16_000);
+  await again;
+  await expect(page.locator("table.estate-list tbody[data-old]")).toHaveCount(0);
+  await expect(page.locator("table.estate-list a[data-row]:focus")).toHaveCount(1);
+});

@@ -96,6 +96,36 @@ test("keys: g and a letter, the search, rows, the list of keys", async ({ page }
   await expect(page).toHaveURL(/\/database\/queries\//);
 });
 
+test("keys work on a page of the server alone too", async ({ page }) => {
+  await signIn(page, "viewer", "/estate");
+  await page.keyboard.press("?");
+  await expect(page.getByRole("dialog", { name: "Keys" })).toBeVisible();
+  await page.keyboard.press("Escape");
+  await expect(page.getByRole("dialog", { name: "Keys" })).toBeHidden();
+  await page.keyboard.press("j");
+  await expect(page.locator("[data-row]").first()).toBeFocused();
+  await page.keyboard.press("g");
+  await page.keyboard.press("t");
+  await expect(page).toHaveURL(/\/database\/tables/);
+});
+
+test("a menu closes by Escape, and by a click beside it", async ({ page }) => {
+  await signIn(page);
+  await alive(page);
+  // The one is the page's, the other the browser's alone.
+  for (const menu of [page.locator("header.top details.menu").first(), page.locator("details.zone")]) {
+    await menu.locator("summary").click();
+    await expect(menu).toHaveAttribute("open", "");
+    await page.keyboard.press("Escape");
+    await expect(menu).not.toHaveAttribute("open");
+    await expect(menu.locator("summary")).toBeFocused();
+    await menu.locator("summary").click();
+    await expect(menu).toHaveAttribute("open", "");
+    await page.locator("nav#nav .group").first().click();
+    await expect(menu).not.toHaveAttribute("open");
+  }
+});
+
 test("j and k walk the sessions and the indexes too", async ({ page }) => {
   await signIn(page, "viewer", "/database/activity");
   await alive(page);

@@ -34,6 +34,20 @@ test("Ctrl-K finds servers, statements and plugins, and keeps the range", async 
   await expect(page.locator(palette)).toBeHidden();
 });
 
+test("Ctrl-K compares with an earlier time and looks for tables by name", async ({ page }) => {
+  await signIn(page, "viewer", "/database");
+  await alive(page);
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("week before");
+  await page.keyboard.press("Enter");
+  await expect(page).toHaveURL(/compare=/);
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("plugin_metrics");
+  await page.locator(`${palette} [role=option]`, { hasText: "Tables named" }).click();
+  await expect(page).toHaveURL(/\/database\/tables\?.*q=plugin_metrics/);
+  await expect(page.getByLabel("Search tables")).toHaveValue("plugin_metrics");
+});
+
 test("Ctrl-K finds plugins of the tenant that the page is about", async ({ page }) => {
   await signIn(page, "operator", "/plugins?tenant=1");
   await page.keyboard.press("Control+k");

@@ -51,6 +51,13 @@ test.describe("backups and recovery", () => {
     const first = (await get("jobs?kind=backup&limit=200")).rows.at(-1);
     expect(first).toMatchObject({ title: "Full backup", requested_by: "first backup", state: "succeeded", attempt: 1 });
     expect(Date.parse(first.started_at) - statSync(process.env.HOLDFAST_DEMO!).mtimeMs).toBeLessThan(60_000);
+    // Of the oldest moment there is: its test is the newest all the same.
+    const asked = await request.post(`${demo.url}/api/v1/clusters/main/backups/${first.result.id}/test-restore`, {
+      headers: { authorization: `Bearer ${demo.token}` },
+      data: { latest: false },
+    });
+    expect(asked.status()).toBe(202);
+    const { id: tested } = await asked.json();
     const { intervals, gaps } = await get("clusters/main/recovery-window");
     expect(Date.parse(intervals[0].from)).toBeLessThanOrEqual(Date.parse(first.finished_at));
     expect(intervals[0].to > intervals[0].from, "WAL from the end of that backup on").toBe(true);
@@ -74,6 +81,21 @@ test.describe("backups and recovery", () => {
     await page.getByRole("link", { name: "Plans and drills", exact: true }).click();
     const history = page.getByRole("region", { name: "History of runs", exact: true });
     for (const run of runs) await expect(history.locator(`a[href="/recovery/plans?run=${run.id}"]`)).toBeVisible();
+
+    // The window has the tests by the moments that they prove, the page by when they were done.
+    type Proven = { job: string; proof: { at: string } };
+    const proofs = async (): Promise<Proven[]> => (await get("clusters/main/recovery-window")).proofs;
+    await expect.poll(async () => (await proofs()).map((one) => one.job), { timeout: 150_000, intervals: [1_000] }).toContain(tested);
+    const rows = page.getByRole("region", { name: "Restore tests table", exact: true }).locator("tbody a");
+    // Another may end meanwhile.
+    await expect(async () => {
+      const all = await proofs();
+      const newest = [...all].sort((a, b) => Date.parse(b.proof.at) - Date.parse(a.proof.at)).map((one) => one.job);
+      expect(all.map((one) => one.job).reverse(), "otherwise there is nothing to tell apart").not.toEqual(newest);
+      await page.goto(`${demo.url}/recovery`);
+      const shown = await rows.evaluateAll((links) => links.map((link) => link.getAttribute("href")));
+      expect(shown).toEqual(newest.slice(0, 8).map((job) => `/jobs/${job}`));
+    }).toPass({ timeout: 30_000 });
   });
 
   test("the time bar shows a backup, a proof and a gap, in both themes and at both widths", async ({ page, request }) => {

@@ -91,7 +91,11 @@ impl First {
         };
         self.0 = since;
         let seconds = since.map_or(0.0, |(_, since)| now.saturating_duration_since(since).as_secs_f64());
-        let measured = format!("{}, {} hours wait", format::duration_s(seconds), backlog.marked_hours);
+        let measured = format!(
+            "{}, {}",
+            format::duration_s(seconds),
+            format::counted(backlog.marked_hours, "hour waits", "hours wait")
+        );
         Observed::whole(seconds, measured)
     }
 }

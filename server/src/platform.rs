@@ -43,11 +43,11 @@ impl fmt::Display for PlatformConfig {
 /// The limits in words, as the event and `holdfast config` tell them.
 fn limits(pools: &PoolSettings) -> String {
     format!(
-        "primary at most {}, replica at most {}, {} kept open, idle time-out {} ms",
+        "primary at most {}, replica at most {}, {} kept open, idle time-out {}",
         pools.primary_max,
         pools.replica_max,
         pools.min,
-        pools.idle_timeout.as_millis()
+        domain::format::age_s(pools.idle_timeout.as_secs_f64())
     )
 }
 

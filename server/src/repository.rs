@@ -232,10 +232,7 @@ fn shell_word(word: &str) -> String {
 
 impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
-        match error.kind() {
-            domain::ErrorKind::Invalid => Self::usage(error),
-            _ => Self::failed(error),
-        }
+        Self::of(error.kind(), error)
     }
 }
 

@@ -172,12 +172,14 @@ async fn a_dba_loses_a_table_and_gets_it_back() {
     assert!(bench.refused(1, &["restore", "--to", data.to_str().unwrap()]).contains("not empty"));
     // Both stand in the log of the store that the rebuild made, with what lay there before.
     let log = String::from_utf8(bench.run(&["audit", "export"]).stdout).unwrap();
-    let rows = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let told = rows.filter(|row| row["action"] == "restore_start").collect::<Vec<_>>();
-    assert_eq!(told.len(), 2, "{told:#?}");
-    assert!(told[0]["outcome"] == "ok" && told[1]["outcome"] == "failed", "{told:#?}");
+    let rows = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
+    let of = |action: &str| rows.iter().filter(|row| row["action"] == action).collect::<Vec<_>>();
+    let (told, ended) = (of("restore_start"), of("restore_finish"));
+    assert_eq!((told.len(), ended.len()), (2, 2), "{rows:#?}");
     assert!(told[0]["before"]["holds"] == "nothing" && told[1]["before"]["holds"] == "a cluster", "{told:#?}");
-    assert_eq!(told[0]["after"]["backup"], incremental["id"]);
+    assert_eq!(told[0]["after"]["what"]["backup"], incremental["id"]);
+    assert!(ended[0]["outcome"] == "ok" && ended[1]["outcome"] == "failed", "{ended:#?}");
+    assert!(ended[1]["after"]["error"].as_str().unwrap().contains("not empty"), "{ended:#?}");
     let copy = start(&bench.path("restored"), &install).await;
     let deadline = Instant::now() + Duration::from_secs(30);
     while bench.sql(&copy, "SELECT pg_is_in_recovery()").await.as_deref() != Some("f") {
@@ -569,7 +571,7 @@ async fn plans_and_drills_at_the_command_line_say_what_to_do() {
         "{html}"
     );
     expect(0, &[], &["backup", "verify", "--daily"], &["newest", "restorable from"]);
-    expect(0, &[], &["repo", "info", "--rebuild"], &["1 backups that the store did not know", "'main'"]);
+    expect(0, &[], &["repo", "info", "--rebuild"], &["1 backup that the store did not know was added", "'main'"]);
     // With the server gone too, by the code alone; only the RTO is limited.
     let limited = ["dr", "full-test", "--rto-seconds", "600"];
     let gone =

@@ -2,7 +2,7 @@
 
 use super::{Failed, Icon, LiveBadge, Logo};
 use crate::{
-    AppError, keyboard,
+    AppError,
     live::Live,
     scope::{self, Scope},
     server_fns::{FrameData, load_frame},
@@ -51,7 +51,6 @@ pub fn Frame() -> impl IntoView {
     provide_context(scope);
     let live = Live::start(scope.cluster);
     provide_context(live);
-    keyboard::listen();
     let frame = Resource::new(move || live.sequence.get() + live.alerts.get(), |_| load_frame());
     view! {
         <a class="skip" href="#content">"Skip to the content"</a>
@@ -378,18 +377,24 @@ fn theme_choices() -> String {
 /// The list of keys.
 #[cfg(feature = "ssr")]
 fn keys() -> String {
+    use crate::keyboard::{PAGES, is_of_tenants};
     let keys = [
         ("Ctrl K", "go to a page, server, statement or plugin"),
         ("/", "search"),
         ("j k", "walk through rows"),
         ("Enter", "open the row"),
+        ("Esc", "close a menu"),
         ("?", "this list"),
     ];
+    let pages = PAGES.into_iter().map(|(key, path, label)| {
+        let own = is_of_tenants(path).then_some("");
+        view! { <dt data-key=key data-go=path data-own=own><kbd>"g"</kbd>" "<kbd>{key}</kbd></dt><dd>{label}</dd> }
+    });
     view! {
         <div class="panel">
             <header><h2>"Keys"</h2><form class="aside" method="dialog"><button class="icon-button" aria-label="Close"><Icon name="cross" /></button></form></header>
             <dl class="body facts">
-                {keyboard::PAGES.into_iter().map(|(key, _, label)| view! { <dt><kbd>"g"</kbd>" "<kbd>{key}</kbd></dt><dd>{label}</dd> }).collect_view()}
+                {pages.collect_view()}
                 {keys.into_iter().map(|(key, what)| view! { <dt><kbd>{key}</kbd></dt><dd>{what}</dd> }).collect_view()}
             </dl>
         </div>

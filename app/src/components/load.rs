@@ -23,11 +23,16 @@ pub fn LoadPanel(
     });
     let (taken, skipped) = samples;
     let note = if skipped > 0 {
-        format!("average active sessions, {} samples, {} skipped", format::thousands(taken), format::thousands(skipped))
+        format!(
+            "average active sessions, {}, {} skipped",
+            format::counted(taken, "sample", "samples"),
+            format::thousands(skipped)
+        )
     } else {
         "average active sessions, sampled each second".to_owned()
     };
-    let note = cpus.map_or_else(|| note.clone(), |cpus| format!("{note}; {cpus} processors"));
+    let note = cpus
+        .map_or_else(|| note.clone(), |cpus| format!("{note}; {}", format::counted(cpus, "processor", "processors")));
     view! {
         <Panel title="Database load" span="c8" note=note source="pg_stat_activity, active sessions each second">
             <nav class="chips" aria-label="Load by">{chips.collect_view()}</nav>

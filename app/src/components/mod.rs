@@ -27,7 +27,7 @@ pub use live::LiveBadge;
 pub use load::LoadPanel;
 pub use panel::Panel;
 pub use signal::{SignalMenu, Told};
-pub use state::{Failed, Missing, Skeleton, ago};
+pub use state::{Failed, Missing, Skeleton, ago, answered};
 pub use statement::{statement, statement_or_words};
 #[cfg(feature = "ssr")]
 pub use timebar::TimeBar;

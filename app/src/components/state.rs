@@ -51,6 +51,30 @@ pub fn Failed(error: AppError) -> impl IntoView {
     }
 }
 
+/// What is made of the server's answer; a place for it while it is awaited, and what went wrong when it does not come.
+pub fn answered<T, V>(
+    data: Resource<Result<T, AppError>>,
+    shown: impl Fn(T) -> V + Clone + Send + Sync + 'static,
+) -> impl IntoView
+where
+    T: Clone + Send + Sync + 'static,
+    V: IntoView + 'static,
+{
+    view! {
+        <Transition fallback=|| view! { <Skeleton /> }>
+            {move || {
+                let shown = shown.clone();
+                Suspend::new(async move {
+                    match data.await {
+                        Ok(data) => shown(data).into_any(),
+                        Err(error) => view! { <Failed error /> }.into_any(),
+                    }
+                })
+            }}
+        </Transition>
+    }
+}
+
 /// `12 s ago`, with the moment on hover. The age is that at rendering: the server's clock, not the reader's.
 pub fn ago(at: Option<Timestamp>, age_seconds: Option<f64>) -> impl IntoView {
     let text = match (age_seconds, at) {

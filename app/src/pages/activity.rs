@@ -1,7 +1,7 @@
 //! `/database/activity`: who does what now.
 
 use crate::{
-    components::{Chart, Failed, Icon, Panel, SignalMenu, Skeleton, Told, ago, statement},
+    components::{Chart, Icon, Panel, SignalMenu, Told, ago, answered, statement},
     live::Live,
     scope::Scope,
     server_fns::{ActivityData, load_activity},
@@ -33,14 +33,7 @@ fn Now() -> impl IntoView {
         <Title text="Activity" />
         <div class="title"><h1>"Activity"</h1><span class="muted">{move || scope.phrase()}</span><span class="grow"></span><a class="btn" rel="external" href=move || scope.link("/database/activity?at=latest")>"Past moments"</a></div>
         <Told />
-        <Transition fallback=|| view! { <Skeleton /> }>
-            {move || Suspend::new(async move {
-                match data.await {
-                    Ok(data) => view! { <Loaded data show_idle /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
-                }
-            })}
-        </Transition>
+        {answered(data, move |data| view! { <Loaded data show_idle /> })}
     }
 }
 
@@ -77,7 +70,7 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
                 <span class="grow"></span>
                 <a class="btn" href=csv rel="external" download="activity.csv"><Icon name="download" />"CSV"</a>
             </div>
-            {(hidden > 0).then(|| view! { <p class="banner attention"><Icon name="warn" />{format!("{hidden} statements are hidden from the monitoring role: GRANT pg_monitor TO it.")}</p> })}
+            {(hidden > 0).then(|| view! { <p class="banner attention"><Icon name="warn" />{format!("{} hidden from the monitoring role: GRANT pg_monitor TO it.", format::counted(hidden, "statement is", "statements are"))}</p> })}
             <div class="scroll" tabindex="0" role="region" aria-label="Backends table">
                 <table>
                     <thead><tr>
@@ -106,6 +99,7 @@ fn backend(row: &BackendRow, id: Option<String>, may_signal: bool) -> impl IntoV
         _ => "slot-client",
     };
     let seconds = |value: Option<f64>| value.map_or_else(|| "—".to_owned(), format::duration_s);
+    let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "—".to_owned());
     let blocked = row.blocked_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let root = (row.blocks > 0).then(|| view! { <span class="badge critical" title="Sessions that wait for this one, directly or not"><Icon name="lock" />{format!("blocks {}", row.blocks)}</span> });
     let text = row.query.clone().unwrap_or_default();
@@ -119,10 +113,10 @@ fn backend(row: &BackendRow, id: Option<String>, may_signal: bool) -> impl IntoV
             <td class="n">{row.pid}</td>
             <td>{row.state.clone().unwrap_or_else(|| row.backend_type.clone())}</td>
             <td class="wait"><i class=slot></i>{wait}</td>
-            <td>{row.user.clone()}</td>
+            <td>{known(&row.user)}</td>
             <td>{row.application.clone()}</td>
-            <td>{row.database.clone()}</td>
-            <td>{row.client_address.clone()}</td>
+            <td>{known(&row.database)}</td>
+            <td>{known(&row.client_address)}</td>
             <td class="n">{seconds(row.transaction_seconds)}</td>
             <td class="n">{seconds(row.query_seconds)}</td>
             <td>{(!blocked.is_empty()).then_some(blocked)}{root}</td>

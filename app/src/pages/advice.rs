@@ -2,8 +2,8 @@
 
 use crate::{
     advice_fns::{AdviceData, load_index_advice},
-    components::{Dismiss, Failed, FormOutcome, Missing, Panel, Skeleton},
-    scope::Scope,
+    components::{CopyButton, Dismiss, FormOutcome, Icon, Missing, Panel, answered},
+    scope::{Scope, encode},
     sql::highlighted,
     zone::Local as _,
 };
@@ -21,14 +21,7 @@ pub fn Advice() -> impl IntoView {
     let data = Resource::new(move || scope.cluster.get(), load_index_advice);
     view! {
         <Title text="Advice" />
-        <Transition fallback=|| view! { <Skeleton /> }>
-            {move || Suspend::new(async move {
-                match data.await {
-                    Ok(data) => view! { <Loaded data /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
-                }
-            })}
-        </Transition>
+        {answered(data, |data| view! { <Loaded data /> })}
     }
 }
 
@@ -48,8 +41,11 @@ fn Loaded(data: AdviceData) -> impl IntoView {
     let here = Here { cluster: page.cluster.clone(), address: address.clone(), may: may_dismiss };
     let (open, aside): (Vec<_>, Vec<_>) =
         page.advice.suggestions.iter().cloned().partition(|it| it.dismissal.is_none());
-    let (found, found_aside): (Vec<_>, Vec<_>) = page.findings.into_iter().partition(|it| it.dismissal.is_none());
+    let (mut found, found_aside): (Vec<_>, Vec<_>) = page.findings.into_iter().partition(|it| it.dismissal.is_none());
+    // What is broken before what could be saved.
+    found.sort_by_key(|it| (it.kind != "invalid", std::cmp::Reverse(it.bytes)));
     let back = scope.link_untracked("/database/performance#indexes");
+    let csv = format!("/api/v1/clusters/{}/index-advice?format=csv", encode(&page.cluster));
     let reviewed = page.advice.reviewed_at.map(|at| format!("reviewed {}", at.local()));
     let count = found.len();
     let for_found = here.clone();
@@ -63,6 +59,7 @@ fn Loaded(data: AdviceData) -> impl IntoView {
             <h1>"Advice"</h1>
             <span class="muted">{reviewed}</span>
             <span class="grow"></span>
+            <a class="btn" href=csv rel="external" download="index-advice.csv"><Icon name="download" />"CSV"</a>
             {may_review.then(|| view! {
                 <form method="post" action="/database/advice/review">
                     <input type="hidden" name="cluster" value=page.cluster.clone() />
@@ -77,7 +74,7 @@ fn Loaded(data: AdviceData) -> impl IntoView {
             <ul class="findings">{suggestions}</ul>
             {left_out(&page.advice)}
         </Panel>
-        <Panel title="Indexes that are there" note=format!("{count} findings") flush=true>
+        <Panel title="Indexes that are there" note=format::counted(count, "finding", "findings") flush=true>
             {(count == 0).then(|| view! { <p class="more muted">"Nothing stands out."</p> })}
             <ul class="findings">{findings}</ul>
         </Panel>
@@ -127,8 +124,8 @@ fn dismiss(key: String, here: &Here) -> Option<AnyView> {
     may.then(|| view! { <Dismiss cluster key next=address /> }.into_any())
 }
 
-fn code(sql: String) -> AnyView {
-    view! { <div class="code-block"><pre tabindex="0"><code>{highlighted(&sql)}</code></pre></div> }.into_any()
+fn code(sql: String, label: &'static str) -> AnyView {
+    view! { <div class="code-block"><pre tabindex="0"><code>{highlighted(&sql)}</code></pre><CopyButton text=sql label /></div> }.into_any()
 }
 
 fn suggestion(it: IndexSuggestion, here: &Here) -> AnyView {
@@ -168,30 +165,45 @@ fn suggestion(it: IndexSuggestion, here: &Here) -> AnyView {
                     <tbody>{rows}</tbody>
                 </table>
             </div>
-            {code(it.create_sql)}
-            <details><summary>"Undo"</summary>{code(it.undo_sql)}</details>
+            {code(it.create_sql, "Copy the commands")}
+            <details><summary>"Undo"</summary>{code(it.undo_sql, "Copy the undo")}</details>
             {dismiss(it.key, here)}
         </li>
     }
     .into_any()
 }
 
+/// What a kind of advice is called on the page.
+fn kind(kind: &str) -> &str {
+    match kind {
+        "missing_foreign_key" => "foreign key without an index",
+        "index" => "index to make",
+        "setting" => "setting",
+        "pending" => "waiting for a restart",
+        kind => kind,
+    }
+}
+
 fn finding(it: AdviceFinding, here: &Here) -> AnyView {
-    let (class, label) = match it.kind.as_str() {
-        "invalid" => ("badge critical", "invalid"),
-        "unused" => ("badge attention", "unused"),
-        "duplicate" => ("badge attention", "duplicate"),
-        _ => ("badge attention", "foreign key without an index"),
+    let label = kind(&it.kind).to_owned();
+    let class = if it.kind == "invalid" { "badge critical" } else { "badge attention" };
+    // The rest of its key is that of the index; a constraint has no page.
+    let name = match it.key.split_once(':') {
+        Some((what, index)) if what != "missing_foreign_key" => {
+            let href = Scope::get().link_untracked(&format!("/database/index?name={}", encode(index)));
+            view! { <a class="link" href=href rel="external">{it.name}</a> }.into_any()
+        }
+        _ => it.name.into_any(),
     };
     view! {
         <li class="finding">
             <div class="finding-head">
-                <strong class="name">{it.name}</strong><span class="muted">{it.place}</span><span class=class>{label}</span>
+                <strong class="name">{name}</strong><span class="muted">{it.place}</span><span class=class>{label}</span>
                 <span class="grow"></span><span class="num">{format::bytes(it.bytes as f64)}</span>
             </div>
             <p>{it.evidence}</p>
-            {code(it.sql)}
-            {it.undo_sql.map(|undo| view! { <details><summary>"Undo"</summary>{code(undo)}</details> })}
+            {code(it.sql, "Copy the commands")}
+            {it.undo_sql.map(|undo| view! { <details><summary>"Undo"</summary>{code(undo, "Copy the undo")}</details> })}
             {dismiss(it.key, here)}
         </li>
     }
@@ -209,9 +221,12 @@ fn Aside(dismissals: Vec<Dismissal>, here: Here, put_aside: Vec<String>) -> impl
             let found = put_aside.contains(&it.key) || it.key.starts_with("setting:") || it.key.starts_with("pending:");
             let Here { cluster, address, may } = here.clone();
             let until = it.until.map_or_else(|| "taken back".to_owned(), |at| at.local());
+            let (what, named) = it.key.split_once(':').unwrap_or(("", it.key.as_str()));
+            let (what, named, title) = (kind(what).to_owned(), named.to_owned(), named.to_owned());
             view! {
                 <tr>
-                    <td class="statement"><code>{it.key.clone()}</code></td>
+                    <td><span class="badge">{what}</span></td>
+                    <td class="statement"><span class="sql" title=title>{named}</span></td>
                     <td>{it.reason}</td>
                     <td>{it.by}</td>
                     <td>{it.at.local()}</td>
@@ -226,7 +241,7 @@ fn Aside(dismissals: Vec<Dismissal>, here: Here, put_aside: Vec<String>) -> impl
         <Panel title="Put aside" flush=true>
             <div class="scroll" tabindex="0" role="region" aria-label="Put aside table">
                 <table>
-                    <thead><tr><th scope="col">"What"</th><th scope="col">"Why"</th><th scope="col">"By"</th><th scope="col">"Since"</th><th scope="col">"Until"</th><th scope="col"><span class="sr">"State"</span></th><th scope="col"><span class="sr">"Action"</span></th></tr></thead>
+                    <thead><tr><th scope="col">"Kind"</th><th scope="col">"What"</th><th scope="col">"Why"</th><th scope="col">"By"</th><th scope="col">"Since"</th><th scope="col">"Until"</th><th scope="col"><span class="sr">"State"</span></th><th scope="col"><span class="sr">"Action"</span></th></tr></thead>
                     <tbody>{rows}</tbody>
                 </table>
             </div>

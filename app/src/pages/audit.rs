@@ -80,7 +80,7 @@ fn badge(verdict: Option<AuditVerdict>, verify: String) -> AnyView {
                 .into_any()
         }
         Some(AuditVerdict { rows, .. }) => {
-            let text = format!("the chain of {} rows holds", format::thousands(rows));
+            let text = format!("the chain of {} holds", format::counted(rows, "row", "rows"));
             view! { <span class="badge good" title="Each row holds the hash of the one before"><Icon name="check" />{text}</span> }.into_any()
         }
     }

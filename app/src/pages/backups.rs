@@ -224,7 +224,7 @@ pub(super) fn BackupTable(rows: Vec<BackupRow>) -> impl IntoView {
         let proved = row.proof.as_ref().map(|it| {
             if it.ok { view! { <span class="badge good" title=it.at.local()>{format!("RTO {}", format::duration_s(it.rto_seconds))}</span> }.into_any() } else { view! { <span class="badge critical" title=it.at.local()>"failed"</span> }.into_any() }
         });
-        let damaged = (row.damaged_pages > 0).then(|| view! { <span class="badge critical">{format!("{} damaged pages", row.damaged_pages)}</span> });
+        let damaged = (row.damaged_pages > 0).then(|| view! { <span class="badge critical">{format::counted(row.damaged_pages, "damaged page", "damaged pages")}</span> });
         view! {
             <tr>
                 <td><a class="link num" data-row href=move || scope.link(&path) title=row.id.clone()>{row.stopped_at.local()}</a></td>
@@ -459,7 +459,7 @@ fn OneBackup(data: BackupData) -> impl IntoView {
         </Panel>
         <Panel title="Figures" span="c6">
             <dl class="facts">
-                <dt>"Cluster"</dt><dd>{format!("{} in {} files", format::bytes(row.bytes as f64), format::thousands(row.files.cast_signed()))}</dd>
+                <dt>"Cluster"</dt><dd>{format!("{} in {}", format::bytes(row.bytes as f64), format::counted(row.files, "file", "files"))}</dd>
                 <dt>"Read"</dt><dd>{format::bytes(row.read_bytes as f64)}</dd>
                 <dt>"Changed"</dt><dd>{format::bytes(row.changed_bytes as f64)}</dd>
                 <dt>"Stored"</dt><dd>{format::bytes(row.stored_bytes as f64)}</dd>
@@ -535,10 +535,50 @@ fn ExpirePlan(data: ExpireData) -> impl IntoView {
                 <form class="stack spaced" method="post" action="/backups/expire">
                     <input type="hidden" name="cluster" value=named.clone() />
                     <input type="hidden" name="backups" value=shown />
-                    <Confirm name=named.clone() /><button class="btn danger">{format!("Remove {going} backups")}</button>
+                    <Confirm name=named.clone() /><button class="btn danger">{format!("Remove {}", format::counted(going, "backup", "backups"))}</button>
                 </form>
             })}
             {(going == 0).then(|| view! { <p class="fine"><Icon name="check" />"Nothing would go."</p> })}
         </Panel>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{
+        Lsn, Timestamp,
+        view::{RecoveryGap, RecoveryWindow, WalStreamView},
+    };
+
+    /// The badge of a stream in a state, so many seconds behind; a gap of its WAL lasts `to` that moment.
+    fn badge(state: &str, lag_seconds: Option<f64>, to: Option<Timestamp>) -> String {
+        let gap = RecoveryGap {
+            from: Timestamp(1_000),
+            to,
+            start_lsn: Lsn(16),
+            end_lsn: None,
+            reason: "the slot was dropped".to_owned(),
+            declared: true,
+        };
+        let wal = WalStreamView { state: state.to_owned(), lag_seconds, ..WalStreamView::default() };
+        let window = RecoveryWindow { gaps: vec![gap], wal, ..RecoveryWindow::default() };
+        let overview = RecoveryOverview { window, ..RecoveryOverview::default() };
+        view! { <StreamBadge overview /> }.to_html()
+    }
+
+    #[test]
+    fn a_stream_behind_an_open_gap_is_not_called_continuous() {
+        let ended = Some(Timestamp(2_000));
+        for (lag, said) in [(0.0, "continuous to now"), (2.0, "continuous to 2.00 s ago")] {
+            let html = badge("streaming", Some(lag), ended);
+            assert!(html.contains("badge good") && html.contains(said), "{html}");
+            let html = badge("streaming", Some(lag), None);
+            assert!(html.contains("badge critical") && html.contains("a gap since the last backup"), "{html}");
+            assert!(!html.contains("continuous"), "{html}");
+        }
+        // What stops the stream is told first: until it goes on, no backup ends the gap.
+        let html = badge("interrupted", Some(60.0), None);
+        assert!(html.contains("badge critical") && html.contains("WAL interrupted, at least "), "{html}");
     }
 }

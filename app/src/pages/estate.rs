@@ -35,8 +35,8 @@ pub fn Estate() -> impl IntoView {
 fn Loaded(rows: Vec<EstateRow>) -> impl IntoView {
     let lost = rows.iter().filter(|row| is_lost(row)).count();
     let summary = match (rows.len(), lost) {
-        (count, 0) => format!("{count} clusters"),
-        (count, lost) => format!("{count} clusters, {lost} of them not reached"),
+        (count, 0) => format::counted(count, "cluster", "clusters"),
+        (count, lost) => format!("{}, {lost} not reached", format::counted(count, "cluster", "clusters")),
     };
     let empty = rows.is_empty();
     let lines = rows.into_iter().map(line).collect_view();

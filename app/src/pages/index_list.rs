@@ -101,9 +101,62 @@ pub fn last_used(row: &IndexRow) -> (String, String) {
     }
 }
 
+type SortKey = fn(&IndexRow) -> f64;
+
+/// Columns of numbers: name in the address, head, explanation, what is sorted by; what is not known comes last.
+static NUMBERS: [(&str, &str, &str, SortKey); 7] = [
+    ("size", "Size", "By the planner's page count", |it| it.bytes as f64),
+    ("scans", "Scans", "On all nodes since the counters began", |it| it.scans as f64),
+    ("used", "Last used", "By the server from PostgreSQL 16 on; before by what Holdfast saw, to the hour", |it| {
+        it.last_scan.or(it.last_seen_rising).map_or(-1.0, |at| at.0 as f64)
+    }),
+    ("rate", "Scans/s", "Between the last two readings", |it| it.scans_per_second.unwrap_or(-1.0)),
+    ("hit", "Hit %", "Blocks found in shared buffers", |it| it.hit_percent.unwrap_or(-1.0)),
+    ("writes", "Table writes/s", "What it costs to keep: writes to its table", |it| {
+        it.table_writes_per_second.unwrap_or(-1.0)
+    }),
+    ("bloat", "Bloat (est.)", "Estimate, by the planner's statistics: pages less what the entries need", |it| {
+        it.bloat_estimate_bytes.map_or(-1.0, |bytes| bytes as f64)
+    }),
+];
+
+/// What the list is sorted by, and whether the largest come first.
+fn order(ask: &Ask) -> (&str, bool) {
+    let asked = ask.get("order").unwrap_or("-size");
+    asked.strip_prefix('-').map_or((asked, false), |order| (order, true))
+}
+
+fn sort(rows: &mut [&IndexRow], (order, descending): (&str, bool)) {
+    match order {
+        "name" => rows.sort_by(|a, b| a.name.cmp(&b.name)),
+        "table" => rows.sort_by(|a, b| (&a.schema, &a.table, &a.name).cmp(&(&b.schema, &b.table, &b.name))),
+        order => {
+            let key = NUMBERS.iter().find(|column| column.0 == order).unwrap_or(&NUMBERS[0]).3;
+            rows.sort_by(|a, b| key(a).total_cmp(&key(b)));
+        }
+    }
+    if descending {
+        rows.reverse();
+    }
+}
+
+/// The head of a column; a click sorts by it, and again turns it round.
+fn head(ask: &Ask, name: &str, label: &'static str, hint: &'static str, number: bool) -> impl IntoView + use<> {
+    let (order, descending) = order(ask);
+    let sorted = order == name;
+    // The first click sorts by what stands out: the largest first, names from A.
+    let next = if sorted { !descending } else { number };
+    let next = format!("{}{name}", if next { "-" } else { "" });
+    let href = format!("{}#indexes", ask.with("order", Some(&next)));
+    let direction = sorted.then_some(if descending { "descending" } else { "ascending" });
+    let arrow = sorted.then_some(if descending { " ↓" } else { " ↑" });
+    let hint = (!hint.is_empty()).then_some(hint);
+    view! { <th scope="col" class:n=number title=hint aria-sort=direction><a href=href>{label}{arrow}</a></th> }
+}
+
 fn all(ask: &Ask, page: &IndexesPage, words: &str) -> AnyView {
     let mut rows = page.rows.iter().filter(|row| matches(row, words)).collect::<Vec<_>>();
-    rows.sort_by_key(|row| std::cmp::Reverse(row.bytes));
+    sort(&mut rows, order(ask));
     let hidden = rows.len().saturating_sub(ROWS);
     let dash = || "—".to_owned();
     let lines = rows.into_iter().take(ROWS).map(|row| {
@@ -127,18 +180,18 @@ fn all(ask: &Ask, page: &IndexesPage, words: &str) -> AnyView {
             </tr>
         }
     });
+    let numbers = NUMBERS.iter().map(|(name, label, hint, _)| head(ask, name, label, hint, true));
     view! {
         <div class="scroll" tabindex="0" role="region" aria-label="Indexes table">
             <table data-columns="indexes">
                 <thead><tr>
-                    <th scope="col">"Index"</th><th scope="col">"Table"</th><th scope="col">"Method"</th><th scope="col" class="n">"Size ↓"</th><th scope="col" class="n" title="On all nodes since the counters began">"Scans"</th>
-                    <th scope="col" class="n" title="By the server from PostgreSQL 16 on; before by what Holdfast saw, to the hour">"Last used"</th><th scope="col" class="n">"Scans/s"</th><th scope="col" class="n">"Hit %"</th><th scope="col" class="n">"Table writes/s"</th>
-                    <th scope="col" class="n" title="Estimate, by the planner's statistics: pages less what the entries need">"Bloat (est.)"</th><th scope="col"><span class="sr">"Flags"</span></th>
+                    {head(ask, "name", "Index", "", false)}{head(ask, "table", "Table", "", false)}<th scope="col">"Method"</th>
+                    {numbers.collect_view()}<th scope="col"><span class="sr">"Flags"</span></th>
                 </tr></thead>
                 <tbody>{lines.collect_view()}</tbody>
             </table>
         </div>
-        {(hidden > 0).then(|| view! { <p class="more muted">{format!("{} smaller ones are not shown: search, or take the CSV.", format::thousands(i64::try_from(hidden).unwrap_or(0)))}</p> })}
+        {(hidden > 0).then(|| view! { <p class="more muted">{format!("{} more are not shown: search, or take the CSV.", format::thousands(i64::try_from(hidden).unwrap_or(0)))}</p> })}
     }
     .into_any()
 }

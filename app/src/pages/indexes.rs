@@ -3,7 +3,7 @@
 
 use crate::{
     columns::Columns,
-    components::{Failed, Icon, Missing, Panel, Skeleton},
+    components::{Icon, Missing, Panel, answered},
     live::Live,
     scope::{Scope, kept_params},
     server_fns::{IndexesData, load_indexes},
@@ -19,14 +19,7 @@ pub fn Indexes() -> impl IntoView {
     let live = Live::get();
     let data = Resource::new(move || (location.search.get(), live.sequence.get()), |(search, _)| load_indexes(search));
     view! {
-        <Transition fallback=|| view! { <Skeleton /> }>
-            {move || Suspend::new(async move {
-                match data.await {
-                    Ok(data) => view! { <Loaded data /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
-                }
-            })}
-        </Transition>
+        {answered(data, |data| view! { <Loaded data /> })}
     }
 }
 

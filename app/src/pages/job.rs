@@ -224,7 +224,7 @@ fn Report(result: Option<JobResult>, copy: Option<JobCopy>) -> impl IntoView {
             view! {
                 <dl class="facts report">
                     <dt>"Backup"</dt><dd><a class="link" href=move || scope.link(&path)>{id}</a></dd>
-                    <dt>"Checked"</dt><dd>{format!("{}, {} pages", format::bytes(checked_bytes as f64), format::thousands(pages.cast_signed()))}</dd>
+                    <dt>"Checked"</dt><dd>{format!("{}, {}", format::bytes(checked_bytes as f64), format::counted(pages, "page", "pages"))}</dd>
                 </dl>
                 <ul class="checks">{problems.into_iter().map(|problem| view! { <li class="bad"><Icon name="warn" />{problem}</li> }).collect_view()}</ul>
             }

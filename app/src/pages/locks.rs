@@ -1,7 +1,7 @@
 //! `/database/locks`: who waits for whom, now and at the worst moments of the last days.
 
 use crate::{
-    components::{Chart, Failed, Icon, Missing, Panel, SignalMenu, Skeleton, Told, ago, statement},
+    components::{Chart, Icon, Missing, Panel, SignalMenu, Told, ago, answered, statement},
     live::Live,
     scope::{Scope, address, with_param},
     server_fns::{LocksData, load_locks},
@@ -30,14 +30,7 @@ pub fn Locks() -> impl IntoView {
         <Title text="Locks" />
         <div class="title"><h1>"Locks"</h1><span class="muted">"who waits for whom"</span></div>
         <Told />
-        <Transition fallback=|| view! { <Skeleton /> }>
-            {move || Suspend::new(async move {
-                match data.await {
-                    Ok(data) => view! { <Loaded data /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
-                }
-            })}
-        </Transition>
+        {answered(data, |data| view! { <Loaded data /> })}
     }
 }
 

@@ -60,7 +60,7 @@ fn Loaded(data: MomentData) -> impl IntoView {
         to.map(|to| view! { <a class="btn" rel="external" href=at(to)>{label}</a> })
     };
     let skipped =
-        (moment.skipped > 0).then(|| format!("; {} were due and not taken", format::thousands(moment.skipped)));
+        (moment.skipped > 0).then(|| format!("; {} more due and not taken", format::thousands(moment.skipped)));
     let said = if moment.samples > 0 {
         format!(
             "This is {} to {}: {} samples in {length}{}.",

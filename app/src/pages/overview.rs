@@ -2,7 +2,7 @@
 
 use super::alerts::SeverityBadges;
 use crate::{
-    components::{CopyButton, Failed, Icon, LoadPanel, Missing, Panel, Skeleton, Spark, ago, statement},
+    components::{CopyButton, Icon, LoadPanel, Missing, Panel, Spark, ago, answered, statement},
     live::Live,
     panels::panel,
     scope::Scope,
@@ -35,14 +35,7 @@ pub fn Overview() -> impl IntoView {
     );
     view! {
         <Title text="Overview" />
-        <Transition fallback=|| view! { <Skeleton /> }>
-            {move || Suspend::new(async move {
-                match data.await {
-                    Ok(data) => view! { <Loaded data /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
-                }
-            })}
-        </Transition>
+        {answered(data, |data| view! { <Loaded data /> })}
     }
 }
 

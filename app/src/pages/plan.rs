@@ -117,6 +117,7 @@ fn finding(finding: PlanFinding) -> impl IntoView {
 fn Facts(page: QueryPlanPage) -> impl IntoView {
     let plan = page.plan.as_ref().map(|plan| {
         let summary = plan.summary.clone();
+        let seen = seen(&summary);
         let settings = plan.settings.iter().map(|(name, value)| format!("{name} = {value}")).collect::<Vec<_>>().join(", ");
         view! {
             <dt>"Cost"</dt><dd>{format::count(summary.total_cost)}</dd>
@@ -124,7 +125,7 @@ fn Facts(page: QueryPlanPage) -> impl IntoView {
             <dt>"Had by"</dt><dd>{summary.method.label()}</dd>
             <dt title="Its rights, row policies and settings hold">"As role"</dt><dd>{summary.role}</dd>
             <dt>"Server"</dt><dd>{format!("PostgreSQL {}.{}", summary.version_num / 10_000, summary.version_num % 10_000)}</dd>
-            <dt>"Seen"</dt><dd>{format!("{} times, first {}", format::thousands(summary.times), summary.first_at.local())}</dd>
+            <dt>"Seen"</dt><dd>{seen}</dd>
             <dt>"Asked for by"</dt><dd>{summary.taken_by}</dd>
             {(!settings.is_empty()).then(|| view! { <dt>"Settings"</dt><dd>{settings}</dd> })}
         }
@@ -137,6 +138,15 @@ fn Facts(page: QueryPlanPage) -> impl IntoView {
                 {plan}
             </dl>
         </Panel>
+    }
+}
+
+fn seen(summary: &PlanSummary) -> String {
+    let first = summary.first_at.local();
+    if summary.times == 1 {
+        format!("once, {first}")
+    } else {
+        format!("{} times, first {first}", format::thousands(summary.times))
     }
 }
 

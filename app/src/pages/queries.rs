@@ -3,7 +3,7 @@
 use crate::{
     chart::ChartData,
     columns::Columns,
-    components::{Chart, CopyButton, Failed, Icon, Missing, Panel, Skeleton, Spark},
+    components::{Chart, CopyButton, Icon, Missing, Panel, Spark, answered},
     live::Live,
     scope::address,
     server_fns::{QueriesData, load_queries},
@@ -33,14 +33,7 @@ pub fn Queries() -> impl IntoView {
     let params =
         Memo::new(move |_| query.with(|query| QueriesParams::read(|name| query.get(name))).unwrap_or_default());
     view! {
-        <Transition fallback=|| view! { <Skeleton /> }>
-            {move || Suspend::new(async move {
-                match data.await {
-                    Ok(data) => view! { <Loaded data params=params.get_untracked() /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
-                }
-            })}
-        </Transition>
+        {answered(data, move |data| view! { <Loaded data params=params.get_untracked() /> })}
     }
 }
 
@@ -243,7 +236,7 @@ fn Table(page: QueriesPage, params: QueriesParams) -> impl IntoView {
             <table class="queries" data-columns="queries">
                 <thead><tr>{heads}{compared.then(|| view! { <th scope="col" class="n" title=format!("Mean time against that of the {}", params.compare.label())>"Mean Δ %"</th> })}<th scope="col">{spark_head}</th><th scope="col"><span class="sr">"Flags"</span></th></tr></thead>
                 <tbody>{rows}</tbody>
-                <tfoot><tr><td>{format!("other ({} statements)", format::thousands(other.statements))}</td>{rest}</tr></tfoot>
+                <tfoot><tr><td>{format!("other ({})", format::counted(other.statements, "statement", "statements"))}</td>{rest}</tr></tfoot>
             </table>
         </div>
         <footer class="pager">

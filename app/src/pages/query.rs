@@ -1,7 +1,7 @@
 //! `/database/queries/{id}`: one statement.
 
 use crate::{
-    components::{Chart, CopyButton, Failed, Panel, Skeleton},
+    components::{Chart, CopyButton, Panel, answered},
     live::Live,
     scope::Scope,
     server_fns::{QueryData, load_query},
@@ -46,14 +46,7 @@ fn Overview() -> impl IntoView {
             <h1>"Statement"</h1>
             <span class="muted">{move || scope.phrase()}</span>
         </div>
-        <Transition fallback=|| view! { <Skeleton /> }>
-            {move || Suspend::new(async move {
-                match data.await {
-                    Ok(data) => view! { <Loaded data /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
-                }
-            })}
-        </Transition>
+        {answered(data, |data| view! { <Loaded data /> })}
     }
 }
 
@@ -114,8 +107,8 @@ fn Loaded(data: QueryData) -> impl IntoView {
                 <dt>"Share of time"</dt><dd>{format!("{} %", format::percent(row.total_percent))}</dd>
                 <dt>"Mean"</dt><dd>{format::duration_ms(row.mean_ms)}</dd>
                 <dt title="Standard deviation over the range">"Deviation"</dt><dd>{dash(row.stddev_ms, format::duration_ms)}</dd>
-                <dt title="Cantelli's inequality: no distribution with this mean and deviation exceeds it">"P95 at most"</dt><dd>{dash(detail.p95_at_most_ms, format::duration_ms)}</dd>
-                <dt title="Cantelli's inequality: no distribution with this mean and deviation exceeds it">"P99 at most"</dt><dd>{dash(detail.p99_at_most_ms, format::duration_ms)}</dd>
+                <dt title="Cantelli's inequality: no distribution with this mean and deviation exceeds it; nor does it the longest call">"P95 at most"</dt><dd>{dash(detail.p95_at_most_ms, format::duration_ms)}</dd>
+                <dt title="Cantelli's inequality: no distribution with this mean and deviation exceeds it; nor does it the longest call">"P99 at most"</dt><dd>{dash(detail.p99_at_most_ms, format::duration_ms)}</dd>
                 <dt title="Since the entry was made, not only in this range">"Max"</dt><dd>{dash(row.max_ms, format::duration_ms)}</dd>
                 <dt>"Cache hit"</dt><dd>{dash(row.hit_percent, |it| format!("{} %", format::percent(it)))}</dd>
                 <dt>"Database"</dt><dd>{row.database.clone()}</dd>

@@ -311,7 +311,7 @@ fn Plan(plan: RestorePlanView, may_restore: bool) -> impl IntoView {
             <dl class="facts">
                 <dt>"Until"</dt><dd>{plan.target.clone()}</dd>
                 <dt>"From backup"</dt><dd>{format!("{}, {}", plan.backup_kind, plan.backup_stopped_at.local())}</dd>
-                <dt>"To write"</dt><dd>{format!("{} in {} files", format::bytes(plan.bytes as f64), format::thousands(plan.files.cast_signed()))}</dd>
+                <dt>"To write"</dt><dd>{format!("{} in {}", format::bytes(plan.bytes as f64), format::counted(plan.files, "file", "files"))}</dd>
                 <dt>"WAL to replay"</dt><dd>{format!("at most {}, on timeline {}", format::bytes(plan.wal_bytes as f64), plan.timeline)}</dd>
                 {plan.last_commit_at.map(|at| view! { <dt>"Last transaction before"</dt><dd>{at.local()}</dd> })}
                 <dt>"WAL is there up to"</dt><dd>{plan.wal_until.to_string()}</dd>

@@ -32,7 +32,7 @@ pub(super) fn Removal(plan: Result<RemovalPlanView, String>, cluster: String) ->
     };
     let at_once = match plan.objects {
         0 => "nothing".to_owned(),
-        n => format!("{n} objects, {}", format::bytes(plan.bytes as f64)),
+        n => format!("{}, {}", format::counted(n, "object", "objects"), format::bytes(plan.bytes as f64)),
     };
     let wal = plan.wal_before.map(|lsn| view! { <dt>"WAL before"</dt><dd>{lsn.to_string()}</dd> });
     view! {

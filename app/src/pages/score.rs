@@ -1,12 +1,12 @@
 //! `/database/score`: what the health score is made of, and how much each part of it counts.
 
 use crate::{
-    components::{Failed, FormOutcome, Panel, Skeleton},
+    components::{Chart, Failed, FormOutcome, Panel, Skeleton},
     estate_fns::{ScoreData, load_score},
     scope::Scope,
     zone::Local as _,
 };
-use domain::view::{HealthLine, HealthWeights, RuleSource};
+use domain::view::{HealthLine, HealthWeights, HealthWeightsView, RuleSource};
 use leptos::prelude::*;
 use leptos_meta::Title;
 
@@ -39,14 +39,14 @@ const fn source(source: RuleSource) -> &'static str {
 #[component]
 fn Loaded(data: ScoreData) -> impl IntoView {
     let scope = Scope::get();
-    let ScoreData { view: page, may_change } = data;
+    let ScoreData { view: page, history, may_change } = data;
     let back = scope.link_untracked("/database");
     let band = page.health.band.as_str();
     let set = page.updated_at.zip(page.updated_by.clone()).map(|(at, by)| format!("{}, by {by}", at.local()));
     let weights = page.weights;
     let lines = page.health.lines.iter().cloned().map(|it| line(it, weights, scope)).collect_view();
     let fine = page.health.lines.is_empty();
-    let form = view! { <Weights data=ScoreData { view: page.clone(), may_change } /> };
+    let form = view! { <Weights page=page.clone() may_change /> };
     view! {
         <div class="title">
             <a class="back" href=back rel="external">"Overview"</a>
@@ -65,6 +65,7 @@ fn Loaded(data: ScoreData) -> impl IntoView {
                 </table>
             </div>
         </Panel>
+        <Panel title="Over time" note="last 7 days; lowest is worst, and no line is no reading" source="as it was judged then, with the weights of then"><Chart data=history label="Health score" /></Panel>
         {form}
     }
 }
@@ -85,8 +86,7 @@ fn line(line: HealthLine, weights: HealthWeights, scope: Scope) -> impl IntoView
 }
 
 #[component]
-fn Weights(data: ScoreData) -> impl IntoView {
-    let ScoreData { view: page, may_change } = data;
+fn Weights(page: HealthWeightsView, may_change: bool) -> impl IntoView {
     let (weights, shipped) = (page.weights, page.shipped);
     let rows = HealthWeights::COMPONENTS.map(|component| {
         let name = component.as_str();

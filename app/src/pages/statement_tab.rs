@@ -6,7 +6,7 @@ use super::{
     plan_log::Logged,
 };
 use crate::{
-    components::{Failed, Panel, Skeleton},
+    components::{Panel, answered},
     scope::{Scope, address},
     statement_fns::{StatementData, load_statement},
     zone::Local as _,
@@ -84,14 +84,7 @@ pub fn StatementTab(
             <span class="muted">{move || Scope::get().phrase()}</span>
         </div>
         <Strip id=id() current=tab />
-        <Transition fallback=|| view! { <Skeleton /> }>
-            {move || Suspend::new(async move {
-                match data.await {
-                    Ok(data) => view! { <Loaded data tab /> }.into_any(),
-                    Err(error) => view! { <Failed error /> }.into_any(),
-                }
-            })}
-        </Transition>
+        {answered(data, move |data| view! { <Loaded data tab /> })}
     }
 }
 

@@ -155,7 +155,7 @@ mod build {
         });
         let most = waits.iter().max_by(|a, b| a.average_active_sessions.total_cmp(&b.average_active_sessions));
         let most = most.filter(|wait| wait.average_active_sessions > 0.0).map(|wait| format!("mostly {}", wait.class));
-        let of = cpus.map(|cpus| format!("{cpus} processors"));
+        let of = cpus.map(|cpus| format::counted(cpus, "processor", "processors"));
         let detail = [most, of].into_iter().flatten().collect::<Vec<_>>().join(", ");
         tile("Active sessions", "/database/activity", value, detail)
             .breach("warning", cpus.is_some_and(|cpus| sum > f64::from(cpus)))
@@ -193,8 +193,13 @@ mod build {
 
     fn waiting(dashboard: &Dashboard) -> TileData {
         let waiting = dashboard.blocked_sessions;
-        tile("Waiting for locks", "/database/locks", waiting.map(|it| format!("{it} sessions")), String::new())
-            .breach("warning", waiting.is_some_and(|waiting| waiting > 0))
+        tile(
+            "Waiting for locks",
+            "/database/locks",
+            waiting.map(|it| format::counted(it, "session", "sessions")),
+            String::new(),
+        )
+        .breach("warning", waiting.is_some_and(|waiting| waiting > 0))
     }
 
     fn cache(dashboard: &Dashboard) -> TileData {

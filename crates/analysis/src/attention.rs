@@ -120,6 +120,10 @@ fn sql(rule: &str, running: Option<&Running>) -> Option<String> {
         "dead_rows" => Some("SELECT relid::regclass, n_dead_tup, last_autovacuum FROM pg_stat_user_tables\nWHERE n_dead_tup > 0.2 * n_live_tup AND n_dead_tup > 10000 ORDER BY n_dead_tup DESC;".to_owned()),
         "connections_high" => Some("SELECT usename, application_name, client_addr, state, count(*) FROM pg_stat_activity\nWHERE backend_type = 'client backend' GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC;".to_owned()),
         "transaction_old" => Some("SELECT pid, usename, state, now() - xact_start AS age, age(backend_xmin), left(query, 80) AS query\nFROM pg_stat_activity WHERE xact_start < now() - interval '15 min' ORDER BY xact_start;".to_owned()),
+        "horizon_held" => Some("SELECT 'session ' || pid AS holder, age(backend_xmin) FROM pg_stat_activity WHERE backend_xmin IS NOT NULL\n\
+             UNION ALL SELECT 'slot ' || slot_name, greatest(age(xmin), age(catalog_xmin)) FROM pg_replication_slots\n\
+             UNION ALL SELECT 'prepared ' || gid, age(transaction) FROM pg_prepared_xacts ORDER BY 2 DESC NULLS LAST;"
+            .to_owned()),
         "xid_age" => Some("SELECT datname, age(datfrozenxid), mxid_age(datminmxid) FROM pg_database ORDER BY 2 DESC;\n-- in the oldest database:\nVACUUM (FREEZE, VERBOSE);".to_owned()),
         "cache_hit_low" => Some("SELECT relid::regclass, heap_blks_read, heap_blks_hit FROM pg_statio_user_tables\nORDER BY heap_blks_read DESC LIMIT 20;".to_owned()),
         "sequence_running_out" => Some("SELECT schemaname, sequencename, data_type, last_value, max_value FROM pg_sequences\nWHERE last_value > 0.8 * max_value ORDER BY last_value::numeric / max_value DESC;\n-- an integer column that has run out of numbers needs bigint; that rewrites the table.".to_owned()),

@@ -62,11 +62,11 @@ fn masked(expression: &str) -> String {
 fn hidden(row: &ColumnStatistics) -> Option<&'static str> {
     if !row.readable {
         return Some(
-            "seen only by who may read the column: GRANT SELECT on it or its table, or membership in pg_read_all_data (14 and later)",
+            "seen only by who may read the column: GRANT SELECT on it or its table, membership in pg_read_all_data (14 and later), or, without any of the data, the grant on pg_statistic that the README has",
         );
     }
     row.row_security.then_some(
-        "hidden by the table's row security: seen only by a role that it does not bind (BYPASSRLS, or the owner)",
+        "hidden by the table's row security: seen only by a role that it does not bind (BYPASSRLS, or the owner), or that has the grant on pg_statistic in the README",
     )
 }
 

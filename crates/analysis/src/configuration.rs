@@ -1,5 +1,6 @@
 //! The server's settings against its machine, its workload and the guide's `postgresql.conf`. Each finding says by which
 //! figures it was found; what is not known is not judged.
+use crate::setting_value;
 use domain::{
     format,
     view::{SettingFinding, SettingRow, SettingSeverity},
@@ -73,15 +74,7 @@ impl Judge<'_> {
 
     /// In bytes.
     fn bytes(&self, name: &str) -> Option<f64> {
-        let row = self.row(name)?;
-        let factor = match row.unit.as_deref() {
-            Some("8kB") => 8_192.0,
-            Some("kB") => 1_024.0,
-            Some("MB") => MIB,
-            Some("B") => 1.0,
-            _ => return None,
-        };
-        Some(row.value.parse::<f64>().ok()? * factor)
+        setting_value::bytes(self.row(name)?)
     }
 
     fn add(&mut self, name: &str, severity: SettingSeverity, suggested: &str, reason: String) {
@@ -116,7 +109,7 @@ impl Judge<'_> {
 }
 
 /// As `postgresql.conf` writes sizes.
-fn size(bytes: f64) -> String {
+pub(crate) fn size(bytes: f64) -> String {
     let whole = |unit: f64| bytes >= unit && (bytes / unit).fract() == 0.0;
     if whole(GIB) {
         format!("{:.0}GB", bytes / GIB)
@@ -128,7 +121,7 @@ fn size(bytes: f64) -> String {
 }
 
 /// Rounded down to what people write: powers of two below a GiB, whole and half GiB above.
-fn neat(bytes: f64) -> f64 {
+pub(crate) fn neat(bytes: f64) -> f64 {
     if bytes >= GIB { (bytes / (GIB / 2.0)).floor() * (GIB / 2.0) } else { 2_f64.powf(bytes.max(1.0).log2().floor()) }
 }
 

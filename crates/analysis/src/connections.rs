@@ -63,7 +63,10 @@ fn group(clients: &[&Backend], key: Key) -> Vec<ConnectionRow> {
     rows.sort_by(|a, b| b.total.cmp(&a.total).then(a.name.cmp(&b.name)));
     if rows.len() > ROWS_AT_MOST {
         let rest = rows.split_off(ROWS_AT_MOST);
-        let mut other = ConnectionRow { name: format!("({} others)", rest.len()), ..ConnectionRow::default() };
+        let mut other = ConnectionRow {
+            name: format!("({})", domain::format::counted(rest.len(), "other", "others")),
+            ..ConnectionRow::default()
+        };
         for row in rest {
             other.total += row.total;
             other.active += row.active;

@@ -9,7 +9,7 @@ use domain::{
 use std::collections::BTreeMap;
 
 /// Version of the rules.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// What the score is made of. `None` is "not known".
 #[derive(Clone, Debug, Default)]
@@ -48,6 +48,8 @@ pub struct HealthInput {
     pub xid_age: Option<i64>,
     /// Oldest open transaction.
     pub oldest_transaction_seconds: Option<f64>,
+    /// Age in transactions of the oldest row versions that vacuum must keep, whoever holds them.
+    pub horizon_age: Option<i64>,
     /// Tables with more dead than a fifth of their rows.
     pub bloated_tables: Option<i64>,
     /// Archiver failures since the last reading.
@@ -244,7 +246,9 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         "/database/connections",
         connections,
     );
-    let idle = input.idle_in_transaction.map(|count| (ramp(count as f64, 0.0, 5.0, 6), format!("{count} sessions")));
+    let idle = input
+        .idle_in_transaction
+        .map(|count| (ramp(count as f64, 0.0, 5.0, 6), format::counted(count, "session", "sessions")));
     lines.rule(
         C::Connections,
         "idle_in_transaction",
@@ -306,7 +310,8 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
             cut,
         );
     }
-    let slots = input.inactive_slots.map(|count| (ramp(count as f64, 0.0, 2.0, 6), format!("{count} slots")));
+    let slots =
+        input.inactive_slots.map(|count| (ramp(count as f64, 0.0, 2.0, 6), format::counted(count, "slot", "slots")));
     lines.rule(
         C::Replication,
         "slot_inactive",
@@ -355,7 +360,19 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
         "/database/activity",
         oldest,
     );
-    let bloat = input.bloated_tables.map(|count| (ramp(count as f64, 0.0, 10.0, 4), format!("{count} tables")));
+    let horizon = input
+        .horizon_age
+        .map(|age| (ramp(age as f64, 1e7, 1e8, 6), format!("{} transactions", format::count(age as f64))));
+    lines.rule(
+        C::Maintenance,
+        "horizon_held",
+        "Vacuum cannot remove dead rows",
+        "10 M",
+        "/database/maintenance",
+        horizon,
+    );
+    let bloat =
+        input.bloated_tables.map(|count| (ramp(count as f64, 0.0, 10.0, 4), format::counted(count, "table", "tables")));
     lines.rule(C::Maintenance, "dead_rows", "Tables with many dead rows", "20 %", "/database/tables", bloat);
 
     let archiver = input.archiver_failing.map(|failing| (if failing { 6 } else { 0 }, "failing".to_owned()));

@@ -78,9 +78,11 @@ fn normal_cdf(z: f64) -> f64 {
 }
 
 /// An upper bound of a quantile from mean and deviation alone, for any distribution (Cantelli's inequality):
-/// mean + sigma * sqrt(q / (1 - q)), which is 4.36 sigma for P95 and 9.95 sigma for P99.
-pub fn at_most(mean_ms: f64, stddev_ms: f64, quantile: f64) -> f64 {
-    mean_ms + stddev_ms * (quantile / (1.0 - quantile)).sqrt()
+/// mean + sigma * sqrt(q / (1 - q)), which is 4.36 sigma for P95 and 9.95 sigma for P99. Where the longest call is known
+/// (zero is not known), no quantile is longer than that.
+pub fn at_most(mean_ms: f64, stddev_ms: f64, max_ms: Option<f64>, quantile: f64) -> f64 {
+    let cantelli = mean_ms + stddev_ms * (quantile / (1.0 - quantile)).sqrt();
+    max_ms.filter(|max| *max > 0.0).map_or(cantelli, |max| cantelli.min(max))
 }
 
 #[cfg(test)]
@@ -155,7 +157,12 @@ mod tests {
     fn the_bound_holds_for_a_bimodal_statement() {
         let calls = [vec![1.0; 988], vec![400.0; 12]].concat();
         let one = statement(&calls);
-        assert!(at_most(one.mean_ms(), one.stddev_ms(), 0.99) >= truth(&calls, 0.99));
-        assert!((at_most(0.0, 1.0, 0.95) - 4.36).abs() < 0.01 && (at_most(0.0, 1.0, 0.99) - 9.95).abs() < 0.01);
+        for max in [None, calls.iter().copied().reduce(f64::max)] {
+            assert!(at_most(one.mean_ms(), one.stddev_ms(), max, 0.99) >= truth(&calls, 0.99), "{max:?}");
+        }
+        let of = |max, quantile| at_most(0.0, 1.0, max, quantile);
+        assert!((of(None, 0.95) - 4.36).abs() < 0.01 && (of(None, 0.99) - 9.95).abs() < 0.01);
+        // No quantile is longer than the longest call; a longest of zero is not known.
+        assert_eq!((of(Some(5.0), 0.99), of(Some(0.0), 0.95)), (5.0, of(None, 0.95)));
     }
 }

@@ -383,7 +383,7 @@ pub fn problems(input: &ProtectionInput, objectives: Objectives) -> Vec<Recovery
         && free < next.saturating_mul(2)
     {
         add(
-            "repository_full",
+            "repository_room",
             if free < next { "critical" } else { "warning" },
             "The repository has little room left".into(),
             format::bytes(free as f64),

@@ -8,7 +8,7 @@ use domain::{
     reading::ReplicationReading,
     view::{ReplicaState, ReplicaView},
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// About an hour at one position a second.
 const RING: usize = 4_096;
@@ -54,6 +54,8 @@ impl LsnRing {
 pub struct Replicas {
     ring: LsnRing,
     seen: BTreeMap<String, (Timestamp, Option<Lsn>)>,
+    /// Names that standbys of several machines had at once.
+    shared: BTreeSet<String>,
     /// A lag below this is shown as streaming, above as catching up.
     now: Vec<ReplicaView>,
 }
@@ -67,6 +69,29 @@ impl Replicas {
     /// Notes a position of the primary between readings, so that the ring is finer than the tick.
     pub fn position(&mut self, at: Timestamp, lsn: Lsn) {
         self.ring.push(at, lsn);
+    }
+
+    /// Standbys that share a name, as all do that were given none, are told apart by their address. A name that was seen to be
+    /// shared stays so: when one of two goes, the other must not look like a third. Two senders to one address are a standby
+    /// that has come back before its old connection was given up.
+    pub fn tell_apart(&mut self, reading: &mut ReplicationReading) {
+        let mut addresses = BTreeMap::<&str, &Option<String>>::new();
+        for sender in &reading.senders {
+            let first = *addresses.entry(&sender.name).or_insert(&sender.client_address);
+            if *first != sender.client_address && self.shared.insert(sender.name.clone()) {
+                self.seen.remove(&sender.name);
+            }
+        }
+        for sender in reading.senders.iter_mut().filter(|sender| self.shared.contains(&sender.name)) {
+            let address = sender.client_address.as_deref().unwrap_or("local");
+            sender.name = format!("{} ({address})", sender.name);
+        }
+    }
+
+    /// A standby that was missing, or behind, before a restart of ours: until it is seen it is not back. What is known of it
+    /// since is not overwritten.
+    pub fn missing_since(&mut self, name: &str, since: Timestamp) {
+        self.seen.entry(name.to_owned()).or_insert((since, None));
     }
 
     /// Takes a reading of the primary.
@@ -110,7 +135,10 @@ impl Replicas {
                 lag_bytes: bytes,
             });
         }
-        views.sort_by(|a, b| a.name.cmp(&b.name));
+        // Of two connections of one standby the newer is the one that got further.
+        let behind = |view: &ReplicaView| (view.lag_bytes.is_none(), view.lag_bytes);
+        views.sort_by(|a, b| a.name.cmp(&b.name).then(behind(a).cmp(&behind(b))));
+        views.dedup_by(|later, kept| later.name == kept.name);
         self.now = views;
     }
 
@@ -125,6 +153,9 @@ impl Replicas {
     }
 }
 
+/// What a standby that is watched itself is called on its own pages.
+pub const THIS_SERVER: &str = "this server";
+
 /// A standby's view of itself, when its primary is not asked: only states that are certain.
 pub fn of_standby(reading: &ReplicationReading) -> Option<ReplicaView> {
     let standby = reading.standby.as_ref()?;
@@ -135,7 +166,7 @@ pub fn of_standby(reading: &ReplicationReading) -> Option<ReplicaView> {
         Some(_) if bytes == Some(0) => (ReplicaState::Idle, Some(0.0)),
         Some(_) => (ReplicaState::Streaming, standby.last_replay_seconds),
     };
-    Some(ReplicaView { name: "this server".to_owned(), state, lag_seconds: seconds, lag_bytes: bytes })
+    Some(ReplicaView { name: THIS_SERVER.to_owned(), state, lag_seconds: seconds, lag_bytes: bytes })
 }
 
 #[cfg(test)]
@@ -219,6 +250,55 @@ mod tests {
         silent.senders.push(Sender { name: "r1".into(), state: "catchup".into(), ..Sender::default() });
         replicas.advance(&silent, at(61));
         assert_eq!(replicas.views()[0].state, ReplicaState::Unknown);
+    }
+
+    #[test]
+    fn standbys_that_share_a_name_are_told_apart_by_their_address() {
+        use ReplicaState::{Disconnected, Idle, Streaming};
+        let sender = |address: &str, replay| Sender {
+            name: "walreceiver".into(),
+            client_address: Some(address.into()),
+            state: "streaming".into(),
+            replay_lsn: Some(Lsn(replay)),
+            ..Sender::default()
+        };
+        let mut replicas = Replicas::default();
+        let mut step = |senders: Vec<Sender>, second| {
+            let mut reading =
+                ReplicationReading { current_lsn: Some(Lsn(500)), senders, ..ReplicationReading::default() };
+            replicas.tell_apart(&mut reading);
+            replicas.advance(&reading, at(second));
+            replicas.views().iter().map(|view| (view.name.clone(), view.state)).collect::<Vec<_>>()
+        };
+        let named = |name: &str, state| (name.to_owned(), state);
+        assert_eq!(step(vec![sender("10.0.0.7", 500)], 0), [named("walreceiver", Idle)]);
+        // It has come back, and its old connection is not given up yet.
+        let twice = vec![sender("10.0.0.7", 400), sender("10.0.0.7", 500)];
+        assert_eq!(step(twice, 1), [named("walreceiver", Idle)]);
+        let both = vec![sender("10.0.0.7", 500), sender("10.0.0.8", 400)];
+        assert_eq!(step(both, 2), [named("walreceiver (10.0.0.7)", Idle), named("walreceiver (10.0.0.8)", Streaming)]);
+        // One of two that is gone is missed, and the other is still who it was.
+        assert_eq!(
+            step(vec![sender("10.0.0.7", 500)], 3),
+            [named("walreceiver (10.0.0.7)", Idle), named("walreceiver (10.0.0.8)", Disconnected)]
+        );
+    }
+
+    #[test]
+    fn what_was_missing_before_a_restart_of_ours_is_missing_until_it_is_seen() {
+        let mut replicas = Replicas::default();
+        replicas.missing_since("r1", at(0));
+        replicas.advance(&reading(100, None), at(40));
+        assert_eq!(
+            (replicas.views()[0].state, replicas.views()[0].lag_seconds),
+            (ReplicaState::Disconnected, Some(40.0))
+        );
+        replicas.advance(&reading(100, Some(100)), at(41));
+        assert_eq!(replicas.views()[0].state, ReplicaState::Idle);
+        // What was seen meanwhile counts.
+        replicas.missing_since("r1", at(0));
+        replicas.advance(&reading(100, None), at(42));
+        assert_eq!(replicas.views()[0].lag_seconds, Some(1.0));
     }
 
     #[test]

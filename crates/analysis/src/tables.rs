@@ -93,6 +93,19 @@ fn counters(table: &TableCounters) -> [i64; 3] {
     [table.seq_scans, table.index_scans, table.inserted + table.updated + table.deleted]
 }
 
+/// Sequences of databases that could not be read this time stay as they were: what is not seen is not gone, and its alert is
+/// not over.
+pub fn keep_unread_sequences(before: &TableReading, reading: &mut TableReading) {
+    let unread = reading.skipped.iter().map(|it| &it.0).chain(&reading.sequences_unread);
+    let of_unread = unread.map(|database| format!("{database}.")).collect::<Vec<_>>();
+    for sequence in &before.sequences {
+        let is_unread = of_unread.iter().any(|prefix| sequence.key.starts_with(prefix));
+        if is_unread && !reading.sequences.iter().any(|it| it.key == sequence.key) {
+            reading.sequences.push(sequence.clone());
+        }
+    }
+}
+
 /// What the next reading needs.
 pub fn remember(reading: &TableReading) -> Previous {
     reading.rows.iter().map(|table| ((table.database.clone(), table.oid), counters(table))).collect()
@@ -200,6 +213,29 @@ mod tests {
             options: options.iter().map(|it| (*it).to_owned()).collect(),
             ..TableCounters::default()
         }
+    }
+
+    #[test]
+    fn a_sequence_that_could_not_be_read_is_not_gone() {
+        use domain::reading::SequenceUse;
+        let sequence =
+            |key: &str, used_percent| SequenceUse { key: key.into(), used_percent, ..SequenceUse::default() };
+        let before = TableReading {
+            sequences: ["shop.public.a", "stock.public.b", "gone.public.c", "read.public.d", "read.public.e"]
+                .map(|key| sequence(key, 90.0))
+                .to_vec(),
+            ..TableReading::default()
+        };
+        let mut reading = TableReading {
+            sequences: vec![sequence("read.public.d", 95.0)],
+            sequences_unread: vec!["shop".into()],
+            skipped: vec![("stock".into(), "too many connections".into())],
+            ..TableReading::default()
+        };
+        keep_unread_sequences(&before, &mut reading);
+        let kept = reading.sequences.iter().map(|it| (it.key.as_str(), it.used_percent)).collect::<Vec<_>>();
+        // A database that is dropped is in neither list, and in one that was read it is known what is gone.
+        assert_eq!(kept, [("read.public.d", 95.0), ("shop.public.a", 90.0), ("stock.public.b", 90.0)]);
     }
 
     #[test]

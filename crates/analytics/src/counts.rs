@@ -57,6 +57,8 @@ pub(crate) struct Count<'a> {
     pub(crate) filter: &'a SeriesFilter,
     /// Whose buckets.
     pub(crate) zone: &'a Zone,
+    /// Without buckets: what comes from this moment on is told apart from what was before. `at` is it, or 0.
+    pub(crate) since: Option<i64>,
 }
 
 /// Where a tier's counts are read.
@@ -94,8 +96,8 @@ impl Count<'_> {
         }
     }
 
-    /// $1 is the tenant, $2 and $3 the pieces, then the filters. Each piece is looked up by itself, which `OFFSET 0` keeps
-    /// so: a join over pieces was planned as a scan of all that the tenant has.
+    /// $1 is the tenant, $2 and $3 the pieces, then the filters, then the moment that parts them. Each piece is looked up by
+    /// itself, which `OFFSET 0` keeps so: a join over pieces was planned as a scan of all that the tenant has.
     fn sql(&self, source: Source) -> String {
         let (table, time, key, events) = match source {
             Source::Rows => ("plugin_analytics", "r.\"timestamp\"", self.by.column(), "1::int8"),
@@ -121,9 +123,13 @@ impl Count<'_> {
         if let Source::DayTotal(dimension) = source {
             conditions += &format!(" AND r.dimension = '{}'", dimension.as_str());
         }
-        let at = match self.bucket {
-            Some(bucket) => format!("(extract(epoch FROM {}) * 1000)::int8", self.zone.start_sql(bucket, "e.at")),
-            None => "0::int8".to_owned(),
+        let at = match (self.bucket, self.since) {
+            (Some(bucket), _) => format!("(date_part('epoch', {}) * 1000)::int8", self.zone.start_sql(bucket, "e.at")),
+            (None, Some(_)) => {
+                let since = 4 + self.filters().len();
+                format!("CASE WHEN piece.f >= ${since}::int8 THEN ${since}::int8 ELSE 0 END")
+            }
+            (None, None) => "0::int8".to_owned(),
         };
         format!(
             "SELECT {at}, e.key, sum(e.n)::int8 FROM unnest($2::int8[], $3::int8[]) AS piece (f, t) CROSS JOIN LATERAL (SELECT {time} AS at, {key} AS key, {events} AS n FROM {table} r WHERE r.tenant_id = $1 AND {time} >= to_timestamp(piece.f / 1000.0) AND {time} < to_timestamp(piece.t / 1000.0){conditions} OFFSET 0) AS e GROUP BY 1, 2"
@@ -151,7 +157,11 @@ pub(crate) async fn counted(
         }
         let sql = count.sql(count.source(tier));
         let query = sqlx::query(AssertSqlSafe(sql)).bind(tenant.0).bind(from).bind(to);
-        for row in bind_only(query, &count.filters()).fetch_all(&mut *connection).await? {
+        let mut query = bind_only(query, &count.filters());
+        if let (None, Some(since)) = (count.bucket, count.since) {
+            query = query.bind(since);
+        }
+        for row in query.fetch_all(&mut *connection).await? {
             let at = row.try_get(0)?;
             let at = count.bucket.map_or(at, |bucket| count.zone.start(bucket, at));
             all.push(Counted { at, key: row.try_get(1)?, events: row.try_get(2)? });
@@ -185,7 +195,7 @@ mod tests {
             (&none, Dimension::All, Tier::Raw, Source::Rows),
         ] {
             assert_eq!(
-                Count { bucket: None, by, filter, zone: &Zone::utc() }.source(tier),
+                Count { bucket: None, by, filter, zone: &Zone::utc(), since: None }.source(tier),
                 source,
                 "{filter:?} {by:?} {tier:?}"
             );

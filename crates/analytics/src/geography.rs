@@ -32,7 +32,7 @@ impl Analytics {
         filter.check()?;
         let (from, counts, users) = self
             .pools
-            .read(&tenant.scope(), |reader: &mut Reader, _: Work<'_, '_>| {
+            .read(&tenant.asking(), |reader: &mut Reader, _: Work<'_, '_>| {
                 Box::pin(async move {
                     let connection = reader.connection()?;
                     let known = known(&mut *connection, Kind::Events, from, to).await?;

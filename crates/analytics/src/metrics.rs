@@ -121,11 +121,11 @@ fn sql(tier: Tier, (bucket, zone): (Bucket, &Zone), only: &[Only], clean: bool) 
     );
     match tier {
         Tier::Raw | Tier::Restored => format!(
-            "SELECT (extract(epoch FROM {}) * 1000)::int8, count(*), sum(e.value), min(e.value), max(e.value), ARRAY[analytics_bin(e.value)], ARRAY[count(*)] {rows} GROUP BY 1, analytics_bin(e.value)",
+            "SELECT (date_part('epoch', {}) * 1000)::int8, count(*), sum(e.value), min(e.value), max(e.value), ARRAY[analytics_bin(e.value)], ARRAY[count(*)] {rows} GROUP BY 1, analytics_bin(e.value)",
             zone.start_sql(bucket, "e.at")
         ),
         _ => format!(
-            "SELECT (extract(epoch FROM e.at) * 1000)::int8, e.samples, e.value_sum, e.value_min, e.value_max, e.bins, e.bin_samples {rows}"
+            "SELECT (date_part('epoch', e.at) * 1000)::int8, e.samples, e.value_sum, e.value_min, e.value_max, e.bins, e.bin_samples {rows}"
         ),
     }
 }

@@ -49,7 +49,7 @@ impl Analytics {
         filter.check()?;
         let (from, to) = (floor(from, DAY_MS), floor(to + DAY_MS - 1, DAY_MS));
         self.pools
-            .read(&tenant.scope(), |reader: &mut Reader, _: Work<'_, '_>| {
+            .read(&tenant.asking(), |reader: &mut Reader, _: Work<'_, '_>| {
                 Box::pin(async move { patterns(reader.connection()?, tenant, filter, (from, to), time_zone).await })
             })
             .await
@@ -92,7 +92,7 @@ async fn hours(
     (filter, zone): (&SeriesFilter, &Zone),
     plan: &Plan,
 ) -> Result<Vec<HourOfWeek>, AnalyticsError> {
-    let count = Count { bucket: Some(Bucket::Hour), by: Dimension::All, filter, zone };
+    let count = Count { bucket: Some(Bucket::Hour), by: Dimension::All, filter, zone, since: None };
     let mut events = [0; 168];
     for one in counted(connection, tenant, plan, &count).await? {
         let local = zone.local(one.at);

@@ -172,7 +172,7 @@ impl Analytics {
             ));
         }
         self.pools
-            .read(&tenant.scope(), |reader: &mut Reader, _: Work<'_, '_>| {
+            .read(&tenant.asking(), |reader: &mut Reader, _: Work<'_, '_>| {
                 Box::pin(async move { ask(reader.connection()?, tenant, question, bucket, from, to).await })
             })
             .await
@@ -215,7 +215,8 @@ async fn ask(
     let plan = Plan::of_zone(from, to, bucket, &known, &zone);
     let (mut points, tiers) = match &question.measure {
         Measure::Events => {
-            let count = Count { bucket: Some(bucket), by: Dimension::All, filter: &question.filter, zone: &zone };
+            let count =
+                Count { bucket: Some(bucket), by: Dimension::All, filter: &question.filter, zone: &zone, since: None };
             let mut points = BTreeMap::new();
             for one in counted(connection, tenant, &plan, &count).await? {
                 points.entry(one.at).or_insert_with(|| empty(one.at)).count += one.events;

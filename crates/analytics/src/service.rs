@@ -96,11 +96,14 @@ async fn upkeep(analytics: &Analytics, archive: Option<&OpenArchive>) -> Result<
     analytics.clear_out().await?;
     let Some(OpenArchive(open)) = archive else { return Ok(false) };
     let repository = open().await.map_err(AnalyticsError::Conflict)?;
-    let outcome = analytics.archive(&repository, false, &|_| {}).await?;
+    let archived = analytics.archive(&repository, false, &|_| {}).await;
+    // Also while a month cannot be archived: an erasure waits for no retention.
+    let finished = analytics.erasures_finish(&repository).await;
+    let outcome = archived?;
     for month in &outcome.months {
         tracing::info!(kind = month.kind, month = month.month, rows = month.rows, "a month of analytics was archived");
     }
-    analytics.erasures_finish(&repository).await?;
+    finished?;
     Ok(outcome.busy || !outcome.waiting.is_empty())
 }
 

@@ -99,15 +99,8 @@ impl Analytics {
             .await
             .map_err(said)?;
         // What the roll-ups still say of it goes now, not with the next round.
-        loop {
-            match self.roll_up().await {
-                Ok(done) if done.days > 0 => {}
-                Ok(_) => break,
-                Err(error) => {
-                    tracing::warn!(%error, id, "the roll-ups after an erasure are left to the next round");
-                    break;
-                }
-            }
+        if let Err(error) = self.roll_up_all().await {
+            tracing::warn!(%error, id, "the roll-ups after an erasure are left to the next round");
         }
         if let Some(repository) = repository
             && let Err(error) = self.erase_archived(repository, id, tenant, subject).await
@@ -234,16 +227,15 @@ impl Analytics {
             ));
         }
         // Another process may have done it while we waited for our turn; its figures stand.
-        let open: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT FROM analytics_erasures WHERE id = $1 AND state = 'pending')")
+        let so_far: Option<String> =
+            sqlx::query_scalar("SELECT archives::text FROM analytics_erasures WHERE id = $1 AND state = 'pending'")
                 .bind(id)
-                .fetch_one(&mut connection)
+                .fetch_optional(&mut connection)
                 .await?;
-        if !open {
-            return Ok(());
-        }
+        let Some(so_far) = so_far else { return Ok(()) };
         let sets = listed(repository, &home).await?;
-        let mut done = ErasureArchives::default();
+        // What a try before this one wrote anew is in the certificate too; it holds the subject no more.
+        let mut done = ErasureArchives { searched: 0, ..serde_json::from_str(&so_far).unwrap_or_default() };
         for (set, objects) in candidates(&sets, tenant) {
             done.searched += 1;
             let mut anew = set.clone();
@@ -282,9 +274,25 @@ impl Analytics {
             recorded(&mut connection, set, &anew).await?;
             let key = layout::archive_manifest(&home, &set.kind, &set.month, set.id);
             repository.store().delete(&key).await.map_err(BackupError::from)?;
+            let text = serde_json::to_string(&done).unwrap_or_default();
+            self.update(
+                "UPDATE analytics_erasures SET archives = $2::jsonb WHERE id = $1 AND state = 'pending'",
+                id,
+                text,
+            )
+            .await?;
         }
         // Objects that held the subject, also those that a run before left.
         listed(repository, &home).await?.sweep(repository, &home).await?;
+        // A month that was archived while another repository was configured may hold the subject as well.
+        let elsewhere = sets.elsewhere(&mut connection, Kind::Events).await?;
+        if !elsewhere.is_empty() {
+            let months = elsewhere.iter().map(|(month, place)| format!("{month} in {place}")).collect::<Vec<_>>();
+            return Err(AnalyticsError::Conflict(format!(
+                "archived months that may hold the subject are not in this repository: {}; configure the one that has them and erase again. Where it is gone for good, remove their rows from the table analytics_archives",
+                months.join(", ")
+            )));
+        }
         let text = serde_json::to_string(&done).unwrap_or_default();
         self.update("UPDATE analytics_erasures SET state = 'done', finished_at = now(), archives = $2::jsonb, error = NULL, subject = NULL WHERE id = $1 AND state = 'pending'", id, text).await
     }

@@ -4,7 +4,7 @@ use crate::{
     counts::{Count, Dimension, counted},
     error::said,
     filter::SeriesFilter,
-    plan::Plan,
+    plan::{Known, Plan},
     rollup::Kind,
     series::{known, range, snap},
     users::users_by,
@@ -67,12 +67,32 @@ pub(crate) async fn events_by(
     filter: &SeriesFilter,
     plan: &Plan,
 ) -> Result<HashMap<String, i64>, AnalyticsError> {
-    let count = Count { bucket: None, by, filter, zone: &Zone::utc() };
+    let count = Count { bucket: None, by, filter, zone: &Zone::utc(), since: None };
     let mut events = HashMap::new();
     for one in counted(connection, tenant, plan, &count).await? {
         *events.entry(one.key).or_default() += one.events;
     }
     Ok(events)
+}
+
+/// Events of two ranges by key, those before `parted` and those after: asked together, because each statement has its price.
+async fn events_before_and_after(
+    connection: &mut PgConnection,
+    tenant: Tenant,
+    (by, filter): (Dimension, &SeriesFilter),
+    (before, parted, to): (i64, i64, i64),
+    known: &Known,
+) -> Result<[HashMap<String, i64>; 2], AnalyticsError> {
+    // No piece lies in both.
+    let mut plan = Plan::make(before, parted, Bucket::Day, known);
+    plan.pieces.extend(Plan::make(parted, to, Bucket::Day, known).pieces);
+    let count = Count { bucket: None, by, filter, zone: &Zone::utc(), since: Some(parted) };
+    let (mut then, mut now) = (HashMap::<String, i64>::new(), HashMap::<String, i64>::new());
+    for one in counted(connection, tenant, &plan, &count).await? {
+        let events = if one.at == parted { &mut now } else { &mut then };
+        *events.entry(one.key).or_default() += one.events;
+    }
+    Ok([then, now])
 }
 
 impl Analytics {
@@ -92,7 +112,7 @@ impl Analytics {
         let (from, to) = range(from, to)?;
         filter.check()?;
         self.pools
-            .read(&tenant.scope(), |reader: &mut Reader, _: Work<'_, '_>| {
+            .read(&tenant.asking(), |reader: &mut Reader, _: Work<'_, '_>| {
                 Box::pin(async move {
                     top(reader.connection()?, tenant, (by, filter), (from, to), limit.clamp(1, 100)).await
                 })
@@ -114,10 +134,8 @@ async fn top(
     let from = snap(from, &known);
     let before = snap(before, &known);
     let dimension = by.dimension();
-    let now =
-        events_by(&mut *connection, tenant, dimension, filter, &Plan::make(from, to, Bucket::Day, &known)).await?;
-    let then =
-        events_by(&mut *connection, tenant, dimension, filter, &Plan::make(before, from, Bucket::Day, &known)).await?;
+    let [then, now] =
+        events_before_and_after(&mut *connection, tenant, (dimension, filter), (before, from, to), &known).await?;
     let (events, previous) = (now.values().sum::<i64>(), then.values().sum::<i64>());
     let mut keys = now.into_iter().collect::<Vec<_>>();
     keys.sort_by(|a, b| (b.1, &a.0).cmp(&(a.1, &b.0)));

@@ -69,7 +69,7 @@ impl Sets {
         known: &Known,
     ) -> Result<Self, AnalyticsError> {
         let sql = format!(
-            "SELECT (extract(epoch FROM day::timestamp AT TIME ZONE 'UTC') * 1000)::int8, key, users FROM analytics_user_sets WHERE tenant_id = $1 AND dimension = $4 AND {DAYS} AND ($5::text[] IS NULL OR key = ANY ($5))"
+            "SELECT (date_part('epoch', day::timestamp AT TIME ZONE 'UTC') * 1000)::int8, key, users FROM analytics_user_sets WHERE tenant_id = $1 AND dimension = $4 AND {DAYS} AND ($5::text[] IS NULL OR key = ANY ($5))"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(tenant.0)

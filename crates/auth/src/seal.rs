@@ -2,23 +2,19 @@
 //! under the installation's key, which lies in a file of its own, outside the control store. Whoever copies the store
 //! alone can read none of them.
 use crate::AuthError;
-use aes_gcm::{
-    Aes256Gcm,
-    aead::{Aead as _, KeyInit as _, Payload},
-};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use gcm::{Gcm, NONCE_SIZE, TAG_SIZE};
 use rand::{TryRngCore as _, rngs::OsRng};
 use sha2::{Digest as _, Sha256};
 use std::{fmt, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path, sync::Arc};
 
-const NONCE: usize = 12;
 /// Tells what a text is, and which scheme sealed it.
 const PREFIX: &str = "v1:";
 
 /// The installation's key.
 #[derive(Clone)]
 pub struct SealingKey {
-    cipher: Arc<Aes256Gcm>,
+    cipher: Arc<Gcm>,
     id: String,
 }
 
@@ -33,7 +29,7 @@ impl SealingKey {
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
         let digest = Sha256::digest([b"holdfast sealing key id".as_slice(), bytes].concat());
         let id = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        Self { cipher: Arc::new(Aes256Gcm::new(bytes.into())), id }
+        Self { cipher: Arc::new(Gcm::new(bytes)), id }
     }
 
     /// A fresh one that is kept nowhere.
@@ -92,11 +88,13 @@ impl SealingKey {
     /// # Errors
     /// When the operating system has no randomness to give.
     pub fn seal(&self, what: &str, secret: &str) -> Result<String, AuthError> {
-        let nonce = random::<NONCE>()?;
-        let payload = Payload { msg: secret.as_bytes(), aad: what.as_bytes() };
-        let sealed =
-            self.cipher.encrypt(&nonce.into(), payload).map_err(|_| AuthError::Seal("cannot seal".to_owned()))?;
-        Ok(format!("{PREFIX}{}:{}", self.id, STANDARD.encode([nonce.as_slice(), &sealed].concat())))
+        let nonce = random::<NONCE_SIZE>()?;
+        let mut bytes = secret.as_bytes().to_vec();
+        let tag = self
+            .cipher
+            .seal(nonce, what.as_bytes(), &mut bytes)
+            .map_err(|gcm::Refused| AuthError::Seal("cannot seal".to_owned()))?;
+        Ok(format!("{PREFIX}{}:{}", self.id, STANDARD.encode([nonce.as_slice(), &bytes, &tag].concat())))
     }
 
     /// Opens what [`Self::seal`] made.
@@ -114,10 +112,10 @@ impl SealingKey {
             )));
         }
         let bytes = STANDARD.decode(text).map_err(|_| damaged())?;
-        let (nonce, sealed) = bytes.split_at_checked(NONCE).ok_or_else(damaged)?;
-        let nonce = <[u8; NONCE]>::try_from(nonce).map_err(|_| damaged())?;
-        let payload = Payload { msg: sealed, aad: what.as_bytes() };
-        let opened = self.cipher.decrypt(&nonce.into(), payload).map_err(|_| damaged())?;
+        let (nonce, sealed) = bytes.split_first_chunk::<NONCE_SIZE>().ok_or_else(damaged)?;
+        let (sealed, tag) = sealed.split_last_chunk::<TAG_SIZE>().ok_or_else(damaged)?;
+        let mut opened = sealed.to_vec();
+        self.cipher.open(*nonce, what.as_bytes(), &mut opened, *tag).map_err(|gcm::Refused| damaged())?;
         String::from_utf8(opened).map_err(|_| damaged())
     }
 }

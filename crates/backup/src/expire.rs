@@ -119,7 +119,9 @@ pub async fn plan_removal(
     let left = backups.iter().filter(|other| other.id != id && other.damaged.is_empty()).count();
     if left < minimum && (one.damaged.is_empty() || backups.len() <= minimum) {
         return Err(BackupError::Conflict(format!(
-            "backup {id} stays: without it {left} backups without damaged pages would be left, and at least {minimum} are kept; take another backup first"
+            "backup {id} stays: without it {} without damaged pages would be left, and at least {} kept; take another backup first",
+            domain::format::counted(left, "backup", "backups"),
+            domain::format::counted(minimum, "is", "are")
         )));
     }
     let by_rules = retention.decide_with(&backups, &holds, now());

@@ -4,13 +4,10 @@ use crate::{
     format::{ObjectId, crypto::Secret, layout},
     repo::{DataKeys, Keys, Repository, RepositoryFile, now},
 };
-use aes_gcm::{
-    Aes256Gcm,
-    aead::{AeadInOut as _, KeyInit as _},
-};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use blobs::{BlobStore, Bytes};
 use domain::Timestamp;
+use gcm::Gcm;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -177,19 +174,16 @@ const NONCE: [u8; 12] = *b"holdfast-key";
 
 fn wrap(key: &Secret, context: &[u8], secret: &Secret) -> String {
     let mut bytes = secret.bytes().to_vec();
-    let tag =
-        Aes256Gcm::new(key.bytes().into()).encrypt_inout_detached(&NONCE.into(), context, bytes.as_mut_slice().into());
+    let tag = Gcm::new(key.bytes()).seal(NONCE, context, &mut bytes);
     // Refused only above 64 GiB.
-    bytes.extend_from_slice(&tag.map(<[u8; 16]>::from).unwrap_or_default());
+    bytes.extend_from_slice(&tag.unwrap_or_default());
     BASE64.encode(bytes)
 }
 
 fn unwrap(key: &Secret, context: &[u8], wrapped: &str) -> Option<Secret> {
     let bytes = BASE64.decode(wrapped).ok().filter(|bytes| bytes.len() == 48)?;
     let (mut secret, tag) = (<[u8; 32]>::try_from(&bytes[..32]).ok()?, <[u8; 16]>::try_from(&bytes[32..]).ok()?);
-    Aes256Gcm::new(key.bytes().into())
-        .decrypt_inout_detached(&NONCE.into(), context, secret.as_mut_slice().into(), &tag.into())
-        .ok()?;
+    Gcm::new(key.bytes()).open(NONCE, context, &mut secret, tag).ok()?;
     Some(Secret::from_bytes(secret))
 }
 

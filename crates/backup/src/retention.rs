@@ -73,7 +73,10 @@ impl Retention {
             lineages.truncate(count as usize);
             for (one, verdict) in backups.iter().zip(&mut verdicts) {
                 if lineages.contains(&one.lineage) {
-                    verdict.reasons.push(format!("of the newest {count} full backups"));
+                    verdict.reasons.push(format!(
+                        "of the newest {}",
+                        domain::format::counted(count, "full backup", "full backups")
+                    ));
                 }
             }
         }
@@ -82,9 +85,11 @@ impl Retention {
             let base = backups.iter().rposition(|one| one.stopped_at <= since);
             for (at, (one, verdict)) in backups.iter().zip(&mut verdicts).enumerate() {
                 if one.stopped_at > since {
-                    verdict.reasons.push(format!("younger than {days} days"));
+                    verdict.reasons.push(format!("younger than {}", domain::format::counted(days, "day", "days")));
                 } else if base == Some(at) {
-                    verdict.reasons.push(format!("the base for the moments {days} days ago"));
+                    verdict
+                        .reasons
+                        .push(format!("the base for the moments {} ago", domain::format::counted(days, "day", "days")));
                 }
             }
         }
@@ -109,7 +114,9 @@ impl Retention {
         for (_, verdict) in clean.take(minimum) {
             counted += 1;
             if verdict.reasons.is_empty() {
-                verdict.reasons.push(format!("at least {minimum} without damage are kept"));
+                verdict
+                    .reasons
+                    .push(format!("at least {} kept without damage", domain::format::counted(minimum, "is", "are")));
                 verdict.keeps_wal = true;
             }
         }
@@ -117,7 +124,7 @@ impl Retention {
         let damaged = backups.iter().zip(&mut verdicts).rev().filter(|(one, _)| !one.damaged.is_empty());
         for (_, verdict) in damaged.take(minimum - counted) {
             if verdict.reasons.is_empty() {
-                verdict.reasons.push(format!("at least {minimum} are kept"));
+                verdict.reasons.push(format!("at least {} kept", domain::format::counted(minimum, "is", "are")));
                 verdict.keeps_wal = true;
             }
         }

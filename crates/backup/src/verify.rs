@@ -157,7 +157,13 @@ async fn verify_leased(
         let plain = match read.await {
             Err(error) if error.is_loss() => {
                 let file = &manifest.entries[checks[0].0 as usize].path;
-                note(&mut verified, format!("{error}; {} pages are lost, the first of {file}", checks.len()));
+                note(
+                    &mut verified,
+                    format!(
+                        "{error}; {} lost, the first of {file}",
+                        domain::format::counted(checks.len(), "page is", "pages are")
+                    ),
+                );
                 continue;
             }
             other => other?,

@@ -22,6 +22,9 @@ pub type Unfinished = (Tenant, String, String, BulkRequest);
 pub const UNATTENDED: Duration = Duration::from_secs(90);
 /// What was begun so long ago is not taken up any more: the plugins are others by now.
 const GIVEN_UP: &str = "7 days";
+/// The record of an operation that is over, its key and its items are kept for so long. What was done to each plugin stays in
+/// `plugin_operations` and `audit_logs`.
+const KEPT: &str = "90 days";
 
 /// How an operation stands.
 #[derive(Clone, Debug)]
@@ -118,7 +121,7 @@ impl Catalog {
     }
 
     /// What was begun and not finished, of all tenants, and has not been worked on for `idle`. What was begun too long ago is
-    /// declared ended.
+    /// declared ended; of what was over long ago the oldest is forgotten.
     ///
     /// # Errors
     /// [`CatalogError`].
@@ -222,6 +225,11 @@ async fn unfinished(
     if ended > 0 {
         tracing::warn!(ended, "bulk operations that nobody finished in a week are declared ended");
     }
+    // One each time: it may have a hundred thousand items. The text is ours.
+    let forget = format!(
+        "DELETE FROM plugin_bulks WHERE id = (SELECT id FROM plugin_bulks WHERE state <> 'running' AND finished_at < now() - interval '{KEPT}' ORDER BY id LIMIT 1)"
+    );
+    sqlx::query(AssertSqlSafe(forget)).execute(&mut *connection).await?;
     // Whoever works on one holds its lock, and is not disturbed: a long transaction tells nothing before its end.
     let left = sqlx::query_as::<_, (i64, i64, String, String, String)>("SELECT id, tenant_id, idempotency_key, started_by, request::text FROM plugin_bulks WHERE state = 'running' AND request IS NOT NULL AND worked_at <= clock_timestamp() - $1 * interval '1 second' ORDER BY id")
         .bind(idle.as_secs_f64())

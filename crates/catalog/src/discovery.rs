@@ -2,13 +2,13 @@
 use crate::{
     Catalog, CatalogError, PluginFilter, Sort, Tenant,
     error::said,
-    question::{Cursor, Look, facets_question, look, page_question},
+    question::{Cursor, Look, Order, facets_question, look, page_question},
 };
 use domain::{
     Timestamp,
     view::{FacetValue, Facets, Plugin, PluginsPage, SearchMode},
 };
-use pool::{Asker, Question, Work};
+use pool::{Asker, Fields, Question, Work};
 use sqlx::{Row as _, postgres::PgRow};
 use std::sync::Arc;
 
@@ -36,6 +36,30 @@ pub(crate) fn plugin(row: &PgRow) -> Result<Plugin, sqlx::Error> {
         memory_bytes: row.try_get("memory_usage")?,
         created_at: Timestamp(row.try_get("created_ms")?),
         updated_at: Timestamp(row.try_get("updated_ms")?),
+    })
+}
+
+/// As [`plugin`], of an answer in text: the values in the order of [`columns`](crate::question::columns).
+fn listed(fields: &mut Fields<'_>) -> Result<Plugin, sqlx::Error> {
+    Ok(Plugin {
+        id: fields.text()?.to_owned(),
+        name: fields.text()?.to_owned(),
+        display_name: fields.text()?.to_owned(),
+        description: fields.text()?.to_owned(),
+        category: fields.text()?.to_owned(),
+        status: fields.text()?.to_owned(),
+        environment: fields.text()?.to_owned(),
+        owner: fields.text()?.to_owned(),
+        keywords: fields.words()?,
+        tags: fields.words()?,
+        installed: fields.flag()?,
+        enabled: fields.flag()?,
+        installed_version: fields.optional()?.map(str::to_owned),
+        health_score: fields.parsed()?,
+        cpu_percent: fields.parsed()?,
+        memory_bytes: fields.parsed()?,
+        created_at: Timestamp(fields.parsed()?),
+        updated_at: Timestamp(fields.parsed()?),
     })
 }
 
@@ -127,20 +151,34 @@ async fn page(
         }
         let rows = select(asker, tenant, filter, sort, Look::Similar, None, limit).await?;
         let message = (!rows.is_empty()).then(|| "nothing has these words; these are similar".to_owned());
-        return answer(&rows, Look::Similar, limit, message);
+        return answer(&rows, sort, Look::Similar, limit, message);
     }
-    answer(&rows, look, limit, None)
+    answer(&rows, sort, look, limit, None)
 }
 
-fn answer(rows: &[PgRow], look: Look, limit: u32, message: Option<String>) -> Result<PluginsPage, CatalogError> {
+fn answer(
+    rows: &[PgRow],
+    sort: Sort,
+    look: Look,
+    limit: u32,
+    message: Option<String>,
+) -> Result<PluginsPage, CatalogError> {
+    let shown = rows.len().min(limit as usize);
+    let mut plugins = Vec::with_capacity(shown);
     let mut next_cursor = None;
-    if rows.len() > limit as usize
-        && let Some(last) = rows.get(limit as usize - 1)
-    {
-        let cursor = Cursor { similar: look == Look::Similar, id: last.try_get("id")?, key: last.try_get("sort_key")? };
-        next_cursor = Some(cursor.text());
+    for row in rows.iter().take(shown) {
+        let mut fields = Fields::new(row);
+        let plugin = listed(&mut fields)?;
+        if plugins.len() + 1 == shown && rows.len() > shown {
+            let key = match Order::of(sort, look).shown(&plugin) {
+                Some(key) => key,
+                None => fields.text()?.to_owned(),
+            };
+            let cursor = Cursor { similar: look == Look::Similar, id: Fields::new(row).parsed()?, key };
+            next_cursor = Some(cursor.text());
+        }
+        plugins.push(plugin);
     }
-    let plugins = rows.iter().take(limit as usize).map(plugin).collect::<Result<_, _>>()?;
     let search = match look {
         Look::Nothing => SearchMode::None,
         Look::Words => SearchMode::Words,

@@ -55,6 +55,14 @@ impl PluginFilter {
                 return Err(CatalogError::invalid(field, format!("{field} is a number from 0 to 100")));
             }
         }
+        if let (Some(least), Some(most)) = (self.health_min, self.health_max)
+            && least > most
+        {
+            return Err(CatalogError::invalid(
+                "health_min",
+                format!("health_min is {least} and health_max {most}: no health is both"),
+            ));
+        }
         if self.query.as_ref().is_some_and(|query| query.len() > LONGEST_QUERY) {
             return Err(CatalogError::invalid("q", format!("a search has at most {LONGEST_QUERY} bytes")));
         }
@@ -128,6 +136,9 @@ mod tests {
     fn wrong_values_are_named() {
         let wrong = PluginFilter { health_min: Some(101), ..Default::default() }.check().unwrap_err();
         assert!(wrong.to_string().contains("health_min"));
+        let wrong = PluginFilter { health_min: Some(60), health_max: Some(40), ..Default::default() };
+        assert!(wrong.check().unwrap_err().to_string().contains("health_max 40"));
+        assert!(PluginFilter { health_min: Some(40), health_max: Some(40), ..Default::default() }.check().is_ok());
         assert!("size".parse::<Sort>().is_err());
     }
 }

@@ -3,6 +3,7 @@
 //! The beginning of a word sets one bit, a keyword or a tag two: it comes alone, where a word has two beginnings.
 //! Several of them set the same bit, so whoever has them all may still be none: the row itself is asked too.
 use crate::{PluginFilter, question::Look};
+use pool::Value;
 use sha2::{Digest as _, Sha256};
 
 /// Letters of the beginnings that are marked. A shorter word is marked by none, and leaves nothing out.
@@ -30,8 +31,19 @@ impl Marks {
     }
 }
 
-/// The marks of what a filter looks for, as PostgreSQL writes a `bit(256)`. `None` when it looks for nothing that is marked.
-pub(crate) fn marks(filter: &PluginFilter, look: Look) -> Option<String> {
+/// Marks as PostgreSQL writes a `bit(256)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bits(String);
+
+impl Value for Bits {
+    const TYPE: &'static str = "bit";
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// The marks of what a filter looks for. `None` when it looks for nothing that is marked.
+pub(crate) fn marks(filter: &PluginFilter, look: Look) -> Option<Bits> {
     let mut marks = Marks([false; 256]);
     // What is only similar may begin otherwise.
     if look == Look::Words {
@@ -39,7 +51,7 @@ pub(crate) fn marks(filter: &PluginFilter, look: Look) -> Option<String> {
     }
     filter.keywords.iter().for_each(|keyword| marks.mark(2, 'k', keyword));
     filter.tags.iter().for_each(|tag| marks.mark(2, 't', tag));
-    marks.0.contains(&true).then(|| marks.0.iter().map(|bit| if *bit { '1' } else { '0' }).collect())
+    marks.0.contains(&true).then(|| Bits(marks.0.iter().map(|bit| if *bit { '1' } else { '0' }).collect()))
 }
 
 #[cfg(test)]
@@ -57,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_longer_word_has_the_marks_of_its_beginnings() {
-        let bits = |query: &str| marks(&filter(query, &[]), Look::Words).unwrap();
+        let bits = |query: &str| marks(&filter(query, &[]), Look::Words).unwrap().text();
         let ones = |bits: &str| bits.chars().filter(|bit| *bit == '1').count();
         assert_eq!((bits("sw").len(), ones(&bits("sw")), ones(&bits("swift"))), (256, 1, 2));
         assert_eq!(bits("SWI"), bits("sw"));

@@ -1,11 +1,13 @@
 //! The questions of discovery in SQL: what rows, in which order, read as few as can be.
 use crate::{CatalogError, PluginFilter, Sort, Tenant, marks::marks};
+use domain::view::Plugin;
 use pool::Question;
 
 /// From which similarity of words on a name is taken for a mistyped one.
 const SIMILAR: f32 = 0.3;
 /// The column of the default order.
 const HEALTH: &str = "health_score";
+const NAME: &str = "name";
 /// Not `extract`, which computes in decimals: that takes 0.02 ms longer for a page.
 const MILLISECONDS: &str = "(date_part('epoch', created_at) * 1000)::int8 AS created_ms, (date_part('epoch', updated_at) * 1000)::int8 AS updated_ms";
 const COLUMNS: &str = "id, name, display_name, description, category, status, environment, owner, keywords, tags, is_installed, is_enabled, installed_version, health_score, cpu_usage, memory_usage";
@@ -50,7 +52,7 @@ impl Cursor {
 }
 
 /// What a page is sorted by.
-struct Order {
+pub(crate) struct Order {
     key: &'static str,
     /// Its type, for the cursor.
     kind: &'static str,
@@ -59,16 +61,25 @@ struct Order {
 }
 
 impl Order {
-    fn of(sort: Sort, look: Look) -> Self {
+    pub(crate) fn of(sort: Sort, look: Look) -> Self {
         let (key, kind, down) = match (sort, look) {
             (Sort::Relevance, Look::Words) => ("rank", "float4", true),
             (_, Look::Similar) => ("rank", "float4", true),
             (Sort::HealthDown | Sort::Relevance, _) => (HEALTH, "int2", true),
             (Sort::HealthUp, _) => (HEALTH, "int2", false),
-            (Sort::Name, _) => ("name", "text", false),
+            (Sort::Name, _) => (NAME, "text", false),
             (Sort::UpdatedDown, _) => ("updated_at", "timestamptz", true),
         };
         Self { key, kind, down }
+    }
+
+    /// The key of a plugin, where that is shown of it anyway; in other orders it is a column of its own, the last.
+    pub(crate) fn shown(&self, plugin: &Plugin) -> Option<String> {
+        match self.key {
+            HEALTH => Some(plugin.health_score.to_string()),
+            NAME => Some(plugin.name.clone()),
+            _ => None,
+        }
     }
 
     fn push(&self, sql: &mut Question) {
@@ -104,9 +115,14 @@ pub(crate) fn page_question(
     let order = Order::of(sort, look);
     let mut sql = Question::new("SELECT ");
     sql.push(columns());
-    // A time is written with all its digits, so that the cursor is the row's own value.
-    let key = if order.key == "updated_at" { "to_json(updated_at) #>> '{}'" } else { &format!("{}::text", order.key) };
-    sql.push(format!(", {key} AS sort_key FROM (SELECT p.*, "));
+    sql.push(match order.key {
+        HEALTH | NAME => "",
+        // A time is written with all its digits, so that the cursor is the row's own value.
+        "updated_at" => ", to_json(updated_at) #>> '{}' AS sort_key",
+        // By a name of its own: the order would be that of the text.
+        _ => ", rank::text AS sort_key",
+    });
+    sql.push(" FROM (SELECT p.*, ");
     match look {
         Look::Words => {
             // In a question of its own it is read once, and not once a row.
@@ -163,7 +179,8 @@ fn found(sql: &mut Question, tenant: Tenant, filter: &PluginFilter, look: Look, 
     }
     sql.push("(SELECT id AS chosen, health_score AS chosen_health FROM plugins WHERE tenant_id = ").push_bind(tenant.0);
     if let Some(marks) = marks {
-        sql.push(" AND marks | (SELECT ").push_bind(marks).push("::bit(256)) = marks");
+        // The other way round, `marks | $n = marks`, the marks of each entry are unpacked twice.
+        sql.push(" AND marks & ").push_bind(marks).push(" = ").push_last();
     }
     in_index(sql, filter);
     let row_decides = look == Look::Words || !filter.tags.is_empty() || !filter.keywords.is_empty();

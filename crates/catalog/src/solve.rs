@@ -134,6 +134,8 @@ struct Provider<'a> {
     reached: BTreeSet<i64>,
     /// Installed ones that need what may change: they stay as they are.
     bystanders: BTreeSet<i64>,
+    /// Installed ones that are reached, and would lose what they need if they were left out: they stay in some version.
+    staying: BTreeSet<i64>,
 }
 
 impl Provider<'_> {
@@ -146,13 +148,41 @@ impl Provider<'_> {
             .fold(Ranges::empty(), |set, version| set.union(&Ranges::singleton(version.clone())))
     }
 
+    /// All known versions, pre-releases too.
+    fn all(&self, id: i64) -> Ranges<Version> {
+        let versions = self.known.get(&id).map(|plugin| plugin.versions.keys()).into_iter().flatten();
+        versions.fold(Ranges::empty(), |set, version| set.union(&Ranges::singleton(version.clone())))
+    }
+
+    /// Installed ones that the wish may lead to and that are not chosen, and one of whose needs would change to a version that does
+    /// not do. A bulk operation refuses that, too.
+    fn broken(&self, chosen: &BTreeMap<i64, Version>) -> Vec<i64> {
+        let loses = |need: &Need| {
+            let Some(then) = chosen.get(&need.id) else { return false };
+            let now = self.known.get(&need.id).and_then(|plugin| plugin.installed.as_ref());
+            now != Some(then) && !requirement(&need.range).is_ok_and(|range| range.matches(then))
+        };
+        let left_out = self.reached.iter().copied().filter(|id| !chosen.contains_key(id));
+        left_out
+            .filter(|id| {
+                let needs = self.known.get(id).and_then(|plugin| plugin.versions.get(plugin.installed.as_ref()?));
+                needs.is_some_and(|needs| needs.iter().any(loses))
+            })
+            .collect()
+    }
+
     fn root(&self) -> Vec<(i64, Ranges<Version>)> {
-        let wanted = self.wanted.iter().map(|one| (one.id, self.set(one.id, one.range.as_deref().unwrap_or("*"))));
+        let range = |one: &Wanted| match &one.range {
+            Some(range) => self.set(one.id, range),
+            None => self.all(one.id),
+        };
+        let wanted = self.wanted.iter().map(|one| (one.id, range(one)));
         let stay = self
             .bystanders
             .iter()
             .filter_map(|id| Some((*id, Ranges::singleton(self.known.get(id)?.installed.clone()?))));
-        wanted.chain(stay).collect()
+        let staying = self.staying.iter().map(|id| (*id, self.all(*id)));
+        wanted.chain(stay).chain(staying).collect()
     }
 }
 
@@ -160,7 +190,7 @@ impl DependencyProvider for Provider<'_> {
     type P = i64;
     type V = Version;
     type VS = Ranges<Version>;
-    type Priority = (u32, Reverse<usize>);
+    type Priority = (u32, bool, Reverse<usize>);
     type M = String;
     type Err = Infallible;
 
@@ -174,7 +204,8 @@ impl DependencyProvider for Provider<'_> {
             .known
             .get(package)
             .map_or(0, |plugin| plugin.versions.keys().filter(|version| range.contains(version)).count());
-        (conflicts.conflict_count(), Reverse(fitting))
+        // Of what was in no conflict yet the wanted ones are chosen first: they are wanted new, the others go along.
+        (conflicts.conflict_count(), self.wanted.iter().any(|one| one.id == *package), Reverse(fitting))
     }
 
     fn choose_version(&self, package: &i64, range: &Ranges<Version>) -> Result<Option<Version>, Infallible> {
@@ -227,22 +258,30 @@ fn plan(known: &HashMap<i64, Known>, wanted: &[Wanted]) -> ChangePlan {
         }
     }
     let bystanders = known.keys().filter(|id| !reached.contains(id)).copied().collect();
-    let provider = Provider { known, wanted, reached, bystanders };
-    match resolve(&provider, ROOT, Version::new(0, 0, 0)) {
-        Ok(solution) => {
-            let chosen = solution
-                .into_iter()
-                .filter(|(id, _)| *id != ROOT && !provider.bystanders.contains(id))
-                .collect::<BTreeMap<_, _>>();
-            ChangePlan { possible: true, steps: steps(known, &chosen), explanation: Vec::new() }
+    let mut provider = Provider { known, wanted, reached, bystanders, staying: BTreeSet::new() };
+    loop {
+        let solution = match resolve(&provider, ROOT, Version::new(0, 0, 0)) {
+            Ok(solution) => solution,
+            Err(PubGrubError::NoSolution(tree)) => {
+                let mut sentences = Vec::new();
+                explain(&provider, &tree, &mut sentences);
+                return ChangePlan { possible: false, steps: Vec::new(), explanation: sentences };
+            }
+            // The provider's own errors cannot happen: its error type has no value.
+            Err(error) => {
+                return ChangePlan { possible: false, steps: Vec::new(), explanation: vec![error.to_string()] };
+            }
+        };
+        let chosen = solution
+            .into_iter()
+            .filter(|(id, _)| *id != ROOT && !provider.bystanders.contains(id))
+            .collect::<BTreeMap<_, _>>();
+        // Each round one more at least is chosen, so it ends.
+        let broken = provider.broken(&chosen);
+        if broken.is_empty() {
+            return ChangePlan { possible: true, steps: steps(known, &chosen), explanation: Vec::new() };
         }
-        Err(PubGrubError::NoSolution(tree)) => {
-            let mut sentences = Vec::new();
-            explain(&provider, &tree, &mut sentences);
-            ChangePlan { possible: false, steps: Vec::new(), explanation: sentences }
-        }
-        // The provider's own errors cannot happen: its error type has no value.
-        Err(error) => ChangePlan { possible: false, steps: Vec::new(), explanation: vec![error.to_string()] },
+        provider.staying.extend(broken);
     }
 }
 
@@ -299,11 +338,21 @@ fn explain(provider: &Provider<'_>, tree: &DerivationTree<i64, Ranges<Version>, 
         let versions = provider.known.get(id).map(|plugin| plugin.versions.keys()).into_iter().flatten();
         versions.filter(|version| set.contains(version)).map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
+    let lacking = |id: &i64, set: &Ranges<Version>| match provider.known.get(id) {
+        None => ", which is not there".to_owned(),
+        Some(_) if *set != Ranges::empty() => String::new(),
+        Some(plugin) if plugin.versions.is_empty() => ", and it has no version that can be installed".to_owned(),
+        Some(_) => format!(", and there are only the versions {}", listed(id, &Ranges::full())),
+    };
     let sentence = match external {
         External::FromDependencyOf(ROOT, _, id, set) => match provider.wanted.iter().find(|one| one.id == *id) {
-            Some(Wanted { range: Some(range), .. }) => format!("{} {range} is wanted", name(id)),
-            Some(_) => format!("{} is wanted", name(id)),
-            None => format!("{} {} is installed and must go on working", name(id), listed(id, set)),
+            Some(Wanted { range: Some(range), .. }) => format!("{} {range} is wanted{}", name(id), lacking(id, set)),
+            Some(_) => format!("{} is wanted{}", name(id), lacking(id, set)),
+            None => {
+                let installed = provider.known.get(id).and_then(|plugin| plugin.installed.as_ref());
+                let installed = installed.map_or_else(String::new, |version| format!(" {version}"));
+                format!("{}{installed} is installed and must go on working", name(id))
+            }
         },
         External::FromDependencyOf(id, set, other, wanted) => {
             let known = provider.known.get(id);
@@ -318,14 +367,7 @@ fn explain(provider: &Provider<'_>, tree: &DerivationTree<i64, Ranges<Version>, 
             let all = known.is_some_and(|plugin| plugin.versions.keys().all(|version| set.contains(version)));
             let versions = if all { "every version of it there is".to_owned() } else { listed(id, set) };
             let range = ranges.into_iter().collect::<Vec<_>>().join(" or ");
-            let lacking = match provider.known.get(other) {
-                None => ", which is not there".to_owned(),
-                Some(_) if *wanted == Ranges::empty() => {
-                    format!(", and there are only the versions {}", listed(other, &Ranges::full()))
-                }
-                Some(_) => String::new(),
-            };
-            format!("{} ({versions}) needs {} {range}{lacking}", name(id), name(other))
+            format!("{} ({versions}) needs {} {range}{}", name(id), name(other), lacking(other, wanted))
         }
         External::NoVersions(id, _) => match provider.known.get(id) {
             None => format!("{} is not there", name(id)),
@@ -339,6 +381,9 @@ fn explain(provider: &Provider<'_>, tree: &DerivationTree<i64, Ranges<Version>, 
         sentences.push(sentence);
     }
 }
+
+#[cfg(test)]
+mod any;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -395,6 +440,37 @@ mod tests {
     }
 
     #[test]
+    fn what_only_an_older_version_needed_goes_on_working_too() {
+        // The newest shop needs no cart; cart is installed, and needs the mail that the shop wants newer.
+        let cart: &[(&str, &[(i64, &str)])] = &[("1.0.0", &[(3, "^1")]), ("2.0.0", &[(3, "^2")])];
+        let of = |cart: &'static [(&'static str, &'static [(i64, &'static str)])]| {
+            known(&[
+                (1, "shop", None, &[("1.0.0", &[(2, "*")]), ("2.0.0", &[(3, "^2")])]),
+                (2, "cart", Some("1.0.0"), cart),
+                (3, "mail", Some("1.0.0"), &[("1.0.0", &[]), ("2.0.0", &[])]),
+            ])
+        };
+        assert_eq!(
+            said(&plan(&of(cart), &want(1))),
+            ["upgrade mail 2.0.0", "install shop 2.0.0", "upgrade cart 2.0.0"]
+        );
+        // Where it cannot go along, an older shop does.
+        assert_eq!(
+            said(&plan(&of(&cart[..1]), &want(1))),
+            ["keep mail 1.0.0", "keep cart 1.0.0", "install shop 1.0.0"]
+        );
+        let newest = [Wanted { id: 1, range: Some("^2".to_owned()) }];
+        let text = plan(&of(&cart[..1]), &newest).explanation.join("; ");
+        assert!(text.contains("cart 1.0.0 is installed and must go on working"), "{text}");
+    }
+
+    #[test]
+    fn what_has_pre_releases_only_can_be_wanted() {
+        let known = known(&[(1, "shop", None, &[("1.0.0-beta.1", &[]), ("1.0.0-beta.2", &[])])]);
+        assert_eq!(said(&plan(&known, &want(1))), ["install shop 1.0.0-beta.2"]);
+    }
+
+    #[test]
     fn a_circle_has_a_plan_too() {
         let known = known(&[(1, "a", None, &[("1.0.0", &[(2, "1")])]), (2, "b", None, &[("1.0.0", &[(1, "1")])])]);
         let plan = plan(&known, &want(1));
@@ -425,6 +501,9 @@ mod tests {
         let wanted = [Wanted { id: 1, range: Some("^2".to_owned()) }];
         let text = plan(&installed, &wanted).explanation.join("; ");
         assert!(text.contains("cart 1.0.0 is installed") && text.contains("needs core ^1"), "{text}");
+        let wanted = [Wanted { id: 1, range: Some("^9".to_owned()) }];
+        let text = plan(&installed, &wanted).explanation.join("; ");
+        assert!(text.contains("core ^9 is wanted, and there are only the versions 1.4.0, 2.0.0"), "{text}");
         // Something that is not there at all.
         let text = plan(&known(&[(1, "shop", None, &[("1.0.0", &[(9, "^1")])])]), &want(1)).explanation.join("; ");
         assert!(text.contains("needs plugin 9 ^1, which is not there"), "{text}");

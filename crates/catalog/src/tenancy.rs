@@ -22,7 +22,7 @@ impl Tenant {
 
     /// As [`Self::scope`], for questions that a connection asks again and again: each is planned once a connection, and not for its
     /// values, which takes longer than answering. It is for questions whose plan is good whatever they ask for.
-    pub(crate) fn asking(self) -> Scope {
+    pub fn asking(self) -> Scope {
         self.scope().set("plan_cache_mode", "force_generic_plan")
     }
 }

@@ -5,8 +5,8 @@ use analysis::indexes;
 use domain::{
     ErrorKind, Permission, Timestamp,
     view::{
-        AdviceFinding, AdvicePage, Availability, Dismissal, IndexAdvice, IndexFinding, IndexesPage, SettingFinding,
-        SettingsPage,
+        AdviceFinding, AdvicePage, Availability, Dismissal, GuideSetting, IndexAdvice, IndexFinding, IndexesPage,
+        SettingFinding, SettingsPage,
     },
 };
 use serde_json::json;
@@ -76,8 +76,7 @@ impl ControlPlane {
     /// [`ControlError::Forbidden`], [`ControlError::NotFound`], [`ControlError::Cluster`] where nobody watches.
     pub async fn index_review(&self, actor: &Actor, cluster: Option<&str>) -> Result<(), ControlError> {
         const ACTION: &str = "index_review";
-        let known = self.inner.clusters.find(cluster).map(|(config, _)| config.id.clone());
-        let id = known.as_ref().map_or_else(|_| cluster.unwrap_or_default().to_owned(), Clone::clone);
+        let (known, id) = self.inner.clusters.named(cluster);
         let object = ("cluster", id.as_str());
         self.authorize_audited(actor, Permission::QueryExplain, ACTION, object).await?;
         known?;
@@ -105,8 +104,7 @@ impl ControlPlane {
         until: Option<Timestamp>,
     ) -> Result<Dismissal, ControlError> {
         const ACTION: &str = "advice_dismiss";
-        let known = self.inner.clusters.find(cluster).map(|(config, _)| config.id.clone());
-        let id = known.as_ref().map_or_else(|_| cluster.unwrap_or_default().to_owned(), Clone::clone);
+        let (known, id) = self.inner.clusters.named(cluster);
         let object_id = format!("{id}/{key}");
         let object = ("advice", object_id.as_str());
         self.authorize_audited(actor, Permission::AdviceDismiss, ACTION, object).await?;
@@ -140,8 +138,7 @@ impl ControlPlane {
     /// [`ControlError::Forbidden`], [`ControlError::NotFound`].
     pub async fn advice_restore(&self, actor: &Actor, cluster: Option<&str>, key: &str) -> Result<(), ControlError> {
         const ACTION: &str = "advice_restore";
-        let known = self.inner.clusters.find(cluster).map(|(config, _)| config.id.clone());
-        let id = known.as_ref().map_or_else(|_| cluster.unwrap_or_default().to_owned(), Clone::clone);
+        let (known, id) = self.inner.clusters.named(cluster);
         let object_id = format!("{id}/{key}");
         let object = ("advice", object_id.as_str());
         self.authorize_audited(actor, Permission::AdviceDismiss, ACTION, object).await?;
@@ -164,16 +161,16 @@ impl ControlPlane {
         if let Some(advice) = self.inner.clusters.advice(cluster) {
             keys.extend(advice.suggestions.iter().map(|it| it.key.clone()));
         }
-        keys.extend(self.setting_findings(cluster, &snapshot.settings).await?.into_iter().map(|it| it.key));
+        keys.extend(self.settings_judged(cluster, &snapshot.settings).await?.0.into_iter().map(|it| it.key));
         Ok(keys)
     }
 
-    /// Settings that should be others, by what the snapshot and a day of statements tell.
-    pub(crate) async fn setting_findings(
+    /// Settings that should be others and the guide's beside them, by what the snapshot and a day of statements tell.
+    pub(crate) async fn settings_judged(
         &self,
         cluster: &str,
         page: &SettingsPage,
-    ) -> Result<Vec<SettingFinding>, ControlError> {
+    ) -> Result<(Vec<SettingFinding>, Vec<GuideSetting>), ControlError> {
         let (config, snapshot) = self.inner.clusters.find(Some(cluster))?;
         let dashboard = &snapshot.dashboard;
         let (temp_bytes, window_seconds) = self.temp_of_a_day(&config.id, dashboard.sequence).await?;
@@ -208,7 +205,8 @@ impl ControlPlane {
         }
         // What was put aside comes last.
         findings.sort_by_key(|it| it.dismissal.is_some());
-        Ok(findings)
+        let guide = analysis::guide::compared(&page.rows, facts, &findings);
+        Ok((findings, guide))
     }
 }
 

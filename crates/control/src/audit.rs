@@ -118,18 +118,21 @@ impl ControlPlane {
 }
 
 /// Appends a row for what a command of this host did itself, where no use case of ours was run: before and after it.
+/// The rows of one command have one `request`.
 ///
 /// # Errors
 /// [`ControlError::Store`].
 pub async fn audit_command(
     store: &Store,
+    request: &str,
     action: &str,
     object: (&str, &str),
     outcome: Outcome,
     change: (Option<Value>, Option<Value>),
 ) -> Result<(), ControlError> {
+    let actor = Actor { request_id: Some(request.to_owned()), ..Actor::cli() };
     let transaction = store.begin().await?;
-    AuditRepo(&transaction).append(row(&Actor::cli(), action, object, outcome, change)).await?;
+    AuditRepo(&transaction).append(row(&actor, action, object, outcome, change)).await?;
     Ok(store.commit(transaction).await?)
 }
 

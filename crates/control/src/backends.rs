@@ -60,8 +60,7 @@ impl ControlPlane {
             SignalAction::Cancel => "backend_cancel",
             SignalAction::Terminate => "backend_terminate",
         };
-        let known = self.inner.clusters.find(cluster).map(|(config, _)| config.id.clone());
-        let id = known.as_ref().map_or_else(|_| cluster.unwrap_or_default().to_owned(), Clone::clone);
+        let (known, id) = self.inner.clusters.named(cluster);
         let object_id = format!("{id}/{}", request.pid);
         let object = ("backend", object_id.as_str());
         self.authorize_audited(actor, Permission::BackendSignal, action, object).await?;

@@ -194,6 +194,13 @@ impl Clusters {
         })
     }
 
+    /// The id of the cluster that is meant, and how the audit log names it: also one that there is not.
+    pub(crate) fn named(&self, id: Option<&str>) -> (Result<String, ControlError>, String) {
+        let known = self.find(id).map(|(config, _)| config.id.clone());
+        let name = known.as_ref().map_or_else(|_| id.unwrap_or_default().to_owned(), Clone::clone);
+        (known, name)
+    }
+
     /// New snapshots as they come, of all clusters.
     pub fn subscribe(&self) -> broadcast::Receiver<Arc<LiveEvent>> {
         self.live.subscribe()

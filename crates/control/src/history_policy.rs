@@ -70,8 +70,9 @@ impl HistoryPolicy {
     /// Takes the size of the store: over the budget one step less is kept, well below it one step more.
     fn advance(&self, bytes: i64) {
         let (budget, steps) = (self.budget_bytes.load(Ordering::Relaxed), self.pressure.load(Ordering::Relaxed));
-        let grew = bytes > self.bytes_at_step.load(Ordering::Relaxed) + budget / 100;
-        if bytes > budget && steps < STEPS_AT_MOST && (steps == 0 || grew) {
+        // It grew all the same, or the last step gave back room and not enough of it.
+        let moved = (bytes - self.bytes_at_step.load(Ordering::Relaxed)).abs() > budget / 100;
+        if bytes > budget && steps < STEPS_AT_MOST && (steps == 0 || moved) {
             self.pressure.store(steps + 1, Ordering::Relaxed);
             self.bytes_at_step.store(bytes, Ordering::Relaxed);
         } else if bytes < budget / 10 * 7 && steps > 0 {
@@ -163,6 +164,9 @@ mod tests {
         // A database that gives back no space but uses it again is not emptied further.
         assert_eq!([steps(1_100_000), steps(1_105_000), steps(1_200_000)], [1, 1, 2]);
         assert_eq!([steps(900_000), steps(600_000), steps(600_000), steps(600_000)], [2, 1, 0, 0]);
+        // A budget that is made much smaller: one step gives back too little, and the next follows.
+        assert_eq!([steps(5_000_000), steps(4_100_000), steps(3_300_000), steps(3_300_000)], [1, 2, 3, 3]);
+        assert_eq!([steps(990_000), steps(600_000), steps(500_000), steps(400_000)], [3, 2, 1, 0]);
         for i in 0..100 {
             policy.advance(2_000_000 + i * 100_000);
         }

@@ -198,6 +198,9 @@ impl ControlPlane {
                 *slot = Some(point.value);
             }
         }
+        if metric == Metric::ConnectionsByState {
+            nobody(&mut lines);
+        }
         let mut series = lines
             .into_iter()
             .map(|(name, values)| TimeSeriesLine {
@@ -276,10 +279,34 @@ pub(crate) fn bridge(mut values: Vec<Option<f64>>, step_ms: i64, gap_seconds: f6
     values
 }
 
+/// A state that nobody was in at a reading has no point of its own: that is nobody, and no gap.
+fn nobody(lines: &mut BTreeMap<String, Vec<Option<f64>>>) {
+    let was_read = |i: usize| lines.values().any(|line| line.get(i).copied().flatten().is_some());
+    let read = (0..POINTS as usize).map(was_read).collect::<Vec<_>>();
+    for line in lines.values_mut() {
+        for (value, read) in line.iter_mut().zip(&read) {
+            if *read && value.is_none() {
+                *value = Some(0.0);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_state_that_nobody_is_in_is_zero_where_others_were_read_and_a_gap_where_nothing_was() {
+        let mut lines = BTreeMap::from([
+            ("active".to_owned(), vec![Some(2.0), None, None]),
+            ("idle".to_owned(), vec![Some(9.0), Some(8.0), None]),
+        ]);
+        nobody(&mut lines);
+        assert_eq!(lines["active"], [Some(2.0), Some(0.0), None]);
+        assert_eq!(lines["idle"], [Some(9.0), Some(8.0), None]);
+    }
 
     #[test]
     fn steps_between_samples_are_bridged_and_gaps_are_kept() {

@@ -193,7 +193,7 @@ impl ControlPlane {
         page.changes =
             EventRepo(self.inner.store.db()).list_of(&config.id, EventKind::SettingChange, since, at).await?;
         page.changes.reverse();
-        page.findings = self.setting_findings(&config.id, &page).await?;
+        (page.findings, page.guide) = self.settings_judged(&config.id, &page).await?;
         page.memory_bytes = self.inner.clusters.memory(&config.id);
         Ok(page)
     }

@@ -169,15 +169,18 @@ impl ControlPlane {
             events: events.clone(),
             earlier: earlier.as_ref().map(|earlier| drawn(earlier, lines)).unwrap_or_default(),
         };
-        let deviation = row.stddev_ms;
+        let at_most = |quantile: f64| {
+            row.stddev_ms.map(|deviation| latency::at_most(row.mean_ms, deviation, row.max_ms, quantile))
+        };
+        let (p95_at_most_ms, p99_at_most_ms) = (at_most(0.95), at_most(0.99));
         Ok(QueryDetail {
             sql: sqltext::format_sql(&record.text.query),
             first_seen_at: record.first_seen_at,
             last_seen_at: record.last_seen_at,
             range,
             window_seconds: loaded.window_seconds,
-            p95_at_most_ms: deviation.map(|deviation| latency::at_most(row.mean_ms, deviation, 0.95)),
-            p99_at_most_ms: deviation.map(|deviation| latency::at_most(row.mean_ms, deviation, 0.99)),
+            p95_at_most_ms,
+            p99_at_most_ms,
             calls: series(
                 "calls_per_second",
                 "/s",

@@ -130,7 +130,7 @@ pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
         let _ = writeln!(row, "{}\t{}\t{plan}", slug(i), company(i));
     })
     .await?;
-    copy(&mut connection, "COPY plugins (tenant_id, name, display_name, description, category, status, owner, environment, keywords, tags, is_installed, is_enabled, installed_version, health_score, cpu_usage, memory_usage, created_at) FROM STDIN", sizes.plugins, move |i, rng, row| plugin(i, tenants, rng, row)).await?;
+    copy(&mut connection, "COPY plugins (tenant_id, name, display_name, description, category, status, owner, environment, keywords, tags, is_installed, is_enabled, installed_version, health_score, cpu_usage, memory_usage, created_at, updated_at) FROM STDIN", sizes.plugins, move |i, rng, row| plugin(i, tenants, rng, row)).await?;
     let plugins = sizes.plugins;
     copy(
         &mut connection,
@@ -297,21 +297,24 @@ fn plugin(i: u32, tenants: u32, rng: &mut StdRng, row: &mut String) {
     let flag = |on: bool| if on { 't' } else { 'f' };
     // A third of them has an update to take.
     let at = if installed { version(i + 1, if i.is_multiple_of(3) { 1 } else { 2 }) } else { "\\N".to_owned() };
+    let team = TEAMS[rng.random_range(0..TEAMS.len())];
+    let tier = rng.random_range(1..4);
+    let cpu = rng.random_range(0.0..60.0);
+    let memory = rng.random_range(8..900) * 1_048_576_u64;
+    let days = rng.random_range(1..700);
+    // Some time since it came; the workload changes some of them as it runs.
+    let changed = seconds_ago(usage::mixed(i, 11) % (days * 86_400));
     let _ = writeln!(
         row,
-        "{}\t{adjective}-{noun}{number}\t{} {}{}\t{does}.\t{category}\t{status}\t{}@{}\t{environment}\t{{{keywords}}}\t{{{category},tier-{}}}\t{}\t{}\t{at}\t{health}\t{:.1}\t{}\t{}",
+        "{}\t{adjective}-{noun}{number}\t{} {}{}\t{does}.\t{category}\t{status}\t{team}@{}\t{environment}\t{{{keywords}}}\t{{{category},tier-{tier}}}\t{}\t{}\t{at}\t{health}\t{cpu:.1}\t{memory}\t{}\t{changed}",
         tenant + 1,
         capital(adjective),
         capital(noun),
         number.replace('-', " "),
-        TEAMS[rng.random_range(0..TEAMS.len())],
         slug(tenant as u32),
-        rng.random_range(1..4),
         flag(installed),
         flag(enabled),
-        rng.random_range(0.0..60.0),
-        rng.random_range(8..900) * 1_048_576_u64,
-        days_ago(rng.random_range(1..700)),
+        days_ago(days),
     );
 }
 

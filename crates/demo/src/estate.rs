@@ -23,9 +23,13 @@ pub struct DemoOptions {
 
 /// Name of the platform's database, as in the guide.
 const DATABASE: &str = "saas_idp";
-/// The role that Holdfast watches as: `pg_monitor` to read, `pg_signal_backend` to cancel and terminate, and membership in
-/// the application's role to plan its statements.
+/// The role that Holdfast watches as: `pg_monitor` to read, `pg_signal_backend` to cancel and terminate, membership in the
+/// application's role to plan its statements, and the statistics of columns without their values.
 const MONITOR: &str = "holdfast_monitor";
+/// As the README has it: no column of a table, and nothing of a tenant's, can be read by it.
+const STATISTICS: &str = "GRANT SELECT (starelid, staattnum, stainherit, stanullfrac, stawidth, stadistinct, \
+    stakind1, stakind2, stakind3, stakind4, stakind5, stanumbers1, stanumbers2, stanumbers3, stanumbers4, stanumbers5) \
+    ON pg_catalog.pg_statistic TO";
 /// The role that backs up: it replicates, starts backups and reads configuration files; no superuser.
 pub(crate) const BACKUP: &str = "holdfast_backup";
 /// The role of the application.
@@ -84,6 +88,7 @@ impl Estate {
         // In the platform's database: rights on functions are each database's own.
         let mut platform = PgConnection::connect(&primary.url(DATABASE)).await?;
         make_backup_role(&mut platform, &password).await?;
+        platform.execute(AssertSqlSafe(format!("{STATISTICS} {MONITOR}"))).await?;
         platform.close().await?;
         let replica = primary.standby_in(&options.dir.join("replica"), "replica1").await?;
         say(&format!("primary on port {}, replica on port {}", primary.port(), replica.port()));

@@ -51,7 +51,7 @@ fn chosen<'a>(weights: &[(&'a str, u32)], at: u32) -> &'a str {
 }
 
 /// The same for the same numbers, and looks like none.
-const fn mixed(a: u32, b: u32) -> u32 {
+pub const fn mixed(a: u32, b: u32) -> u32 {
     let mut x = a.wrapping_mul(0x9E37_79B9) ^ b.wrapping_mul(0x85EB_CA6B);
     x ^= x >> 15;
     x = x.wrapping_mul(0x2C1B_3C6D);

@@ -148,9 +148,26 @@ pub fn thousands(value: i64) -> String {
     out
 }
 
+/// `1 table`, `2,130 tables`: how many of them, in the words for one and for any other number.
+pub fn counted<N>(number: N, one: &str, many: &str) -> String
+where
+    i64: TryFrom<N>,
+{
+    let number = i64::try_from(number).unwrap_or(i64::MAX);
+    format!("{} {}", thousands(number), if number == 1 { one } else { many })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_counted_is_one_or_many() {
+        let tables = |number: usize| counted(number, "table", "tables");
+        assert_eq!([0, 1, 2, 2_130].map(tables), ["0 tables", "1 table", "2 tables", "2,130 tables"]);
+        assert_eq!(counted(1_u64, "index is", "indexes are"), "1 index is");
+        assert_eq!(counted(u64::MAX, "", "rows"), format!("{} rows", thousands(i64::MAX)));
+    }
 
     #[test]
     fn durations_keep_three_digits_or_fewer() {

@@ -23,8 +23,8 @@ pub(crate) async fn run(control: ControlPlane, tick: Duration, stop: Cancellatio
             () = stop.cancelled() => return,
         }
         if let Err(error) = history::roll_up(&control, tick).await {
+            // What is old goes all the same: nothing is removed that its next tier lacks, and room may be what was missing.
             tracing::warn!(%error, "history could not be rolled up; it is tried again in a minute");
-            continue;
         }
         if cleaned.elapsed() >= EVERY {
             cleaned = Instant::now();

@@ -39,6 +39,16 @@ impl LogNames {
         }
     }
 
+    /// Keeps the statements that still have a name.
+    pub(crate) fn retain(&mut self, names: &Names) {
+        let named = |keys: &mut Vec<StatementKey>| {
+            keys.retain(|key| names.contains_key(key));
+            !keys.is_empty()
+        };
+        self.by_id.retain(|_, keys| named(keys));
+        self.by_fingerprint.retain(|_, keys| named(keys));
+    }
+
     /// The statement of an entry; `None` when there is none, or several that cannot be told apart.
     fn find(&self, entry: &LogEntry, names: &Names) -> Option<StatementKey> {
         let by_id = entry.query_id.and_then(|id| self.by_id.get(&id));
@@ -201,6 +211,21 @@ mod tests {
         );
         assert_eq!(find(LogEntry { database: Some("other".to_owned()), ..entry("UPDATE t SET a = 5", 1.0) }), None);
         assert_eq!(find(entry("SELECT 1", 1.0)), None);
+    }
+
+    #[test]
+    fn a_statement_without_a_name_is_forgotten_by_number_and_by_text() {
+        let (mut log, mut names) = known(&[
+            (key(1, 10), "api", "SELECT a FROM t WHERE b = $1"),
+            (key(1, 11), "batch", "SELECT a FROM t WHERE b = $1"),
+            (key(2, 10), "api", "UPDATE t SET a = $1"),
+        ]);
+        names.retain(|of, _| *of == key(1, 11));
+        log.retain(&names);
+        assert_eq!(log.by_id, HashMap::from([(1, vec![key(1, 11)])]));
+        assert_eq!(log.by_fingerprint.len(), 1);
+        let read = "SELECT a FROM t WHERE b = 'secret'";
+        assert_eq!(log.find(&entry(read, 1.0), &names), Some(key(1, 11)), "the only one that is left");
     }
 
     #[test]

@@ -88,6 +88,10 @@ pub(crate) fn make(
             .as_ref()
             .and_then(|(_, reading)| reading.rows.iter().filter_map(|row| row.oldest_id_age()).max()),
         oldest_transaction_seconds: running.map(|it| it.oldest_transaction_seconds.unwrap_or(0.0)),
+        horizon_age: state
+            .vacuum
+            .as_ref()
+            .map(|reading| reading.horizon.iter().map(|holder| holder.age).max().unwrap_or(0)),
         bloated_tables: state.tables.as_ref().map(|reading| {
             count(reading.rows.iter().filter(|it| it.dead_rows > 10_000 && it.dead_rows * 5 > it.live_rows))
         }),

@@ -14,7 +14,8 @@ use domain::{
     Lsn, Timestamp,
     reading::{
         ActivityReading, BloatEstimate, DatabaseReading, IndexReading, IoReading, LogPosition, ReplicationReading,
-        ServerReading, SettingsReading, StatementKey, TableReading, VacuumReading, WalReading,
+        ServerReading, SettingsReading, StatementCounters, StatementKey, TableCounters, TableReading, VacuumReading,
+        WalReading,
     },
     view::{
         ClusterState, ColumnsKept, Health, HostPage, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad,
@@ -29,6 +30,9 @@ use std::{
 
 /// Figures on the dashboard are of the last five minutes.
 pub(crate) const WINDOW_SECONDS: f64 = 300.0;
+
+/// Names of statements that are kept beyond those that the server has: one that comes back needs its text again.
+const NAMES_BEYOND: usize = 10_000;
 
 /// What the watches share: readings of indexes that other clusters add theirs to, as a primary's scans are not all scans.
 #[derive(Debug, Default)]
@@ -212,6 +216,11 @@ impl State {
         }
     }
 
+    /// The tables that were read last, of all databases.
+    pub(crate) fn known_tables(&self) -> &[TableCounters] {
+        self.tables.as_ref().map(|it| it.rows.as_slice()).unwrap_or_default()
+    }
+
     /// Another server, or the same after a crash: nothing before compares with what comes.
     pub(crate) fn forget_rates(&mut self) {
         self.database = None;
@@ -229,5 +238,98 @@ impl State {
         self.load.clear();
         self.log_read = None;
         self.durations.clear();
+    }
+    /// Drops names of statements that the server no longer has, once they are many: one that makes new statements all
+    /// day would fill our memory with what it has long forgotten itself.
+    pub(crate) fn forget_names(&mut self, rows: &[StatementCounters]) {
+        let many = self.statement_names.len() > rows.len() + NAMES_BEYOND;
+        if !many && self.unnamed.is_empty() {
+            return;
+        }
+        let mut needed = rows.iter().map(|row| row.key).collect::<HashSet<_>>();
+        // Evicted before its text was read: when it comes back it is another entry, and that one has a text.
+        self.unnamed.retain(|key| needed.contains(key));
+        if many {
+            // The page shows the window's with their names, also those that were evicted within it.
+            needed.extend(self.statement_window.totals().iter().map(|row| row.key));
+            self.statement_names.retain(|key, _| needed.contains(key));
+            self.log_names.retain(&self.statement_names);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::reading::StatementText;
+    use std::time::Duration;
+
+    fn key(queryid: i64) -> StatementKey {
+        StatementKey { dbid: 1, userid: 2, queryid, toplevel: true }
+    }
+
+    fn counters(queryid: i64) -> StatementCounters {
+        StatementCounters {
+            key: key(queryid),
+            calls: 1,
+            total_ms: 1.0,
+            stddev_ms: 0.0,
+            max_ms: 1.0,
+            rows: 1,
+            shared_blks_hit: 0,
+            shared_blks_read: 0,
+            shared_blks_dirtied: 0,
+            shared_blks_written: 0,
+            temp_blks_read: 0,
+            temp_blks_written: 0,
+            blk_read_ms: 0.0,
+            blk_write_ms: 0.0,
+            wal_bytes: 0,
+            stats_since: None,
+        }
+    }
+
+    fn delta(queryid: i64) -> StatementDelta {
+        StatementDelta {
+            key: key(queryid),
+            calls: 1,
+            total_ms: 1.0,
+            m2: 0.0,
+            max_ms: 1.0,
+            rows: 1,
+            shared_blks_hit: 0,
+            shared_blks_read: 0,
+            temp_blks_written: 0,
+            wal_bytes: 0,
+        }
+    }
+
+    fn learn(state: &mut State, queryid: i64) {
+        let query = format!("SELECT {queryid} FROM t_{queryid}");
+        let text = StatementText { key: key(queryid), database: "shop".to_owned(), user: "api".to_owned(), query };
+        state.log_names.learn(&text);
+        state.statement_names.insert(text.key, (text.query.into(), text.database, text.user));
+    }
+
+    #[test]
+    fn names_of_what_the_server_forgot_do_not_pile_up() {
+        let mut state = State::new(Cadence::new(Duration::from_secs(10)));
+        state.statement_window.push(10.0, vec![delta(1)]);
+        state.unnamed.extend([key(-1), key(-2)]);
+        let bound = i64::try_from(NAMES_BEYOND).unwrap_or(i64::MAX);
+        for number in 0..bound {
+            learn(&mut state, number);
+        }
+        let rows = [counters(3), counters(-2)];
+        state.forget_names(&rows);
+        assert_eq!(state.statement_names.len(), NAMES_BEYOND, "as many may wait for their statement to come back");
+        assert_eq!(state.unnamed, HashSet::from([key(-2)]), "what is gone is asked for when it comes back");
+        for number in bound..bound + 3 {
+            learn(&mut state, number);
+        }
+        state.forget_names(&rows);
+        let mut kept = state.statement_names.keys().map(|key| key.queryid).collect::<Vec<_>>();
+        kept.sort_unstable();
+        assert_eq!(kept, [1, 3], "of the window, and of the reading");
     }
 }

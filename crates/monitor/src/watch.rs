@@ -1,25 +1,27 @@
 //! Watching one cluster: one task, one collector at a time, so that we never pile up on a server that is slow.
+mod objects;
+mod server;
+mod statements;
+
 use crate::{
     alerts::{self, AlertWriter},
     backoff::Backoff,
     cadence::Cadence,
-    disk, events, log_samples,
+    disk, events,
     recorder::{Batch, Recorder},
     sampler::Sampler,
     snapshot,
-    state::{NodeIndexes, Shared, State, WINDOW_SECONDS},
+    state::{Shared, State, WINDOW_SECONDS},
 };
-use analysis::{
-    columns, indexes, latency_classes, locks, maintenance, rates, rates::DatabaseInterval, sqltext, tables,
-};
+use analysis::relation_names;
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
-    reading::{CollectorKind, CollectorState, LockReading, ServerReading, StatementKey},
-    view::{ClusterState, ColumnsKept, Event, EventKind},
+    reading::{CollectorKind, CollectorState, ServerReading, ServerRole},
+    view::{ClusterState, Event, EventKind},
 };
 use pgstat::{Cluster, PgstatError};
 use std::{
-    sync::{Arc, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio_util::sync::CancellationToken;
@@ -44,17 +46,12 @@ pub(crate) struct Watch {
     shared: Arc<Shared>,
     state: State,
     events: Vec<Event>,
+    /// Standbys that were missing before our start are known again.
+    missing_known: bool,
 }
 
-/// Growth is kept of the largest only.
-const TABLES_RECORDED: usize = 300;
-/// As many of the largest indexes, with their scans.
-const INDEXES_RECORDED: usize = 300;
 /// A wrong password tried too often locks an account out and fills the server's log.
 const REFUSED_CEILING: Duration = Duration::from_secs(60);
-/// One new text has the server read its whole file of texts, which may be gigabytes: after that it is left alone for fifty
-/// times as long as it took, so that this is never more than two percent of the time.
-const TEXTS_REST: u32 = 50;
 const UNREACHABLE_CEILING: Duration = Duration::from_secs(15);
 
 impl Watch {
@@ -68,9 +65,23 @@ impl Watch {
         shared: Arc<Shared>,
     ) -> Self {
         let state = State::new(cadence);
-        let events = vec![Event::new(now(), EventKind::MonitorStart, "Holdfast started watching".to_owned())];
+        // With other rules a score is another: whoever compares finds in the history by which it was made.
+        let started = format!("Holdfast started watching (score by rules {})", analysis::health::VERSION);
+        let events = vec![Event::new(now(), EventKind::MonitorStart, started)];
         let Sinks { recorder, alerts } = sinks;
-        Self { control, cluster, sampler, config, cadence, recorder, alerts, shared, state, events }
+        Self {
+            control,
+            cluster,
+            sampler,
+            config,
+            cadence,
+            recorder,
+            alerts,
+            shared,
+            state,
+            events,
+            missing_known: false,
+        }
     }
 
     pub(crate) async fn run(mut self, stop: CancellationToken) {
@@ -133,9 +144,10 @@ impl Watch {
             self.database().await?;
         }
         if self.is_due(CollectorKind::Replication)
-            && let Some(reading) =
+            && let Some(mut reading) =
                 self.timed(CollectorKind::Replication, |cluster| async move { cluster.replication().await }).await?
         {
+            self.state.replicas.tell_apart(&mut reading);
             for (at, lsn) in self.sampler.positions() {
                 self.state.replicas.position(at, lsn);
             }
@@ -152,9 +164,10 @@ impl Watch {
             self.log().await?;
         }
         if self.is_due(CollectorKind::Vacuum)
-            && let Some(reading) =
+            && let Some(mut reading) =
                 self.timed(CollectorKind::Vacuum, |cluster| async move { cluster.vacuum().await }).await?
         {
+            relation_names::of_progress(&mut reading.progress, self.state.known_tables());
             self.state.vacuum = Some(reading);
         }
         if self.is_due(CollectorKind::Io) {
@@ -293,312 +306,6 @@ impl Watch {
         self.publish(self.cadence.tick.max(ceiling)).await;
     }
 
-    /// Looks at locks only when a backend waits for one: the question stops the lock manager for a moment.
-    async fn locks(&mut self) -> Result<(), PgstatError> {
-        let waiting = self.state.activity.as_ref().is_some_and(|(_, reading)| {
-            reading.rows.iter().any(|row| !row.blocked_by.is_empty() || row.wait_event_type.as_deref() == Some("Lock"))
-        });
-        let reading = self
-            .timed(CollectorKind::Locks, |cluster| async move {
-                if waiting { cluster.locks().await } else { Ok(LockReading::default()) }
-            })
-            .await?;
-        let (Some(reading), Some((_, activity))) = (reading, &self.state.activity) else { return Ok(()) };
-        let nodes = locks::forest(activity, &reading);
-        let blocked = locks::waiters(&nodes);
-        self.state.most_blocked = Some(self.state.most_blocked.map_or(blocked, |most| most.max(blocked)));
-        self.state.lock_snapshots.extend(self.state.lock_episode.advance(&nodes, now()));
-        self.state.locks = nodes;
-        Ok(())
-    }
-
-    async fn database(&mut self) -> Result<(), PgstatError> {
-        let with_sizes = self.state.sizes_read.is_none_or(|last| last.elapsed() >= self.cadence.sizes());
-        let Some(reading) =
-            self.timed(CollectorKind::Database, |cluster| async move { cluster.database(with_sizes).await }).await?
-        else {
-            return Ok(());
-        };
-        let read_at = Instant::now();
-        if with_sizes {
-            self.state.sizes_read = Some(read_at);
-            self.state.database_sizes = reading.rows.iter().filter_map(|row| Some((row.oid, row.bytes?))).collect();
-            self.state.databases_bytes = Some(reading.rows.iter().filter_map(|row| row.bytes).sum());
-        }
-        if let Some((before_at, before)) = &self.state.database {
-            let interval =
-                DatabaseInterval::between(before, &reading, read_at.duration_since(*before_at).as_secs_f64(), false);
-            if interval.reset {
-                self.events.push(Event::new(now(), EventKind::StatsReset, "database statistics were reset".to_owned()));
-            }
-            self.state.database_window.push(interval);
-        }
-        self.state.database = Some((read_at, reading));
-        Ok(())
-    }
-
-    async fn wal(&mut self) -> Result<(), PgstatError> {
-        let Some(reading) = self.timed(CollectorKind::Wal, |cluster| async move { cluster.wal().await }).await? else {
-            return Ok(());
-        };
-        let read_at = Instant::now();
-        if let (Some((before_at, before)), Some(lsn)) = (self.state.last_lsn, reading.lsn) {
-            self.state.wal_rate =
-                rates::wal_bytes_per_second(before, lsn, read_at.duration_since(before_at).as_secs_f64());
-        }
-        self.state.last_lsn = reading.lsn.map(|lsn| (read_at, lsn));
-        if let (Some((_, before)), Some(archiver)) = (&self.state.wal, &reading.archiver) {
-            let failed_before = before.archiver.as_ref().map_or(0, |archiver| archiver.failed);
-            let last_failed = archiver.last_failed_at > archiver.last_archived_at;
-            self.state.archiver_failing = Some(archiver.enabled && (archiver.failed > failed_before || last_failed));
-        }
-        let before = self.state.wal.as_ref().map(|(at, before)| (before, read_at.duration_since(*at).as_secs_f64()));
-        self.state.wal_view = Some(maintenance::wal(before, &reading, self.state.wal_rate));
-        let both = before
-            .and_then(|(before, seconds)| Some((before.checkpoints.as_ref()?, reading.checkpoints.as_ref()?, seconds)));
-        self.state.checkpoints_per_hour = both.filter(|it| it.2 > 0.0).map(|(before, after, seconds)| {
-            let (timed, requested) = maintenance::checkpoints_between(before, after);
-            (timed as f64 * 3_600.0 / seconds, requested as f64 * 3_600.0 / seconds)
-        });
-        self.state.wal = Some((read_at, reading));
-        Ok(())
-    }
-
-    /// Where the files lie changes as seldom as settings do.
-    async fn places(&mut self) -> Result<(), PgstatError> {
-        if self.cluster.target().is_local() {
-            self.state.places = match self.cluster.places().await {
-                Ok(places) => Some(Ok(places)),
-                Err(error) if error.is_connection() => return Err(error),
-                Err(error) => Some(Err(error.to_string())),
-            };
-        }
-        Ok(())
-    }
-
-    async fn io(&mut self) -> Result<(), PgstatError> {
-        let Some(reading) = self.timed(CollectorKind::Io, |cluster| async move { cluster.io().await }).await? else {
-            return Ok(());
-        };
-        let read_at = Instant::now();
-        let timed = self.state.server.as_ref().is_some_and(|server| server.track_io_timing);
-        if let Some((before_at, before)) = &self.state.io {
-            let seconds = read_at.duration_since(*before_at).as_secs_f64();
-            self.state.io_rows = maintenance::io(before, &reading, seconds, timed);
-        }
-        self.state.io = Some((read_at, reading));
-        Ok(())
-    }
-
-    async fn tables(&mut self) -> Result<(), PgstatError> {
-        let Some(reading) = self.timed(CollectorKind::Tables, |cluster| async move { cluster.tables().await }).await?
-        else {
-            return Ok(());
-        };
-        let read_at = Instant::now();
-        if self.state.bloat_read.is_none_or(|last| last.elapsed() >= self.cadence.bloat()) {
-            // An extra: without it the tables are shown as well.
-            match self.cluster.bloat().await {
-                Ok(estimates) => self.state.bloat = estimates,
-                Err(error) if error.is_connection() => return Err(error),
-                Err(error) => {
-                    tracing::warn!(%error, cluster = self.config.id, "bloat could not be estimated; it is tried again in some hours");
-                }
-            }
-            self.state.bloat_read = Some(read_at);
-        }
-        if self.state.columns_read.is_none_or(|last| last.elapsed() >= self.cadence.columns()) {
-            // An extra as well: what was read before it stays.
-            match self.cluster.columns().await {
-                Ok(reading) => self.state.columns = Arc::new(columns::kept(&reading, now())),
-                Err(error) if error.is_connection() => return Err(error),
-                Err(error) => {
-                    tracing::warn!(%error, cluster = self.config.id, "columns of tables could not be read; it is tried again in an hour");
-                    let failed = Some(error.to_string());
-                    self.state.columns = Arc::new(ColumnsKept { failed, ..ColumnsKept::clone(&self.state.columns) });
-                }
-            }
-            self.state.columns_read = Some(read_at);
-        }
-        let before = self.state.tables_before.as_ref().zip(self.state.tables_read);
-        let before = before.map(|(before, at)| (before, read_at.duration_since(at).as_secs_f64()));
-        let page = tables::page(&reading, before, self.state.settings.as_ref(), &self.state.bloat, now());
-        if self.state.tables_recorded.is_none_or(|last| last.elapsed() >= self.cadence.growth()) {
-            self.state.tables_recorded = Some(read_at);
-            self.state.table_sizes =
-                page.rows.iter().take(TABLES_RECORDED).map(|row| (row.key.clone(), row.total_bytes)).collect();
-        }
-        self.state.tables_before = Some(tables::remember(&reading));
-        self.state.tables_read = Some(read_at);
-        self.state.tables_page = Arc::new(page);
-        self.state.tables = Some(reading);
-        Ok(())
-    }
-
-    async fn statements(&mut self) -> Result<(), PgstatError> {
-        let Some(reading) =
-            self.timed(CollectorKind::Statements, |cluster| async move { cluster.statements().await }).await?
-        else {
-            self.state.statement_tracker.forget();
-            self.state.statements_read = None;
-            return Ok(());
-        };
-        let read_at = Instant::now();
-        let unknown =
-            reading.rows.iter().map(|row| row.key).filter(|key| !self.state.statement_names.contains_key(key));
-        let unknown = unknown.filter(|key| !self.state.unnamed.contains(key)).collect::<Vec<_>>();
-        let seconds = self.state.statements_read.map(|last| read_at.duration_since(last).as_secs_f64());
-        self.state.statements_read = Some(read_at);
-        let interval = self.state.statement_tracker.advance(reading);
-        let texts = self.texts(&unknown).await?;
-        // Also when there is no interval yet: what was logged before it is not of it.
-        let logged = self.state.durations.fresh();
-        let (Some(interval), Some(seconds)) = (interval, seconds) else {
-            self.recorder.push(Batch { at: now(), texts, ..Batch::default() });
-            return Ok(());
-        };
-        if interval.reset {
-            self.events.push(Event::new(now(), EventKind::StatsReset, "pg_stat_statements was reset".to_owned()));
-        }
-        if let Some(evicted) = interval.evicted {
-            self.state.evictions.push_back((read_at, evicted));
-            self.state.evictions.retain(|(at, _)| at.elapsed() < Duration::from_secs(3_600));
-        }
-        self.state.statement_window.push(seconds, interval.rows.clone());
-        self.state.fresh_statements = Some((seconds, interval.rows.clone()));
-        self.state.fresh_latencies = latency_classes::estimated(&interval.rows).map(|counts| match logged {
-            Some((logged, floor_ms)) => latency_classes::with_log(&counts, logged, floor_ms),
-            None => counts,
-        });
-        let interval_ms = (seconds * 1_000.0) as i64;
-        self.recorder.push(Batch { at: now(), texts, statements: interval.rows, interval_ms, ..Batch::default() });
-        Ok(())
-    }
-
-    async fn log(&mut self) -> Result<(), PgstatError> {
-        let from = self.state.log_read.as_ref().map(|(_, position)| position.clone());
-        let Some(reading) = self.timed(CollectorKind::Log, |cluster| async move { cluster.log(from).await }).await?
-        else {
-            self.state.log_read = None;
-            self.state.auto_explain = None;
-            self.state.durations.clear();
-            return Ok(());
-        };
-        let read_at = Instant::now();
-        let seconds = self.state.log_read.as_ref().map_or(0.0, |(at, _)| read_at.duration_since(*at).as_secs_f64());
-        self.state.durations.push(&reading, seconds);
-        self.state.auto_explain = log_samples::hint(&reading.settings);
-        let tables = self.state.tables.as_ref().map(|tables| tables.rows.as_slice()).unwrap_or_default();
-        // A name that stands in several schemas says nothing.
-        let schema_of = |database: &str, table: &str| {
-            let mut named = tables.iter().filter(|row| row.database == database && row.name == table);
-            named.next().filter(|_| named.next().is_none()).map(|row| row.schema.clone())
-        };
-        let version_num = self.state.server.as_ref().map_or(0, |server| server.version_num);
-        let entries = analysis::log::read(&reading, now());
-        let chosen =
-            log_samples::choose(entries, &self.state.log_names, &self.state.statement_names, version_num, schema_of);
-        if chosen != log_samples::Chosen::default() {
-            let log_samples::Chosen { samples, plans } = chosen;
-            self.recorder.push(Batch { at: now(), log_samples: samples, plans, ..Batch::default() });
-        }
-        self.state.log_read = Some((read_at, reading.position));
-        Ok(())
-    }
-
-    /// Names of statements not seen before. A failure costs the names, not the figures.
-    async fn texts(&mut self, unknown: &[StatementKey]) -> Result<Vec<domain::reading::StatementText>, PgstatError> {
-        let resting = self.state.texts_rest.is_some_and(|until| Instant::now() < until);
-        if unknown.is_empty() || resting {
-            return Ok(Vec::new());
-        }
-        let began = Instant::now();
-        let texts = self.cluster.statement_texts(unknown).await;
-        self.state.texts_rest = Some(Instant::now() + began.elapsed() * TEXTS_REST);
-        let texts = match texts {
-            Ok(texts) => texts,
-            Err(error) if error.is_connection() => return Err(error),
-            Err(error) => {
-                tracing::warn!(%error, cluster = self.config.id, "the texts of new statements could not be read; it is tried again");
-                return Ok(Vec::new());
-            }
-        };
-        for text in &texts {
-            let line = sqltext::one_line(&text.query, 400);
-            self.state.log_names.learn(text);
-            self.state.statement_names.insert(text.key, (line.into(), text.database.clone(), text.user.clone()));
-        }
-        // Evicted between the two statements: do not ask for it for ever.
-        let unnamed =
-            unknown.iter().filter(|key| !self.state.statement_names.contains_key(key)).copied().collect::<Vec<_>>();
-        self.state.unnamed.extend(unnamed);
-        Ok(texts)
-    }
-
-    async fn indexes(&mut self) -> Result<(), PgstatError> {
-        let Some(reading) =
-            self.timed(CollectorKind::Indexes, |cluster| async move { cluster.indexes().await }).await?
-        else {
-            return Ok(());
-        };
-        let read_at = Instant::now();
-        if self.state.index_bloat_read.is_none_or(|last| last.elapsed() >= self.cadence.bloat()) {
-            // An extra: without it the indexes are shown as well.
-            match self.cluster.index_bloat().await {
-                Ok(estimates) => self.state.index_bloat = estimates,
-                Err(error) if error.is_connection() => return Err(error),
-                Err(error) => {
-                    tracing::warn!(%error, cluster = self.config.id, "bloat of indexes could not be estimated; it is tried again in some hours");
-                }
-            }
-            self.state.index_bloat_read = Some(read_at);
-        }
-        let Some(server) = &self.state.server else { return Ok(()) };
-        let reading = Arc::new(reading);
-        let mine = NodeIndexes {
-            standby_of: self.config.standby_of.clone(),
-            reading: reading.clone(),
-            started_at: server.started_at,
-        };
-        let others = {
-            let mut shared = self.shared.indexes.lock().unwrap_or_else(PoisonError::into_inner);
-            shared.insert(self.config.id.clone(), mine.clone());
-            let is_ours = |other: &NodeIndexes| other.standby_of.as_deref() == Some(self.config.id.as_str());
-            shared
-                .iter()
-                .filter(|(_, other)| is_ours(other))
-                .map(|(id, other)| (id.clone(), other.clone()))
-                .collect::<Vec<_>>()
-        };
-        let mut nodes =
-            vec![indexes::Node { name: &self.config.name, reading: &reading, started_at: server.started_at }];
-        nodes.extend(others.iter().map(|(id, other)| indexes::Node {
-            name: id,
-            reading: &other.reading,
-            started_at: other.started_at,
-        }));
-        let previous = self.state.indexes_before.as_ref().zip(self.state.indexes_read);
-        let previous = previous.map(|(previous, at)| (previous, read_at.duration_since(at).as_secs_f64()));
-        // Short ticks are for demonstrations and tests: there a minute of counting has to do.
-        let mut rules = indexes::Rules::default();
-        rules.counting_at_least_seconds =
-            rules.counting_at_least_seconds.min(self.cadence.tick.as_secs_f64() * 120.0 / 10.0);
-        let page = indexes::page(&nodes, previous, &self.state.index_bloat, rules, now());
-        let recorded = self.state.index_scans_recorded.as_ref();
-        let recorded = recorded.map(|(at, scans)| (scans, read_at.duration_since(*at).as_secs_f64()));
-        if recorded.is_none_or(|(_, seconds)| seconds >= self.cadence.growth().as_secs_f64()) {
-            let (rates, scans) = indexes::scans_per_hour(&page, recorded, INDEXES_RECORDED);
-            self.state.index_scans = rates;
-            let sizes = page.rows.iter().filter(|row| row.bytes > 0).take(INDEXES_RECORDED);
-            self.state.index_sizes = sizes.map(|row| (row.key.clone(), row.bytes)).collect();
-            self.state.index_scans_recorded = Some((read_at, scans));
-        }
-        self.state.indexes_before = Some(indexes::remember(&reading));
-        self.state.indexes_read = Some(read_at);
-        self.state.indexes = Arc::new(page);
-        Ok(())
-    }
-
     /// The sampler runs by itself; its state stands among the collectors'.
     fn book_samples(&mut self) {
         let (last, failure) = self.sampler.last();
@@ -608,6 +315,28 @@ impl Watch {
         }
         if let Some(reason) = failure {
             collectors.failed(CollectorKind::Sessions, CollectorState::Failed { reason }, Instant::now());
+        }
+    }
+
+    /// Once after a start, as soon as the open alerts are read: a standby that nobody has seen since is not well again. Of a
+    /// server that is no primary any more they are another's.
+    fn know_missing(&mut self) {
+        let book = self.control.alerts();
+        let Some(server) = self.state.server.as_ref().filter(|_| !self.missing_known && book.is_loaded()) else {
+            return;
+        };
+        self.missing_known = true;
+        if server.role != ServerRole::Primary {
+            return;
+        }
+        for alert in book.open(Some(&self.config.id), now()) {
+            let of_standby = matches!(alert.rule.as_str(), "replica_disconnected" | "replication_lag");
+            if of_standby && alert.object != replication::THIS_SERVER {
+                self.state.replicas.missing_since(&alert.object, alert.since);
+            }
+        }
+        if let Some(reading) = &self.state.replication {
+            self.state.replicas.advance(reading, now());
         }
     }
 
@@ -631,6 +360,7 @@ impl Watch {
             let status = slot.status.load();
             status.judged_at.map(|_| status.problems.clone())
         });
+        self.know_missing();
         let mut snapshot = snapshot::make(
             &mut self.state,
             &self.config,

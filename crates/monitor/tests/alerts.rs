@@ -9,8 +9,8 @@ use control::{
     now,
 };
 use domain::{
-    alert::{AlertState, ChannelKind, Level, RuleSettings, Severity, SmtpSecurity},
-    view::{AlertDetail, AlertView, ChannelSpec},
+    alert::{AlertState, Level, RuleSettings, Severity},
+    view::{AlertDetail, AlertView},
 };
 use monitor::{Monitor, Watched, first_snapshot};
 use pgstat::Target;
@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use store::{AlertFilter, AlertRepo, DeliveryRepo, Store};
 use test_support::{
     ChaosProxy, Weather,
-    webhooks::{Got, receiver},
+    webhooks::{self, Got, receiver},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -89,22 +89,7 @@ impl Watching {
     }
 
     async fn webhook(&self, name: &str, url: &str) {
-        let spec = ChannelSpec {
-            name: name.to_owned(),
-            kind: ChannelKind::Webhook,
-            url: Some(url.to_owned()),
-            signing_key: None,
-            host: None,
-            port: None,
-            security: SmtpSecurity::default(),
-            username: None,
-            password: None,
-            from: None,
-            to: Vec::new(),
-            min_severity: Severity::Critical,
-            clusters: Vec::new(),
-            enabled: true,
-        };
+        let spec = webhooks::channel(name, url, Severity::Critical);
         let (channel, key) = self.control.channel_create(&Actor::cli(), spec).await.unwrap();
         assert!(key.is_some_and(|key| key.len() > 40) && !channel.target.contains("hook"), "{channel:?}");
     }
@@ -222,6 +207,39 @@ async fn a_pending_alert_goes_on_after_a_restart_where_it_was() {
         "what had passed before the restart counts: {:?}",
         restarted.elapsed()
     );
+    watching.end().await;
+}
+
+/// Only what is seen is back: after a restart of ours a standby that is gone must not look like one that never was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_is_gone_is_still_gone_after_a_restart_of_ours() {
+    let cluster = test_support::private_cluster(&[]).await;
+    let standby = cluster.standby("replica1").await;
+    let url = cluster.server.url("postgres");
+    let (store_url, _directory) = test_support::sqlite_url();
+    let key = SealingKey::random().unwrap();
+    let watching = start(&store_url, &url, &key).await;
+    watching.control.alert_rule_set(&Actor::cli(), None, "replica_disconnected", settings(0.5, 0)).await.unwrap();
+    let dashboard = |watching: &Watching| watching.control.dashboard_get(&Actor::system(), None).unwrap();
+    let begun = Instant::now();
+    while !dashboard(&watching).replication.iter().any(|it| it.lag_seconds.is_some()) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", dashboard(&watching).replication);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(standby);
+    let gone = watching.until_state("replica_disconnected", AlertState::Firing).await;
+    assert_eq!(gone.object, "replica1");
+    watching.end().await;
+
+    let watching = start(&store_url, &url, &key).await;
+    let begun = Instant::now();
+    while dashboard(&watching).sequence < 5 || !watching.control.alerts().has_looked("main") {
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let still = watching.until_state("replica_disconnected", AlertState::Firing).await;
+    assert_eq!((still.id, still.no_data_since), (gone.id, None));
+    assert!(dashboard(&watching).replication.iter().any(|it| it.name == "replica1"));
     watching.end().await;
 }
 

@@ -120,8 +120,7 @@ impl Watching {
 /// Fresh, or not to be had from this version and these settings.
 fn is_well(status: &CollectorStatus) -> bool {
     status.state == CollectorState::Fresh
-        || (matches!(status.name, CollectorKind::Io | CollectorKind::Log)
-            && matches!(status.state, CollectorState::Unsupported { .. }))
+        || (status.name == CollectorKind::Log && matches!(status.state, CollectorState::Unsupported { .. }))
 }
 
 fn is_up(dashboard: &Dashboard) -> bool {

@@ -91,7 +91,8 @@ pub(crate) fn locks(probe: &Probe) -> String {
     format!(
         "/* holdfast:locks */ SELECT l.pid, l.locktype AS lock_type, l.mode, {waited} AS wait_seconds, pg_blocking_pids(l.pid) AS blocked_by, \
          (SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-          WHERE c.oid = l.relation AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())) AS relation \
+          WHERE c.oid = l.relation AND l.database IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))) AS relation, \
+         l.relation::int8 AS relation_oid, (SELECT d.datname::text FROM pg_database d WHERE d.oid = l.database) AS database \
          FROM pg_locks l WHERE NOT l.granted AND l.pid IS NOT NULL"
     )
 }
@@ -212,6 +213,28 @@ pub(crate) const SEQUENCES: &str = "/* holdfast:sequences */ SELECT schemaname::
   / nullif(s.max_value::numeric - s.min_value, 0))::float8 AS used_percent FROM pg_sequences s WHERE NOT s.cycle) s \
  WHERE used_percent >= 50 ORDER BY used_percent DESC LIMIT 20";
 
+/// Whether statistics of columns may be read below `pg_stats`: that view shows those of columns whose values our role may
+/// read too, which a monitoring role should not. A grant of everything in `pg_statistic` but the values is enough for us.
+pub(crate) const STATISTICS_RIGHT: &str = "/* holdfast:statistics right */ SELECT coalesce(bool_and(has_column_privilege( \
+ 'pg_catalog.pg_statistic', c, 'SELECT')), false) AS granted FROM unnest(string_to_array( \
+ 'starelid,staattnum,stainherit,stanullfrac,stawidth,stadistinct,stakind1,stakind2,stakind3,stakind4,stakind5,stanumbers1,stanumbers2,stanumbers3,stanumbers4,stanumbers5', ',')) c";
+
+/// What we use of `pg_stats`, without its rules of who sees what. Kind 1 are the most common values, kind 3 the correlation.
+const STATISTICS: &str = "(SELECT n.nspname AS schemaname, c.relname AS tablename, a.attname, s.stainherit AS inherited, \
+ s.stanullfrac AS null_frac, s.stawidth AS avg_width, s.stadistinct AS n_distinct, \
+ CASE 1 WHEN s.stakind1 THEN s.stanumbers1 WHEN s.stakind2 THEN s.stanumbers2 WHEN s.stakind3 THEN s.stanumbers3 \
+  WHEN s.stakind4 THEN s.stanumbers4 WHEN s.stakind5 THEN s.stanumbers5 END AS most_common_freqs, \
+ CASE 3 WHEN s.stakind1 THEN s.stanumbers1[1] WHEN s.stakind2 THEN s.stanumbers2[1] WHEN s.stakind3 THEN s.stanumbers3[1] \
+  WHEN s.stakind4 THEN s.stanumbers4[1] WHEN s.stakind5 THEN s.stanumbers5[1] END AS correlation \
+ FROM pg_catalog.pg_statistic s JOIN pg_catalog.pg_class c ON c.oid = s.starelid \
+ JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = s.staattnum \
+ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE NOT a.attisdropped) ";
+
+/// A statement of this catalogue with its statistics of columns from `pg_statistic`, where that was granted.
+pub(crate) fn with_statistics(sql: &str, granted: bool) -> String {
+    if granted { sql.replace("pg_stats ", STATISTICS) } else { sql.to_owned() }
+}
+
 /// What tables would take if they were packed: rows, and widths of columns from the planner's statistics, which only
 /// those who may read a table can see. Small tables are left out: a page more or less says nothing of them.
 pub(crate) const BLOAT: &str = "/* holdfast:bloat */ SELECT c.oid::int8 AS oid, greatest(c.reltuples, 0)::float8 AS rows, c.relpages::int8 AS pages, \
@@ -251,8 +274,14 @@ pub(crate) const COLUMNS: usize = 5_000;
 /// looked up table by table, which is what `OFFSET 0` keeps apart: joined as a whole the view would be read whole. Before 17
 /// `pg_get_expr` looks at all names of a table for each expression, which takes milliseconds where it has a thousand columns.
 /// What stands in their place has its number in words: figures in expressions are masked later.
-pub(crate) fn columns() -> String {
-    format!(
+pub(crate) fn columns(granted: bool) -> String {
+    // With the grant no right on the column and no row security stands before its statistics.
+    let (readable, row_security) = if granted {
+        ("true", "false")
+    } else {
+        ("coalesce(has_column_privilege(x.oid, x.attnum, 'SELECT'), false)", "x.row_security")
+    };
+    let sql = format!(
         "/* holdfast:columns */ WITH {LOCKED}, largest AS MATERIALIZED (SELECT c.oid, n.nspname, c.relname, c.relnatts, c.relkind = 'p' AS partitioned, \
           c.relrowsecurity AND row_security_active(c.oid) AS row_security, \
           greatest(c.relpages, 0) + CASE WHEN c.relkind = 'p' THEN coalesce((SELECT sum(greatest(k.relpages, 0)) FROM pg_inherits h \
@@ -272,19 +301,22 @@ pub(crate) fn columns() -> String {
           ELSE '(not read: more than three hundred columns)' END AS expression, x.attidentity::text AS identity, \
          x.attgenerated::text AS generated, nullif(x.attstattarget, -1)::int4 AS target, \
          current_setting('default_statistics_target')::int4 AS default_target, \
-         coalesce(has_column_privilege(x.oid, x.attnum, 'SELECT'), false) AS readable, x.row_security, coalesce(s.seen, false) AS seen, \
+         {readable} AS readable, {row_security} AS row_security, coalesce(s.seen, false) AS seen, \
          s.n_distinct, s.null_fraction, s.width, s.correlation, s.most_common, s.most_common_fraction \
          FROM shown x LEFT JOIN pg_attrdef d ON d.adrelid = x.oid AND d.adnum = x.attnum \
          LEFT JOIN statistics s ON s.oid = x.oid AND s.attname = x.attname ORDER BY x.pages DESC, x.oid, x.attnum"
-    )
+    );
+    with_statistics(&sql, granted)
 }
 
-/// Limits of freezing, and temporary files being written, which only `pg_monitor` may list.
+/// Limits of freezing, and temporary files being written, which only `pg_monitor` may list. Those of every tablespace:
+/// `temp_tablespaces` puts them elsewhere. `pg_global` has none, and its directory would be the default one's again.
 pub(crate) fn freeze(with_temp: bool) -> String {
     let (columns, temp) = if with_temp {
         (
             "t.files, t.bytes",
-            " FROM (SELECT count(*) AS files, coalesce(sum(size), 0)::int8 AS bytes FROM pg_ls_tmpdir()) t",
+            " FROM (SELECT count(*) AS files, coalesce(sum(f.size), 0)::int8 AS bytes FROM pg_tablespace s \
+             CROSS JOIN LATERAL pg_ls_tmpdir(s.oid) f WHERE s.spcname <> 'pg_global') t",
         )
     } else {
         ("NULL::int8 AS files, NULL::int8 AS bytes", "")
@@ -296,14 +328,19 @@ pub(crate) fn freeze(with_temp: bool) -> String {
     )
 }
 
-pub(crate) const HORIZON: &str = "/* holdfast:horizon */ SELECT * FROM ( \
- SELECT 'backend' AS source, pid::text AS id, concat_ws(', ', nullif(application_name, ''), state) AS detail, age(backend_xmin)::int8 AS age \
+/// Who keeps dead rows from being removed. Sessions may be thousands: the oldest are enough. All others are listed, because
+/// whoever is left out would be taken for gone.
+pub(crate) const HORIZON: &str = "/* holdfast:horizon */ SELECT h.source, h.id, h.detail, h.age, h.seconds FROM ( \
+ (SELECT 'backend' AS source, pid::text AS id, concat_ws(', ', nullif(application_name, ''), state) AS detail, age(backend_xmin)::int8 AS age, \
+  extract(epoch FROM clock_timestamp() - xact_start)::float8 AS seconds \
   FROM pg_stat_activity WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid() AND backend_type <> 'walsender' \
- UNION ALL SELECT 'slot', slot_name::text, slot_type, greatest(age(xmin), age(catalog_xmin))::int8 FROM pg_replication_slots \
+  ORDER BY age(backend_xmin) DESC LIMIT 20) \
+ UNION ALL SELECT 'slot', slot_name::text, slot_type, greatest(age(xmin), age(catalog_xmin))::int8, NULL::float8 FROM pg_replication_slots \
   WHERE xmin IS NOT NULL OR catalog_xmin IS NOT NULL \
- UNION ALL SELECT 'prepared transaction', gid, owner::text, age(transaction)::int8 FROM pg_prepared_xacts \
- UNION ALL SELECT 'standby', application_name, state, age(backend_xmin)::int8 FROM pg_stat_replication WHERE backend_xmin IS NOT NULL \
- ) h WHERE h.age IS NOT NULL ORDER BY h.age DESC LIMIT 20";
+ UNION ALL SELECT 'prepared transaction', gid, concat_ws(' in ', owner, database), age(transaction)::int8, \
+  extract(epoch FROM clock_timestamp() - prepared)::float8 FROM pg_prepared_xacts \
+ UNION ALL SELECT 'standby', application_name, state, age(backend_xmin)::int8, NULL::float8 FROM pg_stat_replication WHERE backend_xmin IS NOT NULL \
+ ) h WHERE h.age IS NOT NULL ORDER BY h.age DESC";
 
 /// The views tell relations by oid; only those of the connected database have a name here.
 pub(crate) fn progress(probe: &Probe) -> String {
@@ -334,7 +371,7 @@ pub(crate) fn io(probe: &Probe) -> Option<String> {
     } else if probe.has("pg_stat_io", "op_bytes") {
         "(reads * op_bytes)::int8 AS read_bytes, (writes * op_bytes)::int8 AS write_bytes, (extends * op_bytes)::int8 AS extend_bytes"
     } else {
-        return None;
+        return probe.has("pg_stat_bgwriter", "buffers_backend").then(|| IO_BEFORE_16.to_owned());
     };
     Some(format!(
         "/* holdfast:io */ SELECT backend_type, object, context, {bytes}, read_time AS read_ms, write_time AS write_ms, hits, evictions, fsyncs, \
@@ -342,6 +379,21 @@ pub(crate) fn io(probe: &Probe) -> Option<String> {
          WHERE coalesce(reads, 0) + coalesce(writes, 0) + coalesce(extends, 0) + coalesce(hits, 0) > 0 ORDER BY 1, 2, 3"
     ))
 }
+
+/// Before `pg_stat_io`: who wrote, all sessions taken together and what they extended files by among it, and what was read in
+/// each database, by its own counters with its own resets.
+const IO_BEFORE_16: &str = "/* holdfast:io */ SELECT x.* FROM (SELECT current_setting('block_size')::int8 AS bytes) b CROSS JOIN LATERAL ( \
+ SELECT 'checkpointer' AS backend_type, 'relation' AS object, 'normal' AS context, NULL::int8 AS read_bytes, \
+  w.buffers_checkpoint * b.bytes AS write_bytes, NULL::int8 AS extend_bytes, NULL::float8 AS read_ms, NULL::float8 AS write_ms, \
+  NULL::int8 AS hits, NULL::int8 AS evictions, NULL::int8 AS fsyncs, (extract(epoch FROM w.stats_reset) * 1000)::int8 AS stats_reset \
+  FROM pg_stat_bgwriter w \
+ UNION ALL SELECT 'background writer', 'relation', 'normal', NULL, w.buffers_clean * b.bytes, NULL, NULL, NULL, NULL, NULL, NULL, \
+  (extract(epoch FROM w.stats_reset) * 1000)::int8 FROM pg_stat_bgwriter w \
+ UNION ALL SELECT 'all sessions', 'relation', 'normal', NULL, w.buffers_backend * b.bytes, NULL, NULL, NULL, NULL, NULL, \
+  w.buffers_backend_fsync, (extract(epoch FROM w.stats_reset) * 1000)::int8 FROM pg_stat_bgwriter w \
+ UNION ALL SELECT 'all sessions', coalesce('database ' || d.datname, 'shared tables'), 'normal', d.blks_read * b.bytes, NULL, NULL, \
+  d.blk_read_time, d.blk_write_time, d.blks_hit, NULL, NULL, (extract(epoch FROM d.stats_reset) * 1000)::int8 FROM pg_stat_database d) x \
+ WHERE coalesce(x.read_bytes, 0) + coalesce(x.write_bytes, 0) + coalesce(x.hits, 0) > 0 ORDER BY 1, 2, 3";
 
 pub(crate) const CONFLICTS: &str = "/* holdfast:conflicts */ SELECT sum(confl_tablespace)::int8 AS tablespace, sum(confl_lock)::int8 AS lock, \
  sum(confl_snapshot)::int8 AS snapshot, sum(confl_bufferpin)::int8 AS buffer_pin, sum(confl_deadlock)::int8 AS deadlock FROM pg_stat_database_conflicts";
@@ -436,6 +488,9 @@ pub fn monitoring_role_sql(role: &str, database: &str) -> String {
     format!(
         "CREATE ROLE \"{role}\" LOGIN CONNECTION LIMIT 5 PASSWORD 'choose one';\nGRANT pg_monitor TO \"{role}\";\n\
          GRANT CONNECT ON DATABASE \"{database}\" TO \"{role}\";\nCREATE EXTENSION IF NOT EXISTS pg_stat_statements;\n\
+         -- In each database: widths and frequencies of columns, for bloat and advice; none of their values:\n\
+         GRANT SELECT (starelid, staattnum, stainherit, stanullfrac, stawidth, stadistinct, stakind1, stakind2, stakind3, stakind4, stakind5, \
+         stanumbers1, stanumbers2, stanumbers3, stanumbers4, stanumbers5) ON pg_catalog.pg_statistic TO \"{role}\";\n\
          -- Only to cancel statements and end sessions from the pages:\nGRANT pg_signal_backend TO \"{role}\";\n\
          -- Only to plan statements: membership in the roles that run them (16 and later: WITH INHERIT FALSE), or, for SELECT alone:\nGRANT pg_read_all_data TO \"{role}\";"
     )

@@ -18,6 +18,8 @@ const KEPT: usize = 64;
 /// What a connection has prepared.
 #[derive(Debug, Default)]
 pub(crate) struct Prepared {
+    /// Statements that say for whom it is asked, by what was prepared. Their texts are those of the scopes that there are: few.
+    openings: HashMap<String, u64>,
     /// By what was prepared: the name, and when it was asked last.
     known: HashMap<String, (u64, u64)>,
     asked: u64,
@@ -29,19 +31,23 @@ fn name(number: u64) -> String {
     format!("holdfast_{number}")
 }
 
+fn opening_name(number: u64) -> String {
+    format!("opening_{number}")
+}
+
 /// Asks questions, each in a read-only transaction of its own.
 #[derive(Debug)]
 pub struct Asker {
     lease: Lease,
-    /// The statement that says for whom it is asked. Its first column is how far a replica has replayed.
-    opening: String,
+    /// The statement that says for whom it is asked. It gives one text, which begins with how far a replica has replayed.
+    opening: Question,
     /// As the first answer had it.
     replayed: Option<Option<Lsn>>,
     in_doubt: bool,
 }
 
 impl Asker {
-    pub(crate) const fn new(lease: Lease, opening: String) -> Self {
+    pub(crate) const fn new(lease: Lease, opening: Question) -> Self {
         Self { lease, opening, replayed: None, in_doubt: false }
     }
 
@@ -59,14 +65,16 @@ impl Asker {
 
     async fn asked(&mut self, question: &Question) -> Result<Vec<PgRow>, sqlx::Error> {
         let (connection, prepared) = self.lease.parts().ok_or(sqlx::Error::PoolClosed)?;
-        let name = prepared.name_of(connection, &self.opening, question).await?;
-        let mut rows = message(connection, format!("{}; {}", self.opening, question.execute(&name))).await?;
+        let opening = prepared.opening(connection, &self.opening).await?;
+        let name = prepared.name_of(connection, &opening, question).await?;
+        let mut rows = message(connection, format!("{opening}; {}", question.execute(&name))).await?;
         if rows.is_empty() {
             return Err(sqlx::Error::Protocol("the answer has no beginning".to_owned()));
         }
         let first = rows.remove(0);
         if self.replayed.is_none() {
-            self.replayed = Some(first.try_get::<Option<String>, _>(0)?.and_then(|text| text.parse().ok()));
+            let said = first.try_get::<String, _>(0)?;
+            self.replayed = Some(said.split(' ').next().and_then(|text| text.parse().ok()));
         }
         Ok(rows)
     }
@@ -96,6 +104,19 @@ impl Asker {
 }
 
 impl Prepared {
+    /// What says for whom it is asked: prepared, because planning a SELECT costs more than this one does.
+    async fn opening(&mut self, connection: &mut PgConnection, opening: &Question) -> Result<String, sqlx::Error> {
+        let body = opening.body();
+        if let Some(number) = self.openings.get(&body) {
+            return Ok(opening.execute(&opening_name(*number)));
+        }
+        self.named += 1;
+        let number = self.named;
+        message(connection, format!("PREPARE {}{body}", opening_name(number))).await?;
+        self.openings.insert(body, number);
+        Ok(opening.execute(&opening_name(number)))
+    }
+
     async fn name_of(
         &mut self,
         connection: &mut PgConnection,

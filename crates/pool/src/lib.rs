@@ -7,6 +7,7 @@
 mod asker;
 mod breaker;
 mod error;
+mod fields;
 mod histogram;
 mod long;
 mod node;
@@ -25,6 +26,7 @@ mod topology;
 pub use asker::Asker;
 pub use breaker::Backoff;
 pub use error::{PoolError, WorkError};
+pub use fields::Fields;
 pub use histogram::{Histogram, HistogramSnapshot};
 pub use pools::{Pools, Reader, Work, Writer};
 pub use question::{Question, Value};

@@ -75,6 +75,13 @@ impl Question {
         self
     }
 
+    /// The value that was added last, once more.
+    pub fn push_last(&mut self) -> &mut Self {
+        // Writing to a String cannot fail.
+        let _ = write!(self.sql, "${}", self.count);
+        self
+    }
+
     /// What is prepared: the same for questions that differ in their values alone.
     pub(crate) fn body(&self) -> String {
         if self.count == 0 { format!(" AS {}", self.sql) } else { format!("({}) AS {}", self.types, self.sql) }
@@ -98,9 +105,9 @@ mod tests {
     #[test]
     fn a_value_cannot_end_its_string() {
         let mut question = Question::new("SELECT ");
-        question.push_bind("x'); DROP TABLE t; --\\\0").push(", ").push_bind(7_i64).push(", ");
+        question.push_bind("x'); DROP TABLE t; --\\\0").push(", ").push_bind(7_i64).push(" + ").push_last().push(", ");
         question.push_bind(vec!["a'b".to_owned(), "c\"d\\".to_owned(), "NULL".to_owned(), String::new()]);
-        assert_eq!(question.body(), "(text,int8,text[]) AS SELECT $1, $2, $3");
+        assert_eq!(question.body(), "(text,int8,text[]) AS SELECT $1, $2 + $2, $3");
         assert_eq!(
             question.execute("q1"),
             r#"EXECUTE q1('x''); DROP TABLE t; --\','7','{"a''b","c\"d\\","NULL",""}')"#

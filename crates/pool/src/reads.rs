@@ -1,6 +1,6 @@
 //! The two ways to read: a piece of work within one transaction, and questions that are one each.
 use crate::{
-    Asker, PoolError, Reader, Scope, Work,
+    Asker, PoolError, Question, Reader, Scope, Work,
     error::{Trouble, WorkError, one_line, out_of_step, trouble},
     node::Node,
     pools::simple,
@@ -56,7 +56,7 @@ where
     E: WorkError,
     F: for<'c> Fn(&'c mut Reader, Work<'c, 'a>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
 {
-    let mut reader = Reader { asker: Asker::new(lease, String::new()) };
+    let mut reader = Reader { asker: Asker::new(lease, Question::default()) };
     // The query before the work fixes the transaction: from then on it cannot be made READ WRITE. On the primary the
     // session would write again after a COMMIT or ROLLBACK of its own, so that is turned off too, in a transaction before.
     let begin = if on_replica {
@@ -111,9 +111,9 @@ where
     F: for<'c> Fn(&'c mut Reader, Work<'c, 'a>) -> BoxFuture<'c, Result<T, E>> + Send + Sync,
 {
     let opening = if on_replica {
-        asked.scope.sql(REPLAYED)
+        asked.scope.question(REPLAYED)
     } else {
-        asked.scope.clone().set("transaction_read_only", "on").sql("NULL::text")
+        asked.scope.clone().set("transaction_read_only", "on").question("NULL::text")
     };
     let mut reader = Reader { asker: Asker::new(lease, opening) };
     let result = work(&mut reader, PhantomData).await;
@@ -126,7 +126,7 @@ where
     came_of_it(result)
 }
 
-/// How far a standby has replayed; the first column of what begins a read there.
+/// How far a standby has replayed; what begins a read there gives it first.
 const REPLAYED: &str = "pg_last_wal_replay_lsn()::text";
 
 /// Whether a replica lacks what the reader wrote.

@@ -1,5 +1,5 @@
 //! Settings of one transaction: who it works for.
-use crate::question::quoted;
+use crate::{Question, question::quoted};
 use std::fmt::Write as _;
 
 /// Settings made by `SET LOCAL`: they end with the transaction, however it ends, and never leak into the next one on
@@ -26,6 +26,18 @@ impl Scope {
         }
         sql
     }
+
+    /// The same as a question that can be prepared: one text, `first` and the values with a space between them. One column,
+    /// because it is described anew with each answer.
+    pub(crate) fn question(&self, first: &str) -> Question {
+        let mut question = Question::new("SELECT concat_ws(' ', coalesce(");
+        question.push(first).push(", '')");
+        for (name, value) in &self.locals {
+            question.push(format!(", set_config('{name}', ")).push_bind(value.as_str()).push(", true)");
+        }
+        question.push(")");
+        question
+    }
 }
 
 #[cfg(test)]
@@ -37,5 +49,12 @@ mod tests {
         let scope = Scope::default().set("a.b", "x'; DROP TABLE t; --\\");
         assert_eq!(scope.sql("NULL"), "SELECT NULL, set_config('a.b', 'x''; DROP TABLE t; --\\', true)");
         assert_eq!(Scope::default().sql("NULL"), "SELECT NULL");
+        let question = scope.question("now()");
+        assert_eq!(
+            question.body(),
+            "(text) AS SELECT concat_ws(' ', coalesce(now(), ''), set_config('a.b', $1, true))"
+        );
+        assert_eq!(question.execute("o"), "EXECUTE o('x''; DROP TABLE t; --\\')");
+        assert_eq!(Scope::default().question("NULL").body(), " AS SELECT concat_ws(' ', coalesce(NULL, ''))");
     }
 }

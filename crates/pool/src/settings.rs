@@ -139,6 +139,8 @@ impl PoolSettings {
             .options([
                 ("default_transaction_read_only", if read_only { "on" } else { "off" }.to_owned()),
                 ("standard_conforming_strings", "on".to_owned()),
+                // Questions here are short: compiling one takes longer than answering it.
+                ("jit", "off".to_owned()),
                 ("statement_timeout", self.statement_timeout.as_millis().to_string()),
                 ("idle_in_transaction_session_timeout", self.work_timeout.as_millis().to_string()),
                 // A session whose client is gone without a word is ended by the server.

@@ -11,7 +11,7 @@ use backup::{
     wal::TimeStop,
 };
 use control::Slot;
-use domain::Timestamp;
+use domain::{Timestamp, format};
 use pgphysical::{
     ClusterOptions, Install, LocalCluster, ShutdownMode,
     control::ControlFile,
@@ -498,11 +498,12 @@ impl CopyPlan<'_> {
                     Err(error) => problems.push(format!("{database}.{table} cannot be read: {error}")),
                 }
             }
-            checks.push(format!(
-                "{database}: {} rows in the {} largest tables",
-                domain::format::thousands(rows),
-                tables.len()
-            ));
+            let rows = format::counted(rows, "row", "rows");
+            checks.push(match tables.len() {
+                0 => format!("{database}: it has no table"),
+                1 => format!("{database}: {rows} in its only table"),
+                many => format!("{database}: {rows} in the {many} largest tables"),
+            });
         }
         for probe in &self.host.probes {
             let Some((database, sql)) = probe.split_once(':') else { continue };

@@ -91,8 +91,8 @@ async fn take_backup(
     .await;
     if let Some(first) = summary.damaged.first() {
         work.log(&format!(
-            "{} pages of the source have wrong checksums, the first is page {} of {}: the database is damaged; keep the last clean backup",
-            summary.damaged.len(),
+            "{} wrong checksums, the first is page {} of {}: the database is damaged; keep the last clean backup",
+            format::counted(summary.damaged.len(), "page of the source has", "pages of the source have"),
             first.page,
             first.path
         ))
@@ -279,10 +279,10 @@ async fn verify(work: &Arc<Work>, slot: &Slot, id: Option<&str>) -> Result<JobRe
         work.log(problem).await;
     }
     work.done(format!(
-        "{} in {} files, {} pages, WAL without a hole up to {}{}",
+        "{} in {}, {}, WAL without a hole up to {}{}",
         format::bytes(verified.checked_bytes as f64),
-        verified.files,
-        format::thousands(verified.pages.cast_signed()),
+        format::counted(verified.files, "file", "files"),
+        format::counted(verified.pages, "page", "pages"),
         verified.wal_until,
         if verified.problems.is_empty() { "" } else { ": DAMAGED" }
     ))
@@ -315,9 +315,9 @@ async fn expire(work: &Arc<Work>, slot: &Slot, params: &ExpireParams) -> Result<
         )));
     }
     work.done(format!(
-        "{} backups, {} objects, {}",
-        removed.len(),
-        plan.objects.len(),
+        "{}, {}, {}",
+        format::counted(removed.len(), "backup", "backups"),
+        format::counted(plan.objects.len(), "object", "objects"),
         format::bytes(plan.bytes as f64)
     ))
     .await;
@@ -338,6 +338,6 @@ async fn expire(work: &Arc<Work>, slot: &Slot, params: &ExpireParams) -> Result<
         work.check()?;
         repository.store().delete(key).await.map_err(|error| Ended::Failed(error.to_string()))?;
     }
-    work.done(format!("{} objects", garbage.len())).await;
+    work.done(format::counted(garbage.len(), "object", "objects")).await;
     Ok(JobResult::Expire { removed, objects: (plan.objects.len() + garbage.len()) as u64, bytes: plan.bytes })
 }

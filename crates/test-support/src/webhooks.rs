@@ -1,4 +1,8 @@
-//! A receiver of webhooks that keeps what it got.
+//! A receiver of webhooks that keeps what it got, and the channel to it.
+use domain::{
+    alert::{ChannelKind, Severity, SmtpSecurity},
+    view::ChannelSpec,
+};
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 use tokio::{
@@ -8,6 +12,26 @@ use tokio::{
 
 /// The messages, in the order in which they came.
 pub type Got = Arc<Mutex<Vec<Value>>>;
+
+/// What a channel to such a receiver is made of: it is told what is of that severity or a higher one.
+pub fn channel(name: &str, url: &str, min_severity: Severity) -> ChannelSpec {
+    ChannelSpec {
+        name: name.to_owned(),
+        kind: ChannelKind::Webhook,
+        url: Some(url.to_owned()),
+        signing_key: None,
+        host: None,
+        port: None,
+        security: SmtpSecurity::default(),
+        username: None,
+        password: None,
+        from: None,
+        to: Vec::new(),
+        min_severity,
+        clusters: Vec::new(),
+        enabled: true,
+    }
+}
 
 /// Answers each request by the next of `answers` and then by the last; 0 never answers. Its address, and what it got.
 pub async fn receiver(answers: &'static [u16]) -> (String, Got) {

@@ -3,25 +3,30 @@
 //! Two roles without a login and without BYPASSRLS: `holdfast_tenant` sees the tenant of the transaction
 //! (`SET LOCAL holdfast.tenant_id`), and nothing when there is none; `holdfast_platform` sees all tenants, for roll-ups,
 //! retention and reports. Whoever migrates is made a member of both.
+use super::roles;
 use sea_orm_migration::prelude::*;
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
-/// Roles belong to the whole cluster: another database of it may have made them, or be making them now.
+/// Roles belong to the whole cluster: another database of it may have made them, or be making them now, or an administrator made
+/// them for an owner who may make none.
 const ROLES: &str = r#"
 DO $$
 DECLARE
     role_name text;
 BEGIN
     FOREACH role_name IN ARRAY ARRAY['holdfast_tenant', 'holdfast_platform'] LOOP
-        BEGIN
-            EXECUTE format('CREATE ROLE %I NOLOGIN NOBYPASSRLS', role_name);
-        EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;
-        END;
-        IF NOT pg_has_role(current_user, role_name, 'MEMBER') THEN
-            EXECUTE format('GRANT %I TO CURRENT_USER', role_name);
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN NOBYPASSRLS', role_name);
+            EXCEPTION
+                WHEN duplicate_object OR unique_violation THEN
+                    NULL;
+                WHEN insufficient_privilege THEN
+                    RAISE EXCEPTION 'the role % may not make roles; have a superuser run: CREATE ROLE holdfast_tenant NOLOGIN; CREATE ROLE holdfast_platform NOLOGIN; GRANT holdfast_tenant, holdfast_platform TO %',
+                        current_user, quote_ident(current_user) USING ERRCODE = 'insufficient_privilege';
+            END;
         END IF;
     END LOOP;
 END
@@ -171,8 +176,11 @@ impl MigrationTrait for Migration {
     }
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for sql in [ROLES, UP, POLICIES] {
-            manager.get_connection().execute_unprepared(sql).await?;
+        let db = manager.get_connection();
+        db.execute_unprepared(ROLES).await?;
+        roles::may_be_taken_on(db).await?;
+        for sql in [UP, POLICIES] {
+            db.execute_unprepared(sql).await?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //! one set of numbers a day (docs/adr/0060-totals-and-sets-of-users.md).
 //!
 //! All of it follows from roll-ups that are there: it is filled from them, so that it also holds what is archived.
+use super::roles;
 use sea_orm_migration::prelude::*;
 
 #[derive(DeriveMigrationName)]
@@ -155,6 +156,8 @@ impl MigrationTrait for Migration {
 
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let db = manager.get_connection();
+        // Whoever migrated with an older version, on PostgreSQL 16 and later, was stopped here.
+        roles::may_be_taken_on(db).await?;
         for sql in [TABLES, POLICIES, BACKFILL] {
             db.execute_unprepared(sql).await?;
         }

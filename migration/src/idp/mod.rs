@@ -21,6 +21,9 @@ mod m20261129_000903_version_key;
 mod m20261129_000941_whole_words;
 mod m20261129_000942_bulk_cancel;
 mod m20261129_000943_restored_spans;
+mod m20261130_000951_tenant_backfill_again;
+mod roles;
+mod tenant_backfill;
 
 /// Migrations of the platform's tables, the oldest first.
 #[derive(Debug)]
@@ -48,6 +51,7 @@ impl MigratorTrait for IdpMigrator {
             Box::new(m20261129_000941_whole_words::Migration),
             Box::new(m20261129_000942_bulk_cancel::Migration),
             Box::new(m20261129_000943_restored_spans::Migration),
+            Box::new(m20261130_000951_tenant_backfill_again::Migration),
         ]
     }
 

@@ -1,5 +1,6 @@
 //! Advice on indexes, and what was put aside.
 
+use super::{csv, csv_lists, indexes::Format};
 use crate::http::{
     App, Asking,
     problem::{JsonBody, Params, Problem},
@@ -7,7 +8,8 @@ use crate::http::{
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
 };
 use domain::{
     Timestamp,
@@ -18,8 +20,8 @@ use serde::Deserialize;
 /// Indexes that would help the statements that run, from the last review, with how sure each is; findings about indexes
 /// that are there; what was put aside. Nothing is asked of the monitored server, and nothing is ever made by Holdfast.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/index-advice", tag = "monitoring",
-    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
-    (status = 200, description = "The advice", body = AdvicePage),
+    params(("cluster" = String, Path, description = "Id of the cluster"), Format), responses(
+    (status = 200, description = "The advice; CSV by Accept: text/csv or format=csv", body = AdvicePage),
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -27,8 +29,12 @@ pub async fn index_advice(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(cluster): Path<String>,
-) -> Result<Json<AdvicePage>, Problem> {
-    Ok(Json(app.control.index_advice_get(&actor, Some(&cluster)).await?))
+    Params(query): Params<Format>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let as_csv = csv::wanted(&headers, query.format.as_deref())?;
+    let page = app.control.index_advice_get(&actor, Some(&cluster)).await?;
+    Ok(if as_csv { csv::answer("index-advice", csv_lists::advice(&page)) } else { Json(page).into_response() })
 }
 
 /// Has the indexes reviewed soon rather than within the hour: the statements that cost most are planned, and candidate

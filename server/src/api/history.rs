@@ -11,7 +11,7 @@ use axum::{
     http::HeaderMap,
     response::{IntoResponse as _, Response},
 };
-use domain::view::{Compare, Metric, TimeSeries};
+use domain::view::{Metric, TimeSeries};
 use serde::Deserialize;
 
 /// How far back, in which form.
@@ -49,9 +49,7 @@ pub async fn history(
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
     let metric = metric.parse::<Metric>().map_err(|message| Problem::field("metric", message))?;
     let range = range::read(&query.range, &query.from, &query.to)?;
-    let compare = query.compare.as_deref().map_or(Ok(Compare::default()), |text| {
-        text.parse().map_err(|message: String| Problem::field("compare", message))
-    })?;
+    let compare = range::compare(&query.compare)?;
     let series = app.control.history_compared(&actor, Some(&cluster), metric, range, compare).await?;
     Ok(if as_csv { csv::answer(metric.as_str(), csv::history(&series)) } else { Json(series).into_response() })
 }

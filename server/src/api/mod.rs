@@ -10,6 +10,7 @@ pub mod backends;
 pub mod channels;
 pub mod clusters;
 mod csv;
+mod csv_lists;
 pub mod dashboard;
 pub mod dr;
 pub mod events;

@@ -3,7 +3,7 @@
 
 use crate::http::{
     App, Asking,
-    problem::{JsonBody, Params, Problem},
+    problem::{JsonBody, LargeJsonBody, Params, Problem},
 };
 use axum::{
     Json,
@@ -480,7 +480,7 @@ impl BulkBody {
 
 /// Plans an operation on many plugins (`plan`), or begins it and answers at once. `Idempotency-Key` makes it one and the same
 /// however often it is sent: after a lost answer, a restart or a kill the same request with the same key goes on with what is
-/// left. Without the header a key is made; it is in the answer. Needs the role operator.
+/// left. Keys are kept for 90 days after the end. Without the header a key is made; it is in the answer. Needs the role operator.
 #[utoipa::path(post, path = "/api/v1/plugins/bulk", tag = "platform", request_body = BulkBody,
     params(Whose, ("Idempotency-Key" = Option<String>, Header, description = "1 to 200 bytes; one for each request")), responses(
     (status = 200, description = "The plan", body = BulkReport),
@@ -494,7 +494,7 @@ pub async fn bulk(
     Asking(actor): Asking,
     Params(whose): Params<Whose>,
     headers: HeaderMap,
-    JsonBody(body): JsonBody<BulkBody>,
+    LargeJsonBody(body): LargeJsonBody<BulkBody>,
 ) -> Result<Response, Problem> {
     let tenant = whose.tenant.as_deref();
     let plan = body.plan;

@@ -103,10 +103,7 @@ pub struct RangeQuery {
 impl RangeQuery {
     fn read(&self) -> Result<(Range, Compare), Problem> {
         let range = range::read(&self.range, &self.from, &self.to)?;
-        let compare = self.compare.as_deref().map_or(Ok(Compare::default()), |text| {
-            text.parse().map_err(|message: String| Problem::field("compare", message))
-        })?;
-        Ok((range, compare))
+        Ok((range, range::compare(&self.compare)?))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Connections, tables, replication, settings, maintenance, our own cost.
 
 use super::{
-    csv,
+    csv, csv_lists,
     indexes::{Format, OfDatabase},
     range,
 };
@@ -104,10 +104,34 @@ pub async fn table(
     Ok(Json(app.control.table_get(&actor, Some(&cluster), &table, range).await?))
 }
 
+/// In which form, and of several lists which.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct OfLists {
+    /// Which list CSV has: for replication standbys (default) or slots, for maintenance databases (default), horizon or io.
+    pub list: Option<String>,
+    /// json or csv.
+    pub format: Option<String>,
+}
+
+impl OfLists {
+    /// The list that is asked for, the first unless said.
+    fn choose<'a>(&self, lists: &[&'a str]) -> Result<&'a str, Problem> {
+        match self.list.as_deref() {
+            None => Ok(lists.first().copied().unwrap_or_default()),
+            Some(asked) => lists.iter().copied().find(|list| *list == asked).ok_or_else(|| {
+                Problem::field("list", format!("'{asked}' is not a list here; use {}", lists.join(" or ")))
+            }),
+        }
+    }
+}
+
 /// Standbys, slots, and on a standby its upstream and conflicts.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/replication", tag = "monitoring",
-    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
-    (status = 200, description = "Replication", body = ReplicationPage),
+    params(("cluster" = String, Path, description = "Id of the cluster"), OfLists), responses(
+    (status = 200, description = "Replication; a list of it as CSV by Accept: text/csv or format=csv", body = ReplicationPage),
+    (status = 400, description = "No such list or format", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -115,8 +139,17 @@ pub async fn replication(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(cluster): Path<String>,
+    Params(query): Params<OfLists>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Ok(Json(app.control.replication_get(&actor, Some(&cluster))?.as_ref()).into_response())
+    let as_csv = csv::wanted(&headers, query.format.as_deref())?;
+    let list = query.choose(&["standbys", "slots"])?;
+    let page = app.control.replication_get(&actor, Some(&cluster))?;
+    Ok(match list {
+        _ if !as_csv => Json(page.as_ref()).into_response(),
+        "slots" => csv::answer(list, csv_lists::slots(&page)),
+        _ => csv::answer(list, csv_lists::standbys(&page)),
+    })
 }
 
 /// Settings with their source and default, and the changes that were seen.
@@ -140,8 +173,9 @@ pub async fn settings(
 
 /// Vacuum's horizon, transaction ids, progress, checkpoints, WAL, I/O and temporary files.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/maintenance", tag = "monitoring",
-    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
-    (status = 200, description = "Maintenance", body = MaintenancePage),
+    params(("cluster" = String, Path, description = "Id of the cluster"), OfLists), responses(
+    (status = 200, description = "Maintenance; a list of it as CSV by Accept: text/csv or format=csv", body = MaintenancePage),
+    (status = 400, description = "No such list or format", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -149,8 +183,18 @@ pub async fn maintenance(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(cluster): Path<String>,
+    Params(query): Params<OfLists>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    Ok(Json(app.control.maintenance_get(&actor, Some(&cluster))?.as_ref()).into_response())
+    let as_csv = csv::wanted(&headers, query.format.as_deref())?;
+    let list = query.choose(&["databases", "horizon", "io"])?;
+    let page = app.control.maintenance_get(&actor, Some(&cluster))?;
+    Ok(match list {
+        _ if !as_csv => Json(page.as_ref()).into_response(),
+        "horizon" => csv::answer(list, csv_lists::horizon(&page)),
+        "io" => csv::answer(list, csv_lists::io(&page)),
+        _ => csv::answer(list, csv_lists::databases(&page)),
+    })
 }
 
 /// What Holdfast itself costs: this process, its store, and watching the cluster.

@@ -199,18 +199,11 @@ pub async fn analytics(command: AnalyticsCommand, repository: &RepositoryArgs, j
         }
         AnalyticsCommand::RollUp => {
             let service = control.analytics_service()?;
-            let (mut days, mut hours) = (0, 0);
-            loop {
-                let done = service.roll_up().await.map_err(control::ControlError::from)?;
-                if done.busy {
-                    return Err(Failure::failed("another process rolls up; it does the same work"));
-                }
-                if done.days == 0 {
-                    break;
-                }
-                days += done.days;
-                hours += done.hours;
+            let done = service.roll_up_all().await.map_err(control::ControlError::from)?;
+            if done.busy {
+                return Err(Failure::failed("another process rolls up; it does the same work"));
             }
+            let (days, hours) = (done.days, done.hours);
             print(&if json {
                 serde_json::json!({ "days": days, "hours": hours }).to_string()
             } else {
@@ -230,8 +223,13 @@ fn restored(done: &RestoreOutcome, json: bool) -> String {
     } else {
         String::new()
     };
+    let elsewhere = if done.elsewhere.is_empty() {
+        String::new()
+    } else {
+        format!("\nnot in this repository, and so not brought back: {}", done.elsewhere.join(", "))
+    };
     format!(
-        "{} events and {} metrics from {}{withheld}\n{}",
+        "{} events and {} metrics from {}{withheld}{elsewhere}\n{}",
         format::thousands(done.events as i64),
         format::thousands(done.metrics as i64),
         done.months.join(", "),

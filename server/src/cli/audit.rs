@@ -15,8 +15,8 @@ pub async fn run(command: AuditCommand, json: bool) -> Result<(), Failure> {
                 print(&serde_json::to_string(&verdict).unwrap_or_default());
             } else if verdict.broken.is_none() {
                 print(&format!(
-                    "the chain of {} rows holds; head {}",
-                    verdict.rows,
+                    "the chain of {} holds; head {}",
+                    domain::format::counted(verdict.rows, "row", "rows"),
                     verdict.head.as_deref().unwrap_or("none")
                 ));
             }

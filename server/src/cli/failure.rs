@@ -9,24 +9,39 @@ use std::{fmt, io::Write as _, process::ExitCode};
 #[derive(Debug)]
 pub struct Failure {
     message: String,
-    code: u8,
+    kind: ErrorKind,
 }
 
 impl Failure {
     /// It did not work out: exit code 1.
     pub fn failed(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), code: 1 }
+        Self::of(ErrorKind::Unavailable, message)
+    }
+
+    /// There is no such thing: exit code 1.
+    pub fn missing(message: impl fmt::Display) -> Self {
+        Self::of(ErrorKind::NotFound, message)
     }
 
     /// It was asked for wrongly: exit code 2.
     pub fn usage(message: impl fmt::Display) -> Self {
-        Self { message: message.to_string(), code: 2 }
+        Self::of(ErrorKind::Invalid, message)
+    }
+
+    /// By the kind of an error: exit code 2 for wrong input, 1 for all else.
+    pub fn of(kind: ErrorKind, message: impl fmt::Display) -> Self {
+        Self { message: message.to_string(), kind }
+    }
+
+    /// Whether it was refused rather than tried in vain: what the service writes down as refused too.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self.kind, ErrorKind::Conflict | ErrorKind::Invalid | ErrorKind::NotFound)
     }
 
     /// Says why, and gives the exit code.
     pub fn report(self) -> ExitCode {
         complain(&self.message);
-        ExitCode::from(self.code)
+        ExitCode::from(if self.kind == ErrorKind::Invalid { 2 } else { 1 })
     }
 }
 
@@ -52,7 +67,7 @@ impl From<ControlError> for Failure {
     fn from(error: ControlError) -> Self {
         match error.kind() {
             ErrorKind::Invalid => Self::usage(error),
-            _ => Self::failed(with_source(&error)),
+            kind => Self::of(kind, with_source(&error)),
         }
     }
 }

@@ -66,32 +66,41 @@ pub async fn run(command: IndexesCommand, json: bool) -> Result<(), Failure> {
 fn text(report: &Report) -> String {
     let page = &report.indexes;
     let mut lines = vec![format!(
-        "{}: {} indexes, {} could be given back",
+        "{}: {}, {} could be given back",
         report.cluster,
-        page.rows.len(),
+        format::counted(page.rows.len(), "index", "indexes"),
         format::bytes(page.wasted_bytes as f64)
     )];
     for row in &page.rows {
         for finding in &row.findings {
-            let (kind, evidence, sql) = match finding {
-                IndexFinding::Unused { evidence, drop_sql, .. } => ("unused", evidence, drop_sql),
-                IndexFinding::Duplicate { evidence, drop_sql, .. } => ("duplicate", evidence, drop_sql),
-                IndexFinding::Invalid { evidence, rebuild_sql } => ("invalid", evidence, rebuild_sql),
+            let (kind, evidence, sql, undo) = match finding {
+                IndexFinding::Unused { evidence, drop_sql, undo_sql } => ("unused", evidence, drop_sql, Some(undo_sql)),
+                IndexFinding::Duplicate { evidence, drop_sql, undo_sql, .. } => {
+                    ("duplicate", evidence, drop_sql, Some(undo_sql))
+                }
+                IndexFinding::Invalid { evidence, rebuild_sql } => ("invalid", evidence, rebuild_sql, None),
             };
             lines.push(format!(
-                "\n  {kind:<10} {}.{}.{} ({})\n    {evidence}\n    {}",
+                "\n  {kind:<10} {}.{}.{} ({})\n    {evidence}\n    {}{}",
                 row.database,
                 row.schema,
                 row.name,
                 format::bytes(row.bytes as f64),
-                sql.replace('\n', "\n    ")
+                sql.replace('\n', "\n    "),
+                undo.map_or_else(String::new, |undo| format!("\n    undo: {}", undo.replace('\n', " ")))
             ));
         }
     }
     for key in &page.missing_foreign_keys {
         lines.push(format!(
-            "\n  no index   {}.{}.{}, {}\n    {}\n    {}",
-            key.database, key.schema, key.table, key.constraint, key.evidence, key.create_sql
+            "\n  no index   {}.{}.{}, {}\n    {}\n    {}\n    undo: {}",
+            key.database,
+            key.schema,
+            key.table,
+            key.constraint,
+            key.evidence,
+            key.create_sql,
+            key.undo_sql.replace('\n', " ")
         ));
     }
     if report.advice.suggestions.is_empty() {
@@ -100,7 +109,11 @@ fn text(report: &Report) -> String {
             report.advice.statements, report.from
         ));
     } else {
-        lines.push(format!("\n  from {} statements {}:", report.advice.statements, report.from));
+        lines.push(format!(
+            "\n  from {} {}:",
+            format::counted(report.advice.statements, "statement", "statements"),
+            report.from
+        ));
         lines.push(suggestions(&report.advice.suggestions));
     }
     lines.extend(report.advice.left_out.iter().map(|(reason, count)| format!("  not looked at, {count}: {reason}")));

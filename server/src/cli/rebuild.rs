@@ -93,7 +93,10 @@ pub async fn run(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
     if bad == 0 {
         Ok(())
     } else {
-        Err(Failure::failed(format!("{bad} objects are damaged; the backups that need them cannot be restored whole")))
+        Err(Failure::failed(format!(
+            "{} damaged; the backups that need what is in them cannot be restored whole",
+            format::counted(bad, "object is", "objects are")
+        )))
     }
 }
 
@@ -107,8 +110,9 @@ fn described(document: &serde_json::Value, configured: Option<&str>, added: Opti
         let backups = cluster["backups"].as_array().map_or(0, Vec::len);
         let stored = cluster["stored_bytes"].as_f64().unwrap_or(0.0);
         text += &format!(
-            "cluster {}: {backups} backups, {} stored\n",
+            "cluster {}: {}, {} stored\n",
             text_of(&cluster["system_identifier"]),
+            format::counted(backups, "backup", "backups"),
             format::bytes(stored)
         );
         for one in cluster["backups"].as_array().into_iter().flatten() {
@@ -130,8 +134,17 @@ fn described(document: &serde_json::Value, configured: Option<&str>, added: Opti
     text += &match (configured, added) {
         (Some(cluster), Some(added)) => {
             format!(
-                "{} backups that the store did not know were added to the history of '{cluster}', and {} verifications, restore tests and drills of them\nwhat only the store held does not come back: logs of jobs, plans and their evidence, objectives, accounts, the audit log\n",
-                added.backups, added.records
+                "{} added to the history of '{cluster}', and {}\nwhat only the store held does not come back: logs of jobs, plans and their evidence, objectives, accounts, the audit log\n",
+                format::counted(
+                    added.backups,
+                    "backup that the store did not know was",
+                    "backups that the store did not know were"
+                ),
+                format::counted(
+                    added.records,
+                    "verification, restore test or drill",
+                    "verifications, restore tests and drills"
+                )
             )
         }
         _ => "no configured cluster has this repository: nothing was written into a store\n".to_owned(),

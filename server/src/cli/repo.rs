@@ -1,6 +1,10 @@
 //! `holdfast repo`.
 
-use super::{Failure, audited::audited, print};
+use super::{
+    Failure,
+    audited::{allowed, audited, begun},
+    print,
+};
 use crate::{
     kit::{self, Found},
     repository::RepositoryArgs,
@@ -178,18 +182,18 @@ async fn info(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
     );
     for cluster in &clusters {
         text += &format!(
-            "cluster {}\n  {} backups, the newest of {}\n",
+            "cluster {}\n  {}, the newest of {}\n",
             cluster["system_identifier"].as_str().unwrap_or_default(),
-            cluster["backups"],
+            domain::format::counted(cluster["backups"].as_u64().unwrap_or(0), "backup", "backups"),
             cluster["newest"].as_str().unwrap_or("never")
         );
         for timeline in cluster["wal"].as_array().into_iter().flatten() {
             text += &format!(
-                "  WAL of timeline {}: {} to {}, {} objects\n",
+                "  WAL of timeline {}: {} to {}, {}\n",
                 timeline["timeline"],
                 timeline["from"].as_str().unwrap_or_default(),
                 timeline["to"].as_str().unwrap_or_default(),
-                timeline["pieces"]
+                domain::format::counted(timeline["pieces"].as_u64().unwrap_or(0), "object", "objects")
             );
         }
         for gap in cluster["gaps"].as_array().into_iter().flatten() {
@@ -216,80 +220,132 @@ fn told(slot: &KeySlot) -> serde_json::Value {
     serde_json::json!({ "id": slot.id, "kind": slot.kind, "label": slot.label })
 }
 
+/// A new way to open it.
+struct NewKey {
+    kind: &'static str,
+    source: KeySource,
+    /// What opens it then, for the person.
+    said: String,
+    /// Of a recovery code.
+    kit: Option<String>,
+}
+
+fn new_key(
+    (file, recovery, passphrase): (Option<PathBuf>, bool, bool),
+    args: &RepositoryArgs,
+    repository: &Repository,
+) -> Result<NewKey, Failure> {
+    Ok(match (file, recovery, passphrase) {
+        (Some(path), ..) => {
+            let (source, text) = KeySource::new_file()?;
+            write_key(&path, &text)?;
+            NewKey { kind: "file", source, said: format!("key file {}", path.display()), kit: None }
+        }
+        (None, true, _) => {
+            let (source, code) = KeySource::new_recovery()?;
+            let kit = Some(recovery_kit(args, repository, &code)?);
+            NewKey { kind: "recovery", source, said: format!("recovery code {code}"), kit }
+        }
+        (None, false, true) => {
+            let text = std::env::var("HOLDFAST_NEW_PASSPHRASE").ok().filter(|text| text.len() >= 12);
+            let text =
+                text.ok_or_else(|| Failure::usage("set HOLDFAST_NEW_PASSPHRASE to a passphrase of at least 12 bytes"))?;
+            let source = KeySource::Passphrase(text.into());
+            NewKey { kind: "passphrase", source, said: "the passphrase".to_owned(), kit: None }
+        }
+        _ => return Err(Failure::usage("say what to add: --file FILE, --recovery or --passphrase")),
+    })
+}
+
 async fn key(command: KeyCommand, args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
-    let repository = args.open().await?;
     match command {
         KeyCommand::Add { file, recovery, passphrase, label } => {
-            let mut kit = None;
-            let (source, said) = match (file, recovery, passphrase) {
-                (Some(path), ..) => {
-                    let (source, text) = KeySource::new_file()?;
-                    write_key(&path, &text)?;
-                    (source, format!("key file {}", path.display()))
-                }
-                (None, true, _) => {
-                    let (source, code) = KeySource::new_recovery()?;
-                    kit = Some(recovery_kit(args, &repository, &code)?);
-                    (source, format!("recovery code {code}"))
-                }
-                (None, false, true) => {
-                    let text = std::env::var("HOLDFAST_NEW_PASSPHRASE").ok().filter(|text| text.len() >= 12);
-                    let text = text.ok_or_else(|| {
-                        Failure::usage("set HOLDFAST_NEW_PASSPHRASE to a passphrase of at least 12 bytes")
-                    })?;
-                    (KeySource::Passphrase(text.into()), "the passphrase".to_owned())
-                }
-                _ => return Err(Failure::usage("say what to add: --file FILE, --recovery or --passphrase")),
-            };
-            let before =
-                serde_json::json!({ "keys": repository.key_slots().await?.iter().map(told).collect::<Vec<_>>() });
-            let done = repository.add_key(&source, &label).await.map_err(Failure::from);
-            // What opens it is told before anything else is done: it is told this once.
-            if let Ok(slot) = &done {
-                print(&if json {
-                    serde_json::json!({"slot": slot.id, "added": said, "recovery_kit": kit}).to_string()
-                } else {
-                    let kit = kit.map(|kit| format!("\n\n{kit}")).unwrap_or_default();
-                    format!("slot {} opens with {said}{kit}", slot.id)
-                });
-            }
-            audited(args, "repository_key_add", None, Some(before), done, told).await?;
+            add_key(args, (file, recovery, passphrase), &label, json).await
         }
-        KeyCommand::List => {
-            let slots = repository.key_slots().await?;
-            if json {
-                print(&serde_json::to_string(&slots.iter().map(|it| serde_json::json!({"id": it.id, "type": it.kind, "label": it.label, "created": it.created})).collect::<Vec<_>>()).map_err(|error| BackupError::Failed(error.to_string()))?);
-            } else {
-                print(
-                    &slots
-                        .iter()
-                        .map(|it| format!("{}  {:<10}  {}  {}", it.id, it.kind, it.created.to_human(), it.label))
-                        .collect::<Vec<_>>()
-                        .join("\n"),
-                );
-            }
-        }
-        KeyCommand::Rotate => {
-            let done = repository.rotate_key().await.map_err(Failure::from);
-            let before = done.as_ref().ok().map(|epoch| serde_json::json!({ "data_key": epoch - 1 }));
-            let made = |epoch: &u32| serde_json::json!({ "data_key": epoch });
-            let epoch = audited(args, "repository_key_rotate", None, before, done, made).await?;
-            print(&if json {
-                serde_json::json!({"epoch": epoch}).to_string()
-            } else {
-                format!(
-                    "new objects are sealed with data key {epoch}; a full backup leaves none that needs an older one"
-                )
-            });
-        }
-        KeyCommand::Remove { id } => {
-            let slots = repository.key_slots().await?;
-            let before = slots.iter().find(|slot| slot.id.to_string() == id).map(told);
-            let done = repository.remove_key(&id).await.map_err(Failure::from);
-            let gone = |_: &()| serde_json::json!({ "removed": id });
-            audited(args, "repository_key_remove", Some(("repository_key", id.as_str())), before, done, gone).await?;
-            print(&if json { serde_json::json!({"removed": id}).to_string() } else { format!("removed slot {id}") });
-        }
+        KeyCommand::List => list_keys(&args.open().await?, json).await,
+        KeyCommand::Rotate => rotate_key(args, json).await,
+        KeyCommand::Remove { id } => remove_key(args, &id, json).await,
+    }
+}
+
+async fn add_key(
+    args: &RepositoryArgs,
+    how: (Option<PathBuf>, bool, bool),
+    label: &str,
+    json: bool,
+) -> Result<(), Failure> {
+    const ACTION: &str = "repository_key_add";
+    let asked = async {
+        let repository = args.open().await?;
+        let before = repository.key_slots().await?.iter().map(told).collect::<Vec<_>>();
+        let new = new_key(how, args, &repository)?;
+        Ok::<_, Failure>((repository, before, new))
+    };
+    let asked = asked.await;
+    let (repository, before, new) = allowed(args, ACTION, None, asked).await?;
+    // As in the service: a key that was made and stands in no log would open the repository unseen.
+    let what = serde_json::json!({ "kind": new.kind, "label": label });
+    begun(args, "repository_key_add_asked", None, what).await;
+    let done = repository.add_key(&new.source, label).await.map_err(Failure::from);
+    // What opens it is told before anything else is done: it is told this once.
+    if let Ok(slot) = &done {
+        let NewKey { said, kit, .. } = new;
+        print(&if json {
+            serde_json::json!({"slot": slot.id, "added": said, "recovery_kit": kit}).to_string()
+        } else {
+            let kit = kit.map(|kit| format!("\n\n{kit}")).unwrap_or_default();
+            format!("slot {} opens with {said}{kit}", slot.id)
+        });
+    }
+    let before = serde_json::json!({ "keys": before });
+    audited(args, ACTION, None, Some(before), done, told).await.map(drop)
+}
+
+async fn rotate_key(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
+    const ACTION: &str = "repository_key_rotate";
+    let repository = allowed(args, ACTION, None, args.open().await).await?;
+    let done = repository.rotate_key().await.map_err(Failure::from);
+    let before = done.as_ref().ok().map(|epoch| serde_json::json!({ "data_key": epoch - 1 }));
+    let made = |epoch: &u32| serde_json::json!({ "data_key": epoch });
+    let epoch = audited(args, ACTION, None, before, done, made).await?;
+    print(&if json {
+        serde_json::json!({"epoch": epoch}).to_string()
+    } else {
+        format!("new objects are sealed with data key {epoch}; a full backup leaves none that needs an older one")
+    });
+    Ok(())
+}
+
+async fn remove_key(args: &RepositoryArgs, id: &str, json: bool) -> Result<(), Failure> {
+    const ACTION: &str = "repository_key_remove";
+    let object = Some(("repository_key", id));
+    let found = async {
+        let repository = args.open().await?;
+        let slots = repository.key_slots().await?;
+        Ok::<_, Failure>((repository, slots))
+    };
+    let found = found.await;
+    let (repository, slots) = allowed(args, ACTION, object, found).await?;
+    let before = slots.iter().find(|slot| slot.id.to_string() == id).map(told);
+    let done = repository.remove_key(id).await.map_err(Failure::from);
+    let gone = |_: &()| serde_json::json!({ "removed": id });
+    audited(args, ACTION, object, before, done, gone).await?;
+    print(&if json { serde_json::json!({"removed": id}).to_string() } else { format!("removed slot {id}") });
+    Ok(())
+}
+
+async fn list_keys(repository: &Repository, json: bool) -> Result<(), Failure> {
+    let slots = repository.key_slots().await?;
+    if json {
+        print(&serde_json::to_string(&slots.iter().map(|it| serde_json::json!({"id": it.id, "type": it.kind, "label": it.label, "created": it.created})).collect::<Vec<_>>()).map_err(|error| BackupError::Failed(error.to_string()))?);
+    } else {
+        print(
+            &slots
+                .iter()
+                .map(|it| format!("{}  {:<10}  {}  {}", it.id, it.kind, it.created.to_human(), it.label))
+                .collect::<Vec<_>>()
+                .join("\n"),
+        );
     }
     Ok(())
 }

@@ -1,6 +1,11 @@
 //! `holdfast restore`.
 
-use super::{Failure, audited::audited, long::long, print};
+use super::{
+    Failure,
+    audited::{allowed, begun, ended},
+    long::long,
+    print,
+};
 use crate::repository::RepositoryArgs;
 use backup::{
     Progress,
@@ -91,7 +96,6 @@ impl RestoreArgs {
 
 /// Runs `holdfast restore`.
 pub async fn run(args: RestoreArgs, repository_args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
-    let target = args.target()?;
     let tablespaces = args
         .tablespace
         .iter()
@@ -100,9 +104,17 @@ pub async fn run(args: RestoreArgs, repository_args: &RepositoryArgs, json: bool
             pair.ok_or_else(|| Failure::usage(format!("--tablespace '{text}' is not OID=DIR")))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let repository = repository_args.open().await?;
-    let request = RestoreRequest { system: args.cluster, backup: args.backup.clone(), target, timeline: args.timeline };
-    let (plan, manifest) = restore::plan(&repository, &request).await?;
+    let planned = async {
+        let target = args.target()?;
+        let repository = repository_args.open().await?;
+        let (system, backup, timeline) = (args.cluster, args.backup.clone(), args.timeline);
+        let request = RestoreRequest { system, backup, target, timeline };
+        let (plan, manifest) = restore::plan(&repository, &request).await?;
+        Ok::<_, Failure>((repository, plan, manifest))
+    };
+    let planned = planned.await;
+    let planned = if args.plan { planned } else { allowed(repository_args, "restore_start", None, planned).await };
+    let (repository, plan, manifest) = planned?;
     if args.plan || !json {
         print(&if json { serde_json::to_string(&plan).map_err(Failure::failed)? } else { describe(&plan) });
     }
@@ -133,21 +145,26 @@ pub async fn run(args: RestoreArgs, repository_args: &RepositoryArgs, json: bool
         tame: args.tame,
     };
     let progress = Arc::new(Progress::default());
-    let begun = std::time::Instant::now();
     let work = async { Ok(restore::restore(&repository, &plan, &manifest, &options, &progress).await?) };
+    let what = serde_json::json!({
+        "do": "restore",
+        "backup": plan.backup.id,
+        "target": shown(&plan.target),
+        "directory": options.to.display().to_string(),
+        "delta": options.delta,
+    });
     let before = control::lies_in(&options.to);
+    begun(repository_args, "restore_start", Some(before), serde_json::json!({ "what": what })).await;
+    let since = std::time::Instant::now();
     let done = long("restore", json, &progress, work).await;
-    let seconds = begun.elapsed().as_secs_f64();
+    let seconds = since.elapsed().as_secs_f64();
     let made = |restored: &restore::Restored| {
         serde_json::json!({
-            "backup": plan.backup.id,
-            "target": shown(&plan.target),
             "directory": options.to.display().to_string(),
-            "delta": options.delta,
             "written_bytes": restored.written_bytes,
         })
     };
-    let restored = audited(repository_args, "restore_start", None, Some(before), done, made).await?;
+    let restored = ended(repository_args, "restore_finish", done, made).await?;
     print(&if json {
         serde_json::json!({"plan": plan, "restored": restored, "seconds": seconds}).to_string()
     } else {

@@ -147,7 +147,11 @@ pub async fn run(command: StatsCommand, json: bool) -> Result<(), Failure> {
             print(&format!("  not read: {database}: {reason}"));
         }
     }
-    if missed == 0 { Ok(()) } else { Err(Failure::failed(format!("{missed} tables could not be analyzed"))) }
+    if missed == 0 {
+        Ok(())
+    } else {
+        Err(Failure::failed(format!("{} could not be analyzed", format::counted(missed, "table", "tables"))))
+    }
 }
 
 fn line(row: &Row) -> String {

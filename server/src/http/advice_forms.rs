@@ -2,8 +2,8 @@
 
 use super::{
     App,
-    actor::{Asking, encode},
-    forms::local,
+    actor::Asking,
+    forms::{local, with},
     problem::Problem,
 };
 use axum::{Form, extract::State, response::Redirect};
@@ -97,11 +97,4 @@ fn back(next: &str, outcome: Result<String, ControlError>) -> Result<Redirect, P
             _ => Err(error.into()),
         },
     }
-}
-
-fn with(path: &str, name: &str, text: &str) -> String {
-    let (address, hash) = path.split_once('#').map_or((path, None), |(address, hash)| (address, Some(hash)));
-    let sign = if address.contains('?') { '&' } else { '?' };
-    let hash = hash.map_or_else(String::new, |hash| format!("#{hash}"));
-    format!("{address}{sign}{name}={}{hash}", encode(text))
 }

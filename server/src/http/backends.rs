@@ -2,8 +2,8 @@
 
 use super::{
     App,
-    actor::{Asking, encode},
-    forms::local,
+    actor::Asking,
+    forms::{local, with},
     problem::Problem,
 };
 use axum::{Form, extract::State, response::Redirect};
@@ -67,11 +67,4 @@ async fn signal(app: &App, actor: &control::Actor, action: SignalAction, form: S
             _ => Err(error.into()),
         },
     }
-}
-
-fn with(path: &str, name: &str, text: &str) -> String {
-    let (address, hash) = path.split_once('#').map_or((path, None), |(address, hash)| (address, Some(hash)));
-    let sign = if address.contains('?') { '&' } else { '?' };
-    let hash = hash.map_or_else(String::new, |hash| format!("#{hash}"));
-    format!("{address}{sign}{name}={}{hash}", encode(text))
 }

@@ -4,8 +4,9 @@
 use super::{
     App,
     actor::{Asking, encode},
+    forms::with,
     problem::Problem,
-    recovery_forms::{back, to_job, with},
+    recovery_forms::{back, to_job},
 };
 use axum::{
     Form,

@@ -198,6 +198,14 @@ pub(super) fn local(path: &str) -> &str {
     if ours && no_loop { path } else { "/database" }
 }
 
+/// The address of a page with one more value, before its `#`.
+pub(super) fn with(path: &str, name: &str, text: &str) -> String {
+    let (address, hash) = path.split_once('#').map_or((path, None), |(address, hash)| (address, Some(hash)));
+    let sign = if address.contains('?') { '&' } else { '?' };
+    let hash = hash.map_or_else(String::new, |hash| format!("#{hash}"));
+    format!("{address}{sign}{name}={}{hash}", encode(text))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

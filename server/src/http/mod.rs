@@ -25,7 +25,7 @@ pub use actor::{Asking, encode};
 use auth::StoreSessions;
 use axum::{
     Router,
-    extract::{FromRef, State},
+    extract::{DefaultBodyLimit, FromRef, State},
     middleware,
     response::{IntoResponse as _, Redirect},
     routing::{self, MethodRouter},
@@ -39,8 +39,10 @@ use tower_http::{
 };
 use tower_sessions::{Expiry, SessionManagerLayer, cookie::SameSite};
 
-/// The largest body any request may have.
+/// The largest body of nearly all requests.
 const BODY_LIMIT_BYTES: usize = 1 << 20;
+/// The largest body of a request that names very many things: a hundred thousand plugins, each with its version.
+const LARGE_BODY_LIMIT_BYTES: usize = 8 << 20;
 /// How long a request other than an event stream may take.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
@@ -179,6 +181,8 @@ fn home_of(app: &App, identity: Option<&auth::Identity>) -> &'static str {
 /// cross-site requests, session, who asks.
 pub fn router(app: App) -> Router {
     let (api, _) = crate::openapi::api();
+    // What takes more says so itself: `problem::LargeJsonBody`.
+    let api = api.layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES));
     let sessions = sessions(&app);
     let [known, open, streams] = [Place::Known, Place::Open, Place::Stream].map(|place| {
         plain()
@@ -186,14 +190,15 @@ pub fn router(app: App) -> Router {
             .filter(|route| route.place == place)
             .fold(Router::new(), |router, route| router.route(route.path, route.handler))
     });
-    let timed = Router::new().merge(api).merge(pages::router(&app)).merge(known).layer(middleware::from_fn(time_limit));
+    let pages = pages::router(&app).merge(known).layer(RequestBodyLimitLayer::new(BODY_LIMIT_BYTES));
+    let timed = Router::new().merge(api).merge(pages).layer(middleware::from_fn(time_limit));
     let known =
         timed.merge(streams).layer(middleware::from_fn_with_state(app.clone(), actor::identify)).layer(sessions);
     Router::new()
         .merge(known)
         .merge(open)
         .layer(CsrfLayer::new())
-        .layer(RequestBodyLimitLayer::new(BODY_LIMIT_BYTES))
+        .layer(RequestBodyLimitLayer::new(LARGE_BODY_LIMIT_BYTES))
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(problem::panicked))
         .layer(middleware::from_fn(problem::render))

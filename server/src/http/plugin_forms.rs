@@ -4,6 +4,7 @@
 use super::{
     App,
     actor::{Asking, encode},
+    forms::with,
     problem::Problem,
 };
 use axum::{
@@ -92,11 +93,7 @@ pub async fn bulk(
             ErrorKind::Internal | ErrorKind::Unavailable | ErrorKind::Forbidden | ErrorKind::Unauthenticated => {
                 Err(error.into())
             }
-            _ => {
-                let page = form.page("/plugins");
-                let separator = if page.contains('?') { '&' } else { '?' };
-                Ok(Redirect::to(&format!("{page}{separator}error={}", encode(&error.to_string()))).into_response())
-            }
+            _ => Ok(Redirect::to(&with(&form.page("/plugins"), "error", &error.to_string())).into_response()),
         },
     }
 }

@@ -4,7 +4,7 @@ use super::problem_page;
 use axum::{
     Json,
     body::Body,
-    extract::{FromRequest, FromRequestParts, Query, Request, rejection::JsonRejection},
+    extract::{DefaultBodyLimit, FromRequest, FromRequestParts, Query, Request, rejection::JsonRejection},
     http::{HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -170,7 +170,7 @@ fn plain(status: StatusCode) -> Problem {
         }
         404 => (ErrorKind::NotFound, "there is nothing at this address; /api/docs lists what there is"),
         405 => (ErrorKind::Invalid, "this address does not take that method; see the Allow header and /api/docs"),
-        413 => (ErrorKind::Invalid, "the body is larger than 1 MiB"),
+        413 => (ErrorKind::Invalid, "the body is larger than 1 MiB, or than 8 MiB at /api/v1/plugins/bulk"),
         415 => (ErrorKind::Invalid, "send the body as application/json"),
         503 => (ErrorKind::Unavailable, "try again in a moment"),
         _ if status.is_client_error() => (ErrorKind::Invalid, "the request is not valid"),
@@ -202,6 +202,18 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
             Ok(Json(value)) => Ok(Self(value)),
             Err(rejection) => Err(unreadable(&rejection)),
         }
+    }
+}
+
+/// As [`JsonBody`], of a request that names very many things.
+#[derive(Debug)]
+pub struct LargeJsonBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for LargeJsonBody<T> {
+    type Rejection = Problem;
+    async fn from_request(mut request: Request, state: &S) -> Result<Self, Problem> {
+        DefaultBodyLimit::max(super::LARGE_BODY_LIMIT_BYTES).apply(&mut request);
+        JsonBody::from_request(request, state).await.map(|JsonBody(value)| Self(value))
     }
 }
 

@@ -4,6 +4,7 @@
 use super::{
     App,
     actor::{Asking, encode},
+    forms::with,
     problem::Problem,
 };
 use crate::kit::{self, Found};
@@ -80,11 +81,6 @@ pub(super) fn back(error: ControlError, page: &str) -> Result<Response, Problem>
         }
         _ => Ok(Redirect::to(&with(page, "error", &sentence(&error.to_string()))).into_response()),
     }
-}
-
-pub(super) fn with(page: &str, name: &str, text: &str) -> String {
-    let separator = if page.contains('?') { '&' } else { '?' };
-    format!("{page}{separator}{name}={}", encode(text))
 }
 
 pub(super) fn sentence(text: &str) -> String {

@@ -3,10 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod audit;
+mod bad_input;
+mod bodies;
 mod confirm;
+mod first_page;
 mod job_stream;
 mod live_stream;
+mod metrics;
 mod monitoring_pages;
+mod sessions;
 mod slots;
 
 use super::{App, plain, router};
@@ -16,10 +21,7 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use control::{Actor, ClusterConfig, Clusters, ControlPlane};
-use domain::{
-    Role,
-    view::{BackupView, JobKind, JobState, Objectives, RestoreTestView},
-};
+use domain::Role;
 use std::{collections::BTreeSet, time::Duration};
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -527,282 +529,10 @@ async fn body(response: axum::response::Response) -> serde_json::Value {
     serde_json::from_slice(&axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap()).unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bad_input_is_answered_by_name_with_what_is_allowed() {
-    let site = site().await;
-    let (_, token) = site.control.token_create(&Actor::cli(), "admin", Role::Admin, None).await.unwrap();
-    let cases = [
-        ("GET", "/api/v1/clusters/main/queries?sort=speed", "", 400, "sort"),
-        ("GET", "/api/v1/clusters/main/queries?limit=0", "", 400, "limit"),
-        ("GET", "/api/v1/clusters/main/queries?colour=red", "", 400, "colour"),
-        ("GET", "/api/v1/clusters/main/queries?cursor=x", "", 400, "cursor"),
-        ("GET", "/api/v1/clusters/main/queries?format=xml", "", 400, "format"),
-        ("GET", "/api/v1/clusters/main/history/speed", "", 400, "metric"),
-        ("GET", "/api/v1/clusters/main/waits?by=colour", "", 400, "by"),
-        ("GET", "/api/v1/clusters/main/activity/samples?at=yesterday", "", 400, "at"),
-        ("GET", "/api/v1/clusters/main/activity/samples?at=2999-01-01T00:00:00Z", "", 400, "at"),
-        ("GET", "/api/v1/clusters/main/activity/samples?moment=2026-01-01T00:00:00Z", "", 400, "moment"),
-        ("GET", "/api/v1/clusters/main/indexes/a.b.c?range=1y", "", 400, "range"),
-        ("GET", "/api/v1/jobs?state=lost", "", 400, "state"),
-        ("GET", "/api/v1/clusters/main/backups?cursor=yesterday", "", 400, "cursor"),
-        ("GET", "/api/v1/clusters/main/backups?page=2", "", 400, "page"),
-        ("GET", "/api/v1/clusters/main/drills?cursor=yesterday", "", 400, "cursor"),
-        ("GET", "/api/v1/alerts?state=lost", "", 400, "state"),
-        ("GET", "/api/v1/alerts?severity=high", "", 400, "severity"),
-        ("GET", "/api/v1/alerts?rule=no_such_rule", "", 400, "rule"),
-        ("GET", "/api/v1/alerts?format=xml", "", 400, "format"),
-        ("GET", "/api/v1/clusters/main/history/active_sessions?range=1y", "", 400, "range"),
-        ("GET", "/api/v1/clusters/main/history/active_sessions?from=2026-01-01T00:00:00Z", "", 400, "to"),
-        ("GET", "/api/v1/clusters/main/queries?from=2026-01-01T02:00:00Z&to=2026-01-01T01:00:00Z", "", 400, "to"),
-        ("GET", "/api/v1/clusters/main/waits?from=yesterday&to=2026-01-01T01:00:00Z", "", 400, "from"),
-        ("GET", "/api/v1/clusters/main/waits?from=2026-01-01T00:00:00Z&to=2999-01-01T00:00:00Z", "", 400, "to"),
-        (
-            "GET",
-            "/api/v1/clusters/main/history/health_score?from=2001-01-01T00:00:00Z&to=2001-01-01T01:00:00Z",
-            "",
-            400,
-            "from",
-        ),
-        ("GET", "/api/v1/audit?since=yesterday", "", 400, "since"),
-        ("GET", "/api/database/dashboard?clutser=main", "", 400, "clutser"),
-        ("POST", "/api/v1/users", r#"{"name":"x","role":"root","password":"a long password"}"#, 400, "role"),
-        ("POST", "/api/v1/users", r#"{"name":"x","role":"viewer","password":"short"}"#, 400, "password"),
-        (
-            "POST",
-            "/api/v1/users",
-            r#"{"name":"x","role":"viewer","password":"a long password","email":"x"}"#,
-            400,
-            "email",
-        ),
-        ("POST", "/api/v1/users", r#"{"role":"viewer","password":"a long password"}"#, 400, "name"),
-        ("POST", "/api/v1/tokens", r#"{"name":"x","role":"viewer","expires_in_days":0}"#, 400, "expires_in_days"),
-    ];
-    for (method, uri, sent, status, field) in cases {
-        let request = Request::builder()
-            .method(method)
-            .uri(uri)
-            .header(header::AUTHORIZATION, format!("Bearer {token}"))
-            .header(header::CONTENT_TYPE, "application/json")
-            .body(Body::from(sent))
-            .unwrap();
-        let response = ask(&site, request).await;
-        assert_eq!(response.status().as_u16(), status, "{method} {uri} {sent}");
-        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
-        let problem = body(response).await;
-        assert_eq!(
-            (problem["type"].as_str(), problem["instance"].as_str()),
-            (Some("invalid"), Some(id.as_str())),
-            "{problem}"
-        );
-        assert_eq!(problem["errors"][0]["field"].as_str(), Some(field), "{method} {uri} {sent}: {problem}");
-    }
-    let big = Request::post("/api/v1/users")
-        .header(header::AUTHORIZATION, format!("Bearer {token}"))
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Body::from(vec![b' '; 2 << 20]))
-        .unwrap();
-    assert_eq!(ask(&site, big).await.status(), StatusCode::PAYLOAD_TOO_LARGE);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_was_not_added_is_no_success_in_the_audit_log() {
-    let site = site().await;
-    let confirmation = control::Confirmation { name: "main".to_owned(), password: String::new() };
-    // What failed may be asked for again under its name.
-    let named = Actor { idempotency_key: Some("one code".to_owned()), ..Actor::cli() };
-    for _ in 0..2 {
-        let error = site.control.repository_key_add(&named, None, "safe", &confirmation).await.unwrap_err();
-        assert!(!error.to_string().contains("shown once"), "the repository is away: {error}");
-    }
-    let count = async |outcome: &str, action: &str| {
-        let filter = store::AuditFilter { outcome: Some(outcome.to_owned()), ..store::AuditFilter::default() };
-        let page = site.control.audit_list(&Actor::cli(), filter, None, 500).await.unwrap();
-        page.rows.iter().filter(|row| row.action == action).count()
-    };
-    assert_eq!(count("ok", "repository_key_add_asked").await, 2);
-    assert_eq!(count("ok", "repository_key_add").await, 0);
-    assert_eq!(count("failed", "repository_key_add").await, 2);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_protects_a_cluster_can_be_scraped() {
-    let site = site().await;
-    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
-    let slot = site.control.recovery().slot("main").unwrap();
-    // It came to no copy.
-    let failed = RestoreTestView {
-        at: domain::Timestamp(4_000),
-        ok: false,
-        rto_seconds: 0.0,
-        plan_seconds: 0.5,
-        restore_seconds: 0.0,
-        recovery_seconds: 0.0,
-        check_seconds: 0.0,
-        rpo_seconds: None,
-    };
-    slot.status.store(std::sync::Arc::new(control::ProtectionStatus {
-        backup: Some(BackupView {
-            last_full_at: None,
-            last_incremental_at: None,
-            wal_lag_seconds: None,
-            recoverable_from: None,
-            recoverable_to: None,
-            last_restore_test: Some(failed),
-        }),
-        verified: Some((domain::Timestamp(5_000), false)),
-        objectives: Some(Objectives { rpo_seconds: 60.0, rto_seconds: 900.0 }),
-        jobs: vec![(JobKind::Verify, JobState::Failed, 3)],
-        judged_at: Some(domain::Timestamp(6_000)),
-        ..control::ProtectionStatus::default()
-    }));
-    slot.catalogue.store(std::sync::Arc::new(control::Catalogue {
-        read_at: Some(domain::Timestamp(1)),
-        ..control::Catalogue::default()
-    }));
-    let get = Request::get("/metrics").header(header::AUTHORIZATION, format!("Bearer {token}"));
-    let response = ask(&site, get.body(Body::empty()).unwrap()).await;
-    let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-    let text = String::from_utf8_lossy(&bytes);
-    for line in [
-        "holdfast_restore_test_timestamp_seconds{cluster=\"main\"} 4",
-        "holdfast_restore_test_ok{cluster=\"main\"} 0",
-        "holdfast_verification_timestamp_seconds{cluster=\"main\"} 5",
-        "holdfast_verification_ok{cluster=\"main\"} 0",
-        "holdfast_objective_rpo_seconds{cluster=\"main\"} 60",
-        "holdfast_objective_rto_seconds{cluster=\"main\"} 900",
-        "holdfast_recovery_gaps_open{cluster=\"main\"} 0",
-        "holdfast_repository_keys{cluster=\"main\"} 0",
-        "holdfast_jobs{cluster=\"main\",kind=\"verify\",state=\"failed\"} 3",
-        "holdfast_jobs{cluster=\"main\",kind=\"restore\",state=\"running\"} 0",
-    ] {
-        assert!(text.lines().any(|it| it == line), "{line}: {text}");
-    }
-    for part in ["rto", "plan", "restore", "recovery", "check"] {
-        let name = format!("holdfast_restore_test_{part}_seconds");
-        assert!(text.contains(&format!("# HELP {name} ")) && !text.contains(&format!("{name}{{")), "{name}: {text}");
-    }
-    // What there is can be looked up.
-    let written = include_str!("../../../docs/metrics.md");
-    for name in text.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()) {
-        assert!(written.contains(&format!("| `{name}` |")), "{name} is not in docs/metrics.md");
-    }
-    for name in [
-        "holdfast_backup_last_full_timestamp_seconds",
-        "holdfast_restore_test_rpo_seconds",
-        "holdfast_replication_slot_at_risk",
-    ] {
-        assert!(text.contains(&format!("# HELP {name} ")), "{name}");
-    }
-}
-
 #[test]
 fn every_alert_leads_to_a_page_that_there_is() {
     for rule in analysis::alerts::RULES {
         let path = rule.page.split('#').next().unwrap();
         assert!(ROWS.iter().any(|row| row.0 == "GET" && row.1 == path), "{}: {}", rule.key, rule.page);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn several_clusters_are_begun_with_side_by_side() {
-    let home = async |clusters: &[&str]| {
-        let site = site_of(clusters).await;
-        let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
-        let get = |path| Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
-        let to = ask(&site, get("/").body(Body::empty()).unwrap()).await.headers()[header::LOCATION].clone();
-        let page = ask(&site, get("/estate").body(Body::empty()).unwrap()).await;
-        let page = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
-        (to.to_str().unwrap().to_owned(), String::from_utf8_lossy(&page).into_owned())
-    };
-    assert_eq!(home(&["main"]).await.0, "/database");
-    assert_eq!(home(&[]).await.0, "/start");
-    let (to, page) = home(&["main", "other"]).await;
-    assert_eq!(to, "/estate");
-    for cluster in ["main", "other"] {
-        assert!(page.contains(&format!("href=\"/database/locks?cluster={cluster}\"")), "{page}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_a_cluster_the_overview_leads_to_the_steps() {
-    let site = site_of(&[]).await;
-    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
-    let get = |path| {
-        let request = Request::get(path).header(header::AUTHORIZATION, format!("Bearer {token}"));
-        request.header(header::ACCEPT, "text/html").body(Body::empty())
-    };
-    let led = ask(&site, get("/database").unwrap()).await;
-    assert_eq!((led.status(), led.headers()[header::LOCATION].to_str().unwrap()), (StatusCode::FOUND, "/start"));
-    let page = ask(&site, get("/start").unwrap()).await;
-    let page = axum::body::to_bytes(page.into_body(), 1 << 20).await.unwrap();
-    let page = String::from_utf8_lossy(&page);
-    for command in ["GRANT pg_monitor TO holdfast_monitor;", "CREATE EXTENSION IF NOT EXISTS pg_stat_statements;"] {
-        assert!(page.contains(command), "{command}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_last_administrator_stays_and_a_changed_role_ends_sessions() {
-    let site = site().await;
-    let cookie = sign_in(&site, "operator").await;
-    let me = |cookie: String| Request::get("/api/v1/me").header(header::COOKIE, cookie).body(Body::empty()).unwrap();
-    assert_eq!(body(ask(&site, me(cookie.clone())).await).await["role"], "operator");
-    site.control.user_role_set(&Actor::cli(), "operator", Role::Viewer).await.unwrap();
-    assert_eq!(ask(&site, me(cookie)).await.status(), StatusCode::UNAUTHORIZED);
-    assert!(site.control.user_role_set(&Actor::cli(), "admin", Role::Viewer).await.is_err());
-    assert!(site.control.user_disable(&Actor::cli(), "admin", true).await.is_err());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn guessing_is_slowed_down_and_said_so() {
-    let site = site().await;
-    let attempt = || {
-        Request::post("/login")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Body::from("name=admin&password=guess"))
-            .unwrap()
-    };
-    let mut last = String::new();
-    for _ in 0..6 {
-        last = ask(&site, attempt()).await.headers()[header::LOCATION].to_str().unwrap().to_owned();
-    }
-    assert!(last.contains("too+many+failed+attempts"), "{last}");
-    // Nor does the right password help now.
-    let right = Request::post("/login")
-        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(Body::from(format!("name=admin&password={}", PASSWORD.replace(' ', "+"))))
-        .unwrap();
-    assert!(ask(&site, right).await.headers()[header::LOCATION].to_str().unwrap().contains("error="));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_of_another_site_is_refused_with_a_session_and_taken_with_a_token() {
-    let site = site().await;
-    let cookie = sign_in(&site, "admin").await;
-    let sent = r#"{"name":"eve","role":"admin","password":"a long password"}"#;
-    let foreign = || {
-        Request::post("/api/v1/users")
-            .header(header::CONTENT_TYPE, "application/json")
-            .header(header::HOST, "holdfast.example")
-            .header(header::ORIGIN, "https://evil.example")
-    };
-    let response = ask(
-        &site,
-        foreign().header(header::COOKIE, cookie).header("sec-fetch-site", "cross-site").body(Body::from(sent)).unwrap(),
-    )
-    .await;
-    assert_eq!(response.status(), StatusCode::FORBIDDEN);
-    let unchanged = site.control.users_list(&Actor::cli()).await.unwrap();
-    assert!(!unchanged.iter().any(|account| account.name == "eve"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unchanged_dashboard_is_not_sent_again() {
-    let site = site().await;
-    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
-    let get = || Request::get("/api/database/dashboard").header(header::AUTHORIZATION, format!("Bearer {token}"));
-    let first = ask(&site, get().body(Body::empty()).unwrap()).await;
-    let tag = first.headers()[header::ETAG].clone();
-    let second = ask(&site, get().header(header::IF_NONE_MATCH, tag).body(Body::empty()).unwrap()).await;
-    assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
 }

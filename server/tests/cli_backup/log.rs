@@ -9,12 +9,15 @@ pub(super) fn holds_all_of_it(bench: &Bench, backup: &str, key: &str) {
     let of = |action: &str| rows.iter().filter(|row| row["action"] == action).collect::<Vec<_>>();
     for (action, outcomes) in [
         ("backup_start", &["ok", "ok"][..]),
+        ("backup_finish", &["ok", "ok"][..]),
         // Until a moment that has passed; of no backup.
-        ("backup_hold", &["ok", "failed", "failed"][..]),
-        ("backup_release", &["ok", "failed"][..]),
+        ("backup_hold", &["ok", "refused", "refused"][..]),
+        ("backup_release", &["ok", "refused"][..]),
         // What was only shown is none.
         ("expire", &["ok", "ok"][..]),
-        ("backup_recall", &["ok", "failed"][..]),
+        ("expire_finish", &["ok", "ok"][..]),
+        ("backup_recall", &["ok", "refused"][..]),
+        ("repository_key_add_asked", &["ok"][..]),
         ("repository_key_add", &["ok"][..]),
         ("repository_key_rotate", &["ok"][..]),
         ("repository_key_remove", &["ok"][..]),
@@ -23,9 +26,15 @@ pub(super) fn holds_all_of_it(bench: &Bench, backup: &str, key: &str) {
         assert!(told.iter().map(|row| row["outcome"].as_str().unwrap()).eq(outcomes.iter().copied()), "{told:#?}");
         assert!(told.iter().all(|row| row["source"] == "cli" && row["after"].is_object()), "{told:#?}");
     }
-    let started = of("backup_start")[0];
-    let made = (started["object_kind"].as_str(), started["after"]["backup"].as_str());
-    assert_eq!(made, (Some("cluster"), Some(backup)), "{started}");
+    let (started, finished) = (of("backup_start"), of("backup_finish"));
+    assert_eq!(started[0]["after"]["what"]["kind"], "full", "{started:#?}");
+    for (begun, ended) in started.iter().zip(&finished) {
+        assert_eq!((&begun["object_kind"], &begun["object_id"]), (&ended["object_kind"], &ended["object_id"]));
+        assert!(begun["request_id"].is_string() && begun["request_id"] == ended["request_id"], "{begun} {ended}");
+    }
+    assert_ne!(started[0]["request_id"], started[1]["request_id"], "two commands");
+    let made = (finished[0]["object_kind"].as_str(), finished[0]["after"]["result"]["backup"].as_str());
+    assert_eq!(made, (Some("cluster"), Some(backup)), "{finished:#?}");
     let held = of("backup_hold")[0];
     assert_eq!(held["object_id"], backup, "{held}");
     assert!(held["before"]["holds"].as_array().unwrap().is_empty(), "{held}");

@@ -196,6 +196,15 @@ impl Bench {
         }
     }
 
+    /// Waits until so many backups are listed, each of which is whole then; the newest of them.
+    pub fn listed(&self, what: &str, count: usize) -> String {
+        self.until(what, |bench| {
+            let listed = bench.ask("GET", "/api/v1/clusters/main/backups", None);
+            let backups = listed["rows"].as_array()?;
+            (backups.len() == count).then(|| backups[0]["id"].as_str().unwrap().to_owned())
+        })
+    }
+
     pub fn job(&self, id: &str) -> Value {
         self.ask("GET", &format!("/api/v1/jobs/{id}"), None)
     }

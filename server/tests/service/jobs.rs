@@ -29,9 +29,7 @@ async fn a_server_killed_in_the_middle_goes_on_when_it_is_back() {
     assert!(told.windows(2).all(|two| two[0] != two[1]), "{told:#?}");
     assert_eq!((job["state"].as_str(), job["attempt"].as_i64()), (Some("succeeded"), Some(2)), "{job}");
     assert!(job["log"].to_string().contains("vanished"), "{job}");
-    bench.until("the catalogue", |bench| {
-        (bench.ask("GET", "/api/v1/clusters/main/backups", None)["rows"].as_array()?.len() == 1).then_some(())
-    });
+    bench.listed("the catalogue", 1);
 
     let body =
         json!({"restore": {"target": {"kind": "latest"}, "start": true, "directory": "beside"}, "confirm": "main"});
@@ -68,9 +66,7 @@ async fn a_drill_whose_server_is_killed_begins_again_and_leaves_nothing_and_the_
     let code = added["added"].as_str().unwrap().rsplit(' ').next().unwrap().to_owned();
     bench.interval = "1000";
     bench.serve();
-    bench.until("the first backup", |bench| {
-        (bench.ask("GET", "/api/v1/clusters/main/backups", None)["rows"].as_array()?.len() == 1).then_some(())
-    });
+    bench.listed("the first backup", 1);
     let plan = bench.until("the standard plan", |bench| {
         let overview = bench.ask("GET", "/api/v1/clusters/main/dr-plans", None);
         overview["plans"][0]["id"].as_str().map(str::to_owned)

@@ -2,10 +2,10 @@
 use crate::{
     bench::{Bench, sql},
     ending::files,
-    frozen::Hung,
+    frozen::{Hung, freeze_backup},
 };
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::{path::PathBuf, process::Stdio};
 
 /// Done by the server that came after the one that was killed.
 fn done_again(bench: &Bench, id: &str) -> Value {
@@ -22,13 +22,7 @@ async fn a_verification_a_restore_test_and_an_expiry_are_done_by_the_next_server
     let url = bench.cluster.url("postgres");
     sql(&url, "CREATE TABLE public.big AS SELECT n AS id, (SELECT string_agg(md5((n * 17 + k)::text), '') FROM generate_series(1, 40) k) AS filler FROM generate_series(1, 60000) n").await;
     bench.serve();
-    let listed = |count: usize| {
-        move |bench: &Bench| {
-            let backups = bench.ask("GET", "/api/v1/clusters/main/backups", None)["rows"].as_array()?.clone();
-            (backups.len() == count).then(|| backups[0]["id"].as_str().unwrap().to_owned())
-        }
-    };
-    let first = bench.until("the first backup", listed(1));
+    let first = bench.listed("the first backup", 1);
     let repository = bench.path("repository");
 
     // A verification: it hangs at an object whose bytes do not come.
@@ -67,7 +61,7 @@ async fn a_verification_a_restore_test_and_an_expiry_are_done_by_the_next_server
     // An expiry, wherever it is by then ('strikes.rs' kills one at each step).
     let next = bench.ask("POST", "/api/v1/clusters/main/backups", Some(json!({"kind": "full"})));
     assert_eq!(bench.over(next["id"].as_str().unwrap())["state"], "succeeded");
-    bench.until("the second backup", listed(2));
+    bench.listed("the second backup", 2);
     // What is shown is what is agreed to: the newest full backup stays.
     let plan = bench.ask("GET", "/api/v1/clusters/main/expire-plan", None);
     let goes = |verdict: &Value| verdict["reasons"].as_array().is_some_and(Vec::is_empty);
@@ -80,12 +74,65 @@ async fn a_verification_a_restore_test_and_an_expiry_are_done_by_the_next_server
     bench.serve();
     let job = bench.over(&id);
     assert_eq!(job["state"], "succeeded", "{job}");
-    let stays = bench.until("the end of the first backup", listed(1));
+    let stays = bench.listed("the end of the first backup", 1);
     assert_ne!(stays, first);
     bench.run(&["backup", "verify", "--all"]);
     // What was read by those who were killed is held by nobody.
     let plan = bench.ask("GET", "/api/v1/clusters/main/expire-plan", None);
     assert_eq!(plan["verdicts"].as_array().map(Vec::len), Some(1), "{plan}");
     assert_eq!(files(&repository, "leases/read-"), Vec::<PathBuf>::new());
+    bench.run(&["audit", "verify"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_is_killed_in_its_middle_was_begun_in_the_log_and_a_refused_one_was_refused() {
+    let bench = Bench::new().await;
+    let url = bench.cluster.url("postgres");
+    sql(&url, "CREATE TABLE public.big AS SELECT n AS id, (SELECT string_agg(md5((n * 17 + k)::text), '') FROM generate_series(1, 40) k) AS filler FROM generate_series(1, 30000) n").await;
+    let create = ["backup", "create", "--type", "full"];
+    let mut command = bench.command(&create);
+    let mut killed = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let source = freeze_backup(&url).await;
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    drop(source);
+    let told = |action: &str| {
+        let log = bench.run(&["audit", "export"]);
+        let rows = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        rows.filter(|row| row["action"] == action).collect::<Vec<_>>()
+    };
+    let begun = told("backup_start");
+    assert_eq!((begun.len(), told("backup_finish").len()), (1, 0), "{begun:#?}");
+    assert_eq!((&begun[0]["outcome"], &begun[0]["object_id"]), (&json!("ok"), &json!("main")), "{begun:#?}");
+    assert_eq!(begun[0]["after"]["what"], json!({"do": "backup", "kind": "full"}), "{begun:#?}");
+    assert_eq!(bench.run(&["backup", "list", "--json"]).trim(), "[]");
+
+    // The next one has its end beside its beginning.
+    bench.run(&create);
+    let (begun, ended) = (told("backup_start"), told("backup_finish"));
+    assert_eq!((begun.len(), ended.len()), (2, 1), "{begun:#?} {ended:#?}");
+    assert!(ended[0]["outcome"] == "ok" && ended[0]["request_id"] == begun[1]["request_id"], "{ended:#?}");
+    assert_ne!(begun[0]["request_id"], begun[1]["request_id"]);
+
+    // What is refused before it begins says why.
+    for (arguments, action, object, reason) in [
+        (&["backup", "create", "--cluster", "nobody"][..], "backup_start", "nobody", "no cluster 'nobody'"),
+        (
+            &["restore", "--to", "x", "--time", "2001-01-01T00:00:00Z"][..],
+            "restore_start",
+            "main",
+            "no backup ends before",
+        ),
+        (&["repo", "key", "add"][..], "repository_key_add", "main", "say what to add"),
+    ] {
+        let output = bench.command(arguments).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains(reason), "{arguments:?}: {said}");
+        let rows = told(action);
+        let row = rows.last().unwrap();
+        assert_eq!((&row["outcome"], &row["object_id"]), (&json!("refused"), &json!(object)), "{row}");
+        assert!(row["after"]["reason"].as_str().is_some_and(|it| it.contains(reason)), "{row}");
+    }
+    assert!(!bench.path("x").exists());
     bench.run(&["audit", "verify"]);
 }

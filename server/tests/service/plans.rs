@@ -54,9 +54,7 @@ async fn a_plan_whose_server_is_killed_at_each_step_goes_on_and_at_the_hook_asks
         go.display()
     );
     bench.serve();
-    bench.until("the first backup", |bench| {
-        (bench.ask("GET", "/api/v1/clusters/main/backups", None)["rows"].as_array()?.len() == 1).then_some(())
-    });
+    bench.listed("the first backup", 1);
     let standard = bench.until("the standard plan", |bench| {
         Some(bench.ask("GET", PLANS, None)["plans"][0]["plan"].clone()).filter(Value::is_object)
     });
@@ -156,9 +154,7 @@ async fn a_plan_whose_server_is_killed_at_each_step_goes_on_and_at_the_hook_asks
 async fn a_plan_that_is_stopped_while_its_server_is_dead_ends_with_a_run_and_an_audit_row() {
     let mut bench = Bench::new().await;
     bench.serve();
-    bench.until("the first backup", |bench| {
-        (bench.ask("GET", "/api/v1/clusters/main/backups", None)["rows"].as_array()?.len() == 1).then_some(())
-    });
+    bench.listed("the first backup", 1);
     let plan = bench.until("the standard plan", |bench| {
         bench.ask("GET", PLANS, None)["plans"][0]["id"].as_str().map(str::to_owned)
     });

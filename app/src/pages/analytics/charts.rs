@@ -60,7 +60,7 @@ pub fn usage(series: &AnalyticsSeries) -> impl IntoView + use<> {
         .map(|(i, point)| {
             let height = if top > 0.0 { (HEIGHT - 4.0) * point.count as f64 / top } else { 0.0 };
             let class = if i + 1 == count { "bar open" } else { "bar" };
-            let title = format!("{}: {} events", human(point.at, zone), format::thousands(point.count));
+            let title = format!("{}: {}", human(point.at, zone), format::counted(point.count, "event", "events"));
             view! { <rect class=class x=format!("{:.2}", i as f64 * step + step * 0.12) y=format!("{:.2}", HEIGHT - height) width=format!("{:.2}", step * 0.76) height=format!("{height:.2}")><title>{title}</title></rect> }
         })
         .collect_view();
@@ -134,7 +134,7 @@ pub fn heatmap(patterns: &UsagePatterns) -> impl IntoView + use<> {
             let cells = hours
                 .iter()
                 .map(|it| {
-                    let title = format!("{name} {:02}:00 to {:02}:00 {zone}: {} events", it.hour, (it.hour + 1) % 24, format::thousands(it.events));
+                    let title = format!("{name} {:02}:00 to {:02}:00 {zone}: {}", it.hour, (it.hour + 1) % 24, format::counted(it.events, "event", "events"));
                     view! { <td class=format!("cell h{}", level(it.events as f64, top as f64)) title=title><span class="sr">{it.events}</span></td> }
                 })
                 .collect_view();

@@ -117,7 +117,7 @@ pub fn top_plugins(data: &Analysed) -> impl IntoView + use<> {
                     <td class="n">{format::thousands(it.events)}</td>
                     <td><span class=format!("share w{}", step.clamp(5, 100))><b>{format!("{:.1} %", it.share_percent)}</b></span></td>
                     <td class="n">{format::thousands(it.users)}</td>
-                    <td class="n"><span class=class title=format!("{} events before", format::thousands(it.previous))>{text}</span></td>
+                    <td class="n"><span class=class title=format!("{} before", format::counted(it.previous, "event", "events"))>{text}</span></td>
                 </tr>
             }
         })

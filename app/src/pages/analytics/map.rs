@@ -31,7 +31,7 @@ fn square(place: &(&'static str, &'static str, i32, i32), row: Option<&CountryRo
     let title = if events == 0 {
         format!("{name}: no events")
     } else {
-        format!("{name}: {} events, {share:.1} %", format::thousands(events))
+        format!("{name}: {}, {share:.1} %", format::counted(events, "event", "events"))
     };
     let (x, y) = (column * STEP, line * STEP);
     let (middle, base) = ((x + SIDE / 2).to_string(), (y + SIDE / 2 + 3).to_string());

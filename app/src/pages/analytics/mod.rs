@@ -201,6 +201,6 @@ fn tiles(data: &Analysed) -> impl IntoView + use<> {
         {tile("Users in 7 days", format::thousands(weekly), "distinct".to_owned())}
         {tile("Users in 30 days", format::thousands(monthly), "distinct".to_owned())}
         {tile("Stickiness", stickiness, "yesterday of 30 days".to_owned())}
-        {tile("Busiest hour", busiest, format!("{}, {countries} countries", data.patterns.time_zone))}
+        {tile("Busiest hour", busiest, format!("{}, {}", data.patterns.time_zone, format::counted(countries, "country", "countries")))}
     }
 }

@@ -44,13 +44,16 @@ fn verb(operation: &str) -> &'static str {
     }
 }
 
-fn plural(n: i64) -> String {
-    if n == 1 { "1 plugin".to_owned() } else { format!("{} plugins", format::thousands(n)) }
+fn plural<N>(number: N) -> String
+where
+    i64: TryFrom<N>,
+{
+    format::counted(number, "plugin", "plugins")
 }
 
 fn preview(data: Previewed) -> AnyView {
     let Previewed { whose, plan, operation, count, plugins, chosen, more, tags, key } = data;
-    let title = format!("{} {}", verb(&operation), plural(i64::try_from(count).unwrap_or(i64::MAX)));
+    let title = format!("{} {}", verb(&operation), plural(count));
     let (back, mark) = (link(&whose, "/plugins"), tenant::mark(&whose, "/plugins"));
     let head = view! {
         <div class="title"><a class="back" href=back>"Plugins"</a><h1>{title}</h1>{mark}</div>
@@ -217,7 +220,7 @@ fn follow(data: Followed) -> AnyView {
         _ => "badge attention",
     };
     let title = status.report.as_ref().map_or_else(
-        || format!("Operation on {}", plural(i64::try_from(status.total).unwrap_or(i64::MAX))),
+        || format!("Operation on {}", plural(status.total)),
         |report| format!("{} {}", verb(&report.operation), plural(report.total)),
     );
     let running = status.state == "running";

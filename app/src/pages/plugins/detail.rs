@@ -45,7 +45,7 @@ fn loaded(data: Detailed) -> AnyView {
     let shown = if reverse { &dependencies.needed_by } else { &dependencies.needs };
     let sides = [("Needs", None, !reverse), ("Needed by", Some("needed-by"), reverse)].map(|(label, value, on)| {
         let path = value.map_or_else(|| here.clone(), |value| format!("{here}?graph={value}"));
-        let href = format!("{}#graph", link(&whose, &path));
+        let href = format!("{}#panel-dependencies", link(&whose, &path));
         view! { <a href=href aria-current=on.then_some("true")>{label}</a> }
     });
     let others = |graph: &DependencyGraph| graph.nodes.len().saturating_sub(1);
@@ -74,9 +74,7 @@ fn loaded(data: Detailed) -> AnyView {
         <Panel title="About" span="c5">{said}</Panel>
         <Panel title="Health" span="c3" note="0 to 100">{condition}</Panel>
         <Panel title="Metrics" span="c4" note="the last 24 hours" flush=true>{metrics}</Panel>
-        <span id="graph" class="anchor"></span>
         <Panel title="Dependencies" note=note aside=aside>{dependency_view}</Panel>
-        <span id="plan" class="anchor"></span>
         <Panel title="Plan" span="c5" note="install, or upgrade to the newest that fits">{plan}</Panel>
         <Panel title="Versions" span="c7" flush=true>{versions}</Panel>
         <Panel title="Operations" flush=true>{history}</Panel>
@@ -89,7 +87,7 @@ fn actions(whose: &Whose, plugin: &Plugin, newest: Option<&str>, steps: usize) -
     let mut offered = Vec::new();
     // Alone it would be refused for what it needs: the plan has all of it.
     let by_plan = (!plugin.installed && steps > 1)
-        .then(|| view! { <a class="btn primary" href="#plan">{format!("Install by {steps} steps…")}</a> });
+        .then(|| view! { <a class="btn primary" href="#panel-plan">{format!("Install by {steps} steps…")}</a> });
     if !plugin.installed {
         if by_plan.is_none() {
             offered.push(("install", "Install…", true));

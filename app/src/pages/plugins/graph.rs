@@ -1,6 +1,6 @@
 //! What a plugin needs, or what needs it, drawn in columns by distance: an SVG of the server's, with a link in each node.
 
-use domain::view::DependencyGraph;
+use domain::{format, view::DependencyGraph};
 use leptos::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 
@@ -124,9 +124,9 @@ pub fn picture(graph: &DependencyGraph, reverse: bool, address: impl Fn(&str) ->
         })
         .collect::<Vec<_>>();
     let label = format!(
-        "{} plugins in {} steps",
-        graph.nodes.len(),
-        graph.nodes.iter().map(|node| node.depth).max().unwrap_or(0)
+        "{} in {}",
+        format::counted(graph.nodes.len(), "plugin", "plugins"),
+        format::counted(graph.nodes.iter().map(|node| node.depth).max().unwrap_or(0), "step", "steps")
     );
     let left_out = graph.nodes.len().saturating_sub(MOST);
     let left_out = (left_out > 0).then(|| {

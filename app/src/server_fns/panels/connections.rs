@@ -81,5 +81,9 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         panel("Sessions", "pg_stat_activity", 12, content).note(format!("by {by}")).at(page.collected_at).chips(chips),
     ];
     super::pools::strip(ask, &page.cluster, &mut banners, &mut panels)?;
-    Ok(PanelPage { subtitle: format!("{} client sessions{usable}", page.used), banners, panels })
+    Ok(PanelPage {
+        subtitle: format!("{}{usable}", format::counted(page.used, "client session", "client sessions")),
+        banners,
+        panels,
+    })
 }

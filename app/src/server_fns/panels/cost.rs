@@ -130,7 +130,10 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
     if store.dropped > 0 {
         banners.push((
             "critical".to_owned(),
-            format!("{} batches of history were lost because the store did not answer for too long.", store.dropped),
+            format!(
+                "{} lost because the store did not answer for too long.",
+                format::counted(store.dropped, "batch of history was", "batches of history were")
+            ),
         ));
     }
     if store.queued > 50 {

@@ -19,7 +19,9 @@ pub fn disks(page: &HostPage) -> PanelData {
     ]);
     let content = table(head, page.disks.iter().map(row).collect());
     let load = match (page.load, page.cpus) {
-        (Some(load), Some(cpus)) => format!("load of the machine {load:.2} on {cpus} processors"),
+        (Some(load), Some(cpus)) => {
+            format!("load of the machine {load:.2} on {}", format::counted(cpus, "processor", "processors"))
+        }
         (Some(load), None) => format!("load of the machine {load:.2}"),
         (None, _) => String::new(),
     };
@@ -46,14 +48,15 @@ fn row(row: &DiskRow) -> Vec<Cell> {
 pub fn full(row: &DiskRow) -> String {
     let Some(forecast) = &row.full else { return row.full_missing.clone().unwrap_or_default() };
     let days = |days: f64| format!("{days:.0}");
+    let within = |days: f64| format::counted(days.round() as i64, "day", "days");
     match (forecast.days, forecast.earliest_days, forecast.latest_days) {
         (Some(at), Some(earliest), Some(latest)) => {
-            format!("in {} days, between {} and {}", days(at), days(earliest), days(latest))
+            format!("in {}, between {} and {}", within(at), days(earliest), days(latest))
         }
         (Some(at), Some(earliest), None) => {
-            format!("in {} days, not before {}, perhaps never", days(at), days(earliest))
+            format!("in {}, not before {}, perhaps never", within(at), days(earliest))
         }
-        (Some(at), None, _) => format!("in {} days", days(at)),
+        (Some(at), None, _) => format!("in {}", within(at)),
         (None, _, _) => format!("not within ten years, by {:.1} days", forecast.history_days),
     }
 }

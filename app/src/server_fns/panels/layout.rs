@@ -201,6 +201,11 @@ pub fn table(head: Vec<Head>, rows: Vec<Vec<Cell>>) -> Content {
     Content::Table(TableData { head, rows, ..TableData::default() })
 }
 
+/// A table that can be had as CSV.
+pub fn table_with_csv(head: Vec<Head>, rows: Vec<Vec<Cell>>, csv: String) -> Content {
+    Content::Table(TableData { head, rows, csv: Some(csv), ..TableData::default() })
+}
+
 pub fn text(value: impl Into<String>) -> Cell {
     Cell::Text(value.into())
 }

@@ -1,5 +1,5 @@
 //! `/database/maintenance`: vacuum, checkpoints, WAL, I/O, temporary files, progress.
-use super::layout::{Ask, available, dash, fact, heads, number, panel, some, table, text};
+use super::layout::{Ask, available, dash, fact, heads, number, panel, some, table, table_with_csv, text};
 use crate::panels::{Cell, Content, PanelPage};
 use crate::zone::Local as _;
 use control::ControlError;
@@ -25,10 +25,14 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
                 text(it.source.clone()),
                 text(it.id.clone()),
                 number(format::count(it.age as f64)),
+                some(it.seconds, format::duration_s),
                 Cell::Muted(it.detail.clone()),
             ]
         });
-        table(heads(&[("What", false), ("Which", false), ("Age", true), ("Detail", false)]), rows.collect())
+        table(
+            heads(&[("What", false), ("Which", false), ("Age", true), ("For", true), ("Detail", false)]),
+            rows.collect(),
+        )
     };
     let progress = if page.progress.is_empty() {
         Content::Fine("No command with progress runs.".to_owned())
@@ -48,7 +52,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         heads(&[("Database", false), ("Age", true), ("To forced vacuum", true), ("To wraparound", true)]),
         page.databases.iter().map(database).collect(),
     );
-    let io = table(
+    let io = table_with_csv(
         heads(&[
             ("Process", false),
             ("Object", false),
@@ -63,6 +67,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
             ("Writing", true),
         ]),
         page.io.iter().filter(|row| is_busy(row)).map(io_row).collect(),
+        format!("{}&list=io", ask.csv(&page.cluster, "maintenance")),
     );
     let io = if page.io.is_empty() { Content::Collecting } else { io };
     Ok(PanelPage {
@@ -109,10 +114,22 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
             )
             .await?,
             ask.chart(Metric::TempFilesBytes, "Temporary files over time", "in existence", "pg_ls_tmpdir", 6).await?,
-            panel("I/O by process", "pg_stat_io (16+)", 12, available(&page.io_availability, io))
-                .note("per second, what did anything since the reading before")
-                .at(page.io_collected_at),
-            ask.chart(Metric::IoBytesPerSecond, "I/O", "per second, 16+", "pg_stat_io", 12).await?,
+            panel(
+                "I/O by process",
+                "pg_stat_io (16+), pg_stat_bgwriter and pg_stat_database before",
+                12,
+                available(&page.io_availability, io),
+            )
+            .note("per second, what did anything since the reading before")
+            .at(page.io_collected_at),
+            ask.chart(
+                Metric::IoBytesPerSecond,
+                "I/O",
+                "per second",
+                "pg_stat_io (16+), pg_stat_bgwriter and pg_stat_database before",
+                12,
+            )
+            .await?,
         ],
     })
 }

@@ -1,5 +1,5 @@
 //! `/database/replication`
-use super::layout::{Ask, available, chart, dash, fact, heads, panel, since, size, some, table, text};
+use super::layout::{Ask, available, chart, dash, fact, heads, panel, since, size, some, table_with_csv, text};
 use crate::{
     chart::build,
     panels::{Cell, Content, PanelPage},
@@ -21,7 +21,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         };
         Content::Fine(said.to_owned())
     } else {
-        table(
+        table_with_csv(
             heads(&[
                 ("Standby", false),
                 ("State", false),
@@ -35,12 +35,13 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
                 ("Address", false),
             ]),
             page.standbys.iter().map(standby).collect(),
+            ask.csv(&page.cluster, "replication"),
         )
     };
     let slots = if page.slots.is_empty() {
         Content::Fine("There is no replication slot.".to_owned())
     } else {
-        table(
+        table_with_csv(
             heads(&[
                 ("Slot", false),
                 ("Type", false),
@@ -52,6 +53,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
                 ("Invalidated by", false),
             ]),
             page.slots.iter().map(slot).collect(),
+            format!("{}&list=slots", ask.csv(&page.cluster, "replication")),
         )
     };
     let tree = ask.control.replication_tree(&ask.actor, ask.id())?;

@@ -1,9 +1,16 @@
 //! `/database/settings`
-use super::layout::{Ask, available, heads, panel, text};
+use super::layout::{Ask, available, dash, heads, panel, text};
 use crate::panels::{Cell, Content, Head, PanelData, PanelPage, TableData};
 use crate::zone::Local as _;
+use analysis::setting_value::written;
 use control::ControlError;
-use domain::view::{SettingRow, SettingSeverity, SettingsPage};
+use domain::{
+    format,
+    view::{GuideVerdict, SettingRow, SettingSeverity, SettingsPage},
+};
+
+/// Characters of a value on one line.
+const WIDE: usize = 40;
 
 pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
     let page = ask.control.settings_get(&ask.actor, ask.id()).await?;
@@ -18,7 +25,8 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
             _ => row.changed || row.pending_restart,
         };
         // A search looks everywhere.
-        if word.is_empty() { kind } else { format!("{} {}", row.name, row.value).to_lowercase().contains(&word) }
+        let text = || format!("{} {} {}", row.name, row.value, written(&row.value, row.unit.as_deref()));
+        if word.is_empty() { kind } else { text().to_lowercase().contains(&word) }
     };
     let chip = |name: &str, label: String| {
         let value = (name != "changed").then_some(name);
@@ -31,14 +39,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
     ];
     let rows = page.rows.iter().filter(matches).map(row).collect::<Vec<_>>();
     let content = Content::Table(TableData {
-        head: heads(&[
-            ("Setting", false),
-            ("Value", false),
-            ("Default", false),
-            ("Unit", false),
-            ("From", false),
-            ("", false),
-        ]),
+        head: heads(&[("Setting", false), ("Value", false), ("Default", false), ("From", false), ("", false)]),
         rows,
         csv: Some(ask.csv(&page.cluster, "settings")),
         search: Some(ask.get("q").unwrap_or_default().to_owned()),
@@ -52,17 +53,24 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         super::layout::table(heads(&[("When", false), ("What", false)]), rows.collect())
     };
     let banner = (pending > 0).then(|| {
-        ("attention".to_owned(), format!("{pending} settings in the files take effect at the next restart only."))
+        (
+            "attention".to_owned(),
+            format!(
+                "{} effect at the next restart only.",
+                format::counted(pending, "setting in the files takes", "settings in the files take")
+            ),
+        )
     });
     Ok(PanelPage {
         subtitle: format!("{changed} of {} differ from what is built in", page.rows.len()),
         banners: banner.into_iter().collect(),
         panels: vec![
             advice(ask, &page),
-            panel("Settings", "pg_settings", 8, available(&page.availability, content))
+            guide(&page),
+            panel("Settings", "pg_settings", 12, available(&page.availability, content))
                 .at(page.collected_at)
                 .chips(chips),
-            panel("Changes", "seen by Holdfast between two readings", 4, history),
+            panel("Changes", "seen by Holdfast between two readings", 12, history),
         ],
     })
 }
@@ -130,13 +138,49 @@ fn advice(ask: &Ask, page: &SettingsPage) -> PanelData {
     }
 }
 
+/// The guide's file line by line: what is in use, and why that serves here or not.
+fn guide(page: &SettingsPage) -> PanelData {
+    let rows = page.guide.iter().map(|it| {
+        let level = match it.verdict {
+            GuideVerdict::Same | GuideVerdict::Fits => "good",
+            GuideVerdict::Advised => "attention",
+            GuideVerdict::Absent => "",
+        };
+        vec![
+            text(it.name.clone()),
+            text(it.guide.clone()),
+            it.current.clone().map_or_else(|| text(dash()), value),
+            Cell::Badge(level.to_owned(), it.verdict.label().to_owned()),
+            Cell::Long(it.reason.clone()),
+        ]
+    });
+    let heads = heads(&[("Setting", false), ("Guide", false), ("Now", false), ("Here", false), ("Why", false)]);
+    let content = super::layout::table(heads, rows.collect());
+    let count = |verdict: GuideVerdict| page.guide.iter().filter(|it| it.verdict == verdict).count();
+    let note = format!(
+        "of its {} lines {} are in use, {} differ and fit this server, {} are advised otherwise above",
+        page.guide.len(),
+        count(GuideVerdict::Same),
+        count(GuideVerdict::Fits),
+        count(GuideVerdict::Advised)
+    );
+    let content = available(&page.availability, content);
+    panel("The guide's postgresql.conf", "pg_settings against the guide, the machine and the workload", 12, content)
+        .note(if page.guide.is_empty() { String::new() } else { note })
+}
+
+/// A value; a long one wraps.
+fn value(value: String) -> Cell {
+    if value.chars().nth(WIDE).is_some() { Cell::Long(value) } else { text(value) }
+}
+
 fn row(row: &SettingRow) -> Vec<Cell> {
     let pending = if row.pending_restart { "restart" } else { "" };
+    let default = row.default.as_deref().map(|value| written(value, row.unit.as_deref())).unwrap_or_default();
     vec![
         text(row.name.clone()),
-        Cell::Sql(row.value.clone()),
-        Cell::Muted(row.default.clone().unwrap_or_default().chars().take(40).collect()),
-        Cell::Muted(row.unit.clone().unwrap_or_default()),
+        value(written(&row.value, row.unit.as_deref())),
+        Cell::Muted(default.chars().take(WIDE).collect()),
         text(row.source.clone()),
         Cell::Badge("attention".to_owned(), pending.to_owned()),
     ]

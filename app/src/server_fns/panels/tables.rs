@@ -70,7 +70,9 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         let next = if sorted == Some(true) { (*name).to_owned() } else { format!("-{name}") };
         Head { hint: (*hint).to_owned(), sort: Some(ask.with("sort", Some(&next))), sorted, ..head(label, true) }
     }));
-    heads.extend([head("Vacuumed", true), head("Analyzed", true)]);
+    let hint =
+        "Since it was vacuumed; in colour where vacuum is due and has not come for an hour, or for a day".to_owned();
+    heads.extend([Head { hint, ..head("Vacuumed", true) }, head("Analyzed", true)]);
     let content = Content::Table(TableData {
         head: heads,
         rows: lines,
@@ -95,8 +97,8 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         banners.push((
             String::new(),
             format!(
-                "Bloat of {} larger tables cannot be estimated: the statistics of their columns are seen only by who may read them (GRANT pg_read_all_data), or are not there yet (ANALYZE).",
-                page.without_statistics
+                "Bloat of {} cannot be estimated: the statistics of their columns are seen only by who may read them (or has the grant on pg_statistic that the README has, which shows no data), or are not there yet (ANALYZE).",
+                format::counted(page.without_statistics, "larger table", "larger tables")
             ),
         ));
     }
@@ -119,11 +121,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         );
     }
     Ok(PanelPage {
-        subtitle: format!(
-            "{} tables, {}",
-            format::thousands(i64::try_from(page.rows.len()).unwrap_or(0)),
-            format::bytes(bytes as f64)
-        ),
+        subtitle: format!("{}, {}", format::counted(page.rows.len(), "table", "tables"), format::bytes(bytes as f64)),
         banners,
         panels,
     })
@@ -183,9 +181,22 @@ fn line(ask: &Ask, row: &TableRow, largest: i64) -> Vec<Cell> {
         size(row.bloat_estimate_bytes),
         vacuum,
         some(row.xid_age, |age| format::count(age as f64)),
-        since(row.last_vacuum),
+        vacuumed(row),
         since(row.last_analyze),
     ]
+}
+
+/// How long ago vacuum came; where it is due and stays away, that stands out.
+fn vacuumed(row: &TableRow) -> Cell {
+    const HOUR: f64 = 3_600.0;
+    let due = !row.vacuum.disabled && row.vacuum.percent >= 100.0;
+    let marked = |level: &str, text: String| Cell::Badge(level.to_owned(), text);
+    match row.last_vacuum.map(|at| control::now().seconds_since(at).max(0.0)) {
+        None if due => marked("attention", "never".to_owned()),
+        Some(age) if due && age >= 24.0 * HOUR => marked("critical", format::age_s(age)),
+        Some(age) if due && age >= HOUR => marked("attention", format::age_s(age)),
+        _ => since(row.last_vacuum),
+    }
 }
 
 fn detail_panels(ask: &Ask, detail: TableDetail) -> Vec<PanelData> {
@@ -404,11 +415,63 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_vacuum_that_is_due_and_stays_away_stands_out() {
+        let table = |percent: f64, hours: Option<i64>, disabled: bool| {
+            let vacuum = domain::view::VacuumTrigger { percent, disabled, ..Default::default() };
+            let last_vacuum = hours.map(|hours| control::now().plus_ms(-hours * 3_600_000));
+            vacuumed(&TableRow { vacuum, last_vacuum, ..TableRow::default() })
+        };
+        let level = |cell: Cell| if let Cell::Badge(level, _) = cell { level } else { String::new() };
+        for (percent, hours, said) in [
+            (120.0, None, "attention"),
+            (120.0, Some(2), "attention"),
+            (120.0, Some(30), "critical"),
+            (120.0, Some(0), ""),
+            (90.0, Some(30), ""),
+            (0.0, None, ""),
+        ] {
+            assert_eq!(level(table(percent, hours, false)), said, "{percent} {hours:?}");
+        }
+        assert_eq!(level(table(120.0, Some(30), true)), "", "it is switched off, which its own mark says");
+    }
+
+    #[test]
     fn different_values_are_a_number_or_a_share() {
         for (value, said) in [(-1.0, "each its own"), (-0.25, "25.0 % of rows"), (0.0, "not known"), (7.0, "7")] {
             assert_eq!(distinct(value), said);
         }
         assert_eq!(short("now()"), "now()");
         assert_eq!(short(&"x".repeat(61)).chars().count(), 61);
+    }
+
+    /// The note above the columns, and what each line says of its statistics.
+    fn said(statistics_missing: &[Option<&str>]) -> (String, Vec<Cell>) {
+        let column = |missing: &Option<&str>| TableColumn {
+            statistics_missing: missing.map(str::to_owned),
+            ..TableColumn::default()
+        };
+        let detail = TableDetail {
+            columns: statistics_missing.iter().map(column).collect(),
+            columns_at: Some(domain::Timestamp(1)),
+            ..TableDetail::default()
+        };
+        let panel = columns("public.orders", &detail);
+        let lines = if let Content::Table(table) = panel.content { table.rows } else { Vec::new() };
+        (panel.note, lines.into_iter().filter_map(|mut line| line.pop()).collect())
+    }
+
+    #[test]
+    fn a_reason_that_columns_without_statistics_share_is_said_once_above_them() {
+        const NOTE: &str = "the values themselves are not read";
+        let (rights, analyze) = ("the role may not read it", "ANALYZE has not seen it");
+        let yes = || text("yes");
+        let no = || Cell::Muted("no".to_owned());
+        assert_eq!(said(&[None, None]), (NOTE.to_owned(), vec![yes(), yes()]));
+        let once = format!("{NOTE}; no statistics: {rights}");
+        assert_eq!(said(&[Some(rights), None, Some(rights)]), (once, vec![no(), yes(), no()]));
+        // Where they differ each says its own.
+        let own = |reason: &str| Cell::Long(reason.to_owned());
+        let lines = vec![own(rights), own(analyze), yes(), own(rights)];
+        assert_eq!(said(&[Some(rights), Some(analyze), None, Some(rights)]), (NOTE.to_owned(), lines));
     }
 }

@@ -372,5 +372,45 @@ mod tests {
                 }
             }
         }
+
+        #[test]
+        fn nothing_ends_before_its_time_and_without_being_clear(looks in any_looks(), for_s in 0u32..30, clear_s in 1u32..60) {
+            let settings = settings(for_s, clear_s);
+            let mut tracked = Tracked::default();
+            let (mut at, mut clear_since) = (0, None);
+            for (seen, step) in looks {
+                at += step.max(0);
+                let outcome = tracked.step(&settings, Comparison::Above, seen, Timestamp(at), GAP);
+                let clear = seen == Seen::Gone || matches!(seen, Seen::Value(value) if value <= 75.0);
+                clear_since = match seen {
+                    Seen::NoData => clear_since,
+                    _ if clear => clear_since.or(Some(at)),
+                    _ => None,
+                };
+                if outcome.before.severity().is_some() && outcome.after.severity().is_none() {
+                    let since = clear_since.expect("it is clear");
+                    prop_assert!(at - since >= i64::from(clear_s) * 1_000, "{} after {}", clear_s, at - since);
+                }
+            }
+        }
+
+        /// Whatever the values do: between two changes lies at least the time that the rule waits for the second.
+        #[test]
+        fn an_alert_changes_no_faster_than_its_rule_waits(looks in any_looks(), for_s in 1u32..60, clear_s in 1u32..60) {
+            let settings = settings(for_s, clear_s);
+            let mut tracked = Tracked::default();
+            let mut at = 0;
+            let mut changed_at = None::<i64>;
+            for (seen, step) in looks {
+                at += step.max(0);
+                let outcome = tracked.step(&settings, Comparison::Above, seen, Timestamp(at), GAP);
+                let (before, after) = (outcome.before.severity().is_some(), outcome.after.severity().is_some());
+                if before != after {
+                    let waits = i64::from(if after { for_s } else { clear_s }) * 1_000;
+                    prop_assert!(changed_at.is_none_or(|last| at - last >= waits), "{} after {:?}", waits, changed_at);
+                    changed_at = Some(at);
+                }
+            }
+        }
     }
 }

@@ -7,8 +7,8 @@ use crate::activity;
 use domain::{
     format,
     reading::{
-        ActivityReading, Backend, CollectorKind, CollectorState, CollectorStatus, DatabaseReading, ReplicationReading,
-        SequenceUse,
+        ActivityReading, Backend, CollectorKind, CollectorState, CollectorStatus, DatabaseReading, HorizonHolder,
+        ReplicationReading, SequenceUse,
     },
     view::{ClusterState, DiskRow, ReplicaState, ReplicaView},
 };
@@ -82,6 +82,8 @@ pub struct Facts<'a> {
     pub database: Option<&'a DatabaseReading>,
     /// Sequences that are half used up.
     pub sequences: Option<&'a [SequenceUse]>,
+    /// Who keeps dead rows from being removed, the oldest first; all prepared transactions are among them.
+    pub horizon: Option<&'a [HorizonHolder]>,
     /// Whether there is a window to judge, and its deadlocks.
     pub deadlocks: Option<i64>,
     /// Shared-buffer hit ratio; `None` when too few blocks were touched.
@@ -183,6 +185,8 @@ pub fn observe(facts: &Facts<'_>) -> BTreeMap<&'static str, Reading> {
             }),
         ),
     );
+    add("horizon_held", when(&[C::Vacuum], facts.horizon.map(horizon)));
+    add("prepared_transaction_old", when(&[C::Vacuum], facts.horizon.map(prepared)));
     add(
         "deadlocks",
         when(
@@ -296,8 +300,9 @@ pub fn observe(facts: &Facts<'_>) -> BTreeMap<&'static str, Reading> {
             &[C::Database],
             databases().map(|rows| {
                 let failures = |row: &domain::reading::DatabaseCounters| {
-                    row.checksum_failures
-                        .map(|count| Observed::of(row.name.as_str(), count as f64, format!("{count} pages")))
+                    row.checksum_failures.map(|count| {
+                        Observed::of(row.name.as_str(), count as f64, format::counted(count, "page", "pages"))
+                    })
                 };
                 rows.iter().filter_map(failures).collect()
             }),
@@ -347,6 +352,28 @@ fn collector(status: &CollectorStatus) -> Observed {
         detail: reason,
         ..yes_or_no(status.name.as_str(), failing, status.state.as_str().replace('_', " ").as_str())
     }
+}
+
+/// The oldest holder; nobody at all holds nothing.
+fn horizon(holders: &[HorizonHolder]) -> Vec<Observed> {
+    let Some(oldest) = holders.iter().max_by_key(|holder| holder.age) else {
+        return vec![Observed::whole(0.0, "nothing is held")];
+    };
+    let age = oldest.age as f64;
+    let detail = if oldest.detail.is_empty() { String::new() } else { format!(" ({})", oldest.detail) };
+    vec![Observed {
+        detail: Some(format!("{} {}{detail}", oldest.source, oldest.id)),
+        ..Observed::whole(age, format!("{} transactions", format::count(age)))
+    }]
+}
+
+fn prepared(holders: &[HorizonHolder]) -> Vec<Observed> {
+    let of = |holder: &HorizonHolder| Observed {
+        value: holder.seconds,
+        detail: Some(holder.detail.clone()).filter(|detail| !detail.is_empty()),
+        ..Observed::of(holder.id.as_str(), 0.0, holder.seconds.map(format::duration_s).unwrap_or_default())
+    };
+    holders.iter().filter(|holder| holder.source == "prepared transaction").map(of).collect()
 }
 
 fn lags(replicas: &[ReplicaView]) -> Vec<Observed> {
@@ -423,245 +450,4 @@ fn fingerprint(backend: &Backend) -> String {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
-mod tests {
-    use super::*;
-    use domain::Timestamp;
-
-    fn fresh() -> Vec<CollectorStatus> {
-        CollectorKind::ALL
-            .map(|name| CollectorStatus {
-                name,
-                state: CollectorState::Fresh,
-                collected_at: Some(Timestamp(0)),
-                age_seconds: Some(0.0),
-                duration_ms: None,
-                interval_seconds: 30.0,
-            })
-            .into()
-    }
-
-    fn facts<'a>(connection: &'a ClusterState, collectors: &'a [CollectorStatus], scope: &'a Scope) -> Facts<'a> {
-        Facts {
-            connection,
-            collectors,
-            scope,
-            connections_percent: Some(50.0),
-            connections: Some((50, 100)),
-            activity: None,
-            longest_lock_wait_seconds: None,
-            replicas: &[],
-            replication: None,
-            database: None,
-            sequences: None,
-            deadlocks: Some(0),
-            cache_hit_percent: None,
-            archiver_failing: None,
-            evictions_per_hour: None,
-            disks: None,
-        }
-    }
-
-    fn active(pid: i32, seconds: f64, query: &str) -> Backend {
-        Backend {
-            pid,
-            backend_type: "client backend".into(),
-            state: Some("active".into()),
-            user: Some("app".into()),
-            query: Some(query.into()),
-            query_seconds: Some(seconds),
-            ..Backend::default()
-        }
-    }
-
-    #[test]
-    fn an_unreachable_server_is_known_and_everything_else_of_it_is_not() {
-        let (collectors, scope) = (fresh(), Scope::default());
-        let down = ClusterState::Unreachable { reason: "connection refused".into(), since: Timestamp(0) };
-        let readings = observe(&facts(&down, &collectors, &scope));
-        for (rule, reading) in &readings {
-            match *rule {
-                "cluster_unreachable" => {
-                    let Reading::Known(seen) = reading else { panic!("{reading:?}") };
-                    assert_eq!((seen[0].value, seen[0].detail.as_deref()), (Some(1.0), Some("connection refused")));
-                }
-                _ => assert_eq!(*reading, Reading::Unknown, "{rule}"),
-            }
-        }
-        assert_eq!(
-            observe(&facts(&ClusterState::Connecting, &collectors, &scope))["cluster_unreachable"],
-            Reading::Unknown
-        );
-    }
-
-    #[test]
-    fn a_collector_that_fails_takes_its_own_rules_along_and_no_others() {
-        let (mut collectors, scope) = (fresh(), Scope::default());
-        let database = collectors.iter_mut().find(|it| it.name == CollectorKind::Database).unwrap();
-        database.state = CollectorState::Stale;
-        let readings = observe(&facts(&ClusterState::Up, &collectors, &scope));
-        assert_eq!(readings["deadlocks"], Reading::Unknown);
-        assert!(matches!(readings["connections_high"], Reading::Known(_)));
-        // Nothing to judge is not the same as not known.
-        assert_eq!(observe(&facts(&ClusterState::Up, &fresh(), &scope))["cache_hit_low"], Reading::Known(vec![]));
-    }
-
-    #[test]
-    fn the_same_statement_in_many_sessions_is_one_object_and_what_is_long_by_intent_is_none() {
-        let scope = Scope { roles: ["batch".to_owned()].into(), applications: ["pg_dump".to_owned()].into() };
-        let reading = ActivityReading {
-            rows: vec![
-                active(1, 40.0, "SELECT * FROM t WHERE a = 1"),
-                active(2, 70.0, "SELECT * FROM t WHERE a = 22"),
-                active(3, 50.0, "/* holdfast:no-alert */ SELECT 1"),
-                active(4, 50.0, "VACUUM t"),
-                Backend { user: Some("batch".into()), ..active(5, 50.0, "SELECT 2 FROM batch") },
-                Backend { application: "pg_dump".into(), ..active(6, 50.0, "SELECT 3 FROM dump") },
-                Backend { backend_type: "walsender".into(), ..active(7, 50.0, "START_REPLICATION") },
-                active(8, 0.2, "SELECT 4 FROM quick"),
-                active(9, 35.0, "SELECT 'holdfast:no-alert' FROM not_a_comment"),
-            ],
-            hidden: 0,
-        };
-        let (collectors, up) = (fresh(), ClusterState::Up);
-        let readings = observe(&Facts { activity: Some(&reading), ..facts(&up, &collectors, &scope) });
-        let Reading::Known(mut seen) = readings["query_long"].clone() else { panic!("known") };
-        seen.sort_by(|a, b| b.value.unwrap().total_cmp(&a.value.unwrap()));
-        assert_eq!(seen.iter().map(|it| it.value.unwrap()).collect::<Vec<_>>(), [70.0, 35.0]);
-        assert!(seen[0].measured.contains("2 sessions"), "{}", seen[0].measured);
-        assert!(seen[0].detail.as_deref().unwrap().contains("a = ?"), "{:?}", seen[0].detail);
-    }
-
-    #[test]
-    fn a_wait_is_as_old_as_the_wait_and_not_as_the_statement() {
-        let mut waiting = active(1, 600.0, "UPDATE t SET a = 1");
-        waiting.wait_event_type = Some("Lock".into());
-        let reading = ActivityReading { rows: vec![waiting], hidden: 0 };
-        let (collectors, scope, up) = (fresh(), Scope::default(), ClusterState::Up);
-        let readings = observe(&Facts {
-            activity: Some(&reading),
-            longest_lock_wait_seconds: Some(0.2),
-            ..facts(&up, &collectors, &scope)
-        });
-        let Reading::Known(seen) = &readings["sessions_blocked"] else { panic!("known") };
-        assert_eq!(seen[0].value, Some(0.2));
-    }
-
-    #[test]
-    fn multixacts_run_out_as_transactions_do() {
-        let row = |name: &str, xid: i64, multixact: i64| domain::reading::DatabaseCounters {
-            name: name.into(),
-            xid_age: Some(xid),
-            multixact_age: Some(multixact),
-            ..Default::default()
-        };
-        let database = DatabaseReading { rows: vec![row("template0", 5, 7), row("shop", 6, 1_700_000_000)] };
-        let (collectors, scope, up) = (fresh(), Scope::default(), ClusterState::Up);
-        let readings = observe(&Facts { database: Some(&database), ..facts(&up, &collectors, &scope) });
-        let Reading::Known(seen) = &readings["xid_age"] else { panic!("known") };
-        assert_eq!(seen[0].value, Some(1.7e9));
-        assert!(seen[0].measured.contains("multixacts in shop"), "{}", seen[0].measured);
-    }
-
-    #[test]
-    fn of_a_standby_that_is_gone_the_lag_is_not_known() {
-        let (collectors, scope, up) = (fresh(), Scope::default(), ClusterState::Up);
-        let replicas = [
-            ReplicaView {
-                name: "a".into(),
-                state: ReplicaState::Disconnected,
-                lag_seconds: Some(900.0),
-                lag_bytes: None,
-            },
-            ReplicaView {
-                name: "b".into(),
-                state: ReplicaState::Streaming,
-                lag_seconds: Some(0.1),
-                lag_bytes: Some(8),
-            },
-        ];
-        let replication = ReplicationReading::default();
-        let facts = Facts { replicas: &replicas, replication: Some(&replication), ..facts(&up, &collectors, &scope) };
-        let readings = observe(&facts);
-        let values = |rule: &str| match &readings[rule] {
-            Reading::Known(seen) => seen.iter().map(|it| it.value).collect::<Vec<_>>(),
-            Reading::Unknown => vec![],
-        };
-        assert_eq!(values("replication_lag"), [None, Some(0.1)]);
-        assert_eq!(values("replica_disconnected"), [Some(1.0), Some(0.0)]);
-    }
-
-    #[test]
-    fn each_rule_of_slots_sees_its_own_trouble_and_a_slot_in_use_is_none() {
-        const RULES_OF_SLOTS: [&str; 4] = ["slot_inactive", "slot_retained", "slot_unreserved", "slot_lost"];
-        let slot = |name: &str, active: bool, status: Option<&str>, retained: Option<i64>| domain::reading::Slot {
-            name: name.into(),
-            active,
-            wal_status: status.map(str::to_owned),
-            retained_bytes: retained,
-            ..Default::default()
-        };
-        let replication = ReplicationReading {
-            slots: vec![
-                slot("healthy", true, Some("reserved"), Some(0)),
-                slot("left", false, Some("reserved"), Some(16)),
-                slot("behind", true, Some("extended"), Some(5 << 30)),
-                slot("endangered", true, Some("unreserved"), Some(6 << 30)),
-                // Its WAL is gone: what is kept for it is not known.
-                slot("gone", false, Some("lost"), None),
-                // A slot that was never used keeps nothing.
-                slot("new", false, None, None),
-            ],
-            ..ReplicationReading::default()
-        };
-        let (collectors, scope, up) = (fresh(), Scope::default(), ClusterState::Up);
-        let readings = observe(&Facts { replication: Some(&replication), ..facts(&up, &collectors, &scope) });
-        let seen = |rule: &str| match &readings[rule] {
-            Reading::Known(seen) => seen.clone(),
-            Reading::Unknown => panic!("{rule} is known"),
-        };
-        for rule in RULES_OF_SLOTS {
-            // Each slot is named, so that what is well again ends its alert.
-            assert_eq!(
-                seen(rule).iter().map(|it| it.object.as_str()).collect::<Vec<_>>(),
-                ["healthy", "left", "behind", "endangered", "gone", "new"],
-                "{rule}"
-            );
-        }
-        let hit = |rule: &str| {
-            let hit = seen(rule).into_iter().filter(|it| it.value == Some(1.0));
-            hit.map(|it| (it.object, it.measured)).collect::<Vec<_>>()
-        };
-        let of = |object: &str, measured: &str| (object.to_owned(), measured.to_owned());
-        assert_eq!(hit("slot_inactive"), [of("left", "not in use"), of("gone", "not in use"), of("new", "not in use")]);
-        assert_eq!(hit("slot_unreserved"), [of("endangered", "unreserved")]);
-        assert_eq!(hit("slot_lost"), [of("gone", "lost")]);
-        for rule in ["slot_inactive", "slot_unreserved", "slot_lost"] {
-            let healthy = seen(rule).remove(0);
-            assert_eq!((healthy.value, healthy.measured.as_str()), (Some(0.0), ""), "{rule}");
-        }
-        let retained = seen("slot_retained");
-        assert_eq!(
-            retained.iter().map(|it| it.value).collect::<Vec<_>>(),
-            [Some(0.0), Some(16.0), Some((5_i64 << 30) as f64), Some((6_i64 << 30) as f64), None, None]
-        );
-        assert_eq!(retained[2].measured, format::bytes((5_i64 << 30) as f64));
-        assert_eq!(retained[4].measured, "");
-
-        // No slot at all is known: every alert of one ends.
-        let none = ReplicationReading::default();
-        let readings = observe(&Facts { replication: Some(&none), ..facts(&up, &collectors, &scope) });
-        for rule in RULES_OF_SLOTS {
-            assert_eq!(readings[rule], Reading::Known(vec![]), "{rule}");
-        }
-        // Without the reading, or with an old one, nothing is known and nothing ends.
-        let missing = observe(&facts(&up, &collectors, &scope));
-        let mut stale = fresh();
-        let status = stale.iter_mut().find(|it| it.name == CollectorKind::Replication).unwrap();
-        status.state = CollectorState::Stale;
-        let old = observe(&Facts { replication: Some(&replication), ..facts(&up, &stale, &scope) });
-        for rule in RULES_OF_SLOTS {
-            assert_eq!((&missing[rule], &old[rule]), (&Reading::Unknown, &Reading::Unknown), "{rule}");
-        }
-    }
-}
+mod tests;

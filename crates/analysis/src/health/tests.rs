@@ -21,6 +21,7 @@ fn healthy() -> HealthInput {
         temp_bytes_per_second: Some(0.0),
         xid_age: Some(1_000),
         oldest_transaction_seconds: Some(1.0),
+        horizon_age: Some(1_000),
         bloated_tables: Some(0),
         archiver_failing: Some(false),
         wasted_index_percent: Some(0.0),
@@ -44,6 +45,7 @@ fn any_input() -> impl Strategy<Value = HealthInput> {
             proptest::option::of(any::<bool>()),
             f(100.0),
             n(1 << 40),
+            n(200_000_000),
         ),
         proptest::collection::vec("[a-z]{3,8}", 0..8),
     )
@@ -64,6 +66,7 @@ fn any_input() -> impl Strategy<Value = HealthInput> {
             archiver_failing: b.5,
             wasted_index_percent: b.6,
             wasted_index_bytes: b.7,
+            horizon_age: b.8,
             ..HealthInput::default()
         })
 }
@@ -110,7 +113,7 @@ proptest! {
     }
 
     #[test]
-    fn each_figure_alone_never_scores_better_when_it_is_worse(input in any_input(), more in 0.0f64..1e6, which in 0usize..12) {
+    fn each_figure_alone_never_scores_better_when_it_is_worse(input in any_input(), more in 0.0f64..1e6, which in 0usize..13) {
         let mut worse = input.clone();
         let add = |value: Option<f64>, by: f64| value.map(|value| value + by);
         let count = |value: Option<i64>, by: f64| value.map(|value| value.saturating_add(by as i64));
@@ -126,6 +129,7 @@ proptest! {
             8 => worse.xid_age = count(input.xid_age, more * 1_000.0),
             9 => worse.oldest_transaction_seconds = add(input.oldest_transaction_seconds, more),
             10 => worse.bloated_tables = count(input.bloated_tables, more),
+            11 => worse.horizon_age = count(input.horizon_age, more * 1_000.0),
             _ => worse.failed_collectors.push("another".to_owned()),
         }
         prop_assert!(score(&worse).score <= score(&input).score, "{}", which);

@@ -1,29 +1,6 @@
 //! A plan as `auto_explain` writes it by default, as text, put into the form of `EXPLAIN (FORMAT JSON)`.
 use serde_json::{Map, Value, json};
 
-/// Properties that are kept; the rest of a node's lines says nothing that is shown.
-const PROPERTIES: [&str; 20] = [
-    "Index Cond",
-    "Recheck Cond",
-    "Hash Cond",
-    "Merge Cond",
-    "Join Filter",
-    "Filter",
-    "One-Time Filter",
-    "TID Cond",
-    "Order By",
-    "Sort Key",
-    "Presorted Key",
-    "Group Key",
-    "Cache Key",
-    "Run Condition",
-    "Function Call",
-    "Remote SQL",
-    "Workers Planned",
-    "Sort Method",
-    "Rows Removed by Filter",
-    "Rows Removed by Join Filter",
-];
 const JOINS: [&str; 8] = [
     " Left Join",
     " Right Join",
@@ -81,7 +58,7 @@ pub(super) fn read(text: &str) -> Option<Value> {
         } else if content.starts_with("InitPlan ") || content.starts_with("SubPlan ") || content.starts_with("CTE ") {
             label = Some(content.split(" (").next().unwrap_or(content).to_owned());
         } else if let Some((key, value)) = content.split_once(": ")
-            && PROPERTIES.contains(&key)
+            && is_kept(key)
             // A property stands two columns right of its node's own text; those of an outer node have been seen before.
             && let Some(node) = open.last_mut()
         {
@@ -100,6 +77,11 @@ pub(super) fn read(text: &str) -> Option<Value> {
         whole.insert("Settings".to_owned(), Value::Object(settings));
     }
     Some(Value::Object(whole))
+}
+
+/// The rest of a node's lines says nothing that is shown.
+fn is_kept(key: &str) -> bool {
+    crate::plan::is_shown(key) || key == "Rows Removed by Join Filter"
 }
 
 fn close(open: &mut Vec<Node>) {
@@ -314,5 +296,14 @@ Planning Time: 0.1 ms
         let plan = plan::read(&Value::Array(vec![modify]).to_string()).unwrap();
         assert_eq!(plan.root.title, "Update");
         assert_eq!(plan.root.children[0].children[0].index.as_deref(), Some("t_b"));
+    }
+
+    #[test]
+    fn a_node_tells_what_it_tells_as_json() {
+        let insert = read("Insert on t  (cost=0.00..2.00 rows=0 width=0)\n  Conflict Resolution: NOTHING\n  ->  Append  (cost=0.00..1.00 rows=1 width=4)\n        Subplans Removed: 3\n        ->  Seq Scan on t_1  (cost=0.00..1.00 rows=1 width=4)\n").unwrap();
+        let root = plan::read(&Value::Array(vec![insert]).to_string()).unwrap().root;
+        let of = |key: &str, value: &str| vec![(key.to_owned(), value.to_owned())];
+        assert_eq!(root.details, of("Conflict Resolution", "NOTHING"));
+        assert_eq!(root.children[0].details, of("Subplans Removed", "3"));
     }
 }

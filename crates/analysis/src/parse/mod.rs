@@ -3,10 +3,11 @@
 //! The parser is a gate and a source of hints, never the last word: before a statement is explained PostgreSQL parses it
 //! itself (`PREPARE`), and a candidate index is verified by its planner.
 mod conditions;
+mod readable;
 
 use crate::sqltext;
 use conditions::{block, column, conjuncts, factor, tables};
-use domain::sql_tokens::{TokenKind, tokens};
+use readable::{readable, with_known_locks};
 use sqlparser::{
     ast::{
         Expr, FromTable, LimitClause, ObjectName, OrderByKind, OrderBySort, Query, SetExpr, Statement, TableFactor,
@@ -113,7 +114,8 @@ pub struct Shape {
     pub functions: Vec<String>,
     /// Its blocks.
     pub blocks: Vec<Block>,
-    /// The text to send: constants such as `INTERVAL $1`, which PostgreSQL cannot read back, are casts.
+    /// The text to send: constants such as `INTERVAL $1`, which PostgreSQL cannot read back, are casts, and
+    /// `EXTRACT($1 FROM x)` is `date_part($1, x)`.
     pub text: String,
 }
 
@@ -138,7 +140,7 @@ pub fn shape(sql: &str) -> Result<Shape, String> {
 
 fn read(sql: &str) -> Result<Shape, String> {
     let text = readable(sql);
-    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, &text).map_err(|error| {
+    let mut statements = Parser::parse_sql(&PostgreSqlDialect {}, &with_known_locks(&text)).map_err(|error| {
         let reason = error.to_string();
         // The parser's message may quote the statement.
         format!("the statement is not understood: {}", sqltext::one_line(&sqltext::mask_literals(&reason), 160))
@@ -168,34 +170,6 @@ fn read(sql: &str) -> Result<Shape, String> {
         blocks: reader.blocks,
         text,
     })
-}
-
-/// `pg_stat_statements` puts `$1` in place of the string of `INTERVAL '1 day'`, which is no SQL any more.
-fn readable(sql: &str) -> String {
-    const TYPES: [&str; 6] = ["interval", "date", "time", "timestamp", "timestamptz", "timetz"];
-    let tokens = tokens(sql);
-    let mut out = String::with_capacity(sql.len() + 32);
-    let mut i = 0;
-    while let Some((kind, token)) = tokens.get(i) {
-        let word = token.to_ascii_lowercase();
-        if matches!(kind, TokenKind::Name | TokenKind::Keyword) && TYPES.contains(&word.as_str()) {
-            let mut next = i + 1;
-            while tokens.get(next).is_some_and(|(kind, _)| *kind == TokenKind::Space) {
-                next += 1;
-            }
-            if let Some((TokenKind::Parameter, parameter)) = tokens.get(next)
-                && next > i + 1
-            {
-                out.push_str(&format!("CAST({parameter} AS {word})"));
-                i = next + 1;
-                continue;
-            }
-        }
-        out.push_str(token);
-        i += 1;
-    }
-    let trimmed = out.trim().trim_end_matches(';').trim_end();
-    trimmed.to_owned()
 }
 
 fn kind_of(statement: &Statement) -> Option<(Kind, Option<Relation>)> {
@@ -478,6 +452,21 @@ mod tests {
             "SELECT now() - CAST($1 AS interval), CAST($2 AS date)"
         );
         assert_eq!(readable("SELECT 'interval $1', date FROM t"), "SELECT 'interval $1', date FROM t");
+        assert_eq!(
+            shape("SELECT (EXTRACT( $3 FROM max(hour)) * $4)::int8 FROM dirty WHERE kind = $1").unwrap().text,
+            "SELECT (date_part($3, max(hour)) * $4)::int8 FROM dirty WHERE kind = $1"
+        );
+        assert_eq!(readable("SELECT extract(epoch FROM at)"), "SELECT extract(epoch FROM at)");
+    }
+
+    #[test]
+    fn every_lock_of_rows_is_read_and_sent_as_it_is_written() {
+        for lock in ["FOR UPDATE", "FOR NO KEY UPDATE SKIP LOCKED", "for key share", "FOR SHARE OF t NOWAIT"] {
+            let sql = format!("SELECT id FROM t WHERE a = $1 {lock}");
+            let shape = shape(&sql).unwrap();
+            assert!(shape.locks, "{lock}");
+            assert_eq!((shape.text, shape.blocks[0].predicates.len()), (sql, 1), "{lock}");
+        }
     }
 
     #[test]

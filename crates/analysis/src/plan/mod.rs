@@ -81,6 +81,11 @@ const DETAILS: [&str; 22] = [
     "Rows Removed by Filter",
 ];
 
+/// Whether a node shows this property.
+pub(crate) fn is_shown(key: &str) -> bool {
+    DETAILS.contains(&key)
+}
+
 /// Part of what a plan is recognised by.
 const HASHED: [&str; 12] = [
     "Index Cond",

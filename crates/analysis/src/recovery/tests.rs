@@ -169,7 +169,7 @@ fn each_problem_has_its_rule_and_a_sound_cluster_has_none() {
         (ProtectionInput { wal_lag_seconds: Some(61.0), ..sound.clone() }, "wal_behind"),
         (ProtectionInput { wal_error: Some("x".into()), ..sound.clone() }, "wal_behind"),
         (ProtectionInput { open_gap: Some("x".into()), ..sound.clone() }, "wal_gap"),
-        (ProtectionInput { free_bytes: Some(11), ..sound.clone() }, "repository_full"),
+        (ProtectionInput { free_bytes: Some(11), ..sound.clone() }, "repository_room"),
         (ProtectionInput { test_age_seconds: Some(1e6), ..sound.clone() }, "restore_test_overdue"),
         (ProtectionInput { test_age_seconds: None, ..sound.clone() }, "restore_test_overdue"),
         (ProtectionInput { test_problem: Some("x".into()), ..sound.clone() }, "restore_test_failed"),

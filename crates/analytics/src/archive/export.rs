@@ -214,7 +214,7 @@ impl Analytics {
                 Ok(_) => return Ok(()),
                 Err(error) if error.code().as_deref() == Some("HF003") && !tried => {
                     tried = true;
-                    while self.roll_up().await?.days > 0 {}
+                    self.roll_up_all().await?;
                 }
                 Err(error) => return Err(error),
             }

@@ -21,6 +21,8 @@ pub struct RestoreOutcome {
     pub months: Vec<String>,
     /// Rows left out because the erasure of their subject is pending.
     pub withheld: u64,
+    /// Archived months of the range that are in another repository, as `events 2026-07 in s3://…`: nothing of them came back.
+    pub elsewhere: Vec<String>,
     /// Where they are, and who sees them.
     pub remark: &'static str,
 }
@@ -45,13 +47,24 @@ impl Analytics {
         let months = (Month::of(from).0..=Month::of(Timestamp(to.0 - 1)).0).map(|it| Month(it).to_string());
         let months = months.collect::<BTreeSet<_>>();
         let wanted = sets.newest.values().filter(|set| months.contains(&set.month)).collect::<Vec<_>>();
+        let mut connection = self.long_connection().await?;
+        let mut elsewhere = Vec::new();
+        for kind in Kind::ALL {
+            let known = sets.elsewhere(&mut connection, kind).await?;
+            let known = known.into_iter().filter(|(month, _)| months.contains(month));
+            elsewhere.extend(known.map(|(month, place)| format!("{} {month} in {place}", kind.as_str())));
+        }
         if wanted.is_empty() {
+            let hint = if elsewhere.is_empty() {
+                "'holdfast analytics list' shows what is, newer rows are in the live tables".to_owned()
+            } else {
+                format!("configure the repository that has it: {}", elsewhere.join(", "))
+            };
             return Err(AnalyticsError::NotFound(format!(
-                "nothing from {from} to {to} is archived; 'holdfast analytics list' shows what is, newer rows are in the live tables"
+                "nothing from {from} to {to} is archived in this repository; {hint}"
             )));
         }
-        let mut connection = self.long_connection().await?;
-        let mut outcome = RestoreOutcome { remark: REMARK, ..RestoreOutcome::default() };
+        let mut outcome = RestoreOutcome { remark: REMARK, elsewhere, ..RestoreOutcome::default() };
         let mut transaction = connection.begin().await?;
         let erased = pending(&mut transaction).await?;
         for kind in Kind::ALL {

@@ -9,7 +9,7 @@ use catalog::platform_scope;
 use domain::{Timestamp, view::ArchiveView};
 use pool::{Reader, Work};
 use serde::{Deserialize, Serialize};
-use sqlx::Row as _;
+use sqlx::{PgConnection, Row as _};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// One object of rows.
@@ -95,6 +95,25 @@ pub(crate) async fn listed(repository: &Repository, home: &str) -> Result<Sets, 
 }
 
 impl Sets {
+    /// Archived months that the database knows and this repository does not have, each with the place where it was put.
+    ///
+    /// # Errors
+    /// [`AnalyticsError`].
+    pub(crate) async fn elsewhere(
+        &self,
+        connection: &mut PgConnection,
+        kind: Kind,
+    ) -> Result<Vec<(String, String)>, AnalyticsError> {
+        let known = sqlx::query_as::<_, (String, String)>(
+            "SELECT to_char(month, 'YYYY-MM'), repository FROM analytics_archives WHERE kind = $1 ORDER BY 1",
+        )
+        .bind(kind.as_str())
+        .fetch_all(connection)
+        .await?;
+        let here = |month: &str| self.newest.contains_key(&(kind.as_str().to_owned(), month.to_owned()));
+        Ok(known.into_iter().filter(|(month, _)| !here(month)).collect())
+    }
+
     /// Removes what stands in the repository and belongs to no month: manifests that were replaced, and data that no
     /// manifest names. Only for whoever has the archive to itself.
     pub(crate) async fn sweep(&self, repository: &Repository, home: &str) -> Result<u32, AnalyticsError> {

@@ -78,6 +78,43 @@ impl Analytics {
         })
     }
 
+    /// Rolls up everything that is marked at this moment. What is marked meanwhile is left to the next round: on a database that is
+    /// written to, something always is.
+    ///
+    /// # Errors
+    /// As [`Self::roll_up`].
+    pub async fn roll_up_all(&self) -> Result<RolledUp, AnalyticsError> {
+        let mut all = RolledUp::default();
+        let Some((_, newest)) = self.marks().await? else { return Ok(all) };
+        while self.marks().await?.is_some_and(|(oldest, _)| oldest <= newest) {
+            let done = self.roll_up().await?;
+            all.days += done.days;
+            all.hours += done.hours;
+            all.busy = done.busy;
+            if done.busy || done.days == 0 {
+                break;
+            }
+        }
+        Ok(all)
+    }
+
+    /// The mark that was made first and the one that was made last.
+    async fn marks(&self) -> Result<Option<(i64, i64)>, AnalyticsError> {
+        self.pools
+            .read_primary(&platform_scope(), |reader: &mut Reader, _: Work<'_, '_>| {
+                Box::pin(async move {
+                    let (first, last) = sqlx::query_as::<_, (Option<i64>, Option<i64>)>(
+                        "SELECT (SELECT min(id) FROM analytics_dirty), (SELECT max(id) FROM analytics_dirty)",
+                    )
+                    .fetch_one(reader.connection()?)
+                    .await?;
+                    Ok::<_, AnalyticsError>(first.zip(last))
+                })
+            })
+            .await
+            .map_err(said)
+    }
+
     async fn roll_up_kind(&self, kind: Kind) -> Result<RolledUp, AnalyticsError> {
         let mut done = RolledUp::default();
         if !self.is_marked(kind).await? {

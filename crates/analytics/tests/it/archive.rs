@@ -7,7 +7,14 @@ use backup::{KeySource, Repository};
 use blobs::{BlobStore, Bytes, DirStore};
 use domain::view::{ErasureReport, SubjectPlan};
 use migration::{IdpMigrator, MigratorTrait as _};
-use std::sync::{Arc, Mutex};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 struct Archive {
     repository: Repository,
@@ -334,6 +341,69 @@ async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
         0
     );
     // Of the months that are live the roll-ups equal their rows.
+    assert_eq!(world.number(DIFFERENCES).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn months_in_another_repository_are_named_and_an_erasure_waits_for_them() {
+    let (world, analytics) = filled().await;
+    let (before, after) = (repository().await, repository().await);
+    analytics.archive(&before.repository, false, &|_| {}).await.unwrap();
+    let place = before.store.describe();
+    // Backups go to another place from now on.
+    let report =
+        analytics.subject_erase(None, "user-7", "ada", Some(&after.repository), &SubjectPlan::default()).await.unwrap();
+    let why = report.pending_reason.clone().unwrap_or_default();
+    assert!(report.state == "pending" && report.live.events > 0 && why.contains(&place), "{report:?}");
+    let span = (at(now() - 260 * DAY), at(now() - 130 * DAY));
+    let error = analytics.restore_archived(&after.repository, span.0, span.1, &|_| {}).await.unwrap_err();
+    assert!(matches!(&error, AnalyticsError::NotFound(why) if why.contains(&place)), "{error}");
+    assert_eq!(analytics.erasures_finish(&after.repository).await.unwrap(), 0, "it goes on waiting");
+
+    assert_eq!(analytics.erasures_finish(&before.repository).await.unwrap(), 1);
+    let done: ErasureReport = analytics.erasures(None).await.unwrap().remove(0);
+    assert_eq!((done.state.as_str(), done.pending_reason.as_deref()), ("done", None));
+    assert!(done.archives.rows > 0 && done.archives.rewritten > 0, "{done:?}");
+    let export = exported(&analytics, "user-7", &before.repository).await;
+    assert!(export["archived_events"].as_array().unwrap().is_empty());
+    // A month that is nowhere any more is given up by whoever says so.
+    let report =
+        analytics.subject_erase(None, "user-8", "ada", Some(&after.repository), &SubjectPlan::default()).await.unwrap();
+    assert_eq!(report.state, "pending");
+    world.sql("DELETE FROM analytics_archives").await;
+    assert_eq!(analytics.erasures_finish(&after.repository).await.unwrap(), 1);
+}
+
+/// On a database that is written to, something is always marked to be rolled up.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_and_a_roll_up_of_everything_end_while_events_go_on_coming() {
+    let (world, analytics) = filled().await;
+    let archive = repository().await;
+    analytics.archive(&archive.repository, false, &|_| {}).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let writing = tokio::spawn({
+        let (url, stop) = (world.superuser_url.clone(), stop.clone());
+        async move {
+            let mut connection = PgConnection::connect(&url).await.unwrap();
+            let mut written = 0;
+            while !stop.load(Ordering::Relaxed) {
+                connection.execute("INSERT INTO plugin_analytics (plugin_id, tenant_id, event_type, user_id) VALUES (1, 1, 'view', 'user-8')").await.unwrap();
+                written += 1;
+            }
+            written
+        }
+    });
+    // It would go on for ever; the limit is not how long it takes.
+    let limit = Duration::from_secs(60);
+    let own = SubjectPlan::default();
+    let erasing = analytics.subject_erase(None, "user-7", "ada", Some(&archive.repository), &own);
+    let report = tokio::time::timeout(limit, erasing).await.unwrap().unwrap();
+    assert!(report.state == "done" && report.live.events > 0 && report.archives.rows > 0, "{report:?}");
+    assert_eq!(world.number("SELECT (SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-7') + (SELECT count(*) FROM analytics_user_days WHERE user_id = 'user-7')").await, 0);
+    tokio::time::timeout(limit, analytics.roll_up_all()).await.unwrap().unwrap();
+    stop.store(true, Ordering::Relaxed);
+    assert!(writing.await.unwrap() > 0);
+    roll_up(&analytics).await;
     assert_eq!(world.number(DIFFERENCES).await, 0);
 }
 

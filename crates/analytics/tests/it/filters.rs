@@ -120,11 +120,19 @@ async fn lists_users_and_hours_keep_to_the_conditions() {
         let span = (at(from), at(to));
         let users = condition.replace(" AND event_type = 'view'", "").replace("event_type = 'install'", "true");
         for (by, column) in [(TopBy::Plugins, "plugin_id::text"), (TopBy::Countries, "country::text")] {
-            let top = analytics.top(A, by, &filter, span, 100).await.unwrap();
-            let mut told = top.rows.iter().map(|it| (it.key.clone(), it.events, it.users)).collect::<Vec<_>>();
-            told.sort();
-            let naive: Vec<(String, i64, i64)> = rows(&world, format!("SELECT {column}, count(*) FILTER (WHERE {condition}), count(DISTINCT user_id) FROM plugin_analytics WHERE {within} AND {users} GROUP BY 1 HAVING count(*) FILTER (WHERE {condition}) > 0 ORDER BY 1")).await;
-            assert_eq!(told, naive, "{filter:?} {column}");
+            let naive: Vec<(String, i64, i64)> = rows(&world, format!("SELECT {column}, count(*) FILTER (WHERE {condition}), count(DISTINCT user_id) FROM plugin_analytics WHERE {within} AND {users} GROUP BY 1 HAVING count(*) FILTER (WHERE {condition}) > 0 ORDER BY 2 DESC, 1")).await;
+            let earlier: Vec<(String, i64)> = rows(&world, format!("SELECT coalesce({column}, ''), count(*) FROM plugin_analytics WHERE tenant_id = 1 AND \"timestamp\" >= to_timestamp({} / 1000.0) AND \"timestamp\" < to_timestamp({from} / 1000.0) AND {condition} GROUP BY 1", from - (to - from))).await;
+            // All, and the first two: each has its own users, although those of the others are not read.
+            for limit in [100, 2] {
+                let top = analytics.top(A, by, &filter, span, limit).await.unwrap();
+                let told = top.rows.iter().map(|it| (it.key.clone(), it.events, it.users)).collect::<Vec<_>>();
+                assert_eq!(told, naive[..limit.min(naive.len())], "{filter:?} {column}, {limit} of them");
+                assert_eq!(top.previous, earlier.iter().map(|it| it.1).sum::<i64>(), "{filter:?} {column}");
+                for row in &top.rows {
+                    let before = earlier.iter().find(|it| it.0 == row.key).map_or(0, |it| it.1);
+                    assert_eq!(row.previous, before, "{filter:?} {column} {}", row.key);
+                }
+            }
         }
         let geography = analytics.geography(A, &filter, span).await.unwrap();
         let events: Vec<(i64,)> =

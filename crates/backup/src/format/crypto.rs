@@ -4,16 +4,13 @@
 //! and the object's random id, so counter nonces never repeat under one key. Without encryption the same layout
 //! carries a keyed BLAKE3 tag instead, under a key that everybody can compute: damage is noticed all the same.
 use super::ObjectId;
-use aes_gcm::{
-    Aes256Gcm,
-    aead::{AeadInOut as _, KeyInit as _},
-};
+use gcm::Gcm;
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 /// Bytes that sealing adds to a frame.
-pub const TAG_SIZE: usize = 16;
+pub const TAG_SIZE: usize = gcm::TAG_SIZE;
 
 /// A 256-bit secret; wiped when dropped, never shown.
 #[derive(Clone)]
@@ -122,7 +119,7 @@ pub struct Sealer {
 
 #[derive(Clone)]
 enum Cipher {
-    Aes(Box<Aes256Gcm>),
+    Aes(Gcm),
     Plain([u8; 32]),
 }
 
@@ -150,7 +147,7 @@ impl Sealer {
         let cipher = match key {
             Some(key) => {
                 let key = key.derive(&object.0, &[b"holdfast/1/object/", &[kind as u8][..]].concat());
-                Cipher::Aes(Box::new(Aes256Gcm::new(key.bytes().into())))
+                Cipher::Aes(Gcm::new(key.bytes()))
             }
             None => Cipher::Plain(blake3::derive_key("holdfast 1 unencrypted frame", &context)),
         };
@@ -185,10 +182,7 @@ impl Sealer {
         let associated = self.associated(frame);
         let tag = match &self.cipher {
             // Refused only above 64 GiB; a frame is about a mebibyte.
-            Cipher::Aes(cipher) => cipher
-                .encrypt_inout_detached(&Self::nonce(frame).into(), &associated, buffer.as_mut_slice().into())
-                .map(Into::into)
-                .unwrap_or([0; TAG_SIZE]),
+            Cipher::Aes(cipher) => cipher.seal(Self::nonce(frame), &associated, buffer).unwrap_or([0; TAG_SIZE]),
             Cipher::Plain(key) => Self::plain_tag(key, &associated, buffer),
         };
         buffer.extend_from_slice(&tag);
@@ -205,14 +199,9 @@ impl Sealer {
         tag.copy_from_slice(&buffer[length..]);
         buffer.truncate(length);
         match &self.cipher {
-            Cipher::Aes(cipher) => cipher
-                .decrypt_inout_detached(
-                    &Self::nonce(frame).into(),
-                    &associated,
-                    buffer.as_mut_slice().into(),
-                    &tag.into(),
-                )
-                .map_err(|_| NotAuthentic),
+            Cipher::Aes(cipher) => {
+                cipher.open(Self::nonce(frame), &associated, buffer, tag).map_err(|gcm::Refused| NotAuthentic)
+            }
             Cipher::Plain(key) => {
                 if Self::plain_tag(key, &associated, buffer) == tag {
                     Ok(())

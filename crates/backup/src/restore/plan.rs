@@ -256,8 +256,8 @@ pub async fn plan(repository: &Repository, request: &RestoreRequest) -> Result<(
     }
     if !backup.damaged.is_empty() {
         notes.push(format!(
-            "{} pages had wrong checksums in the source already; the first is page {} of {}",
-            backup.damaged.len(),
+            "{} had wrong checksums in the source already; the first is page {} of {}",
+            domain::format::counted(backup.damaged.len(), "page", "pages"),
             backup.damaged[0].page,
             backup.damaged[0].path
         ));

@@ -149,3 +149,26 @@ async fn what_nobody_finished_in_a_week_is_declared_ended_and_what_nobody_works_
     assert!(catalog.bulk_cancel(A, "young", "bob").await.unwrap());
     assert_eq!(catalog.bulk_state(A, "young").await.unwrap().unwrap().report.state, "cancelled");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_over_for_ninety_days_is_forgotten_one_at_a_time() {
+    let world = World::new().await;
+    let catalog = world.catalog().await;
+    let request = tag(BulkMode::Each, [1, 2, 3].into());
+    for key in ["first", "second", "third"] {
+        catalog.bulk_run(A, key, "ada", &request, &|_, _| {}).await.unwrap();
+    }
+    let done = world.number("SELECT count(*) FROM audit_logs WHERE actor = 'ada'").await;
+    world.sql("UPDATE plugin_bulks SET finished_at = now() - CASE idempotency_key WHEN 'third' THEN interval '89 days' ELSE interval '91 days' END").await;
+    for left in [["second", "third"].as_slice(), &["third"], &["third"]] {
+        assert!(catalog.bulks_unfinished(UNATTENDED).await.unwrap().is_empty());
+        assert_eq!(world.texts("SELECT idempotency_key FROM plugin_bulks ORDER BY id").await, left);
+        let items = world.number("SELECT count(*) FROM plugin_bulk_items").await;
+        assert_eq!(items, 3 * i64::try_from(left.len()).unwrap());
+    }
+    assert!(done > 0);
+    assert_eq!(world.number("SELECT count(*) FROM audit_logs WHERE actor = 'ada'").await, done);
+    // The key is free again.
+    let report = catalog.bulk_run(A, "first", "ada", &request, &|_, _| {}).await.unwrap();
+    assert!(!report.repeated && report.unchanged == 3, "{report:?}");
+}

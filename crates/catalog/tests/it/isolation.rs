@@ -109,6 +109,61 @@ async fn in_plain_sql_a_tenant_is_alone() {
     assert_eq!(left, None);
 }
 
+/// Of everything in the schemas, also what a later migration adds.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_tenant_may_touch_is_under_a_policy() {
+    let world = World::new().await;
+    let of_ours = "c.relnamespace IN ('public'::regnamespace, 'analytics_restored'::regnamespace)";
+    let table = format!("{of_ours} AND c.relkind IN ('r', 'p', 'm', 'f')");
+    let touched = "(has_any_column_privilege('holdfast_tenant', c.oid, 'SELECT, INSERT, UPDATE') OR has_table_privilege('holdfast_tenant', c.oid, 'DELETE, TRUNCATE, TRIGGER'))";
+    let knows_tenant = "(c.relname = 'tenants' OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped))";
+    let policy =
+        "EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND 'holdfast_tenant'::regrole = ANY (p.polroles))";
+    let name = "SELECT c.oid::regclass::text FROM pg_class c WHERE";
+    let wrong: [(&str, String, &[&str]); 7] = [
+        (
+            "has rows of tenants and no policy",
+            format!("{name} {table} AND {touched} AND {knows_tenant} AND NOT (c.relrowsecurity AND {policy})"),
+            &[],
+        ),
+        (
+            "tells of no tenant",
+            format!("{name} {table} AND {touched} AND NOT {knows_tenant} ORDER BY 1"),
+            &["analytics_restored.spans", "analytics_state"],
+        ),
+        // The trigger writes it as the owner, whoever the writer is; it has hours and no content.
+        (
+            "is not forced on its owner",
+            format!("{name} {table} AND {touched} AND c.relrowsecurity AND NOT c.relforcerowsecurity"),
+            &["analytics_dirty"],
+        ),
+        (
+            "is a view that asks as its owner",
+            format!("{name} {of_ours} AND c.relkind = 'v' AND {touched} AND NOT coalesce('security_invoker=true' = ANY (c.reloptions), false)"),
+            &[],
+        ),
+        (
+            "belongs to one of the roles",
+            format!("{name} {of_ours} AND c.relowner IN ('holdfast_tenant'::regrole, 'holdfast_platform'::regrole)"),
+            &[],
+        ),
+        (
+            "is a policy that does not ask for the tenant, or is everybody's",
+            "SELECT p.polrelid::regclass::text || ' ' || p.polname FROM pg_policy p WHERE 0 = ANY (p.polroles) OR 'holdfast_tenant'::regrole = ANY (p.polroles) AND NOT (pg_get_expr(p.polqual, p.polrelid) LIKE '%current_tenant()%' AND coalesce(pg_get_expr(p.polwithcheck, p.polrelid) LIKE '%current_tenant()%', true))".to_owned(),
+            &[],
+        ),
+        // The functions of triggers cannot be called.
+        (
+            "is a function with its owner's rights that a tenant may call",
+            "SELECT f.oid::regprocedure::text FROM pg_proc f WHERE f.pronamespace = 'public'::regnamespace AND f.prosecdef AND f.prorettype <> 'trigger'::regtype AND has_function_privilege('holdfast_tenant', f.oid, 'EXECUTE')".to_owned(),
+            &[],
+        ),
+    ];
+    for (what, sql, allowed) in wrong {
+        assert_eq!(world.texts(&sql).await, allowed, "{what}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn through_the_catalogue_and_its_cache_too() {
     let world = World::new().await;

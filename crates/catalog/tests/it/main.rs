@@ -7,6 +7,7 @@ mod dependencies;
 mod discovery;
 mod isolation;
 mod marks;
+mod owner;
 mod versions;
 mod words;
 

@@ -69,3 +69,36 @@ async fn one_such_row_does_not_cost_the_page() {
         ["{new}", "{new,tier-9}"]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_shows_what_the_details_show() {
+    let world = World::new().await;
+    // The page reads its answer as text and by position, the details read theirs by name.
+    world
+        .sql(r#"UPDATE plugins SET description = E'ä "quoted" \\ back {a,b} NULL\n\tend', keywords = ARRAY['a,b', '{c}', 'say "d"', E'back\\slash', '', 'NULL', 'null', ' e ', 'ä€'], tags = '{}', cpu_usage = 0.1, memory_usage = 9007199254740993, created_at = '1969-12-31 23:59:59.5Z' WHERE id = 7;
+            UPDATE plugins SET cpu_usage = 'NaN', installed_version = NULL WHERE id = 8;
+            UPDATE plugins SET name = 'plugin 9, "the ninth"', cpu_usage = 3.4e38, created_at = created_at + interval '0.123456 seconds' WHERE id = 9"#)
+        .await;
+    let catalog = world.catalog().await;
+    for sort in [Sort::HealthDown, Sort::HealthUp, Sort::Name, Sort::UpdatedDown] {
+        let (mut cursor, mut seen) = (None, 0);
+        loop {
+            let page = catalog.plugins(A, &PluginFilter::default(), sort, cursor.as_deref(), 7).await.unwrap();
+            for listed in &page.plugins {
+                let details = catalog.plugin(A, listed.id.parse().unwrap()).await.unwrap();
+                // NaN is not equal to itself.
+                assert_eq!(format!("{listed:?}"), format!("{:?}", details.plugin), "{sort:?}");
+            }
+            seen += page.plugins.len();
+            cursor = page.next_cursor.clone();
+            if cursor.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, 60, "{sort:?}");
+    }
+    let page = catalog.plugins(A, &PluginFilter::default(), Sort::Name, None, 200).await.unwrap();
+    let seventh = page.plugins.iter().find(|plugin| plugin.id == "7").unwrap();
+    assert_eq!(seventh.keywords, ["a,b", "{c}", "say \"d\"", "back\\slash", "", "NULL", "null", " e ", "ä€"]);
+    assert_eq!((seventh.memory_bytes, seventh.created_at.0), (9_007_199_254_740_993, -500));
+}

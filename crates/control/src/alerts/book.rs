@@ -140,6 +140,14 @@ impl Default for AlertBook {
 }
 
 impl AlertBook {
+    /// As if the store had been read and nothing was open.
+    #[cfg(test)]
+    pub(super) fn empty() -> Self {
+        let book = Self::default();
+        book.loaded.store(true, Ordering::Release);
+        book
+    }
+
     /// Sets what the configuration says; once, at the start. A second call changes nothing.
     pub fn configure(&self, alerting: Alerting) {
         let _ = self.alerting.set(alerting);

@@ -450,3 +450,6 @@ fn tell(inner: &mut Inner, tick: &Tick<'_>, changes: &mut Changes) {
         inner.open.insert(key, entry);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -253,18 +253,30 @@ impl ControlPlane {
                     forecast.as_ref().map(|it| it.plan_seconds).filter(|seconds| *seconds > 0.0),
                 ),
                 DrAction::Restore => (
-                    format!("{} in {} files to {}", format::bytes(restore.bytes as f64), restore.files, restore.directory),
+                    format!(
+                        "{} in {} to {}",
+                        format::bytes(restore.bytes as f64),
+                        format::counted(restore.files, "file", "files"),
+                        restore.directory
+                    ),
                     forecast.as_ref().map(|it| it.restore_seconds),
                 ),
                 DrAction::Start => (
-                    format!("on {} and {port}, replays up to {}", disaster.listen, format::bytes(restore.wal_bytes as f64)),
+                    format!(
+                        "on {} and {port}, replays up to {}",
+                        disaster.listen,
+                        format::bytes(restore.wal_bytes as f64)
+                    ),
                     forecast.as_ref().map(|it| it.replay_seconds),
                 ),
-                DrAction::Promote => ("the copy takes writes, on a timeline of its own and with the original's configuration".to_owned(), None),
+                DrAction::Promote => (
+                    "the copy takes writes, on a timeline of its own and with the original's configuration".to_owned(),
+                    None,
+                ),
                 DrAction::Check => (
                     format!(
-                        "rows of the largest tables, {} chosen statements; a drill also runs pg_amcheck and pg_checksums",
-                        slot.config.probes.len()
+                        "rows of the largest tables, {}; a drill also runs pg_amcheck and pg_checksums",
+                        format::counted(slot.config.probes.len(), "chosen statement", "chosen statements")
                     ),
                     None,
                 ),

@@ -3,7 +3,7 @@ use super::{Slot, jobs::view};
 use crate::{Actor, ControlError, ControlPlane, now};
 use backup::{SourceKind, Summary, retention::Retention};
 use domain::{
-    Permission, Timestamp,
+    Permission, Timestamp, format,
     view::{
         Availability, BackupRow, BackupsPage, DrRunsPage, JobKind, JobResult, KeySlotView, Objectives, ProofView,
         ProvenRestore, RecoveryOverview, RecoveryWindow, RepositoryView, VerifiedView,
@@ -282,14 +282,24 @@ fn row(one: &Summary, proofs: &[(JobRow, ProofView)], verified: &[JobRow]) -> Ba
 /// The rules of retention in words.
 pub(super) fn retention_rules(retention: &Retention) -> Vec<String> {
     let rules = [
-        (retention.keep_full, "newest full backups with their incrementals"),
-        (retention.keep_days, "days of which every moment can be restored"),
-        (retention.keep_daily, "daily"),
-        (retention.keep_weekly, "weekly"),
-        (retention.keep_monthly, "monthly"),
+        (
+            retention.keep_full,
+            "newest full backup with its incrementals",
+            "newest full backups with their incrementals",
+        ),
+        (
+            retention.keep_days,
+            "day of which every moment can be restored",
+            "days of which every moment can be restored",
+        ),
+        (retention.keep_daily, "daily", "daily"),
+        (retention.keep_weekly, "weekly", "weekly"),
+        (retention.keep_monthly, "monthly", "monthly"),
     ];
-    let mut words =
-        rules.iter().filter_map(|(count, what)| count.map(|count| format!("{count} {what}"))).collect::<Vec<_>>();
+    let mut words = rules
+        .iter()
+        .filter_map(|(count, one, many)| count.map(|count| format::counted(count, one, many)))
+        .collect::<Vec<_>>();
     if words.is_empty() {
         words.push("everything: no retention is set".to_owned());
     } else {

@@ -135,12 +135,15 @@ impl Job for Ingest {
         let plugins = (0..100).map(|_| self.rng.random_range(1_i64..400)).collect::<Vec<_>>();
         let values = (0..100).map(|_| self.rng.random_range(0.0..100.0)).collect::<Vec<f64>>();
         sqlx::query("INSERT INTO plugin_metrics (plugin_id, metric_name, value) SELECT plugin, 'cpu_usage', value FROM unnest($1::bigint[], $2::float8[]) AS batch (plugin, value)").bind(&plugins).bind(&values).execute(&mut *connection).await?;
-        sqlx::query("INSERT INTO plugin_analytics (plugin_id, tenant_id, event_type, user_id, country) VALUES ($1, $2, 'invoke', $3, 'DE')")
-            .bind(plugins[0])
-            .bind(plugins[0] % 100 + 1)
-            .bind(format!("user-{}", plugins[1]))
-            .execute(&mut *connection)
-            .await?;
+        // Now and then, as often as in the months before: a day of the demo shall not look like a year of it. By a user whom
+        // the tenant had before.
+        if self.rng.random_bool(0.05) {
+            sqlx::query("INSERT INTO plugin_analytics (plugin_id, tenant_id, event_type, user_id, country) SELECT id, tenant_id, 'invoke', 'user-' || (tenant_id * 1000 + $2::int8), 'DE' FROM plugins WHERE id = $1")
+                .bind(plugins[0])
+                .bind(plugins[1] % 30)
+                .execute(&mut *connection)
+                .await?;
+        }
         sqlx::query("UPDATE plugins SET health_score = $2, cpu_usage = $3, updated_at = now() WHERE id = $1")
             .bind(plugins[0])
             .bind(self.rng.random_range(40_i16..=100))

@@ -61,8 +61,12 @@ pub struct LockWait {
     pub lock_type: String,
     /// `AccessExclusiveLock`, `ShareLock`, …
     pub mode: String,
-    /// Schema-qualified relation, where there is one in this database.
+    /// Schema-qualified relation, where there is one in this database or among those that all share.
     pub relation: Option<String>,
+    /// Its oid, wherever it is.
+    pub relation_oid: Option<u32>,
+    /// The database that the lock is in; `None` for what belongs to none.
+    pub database: Option<String>,
     /// Time waited (14+: `waitstart`).
     pub wait_seconds: Option<f64>,
     /// Who holds it.

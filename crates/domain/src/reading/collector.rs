@@ -31,7 +31,7 @@ pub enum CollectorKind {
     Sessions,
     /// Vacuum's horizon, progress of commands, temporary files.
     Vacuum,
-    /// `pg_stat_io`.
+    /// `pg_stat_io`, or what is counted before 16.
     Io,
     /// Durations of statements in the server's log.
     Log,
@@ -56,8 +56,8 @@ impl CollectorKind {
         Self::Settings,
     ];
 
-    /// Whether every server is expected to have it. `pg_stat_io` came with 16, and by default the log holds no durations:
-    /// a server without them is not less well watched than it can be.
+    /// Whether every server is expected to have it. A fork may count no I/O, and by default the log holds no durations: a
+    /// server without them is not less well watched than it can be.
     pub const fn is_expected(self) -> bool {
         !matches!(self, Self::Io | Self::Log)
     }

@@ -10,10 +10,12 @@ pub struct HorizonHolder {
     pub source: String,
     /// Pid, name of the slot, gid, name of the standby.
     pub id: String,
-    /// What is known besides: application and state.
+    /// What is known besides: application and state, role and database.
     pub detail: String,
     /// Age in transactions.
     pub age: i64,
+    /// Since a session's transaction began, or one was prepared, in seconds; `None` for what has no such moment.
+    pub seconds: Option<f64>,
 }
 
 /// A command that reports its progress.
@@ -26,7 +28,7 @@ pub struct Progress {
     pub pid: i32,
     /// Database.
     pub database: Option<String>,
-    /// Relation, where it is in the connected database; its oid elsewhere.
+    /// Relation, where its database was read; its oid elsewhere.
     pub relation: Option<String>,
     /// Phase in the server's words.
     pub phase: String,
@@ -40,7 +42,7 @@ pub struct Progress {
     pub seconds: Option<f64>,
 }
 
-/// Temporary files that exist now (`pg_ls_tmpdir`): spills that counters tell of only when they end.
+/// Temporary files that exist now (`pg_ls_tmpdir`), in all tablespaces: spills that counters tell of only when they end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TempFiles {
@@ -67,12 +69,13 @@ pub struct VacuumReading {
     pub multixact_freeze_max_age: i64,
 }
 
-/// One row of `pg_stat_io` (16+). A figure that does not apply to its kind is `None`.
+/// One row of `pg_stat_io` (16+), or of what is counted before it: `pg_stat_bgwriter` for writes, `pg_stat_database` for
+/// reads. A figure that does not apply to its kind is `None`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IoCounters {
-    /// Kind of process.
+    /// Kind of process; before 16 `all sessions` together.
     pub backend_type: String,
-    /// `relation`, `temp relation`, `wal` (18+).
+    /// `relation`, `temp relation`, `wal` (18+); before 16 also `database …`.
     pub object: String,
     /// `normal`, `vacuum`, `bulkread`, `bulkwrite`, `init` (18+).
     pub context: String,
@@ -96,7 +99,7 @@ pub struct IoCounters {
     pub stats_reset: Option<Timestamp>,
 }
 
-/// `pg_stat_io`.
+/// `pg_stat_io`, or what is counted before it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct IoReading {
     /// Rows that did anything.

@@ -92,6 +92,8 @@ pub struct TableReading {
     pub rows: Vec<TableCounters>,
     /// Sequences that do not begin anew and are half used up, of those that our role may see: it needs USAGE or SELECT.
     pub sequences: Vec<SequenceUse>,
+    /// Databases whose tables were read and whose sequences were not: somebody was altering one.
+    pub sequences_unread: Vec<String>,
     /// Databases that could not be read, with the reason.
     pub skipped: Vec<(String, String)>,
 }
@@ -125,7 +127,7 @@ pub struct ColumnStatistics {
     pub target: Option<i32>,
     /// `default_statistics_target`.
     pub default_target: i32,
-    /// Our role may read the column, and so see its statistics.
+    /// Our role may read the column, and so see its statistics, or was granted the statistics alone.
     pub readable: bool,
     /// Row security hides the table's statistics from our role.
     pub row_security: bool,

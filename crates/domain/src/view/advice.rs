@@ -173,6 +173,49 @@ pub struct SettingFinding {
     pub dismissal: Option<Dismissal>,
 }
 
+/// How a line of the guide's `postgresql.conf` stands to what is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum GuideVerdict {
+    /// As in the guide, and nothing speaks against it.
+    Same,
+    /// Another value, and nothing speaks against it here.
+    Fits,
+    /// A finding advises another value, whatever the guide has.
+    Advised,
+    /// The server has no such setting.
+    Absent,
+}
+
+impl GuideVerdict {
+    /// On the badge.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Same => "as in the guide",
+            Self::Fits => "differs, and fits",
+            Self::Advised => "see the advice",
+            Self::Absent => "not there",
+        }
+    }
+}
+
+/// A line of the guide's `postgresql.conf` beside what is in use.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct GuideSetting {
+    /// The setting.
+    pub name: String,
+    /// What the guide has.
+    pub guide: String,
+    /// What is in use, as `SHOW` writes it.
+    pub current: Option<String>,
+    /// How they stand to each other.
+    pub verdict: GuideVerdict,
+    /// Why, by the figures of this machine and its workload where they are known.
+    pub reason: String,
+}
+
 /// A finding about an index that is there, or a foreign key without one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

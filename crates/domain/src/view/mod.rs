@@ -38,8 +38,8 @@ mod topology;
 pub use account::{AccountView, AuditEntry, AuditPage, AuditVerdict, TokenView, Whoami};
 pub use activity::{ActivityPage, BackendRow};
 pub use advice::{
-    AdviceBasis, AdviceFinding, AdvicePage, Dismissal, HelpedStatement, IndexAdvice, IndexSuggestion, SettingFinding,
-    SettingSeverity,
+    AdviceBasis, AdviceFinding, AdvicePage, Dismissal, GuideSetting, GuideVerdict, HelpedStatement, IndexAdvice,
+    IndexSuggestion, SettingFinding, SettingSeverity,
 };
 pub use alert::{
     Acknowledgement, AlertCounts, AlertDetail, AlertEventView, AlertLive, AlertView, AlertsPage, AlertsParams,

@@ -422,9 +422,9 @@ pub struct QueryDetail {
     pub range: Range,
     /// How much of it is covered by history.
     pub window_seconds: f64,
-    /// 95th percentile is at most this (Cantelli's inequality).
+    /// 95th percentile is at most this (Cantelli's inequality, and the longest call).
     pub p95_at_most_ms: Option<f64>,
-    /// 99th percentile is at most this (Cantelli's inequality).
+    /// 99th percentile is at most this (Cantelli's inequality, and the longest call).
     pub p99_at_most_ms: Option<f64>,
     /// Calls per second over time.
     pub calls: TimeSeries,

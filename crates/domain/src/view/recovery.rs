@@ -307,7 +307,7 @@ pub struct RecoveryOverview {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RecoveryProblem {
     /// Stable key: `backup_overdue`, `backup_failed`, `wal_behind`, `wal_gap`, `repository_unreachable`,
-    /// `repository_full`, `restore_test_overdue`, `restore_test_failed`, `verification_failed`, `drill_failed`,
+    /// `repository_room`, `restore_test_overdue`, `restore_test_failed`, `verification_failed`, `drill_failed`,
     /// `drill_overdue`, `rto_forecast`.
     pub rule: String,
     /// `critical`, `warning` or `info`.

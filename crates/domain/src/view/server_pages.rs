@@ -1,5 +1,5 @@
 //! Connections, replication, settings, maintenance: what one cluster's further pages show.
-use super::{Availability, Event, SettingFinding};
+use super::{Availability, Event, GuideSetting, SettingFinding};
 use crate::{
     Lsn, Timestamp,
     reading::{Conflicts, HorizonHolder, Progress, ServerRole, TempFiles},
@@ -193,6 +193,8 @@ pub struct SettingsPage {
     pub changes: Vec<Event>,
     /// Settings that should be others, the worst first.
     pub findings: Vec<SettingFinding>,
+    /// The guide's `postgresql.conf` beside what is in use, in its order.
+    pub guide: Vec<GuideSetting>,
     /// Memory of the server's machine, where it is this one.
     pub memory_bytes: Option<i64>,
 }

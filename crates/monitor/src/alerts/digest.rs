@@ -57,7 +57,8 @@ async fn digest(
     }
     let lines = found.iter().take(LISTED).map(|it| {
         let text = analysis::sqltext::one_line(&it.query, 160);
-        format!("{} on average, {} calls: {text}", format::duration_ms(it.mean_ms), it.calls)
+        let calls = if it.calls == 1 { "one call".to_owned() } else { format!("{} calls", it.calls) };
+        format!("{} on average, {calls}: {text}", format::duration_ms(it.mean_ms))
     });
     let mut detail = lines.collect::<Vec<_>>().join("\n");
     if found.len() > LISTED {

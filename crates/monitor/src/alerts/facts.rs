@@ -78,6 +78,7 @@ fn facts<'a>(state: &'a State, snapshot: &'a ClusterSnapshot, scope: &'a Scope) 
         replication: state.replication.as_ref(),
         database: state.database.as_ref().map(|(_, reading)| reading),
         sequences: state.tables.as_ref().map(|it| it.sequences.as_slice()),
+        horizon: state.vacuum.as_ref().map(|it| it.horizon.as_slice()),
         deadlocks: (window.seconds > 0.0).then_some(window.deadlocks),
         cache_hit_percent: state.database_window.hit_percent(),
         // Before a second reading it is not known whether attempts fail now.

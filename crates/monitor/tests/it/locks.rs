@@ -12,9 +12,11 @@ use store::AuditFilter;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_of_waiters_is_shown_cancelled_kept_and_audited() {
     let cluster = with_statements(&[]).await;
-    let url = cluster.server.url("postgres");
-    cluster.execute("postgres", "CREATE TABLE held (a int PRIMARY KEY); INSERT INTO held VALUES (1)").await;
-    let watching = Watching::start(&url).await;
+    // In another database than the one we are connected to: names come from the tables that were read there.
+    cluster.execute("postgres", "CREATE DATABASE shop").await;
+    let url = cluster.server.url("shop");
+    cluster.execute("shop", "CREATE TABLE held (a int PRIMARY KEY); INSERT INTO held VALUES (1)").await;
+    let watching = Watching::start(&cluster.server.url("postgres")).await;
     watching.until("up", is_up).await;
     let actor = Actor::system();
 
@@ -40,6 +42,8 @@ async fn a_chain_of_waiters_is_shown_cancelled_kept_and_audited() {
     let root = &page.nodes[0];
     assert_eq!((root.depth, root.blocks, root.state.as_deref()), (0, 2, Some("idle in transaction")), "{root:?}");
     assert!(page.nodes[1..].iter().all(|node| node.query.as_deref() == Some("UPDATE held SET a = ?")), "{page:?}");
+    // One of the two waits for the transaction's end, the other for the row behind it.
+    assert!(page.nodes[1..].iter().any(|node| node.relation.as_deref() == Some("public.held")), "{page:?}");
     assert!(page.age_seconds.is_some());
 
     // Nobody, a viewer's mistake and a wrong confirmation change nothing.

@@ -82,6 +82,8 @@ impl Cluster {
                 lock_type: get(NAME, row, "lock_type")?,
                 mode: get(NAME, row, "mode")?,
                 relation: get(NAME, row, "relation")?,
+                relation_oid: get::<Option<i64>>(NAME, row, "relation_oid")?.and_then(|oid| u32::try_from(oid).ok()),
+                database: get(NAME, row, "database")?,
                 wait_seconds: get(NAME, row, "wait_seconds")?,
                 blocked_by: get::<Option<Vec<i32>>>(NAME, row, "blocked_by")?.unwrap_or_default(),
             })

@@ -36,7 +36,12 @@ impl Explainer<'_> {
             .await?;
         let mut tables = rows.iter().map(table).collect::<Result<Vec<_>, _>>().map_err(own)?;
         let oids = tables.iter().map(|table| i64::from(table.oid)).collect::<Vec<_>>();
-        let rows = sqlx::query(AssertSqlSafe(tagged(sql::ADVICE_COLUMNS)))
+        let right = sqlx::query(AssertSqlSafe(tagged(sql::STATISTICS_RIGHT)))
+            .persistent(false)
+            .fetch_one(self.connection())
+            .await?;
+        let columns = sql::with_statistics(sql::ADVICE_COLUMNS, get(NAME, &right, "granted").map_err(own)?);
+        let rows = sqlx::query(AssertSqlSafe(tagged(&columns)))
             .bind(oids)
             .persistent(false)
             .fetch_all(self.connection())

@@ -19,7 +19,6 @@ impl Cluster {
     /// [`PgstatError`] when the server as a whole cannot be read.
     pub async fn columns(&self) -> Result<ColumnReading, PgstatError> {
         let mut reading = ColumnReading::default();
-        let statement = sql::columns();
         let (began, mut silent) = (Instant::now(), 0);
         for (database, _) in self.each_database(&mut reading.skipped).await? {
             if reading.rows.len() >= COLUMNS_AT_MOST {
@@ -29,7 +28,11 @@ impl Cluster {
             if !in_time(began, BUDGET, &database, &mut reading.skipped) {
                 continue;
             }
-            match self.fetch_in(&database, NAME, &statement).await {
+            let rows = async {
+                let statement = sql::columns(self.may_read_statistics(&database).await?);
+                self.fetch_in(&database, NAME, &statement).await
+            };
+            match rows.await {
                 Ok(rows) => {
                     let rows = rows.iter().map(|row| column(&database, row)).collect::<Result<Vec<_>, _>>()?;
                     reading.rows.extend(whole(rows, sql::COLUMNS));

@@ -26,6 +26,7 @@ impl Cluster {
                 id: get(NAME, row, "id")?,
                 detail: get::<Option<String>>(NAME, row, "detail")?.unwrap_or_default(),
                 age: get(NAME, row, "age")?,
+                seconds: get(NAME, row, "seconds")?,
             })
         };
         let command = |row| {
@@ -54,16 +55,16 @@ impl Cluster {
         })
     }
 
-    /// I/O by kind of process.
+    /// I/O by kind of process; before PostgreSQL 16 by what is counted in its place.
     ///
     /// # Errors
-    /// [`PgstatError::Unsupported`] before PostgreSQL 16.
+    /// [`PgstatError::Unsupported`] where neither is there.
     pub async fn io(&self) -> Result<IoReading, PgstatError> {
         const NAME: &str = "io";
         let probe = self.probe().await?;
         let Some(statement) = sql::io(&probe) else {
             return Err(PgstatError::Unsupported {
-                reason: "pg_stat_io came with PostgreSQL 16".to_owned(),
+                reason: "this server has neither pg_stat_io nor the writes of pg_stat_bgwriter".to_owned(),
                 cure: None,
             });
         };

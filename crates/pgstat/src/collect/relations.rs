@@ -69,7 +69,10 @@ impl Cluster {
                                 reading.sequences.push(sequence(&database, row)?);
                             }
                         }
-                        Err(error) => tracing::debug!(%error, database, "sequences could not be read"),
+                        Err(error) => {
+                            tracing::debug!(%error, database, "sequences could not be read");
+                            reading.sequences_unread.push(database);
+                        }
                     }
                 }
                 Err(error) => skip(&mut reading.skipped, &mut silent, database, error)?,
@@ -113,12 +116,23 @@ impl Cluster {
                     fillfactor: get(name, row, "fillfactor")?,
                 })
             };
-            match self.fetch_in(&database, name, sql).await {
+            let rows = async {
+                let sql = sql::with_statistics(sql, self.may_read_statistics(&database).await?);
+                self.fetch_in(&database, name, &sql).await
+            };
+            match rows.await {
                 Ok(rows) => found.extend(rows.iter().map(estimate).collect::<Result<Vec<_>, _>>()?),
                 Err(error) => skip(&mut skipped, &mut silent, database, error)?,
             }
         }
         Ok(found)
+    }
+
+    /// Whether our role may read statistics of columns below `pg_stats`: each database has its own rights.
+    pub(super) async fn may_read_statistics(&self, database: &str) -> Result<bool, PgstatError> {
+        const NAME: &str = "statistics right";
+        let rows = self.fetch_in(database, NAME, sql::STATISTICS_RIGHT).await?;
+        rows.first().map_or(Ok(false), |row| get(NAME, row, "granted"))
     }
 
     pub(super) async fn each_database(

@@ -60,6 +60,47 @@ async fn columns_are_read_with_what_the_role_may_see_of_their_statistics_and_wit
     }
 }
 
+/// What the README says to grant: everything of `pg_statistic` but the values.
+const GRANT: &str = "GRANT SELECT (starelid, staattnum, stainherit, stanullfrac, stawidth, stadistinct, \
+ stakind1, stakind2, stakind3, stakind4, stakind5, stanumbers1, stanumbers2, stanumbers3, stanumbers4, stanumbers5) \
+ ON pg_catalog.pg_statistic TO watcher";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_the_grant_on_pg_statistic_all_statistics_are_seen_and_no_value() {
+    use sqlx::{Connection as _, Executor as _};
+    let server = test_support::private_cluster(&[]).await;
+    server.execute("postgres", TABLES).await;
+    // Larger than what is left out; pg_monitor alone sees no width of its columns.
+    let large = "CREATE TABLE large (id int PRIMARY KEY, total numeric); \
+                 INSERT INTO large SELECT g, g FROM generate_series(1, 50000) g; CREATE INDEX ON large (total); ANALYZE large";
+    server.execute("postgres", large).await;
+    let url = server.server.url_as("watcher", "w", "postgres");
+    let watcher = cluster(&url);
+    let widths = async || {
+        let (tables, indexes) = (watcher.bloat().await.unwrap(), watcher.index_bloat().await.unwrap());
+        assert!(!tables.is_empty() && indexes.len() >= 2, "{tables:?} {indexes:?}");
+        tables.iter().chain(&indexes).map(|it| it.row_bytes.is_some()).collect::<Vec<_>>()
+    };
+    assert!(widths().await.iter().all(|known| !known));
+
+    server.execute("postgres", GRANT).await;
+    assert!(widths().await.iter().all(|known| *known));
+    let all = cluster(&server.server.url("postgres")).columns().await.unwrap();
+    let seen = watcher.columns().await.unwrap();
+    for (table, column) in [("orders", "state"), ("orders", "total"), ("secured", "a"), ("parts", "at")] {
+        let (ours, theirs) = (of(&seen, table, column), of(&all, table, column));
+        assert!(ours.seen && ours.readable && !ours.row_security, "{ours:?}");
+        assert_eq!(ours, theirs, "a superuser sees no more of {table}.{column}");
+    }
+    assert_eq!(of(&seen, "orders", "state").most_common, Some(2));
+    // The data and the values in the statistics stay closed.
+    let mut session = sqlx::PgConnection::connect(&url).await.unwrap();
+    for closed in ["SELECT total FROM orders", "SELECT stavalues1 FROM pg_statistic", "SELECT * FROM pg_statistic"] {
+        let refused = session.execute(closed).await.unwrap_err();
+        assert!(refused.to_string().contains("permission denied"), "{refused}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_locked_table_is_left_out_and_a_wide_one_is_read_in_time() {
     use sqlx::{Connection as _, Executor as _};

@@ -1,6 +1,7 @@
 //! Readings from real clusters, as the roles people have and in the weather they get.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod columns;
+mod horizon;
 mod plans;
 mod readings;
 mod signals;

@@ -71,3 +71,23 @@ async fn the_holder_of_an_exclusive_lock_stalls_no_collector() {
     cluster.activity().await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sequence_that_somebody_alters_hides_no_table_and_is_said_to_be_unread() {
+    use sqlx::{Connection as _, Executor as _};
+    let database = database().await;
+    let mut holder = sqlx::PgConnection::connect(&database.url).await.unwrap();
+    let made = "CREATE TABLE there (a int); CREATE SEQUENCE narrow AS smallint; SELECT setval('narrow', 32000)";
+    holder.execute(made).await.unwrap();
+    let cluster = cluster(&database.url);
+    let key = format!("{}.public.narrow", database.name);
+    let before = cluster.tables().await.unwrap();
+    assert!(before.sequences.iter().any(|it| it.key == key && it.used_percent > 97.0), "{before:?}");
+    assert!(!before.sequences_unread.contains(&database.name));
+    holder.execute("BEGIN; DROP SEQUENCE narrow").await.unwrap();
+    let during = cluster.tables().await.unwrap();
+    assert!(during.rows.iter().any(|row| row.database == database.name && row.name == "there"), "{during:?}");
+    assert!(during.sequences_unread.contains(&database.name), "{during:?}");
+    holder.execute("ROLLBACK").await.unwrap();
+    assert!(cluster.tables().await.unwrap().sequences.iter().any(|it| it.key == key));
+}

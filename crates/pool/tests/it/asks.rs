@@ -46,6 +46,8 @@ async fn values_come_back_as_they_were_and_the_statement_is_prepared_once() {
     );
     let calls = texts(&pools, &nobody, &session, &prepared).await.unwrap();
     assert!(calls[0].starts_with("6,1"), "{calls:?}");
+    let openings = said("SELECT count(*)::text FROM pg_prepared_statements WHERE name LIKE 'opening%'");
+    assert_eq!(texts(&pools, &nobody, &session, &openings).await.unwrap(), ["1"], "so is what says for whom");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -76,10 +78,12 @@ async fn a_scope_ends_with_its_message_also_after_an_error() {
     until_states(&pools, ["primary", "replica"]).await;
     let session = Session::default();
     let someone = Scope::default().set("role", "someone").set("holdfast.tenant_id", "7");
+    let another = Scope::default().set("role", "someone").set("holdfast.tenant_id", "8");
     let who = said("SELECT current_user || coalesce(nullif(current_setting('holdfast.tenant_id', true), ''), '-')");
     until("the role is on the standby", async || texts(&pools, &someone, &session, &who).await.is_ok()).await;
     for _ in 0..3 {
         assert_eq!(texts(&pools, &someone, &session, &who).await.unwrap(), ["someone7"]);
+        assert_eq!(texts(&pools, &another, &session, &who).await.unwrap(), ["someone8"]);
         assert_eq!(texts(&pools, &Scope::default(), &session, &who).await.unwrap(), ["app-"]);
         let error = texts(&pools, &someone, &session, &said("SELECT (1 / (SELECT 0))::text")).await.unwrap_err();
         assert_eq!(error.code().as_deref(), Some("22012"), "{error}");

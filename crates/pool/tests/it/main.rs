@@ -4,6 +4,7 @@ mod asks;
 mod corpus;
 mod failover;
 mod own_writes;
+mod paused;
 mod replica_killed;
 mod trouble;
 

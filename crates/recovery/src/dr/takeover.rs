@@ -67,7 +67,10 @@ fn is_guarded(pid: u32) -> bool {
 }
 
 fn told(judged: &Judged) -> Vec<String> {
-    let first = format!("{} settings hold: of the original's postgresql.conf and of ALTER SYSTEM", judged.kept);
+    let first = format!(
+        "{}: of the original's postgresql.conf and of ALTER SYSTEM",
+        domain::format::counted(judged.kept, "setting holds", "settings hold")
+    );
     let hba = "pg_hba.conf is the original's behind one line, 'local all all trust': the socket's directory is its owner's alone";
     std::iter::once(first).chain(judged.differences.iter().cloned()).chain([hba.to_owned()]).collect()
 }

@@ -1,13 +1,11 @@
 //! Faults of backup and recovery on the way to a person: seen by the service, told to the book, raised and ended by the
 //! engine of the monitor.
-use crate::support::{Bench, PACE, over, sql, succeeded, until};
+use crate::support::{Bench, PACE, listed, over, sql, succeeded, until};
 use control::{Actor, BackupWanted, ControlPlane, now};
 use domain::{
     alert::{AlertState, Level, RuleSettings, Severity},
     view::{AlertView, AlertsParams, HealthComponent, HealthLine, JobKind},
 };
-use recovery::Service;
-use tokio_util::sync::CancellationToken;
 
 pub fn alert(control: &ControlPlane, rule: &str) -> Option<AlertView> {
     let open = control.alerts().open(Some("main"), now());
@@ -53,11 +51,7 @@ pub async fn set(control: &ControlPlane, rule: &str, severity: Severity, thresho
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
     let bench = Bench::new().await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let monitor = bench.watch(&control, &stop);
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.watched(PACE).await;
     let actor = Actor::cli();
 
     // The first backup is told of once, as what it is.
@@ -95,11 +89,7 @@ async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
     until("the points again", async || lost(&control).is_none().then_some(())).await;
 
     // A byte of the repository is changed: verification says so, and the alert names the backup.
-    let newest = until("two backups", async || {
-        let backups = control.backups_list(&actor, None, None, 50).await.unwrap().rows;
-        (backups.len() == 2).then(|| backups[0].id.clone())
-    })
-    .await;
+    let newest = listed(&control, 2).await.remove(0).id;
     let manifest = manifest_of(&there, &newest);
     let sound = std::fs::read(&manifest).unwrap();
     let mut bad = sound.clone();
@@ -118,9 +108,7 @@ async fn what_goes_wrong_with_backups_is_raised_and_ends_with_its_cause() {
     // Whoever stops watching ends nothing: with the service gone the feed dries up, and what is open stays open.
     let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, None, 10).await.unwrap();
     assert!(jobs.rows.len() >= 3);
-    stop.cancel();
-    service.join().await;
-    monitor.join().await;
+    running.end().await;
 }
 
 fn manifest_of(repository: &std::path::Path, backup: &str) -> std::path::PathBuf {

@@ -1,5 +1,5 @@
 //! A job that is under way is stopped by a person: it ends soon, leaves nothing, and the next of its kind is done.
-use crate::support::{Bench, confirmed, over, sql, succeeded, until};
+use crate::support::{Bench, confirmed, listed_and_streaming, over, sql, succeeded, until};
 use blobs::{
     BlobStore as _,
     faulty::{Fault, Operation, Rule},
@@ -71,14 +71,7 @@ async fn a_running_job_of_each_kind_is_stopped_leaves_nothing_and_can_be_asked_f
     sql(&bench.url(), FILLER).await;
     let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
-    let listed = async |count: usize| {
-        until("the backups and the stream", async || {
-            let overview = control.recovery_overview(&actor, None).await.unwrap();
-            (overview.window.wal.state == "streaming" && overview.backups.len() == count).then_some(())
-        })
-        .await;
-    };
-    listed(1).await;
+    listed_and_streaming(&control, 1).await;
     let slow = |operation: Operation, milliseconds: u64| {
         let fault = Fault::Slow(Duration::from_millis(milliseconds));
         bench.faulty.add(Rule::new(fault).on(operation).key("/packs/"));
@@ -91,11 +84,11 @@ async fn a_running_job_of_each_kind_is_stopped_leaves_nothing_and_can_be_asked_f
     let job = control.backup_start(&actor, None, BackupWanted::Full).await.unwrap();
     cancelled(&bench, &control, job, has_done_bytes).await;
     assert_eq!(written(&bench).await, before);
-    listed(1).await;
+    listed_and_streaming(&control, 1).await;
     let slots = "SELECT count(*)::text FROM pg_replication_slots WHERE slot_name LIKE 'holdfast\\_backup%'";
     until("the end of its slot", async || (sql(&bench.url(), slots).await.as_deref() == Some("0")).then_some(())).await;
     succeeded(&control, &control.backup_start(&actor, None, BackupWanted::Full).await.unwrap()).await;
-    listed(2).await;
+    listed_and_streaming(&control, 2).await;
 
     // A verification, at one of its many reads.
     slow(Operation::GetRange, 400);

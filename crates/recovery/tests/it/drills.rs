@@ -1,5 +1,5 @@
 //! Plans rehearsed and carried out.
-use crate::support::{Bench, audited, confirmed, over, sql, succeeded, until};
+use crate::support::{Bench, audited, confirmed, listed_and_streaming, over, sql, succeeded, until};
 use backup::format::layout;
 use blobs::BlobStore as _;
 use control::{Actor, Confirmation, ControlPlane, TargetAsk};
@@ -10,11 +10,7 @@ use std::{path::Path, time::Duration};
 
 pub async fn ready(bench: &Bench, control: &ControlPlane) -> String {
     let actor = Actor::cli();
-    until("a backup and the stream", async || {
-        let overview = control.recovery_overview(&actor, None).await.unwrap();
-        (overview.window.wal.state == "streaming" && overview.backups.len() == 1).then_some(())
-    })
-    .await;
+    listed_and_streaming(control, 1).await;
     // Commits over some seconds, so that there are moments to choose among.
     for n in 0..4 {
         sql(&bench.url(), &format!("INSERT INTO orders VALUES ({}, 'later')", 6000 + n)).await;

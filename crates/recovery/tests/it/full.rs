@@ -6,10 +6,8 @@ use crate::{
 };
 use control::{Actor, BackupWanted, RestoreAsk, ScheduleConfig, ScheduleKind};
 use domain::view::{JobResult, JobState, Objectives};
-use recovery::Service;
 use std::{os::unix::fs::symlink, path::Path, time::Duration};
 use test_support::Room;
-use tokio_util::sync::CancellationToken;
 
 /// Rows, and how many there must be: both in one transaction.
 async fn write(bench: &Bench, rows: usize) {
@@ -40,11 +38,7 @@ async fn a_repository_whose_file_system_is_full_keeps_what_it_has_and_goes_on_wh
     bench.probes = vec!["postgres: SELECT count(*) = (SELECT sum(rows) FROM written) FROM orders".to_owned()];
     // So that nobody need ask when there is room again.
     bench.schedules = vec![ScheduleConfig { kind: ScheduleKind::Incremental, cron: "* * * * *".to_owned() }];
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let monitor = bench.watch(&control, &stop);
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.watched(PACE).await;
     let actor = Actor::cli();
     let slot = &control.recovery().slots()[0];
     raised(&control, "backup_finished").await;
@@ -115,9 +109,7 @@ async fn a_repository_whose_file_system_is_full_keeps_what_it_has_and_goes_on_wh
     let Some(JobResult::Restore { port: Some(port), problems, .. }) = job.result else { panic!("{job:#?}") };
     let beside = format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", bench.cluster.server.password());
     assert_eq!((sql(&beside, ROWS).await, problems.len()), (rows, 0), "every row is there");
-    stop.cancel();
-    service.join().await;
-    monitor.join().await;
+    running.end().await;
 }
 
 fn lineages(repository: &Path) -> usize {

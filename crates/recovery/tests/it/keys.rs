@@ -1,5 +1,5 @@
 //! A data key that the command line makes, or another server, is followed by a server that runs.
-use crate::support::{Bench, audited, confirmed, sql, succeeded, until};
+use crate::support::{Bench, audited, confirmed, listed_and_streaming, sql, succeeded, until};
 use backup::{Repository, format::object::Header};
 use blobs::BlobStore as _;
 use control::{Actor, BackupWanted, RestoreTestParams};
@@ -25,11 +25,7 @@ async fn a_key_that_another_process_made_is_used_by_the_running_stream_and_jobs(
     let bench = Bench::new().await;
     let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
-    until("streaming", async || {
-        let overview = control.recovery_overview(&actor, None).await.unwrap();
-        (overview.window.wal.state == "streaming" && overview.backups.len() == 1).then_some(())
-    })
-    .await;
+    listed_and_streaming(&control, 1).await;
     let before = sealed_with(&bench, "/wal/").await;
     assert_eq!(before.len(), 1);
 

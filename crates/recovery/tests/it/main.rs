@@ -3,6 +3,7 @@
 
 mod alerts;
 mod cancel;
+mod committed;
 mod copies;
 mod drills;
 mod executions;

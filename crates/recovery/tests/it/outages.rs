@@ -7,13 +7,11 @@ use crate::{
 use blobs::{S3Config, S3Store};
 use control::{Actor, RestoreTestParams};
 use domain::{alert::Severity, view::JobResult};
-use recovery::Service;
 use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
 use test_support::{ChaosProxy, Weather};
-use tokio_util::sync::CancellationToken;
 
 const CUT: Duration = Duration::from_secs(60);
 
@@ -28,11 +26,7 @@ async fn s3_cut_off_for_a_minute_under_the_stream_loses_nothing_and_is_told() {
         "postgres: SELECT count(*) = (SELECT id FROM orders WHERE item = 'written') FROM orders WHERE item = 'cut'"
             .to_owned(),
     ];
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let monitor = bench.watch(&control, &stop);
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.watched(PACE).await;
     let actor = Actor::cli();
     let slot = &control.recovery().slots()[0];
     raised(&control, "backup_finished").await;
@@ -70,7 +64,5 @@ async fn s3_cut_off_for_a_minute_under_the_stream_loses_nothing_and_is_told() {
     let latest = RestoreTestParams { backup: None, latest: true };
     let proof = succeeded(&control, &control.backup_test_restore(&actor, None, latest).await.unwrap()).await;
     assert!(matches!(proof.result, Some(JobResult::RestoreTest(ref proof)) if proof.ok), "{proof:#?}");
-    stop.cancel();
-    service.join().await;
-    monitor.join().await;
+    running.end().await;
 }

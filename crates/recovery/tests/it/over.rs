@@ -1,6 +1,6 @@
 //! A stopped cluster is brought to another state in its own directory: only where the host's configuration lets it, never
 //! over a server that runs, and only pages that differ are written.
-use crate::support::{Bench, PACE, audited, confirmed, sql, succeeded, until};
+use crate::support::{Bench, PACE, audited, confirmed, listed_and_streaming, sql, succeeded, until};
 use control::{Actor, Confirmation, ControlError, ControlPlane, RestoreAsk};
 use domain::view::{JobKind, JobResult};
 use recovery::Service;
@@ -75,11 +75,7 @@ async fn a_listed_stopped_cluster_is_restored_over_and_no_other_and_no_running_o
         let jobs = control.jobs_list(&actor, None, Some(JobKind::Restore), None, None, 10).await.unwrap();
         jobs.rows.len()
     };
-    until("a backup and the stream", async || {
-        let overview = control.recovery_overview(&actor, None).await.unwrap();
-        (overview.window.wal.state == "streaming" && overview.backups.len() == 1).then_some(())
-    })
-    .await;
+    listed_and_streaming(&control, 1).await;
 
     let nowhere = RestoreAsk { delta: true, ..RestoreAsk::default() };
     refused(&control, &nowhere, "say which stopped cluster is restored over").await;

@@ -1,12 +1,10 @@
 //! A backup waits while its database suffers, and goes on when that is over.
-use crate::support::{Bench, PACE, sql, succeeded, until};
+use crate::support::{Bench, PACE, listed, sql, succeeded, until};
 use blobs::faulty::{Fault, Operation, Rule};
 use control::{Actor, BackupWanted};
 use domain::view::{JobKind, JobState};
-use recovery::Service;
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use std::time::Duration;
-use tokio_util::sync::CancellationToken;
 
 /// Some less than 95 % of the slots of a server of 48 connections, of which three are kept back.
 const HELD: usize = 36;
@@ -14,17 +12,9 @@ const HELD: usize = 36;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_backup_waits_for_a_database_without_free_connections_and_goes_on() {
     let bench = Bench::made(&[("max_connections", "48")], |_| None).await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let monitor = bench.watch(&control, &stop);
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.watched(PACE).await;
     let actor = Actor::cli();
-    until("the first backup", async || {
-        let overview = control.recovery_overview(&actor, None).await.unwrap();
-        (overview.backups.len() == 1).then_some(())
-    })
-    .await;
+    listed(&control, 1).await;
     let mut held = Vec::new();
     for _ in 0..HELD {
         held.push(PgConnection::connect(&bench.url()).await.unwrap());
@@ -80,9 +70,7 @@ async fn a_backup_waits_for_a_database_without_free_connections_and_goes_on() {
     let jobs =
         control.jobs_list(&actor, None, Some(JobKind::Backup), Some(JobState::Succeeded), None, 10).await.unwrap();
     assert_eq!(jobs.rows.len(), 2);
-    stop.cancel();
-    service.join().await;
-    monitor.join().await;
+    running.end().await;
 }
 
 /// 44 of 45: monitor and backup find the last, and those that are kept back.
@@ -101,11 +89,7 @@ async fn a_backup_in_the_middle_of_its_reading_waits_too_and_reads_nothing_meanw
     bench.workers = 1;
     sql(&bench.url(), "CREATE TABLE big AS SELECT n, (SELECT string_agg(sha512((n * 17 + k)::text::bytea), ''::bytea) FROM generate_series(1, 10) k) AS filler FROM generate_series(1, 94000) n").await;
     bench.faulty.add(Rule::new(Fault::Held).on(Operation::Writer).key("/packs/"));
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let monitor = bench.watch(&control, &stop);
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.watched(PACE).await;
     let actor = Actor::cli();
     let reads = until("the first backup to read", async || {
         let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, None, 10).await.unwrap();
@@ -151,7 +135,5 @@ async fn a_backup_in_the_middle_of_its_reading_waits_too_and_reads_nothing_meanw
     let (waits, goes_on) =
         (log.iter().position(|it| it.starts_with("waits: ")), log.iter().position(|it| *it == "goes on"));
     assert!(waits.is_some() && waits < goes_on, "{log:#?}");
-    stop.cancel();
-    service.join().await;
-    monitor.join().await;
+    running.end().await;
 }

@@ -7,10 +7,9 @@ use crate::{
 };
 use control::{Actor, BackupWanted, ControlPlane, now};
 use domain::view::{DrKind, DrPlanSpec, JobKind, JobState, Objectives};
-use recovery::{Pace, Service};
+use recovery::Pace;
 use std::time::Duration;
 use store::DrRepo;
-use tokio_util::sync::CancellationToken;
 
 fn is_told(control: &ControlPlane, rule: &str) -> bool {
     control.recovery().slots()[0].status.load().problems.iter().any(|it| it.rule == rule)
@@ -19,11 +18,7 @@ fn is_told(control: &ControlPlane, rule: &str) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drill_that_its_calendar_promised_and_that_did_not_go_well_is_overdue_until_one_does() {
     let bench = Bench::new().await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let monitor = bench.watch(&control, &stop);
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.watched(PACE).await;
     let actor = Actor::cli();
     ready(&bench, &control).await;
     // Without a calendar nothing is promised.
@@ -53,20 +48,15 @@ async fn a_drill_that_its_calendar_promised_and_that_did_not_go_well_is_overdue_
         ended(&control, rule).await;
         assert!(!is_told(&control, rule), "{rule}");
     }
-    stop.cancel();
-    service.join().await;
-    monitor.join().await;
+    running.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_that_would_take_too_long_is_told_and_an_incremental_is_brought_forward() {
     let bench = Bench::new().await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let monitor = bench.watch(&control, &stop);
     // Long enough for the alert to be seen before the backup ends it.
-    let service = Service::start(&control, Pace { forecast_pause: Duration::from_secs(20), ..PACE }, &stop);
+    let pace = Pace { forecast_pause: Duration::from_secs(20), ..PACE };
+    let (control, mut running) = bench.watched(pace).await;
     let actor = Actor::cli();
     let plan = ready(&bench, &control).await;
     let slot = &control.recovery().slots()[0];
@@ -108,7 +98,5 @@ async fn a_restore_that_would_take_too_long_is_told_and_an_incremental_is_brough
     ended(&control, "rto_forecast").await;
     let forecast = slot.status.load().forecast.clone().unwrap();
     assert!(forecast.seconds < to.rto_seconds && !is_told(&control, "rto_forecast"), "{forecast:?}");
-    stop.cancel();
-    service.join().await;
-    monitor.join().await;
+    running.end().await;
 }

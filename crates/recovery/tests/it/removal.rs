@@ -1,5 +1,5 @@
 //! A backup is taken away by a person; what was shown of the others outlives the store; a request that is sent again.
-use crate::support::{Bench, confirmed, succeeded, until};
+use crate::support::{Bench, confirmed, listed, succeeded, until};
 use control::{
     Actor, BackupWanted, Confirmation, ControlError, RebuiltBackup, RestoreAsk, RestoreTestParams, TargetAsk,
 };
@@ -17,22 +17,15 @@ async fn a_backup_goes_when_nothing_needs_it_and_what_stays_is_whole() {
     let bench = Bench::new().await;
     let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
-    let listed = async |count: usize| {
-        until("the list", async || {
-            let page = control.backups_list(&actor, None, None, 50).await.unwrap();
-            (page.rows.len() == count).then_some(page.rows)
-        })
-        .await
-    };
-    let full = listed(1).await.remove(0);
+    let full = listed(&control, 1).await.remove(0);
     // The last one stays, whoever asks.
     let plan = control.backup_removal_plan(&actor, None, &full.id).await.unwrap();
-    assert!(plan.refusals.len() == 1 && plan.refusals[0].contains("at least 1 are kept"), "{plan:#?}");
+    assert!(plan.refusals.len() == 1 && plan.refusals[0].contains("at least 1 is kept"), "{plan:#?}");
     let refused = conflict(control.backup_remove(&actor, None, &full.id, &confirmed()).await);
     assert!(refused.contains("take another backup first"), "{refused}");
 
     succeeded(&control, &control.backup_start(&actor, None, BackupWanted::Incremental).await.unwrap()).await;
-    let rows = listed(2).await;
+    let rows = listed(&control, 2).await;
     let incremental = rows[0].clone();
     assert_eq!((rows[1].id.as_str(), incremental.lineage.as_str()), (full.id.as_str(), full.lineage.as_str()));
     // One after the other by the cursor, and a cursor of a backup that is gone is still a place.
@@ -70,7 +63,7 @@ async fn a_backup_goes_when_nothing_needs_it_and_what_stays_is_whole() {
         matches!(job.result, Some(JobResult::Expire { ref removed, .. }) if *removed == [full.id.clone()]),
         "{job:#?}"
     );
-    assert_eq!(listed(1).await[0].id, incremental.id);
+    assert_eq!(listed(&control, 1).await[0].id, incremental.id);
     // Sent again it is the same job, although the backup is gone by now; a key names one request.
     assert_eq!(control.backup_remove(&named, None, &full.id, &confirmed()).await.unwrap().id, job.id);
     conflict(control.backup_remove(&named, None, &incremental.id, &confirmed()).await);
@@ -130,11 +123,7 @@ async fn a_restore_into_a_named_directory_that_is_sent_again_is_the_same_job() {
     let bench = Bench::new().await;
     let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
-    until("the first backup", async || {
-        let overview = control.recovery_overview(&actor, None).await.unwrap();
-        (overview.backups.len() == 1).then_some(())
-    })
-    .await;
+    listed(&control, 1).await;
     let ask = RestoreAsk {
         target: TargetAsk { kind: "immediate".into(), value: String::new() },
         directory: "named".to_owned(),

@@ -1,5 +1,5 @@
 //! Jobs, streaming, restores, gaps, and two servers on one store.
-use crate::support::{Bench, PACE, audited, over, sql, succeeded, until};
+use crate::support::{Bench, PACE, audited, listed_and_streaming, over, sql, succeeded, until};
 use blobs::faulty::{Fault, Rule};
 use control::{Actor, BackupWanted, Confirmation, RestoreAsk, RestoreTestParams, TargetAsk};
 use domain::view::{JobKind, JobResult, JobState};
@@ -98,7 +98,7 @@ async fn a_table_is_lost_found_on_the_time_bar_and_restored_beside_and_tests_pro
         "{proof:#?}"
     );
     // Each row of the backup was read, of the one table that there is.
-    let counted = "postgres: 5,000 rows in the 1 largest tables".to_owned();
+    let counted = "postgres: 5,000 rows in its only table".to_owned();
     assert!(proof.checks.contains(&counted), "{proof:#?}");
     assert_eq!(std::fs::read_dir(bench.path("tests")).unwrap().count(), 0, "copies of tests are thrown away");
     let overview = control.recovery_overview(&actor, None).await.unwrap();
@@ -242,11 +242,7 @@ async fn a_gap_is_shown_and_ended_by_a_backup() {
     let stop = CancellationToken::new();
     let service = Service::start(&control, PACE, &stop);
     let actor = Actor::cli();
-    until("streaming", async || {
-        let overview = control.recovery_overview(&actor, None).await.unwrap();
-        (overview.window.wal.state == "streaming" && overview.backups.len() == 1).then_some(())
-    })
-    .await;
+    listed_and_streaming(&control, 1).await;
     stop.cancel();
     service.join().await;
     bench.lose_wal().await;
@@ -280,11 +276,7 @@ async fn a_store_that_is_cut_off_or_full_loses_nothing_and_is_shown() {
     let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
     let slot = &control.recovery().slots()[0];
-    until("streaming", async || {
-        let overview = control.recovery_overview(&actor, None).await.unwrap();
-        (overview.window.wal.state == "streaming" && overview.backups.len() == 1).then_some(())
-    })
-    .await;
+    listed_and_streaming(&control, 1).await;
     for fault in [Fault::Unavailable, Fault::NoSpace] {
         bench.faulty.add(Rule::new(fault));
         sql(

@@ -5,7 +5,7 @@ use control::{
     Actor, ClusterConfig, Clusters, Confirmation, ControlPlane, Disaster, OpenRepository, Protected, Recovery,
     ScheduleConfig, ScheduleKind,
 };
-use domain::view::{AuditEntry, JobState, JobView, Objectives};
+use domain::view::{AuditEntry, BackupRow, JobState, JobView, Objectives};
 use monitor::{Monitor, Watched};
 use pgphysical::replication::ConnInfo;
 use pgstat::Target;
@@ -62,9 +62,10 @@ pub fn confirmed() -> Confirmation {
     Confirmation { name: "main".to_owned(), password: String::new() }
 }
 
-/// The service at work, and its store, which stays until the test is over.
+/// The service at work, the monitor where alerts are looked for, and their store, which stays until the test is over.
 pub struct Running {
     service: Option<Service>,
+    monitor: Option<Monitor>,
     stop: CancellationToken,
     _store: tempfile::TempDir,
 }
@@ -75,6 +76,9 @@ impl Running {
         self.stop.cancel();
         if let Some(service) = self.service.take() {
             service.join().await;
+        }
+        if let Some(monitor) = self.monitor.take() {
+            monitor.join().await;
         }
     }
 }
@@ -212,11 +216,21 @@ impl Bench {
 impl Bench {
     /// Starts the service over a store of its own.
     pub async fn served(&self) -> (ControlPlane, Running) {
+        self.started(PACE, false).await
+    }
+
+    /// Starts the service over a store of its own, and the monitor, so that alerts are raised and ended.
+    pub async fn watched(&self, pace: Pace) -> (ControlPlane, Running) {
+        self.started(pace, true).await
+    }
+
+    async fn started(&self, pace: Pace, watched: bool) -> (ControlPlane, Running) {
         let (url, directory) = test_support::sqlite_url();
         let control = self.control(&url).await;
         let stop = CancellationToken::new();
-        let service = Some(Service::start(&control, PACE, &stop));
-        (control, Running { service, stop, _store: directory })
+        let monitor = watched.then(|| self.watch(&control, &stop));
+        let service = Some(Service::start(&control, pace, &stop));
+        (control, Running { service, monitor, stop, _store: directory })
     }
 
     /// While nobody streams, the slot is dropped and its WAL goes.
@@ -247,6 +261,24 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
         assert!(Instant::now() < deadline, "{what} did not come about");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+}
+
+/// Waits until so many backups are listed; they are given, the newest first.
+pub async fn listed(control: &ControlPlane, count: usize) -> Vec<BackupRow> {
+    until(&format!("a list of {count}"), async || {
+        let page = control.backups_list(&Actor::cli(), None, None, 50).await.unwrap();
+        (page.rows.len() == count).then_some(page.rows)
+    })
+    .await
+}
+
+/// Waits until the WAL is streamed too.
+pub async fn listed_and_streaming(control: &ControlPlane, count: usize) {
+    until(&format!("{count} backups and the stream"), async || {
+        let overview = control.recovery_overview(&Actor::cli(), None).await.unwrap();
+        (overview.window.wal.state == "streaming" && overview.backups.len() == count).then_some(())
+    })
+    .await;
 }
 
 /// Rows of the audit log that tell of one use case with one outcome, the newest first.

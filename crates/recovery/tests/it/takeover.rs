@@ -1,13 +1,11 @@
 //! A copy that takes over has the original's configuration, and where that does not start here it serves all the same.
 use crate::{
     drills::{end, ready, report},
-    support::{Bench, PACE, confirmed, sql, succeeded},
+    support::{Bench, confirmed, sql, succeeded},
 };
 use control::{Actor, BackupWanted, TargetAsk};
 use domain::view::{DrKind, DrPlanSpec};
-use recovery::Service;
 use std::path::Path;
-use tokio_util::sync::CancellationToken;
 
 const SETTINGS: &str = "SELECT string_agg(current_setting(name), ' ' ORDER BY n) FROM unnest(ARRAY['max_connections', \
      'maintenance_work_mem', 'archive_mode', 'shared_preload_libraries', 'cluster_name', 'synchronous_standby_names']) \
@@ -21,10 +19,7 @@ async fn a_copy_that_takes_over_has_the_originals_configuration_or_serves_with_i
     // In force at the next start of whoever has these files; the original would wait for its standby then.
     sql(&bench.url(), "ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
     sql(&bench.url(), "ALTER SYSTEM SET maintenance_work_mem = '77MB'").await;
-    let (url, _directory) = test_support::sqlite_url();
-    let control = bench.control(&url).await;
-    let stop = CancellationToken::new();
-    let service = Service::start(&control, PACE, &stop);
+    let (control, mut running) = bench.served().await;
     let actor = Actor::cli();
     ready(&bench, &control).await;
     let mut spec = DrPlanSpec { name: "at once".to_owned(), ..DrPlanSpec::standard() };
@@ -77,6 +72,5 @@ async fn a_copy_that_takes_over_has_the_originals_configuration_or_serves_with_i
     let told = &shown.configuration;
     assert!(told[0].contains("does not start here") && told[0].contains("minimal"), "{told:#?}");
     assert!(shown.next.iter().any(|it| it.contains("postgresql.conf.restored")), "{shown:#?}");
-    stop.cancel();
-    service.join().await;
+    running.end().await;
 }

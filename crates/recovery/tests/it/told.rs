@@ -9,12 +9,12 @@ use auth::SealingKey;
 use blobs::BlobStore as _;
 use control::{Actor, ControlPlane, RestoreTestParams, ScheduleConfig, ScheduleKind, TargetAsk, alerts::Alerting};
 use domain::{
-    alert::{AlertState, ChannelKind, Severity, SmtpSecurity},
-    view::{ChannelSpec, DrAction, DrKind, JobResult, JobState},
+    alert::{AlertState, Severity},
+    view::{DrAction, DrKind, JobResult, JobState},
 };
 use recovery::Service;
 use std::path::{Path, PathBuf};
-use test_support::webhooks::{Got, receiver};
+use test_support::webhooks::{self, Got, receiver};
 use tokio_util::sync::CancellationToken;
 
 /// The restore test is scheduled yearly: in seconds, how old the newest may be by the rule as shipped.
@@ -28,23 +28,7 @@ async fn listen(control: &ControlPlane) -> Got {
         key: Some(SealingKey::random().unwrap()),
         ..Alerting::default()
     });
-    let spec = ChannelSpec {
-        name: "hook".to_owned(),
-        kind: ChannelKind::Webhook,
-        url: Some(url),
-        signing_key: None,
-        host: None,
-        port: None,
-        security: SmtpSecurity::default(),
-        username: None,
-        password: None,
-        from: None,
-        to: Vec::new(),
-        min_severity: Severity::Info,
-        clusters: Vec::new(),
-        enabled: true,
-    };
-    control.channel_create(&Actor::cli(), spec).await.unwrap();
+    control.channel_create(&Actor::cli(), webhooks::channel("hook", &url, Severity::Info)).await.unwrap();
     got
 }
 

@@ -109,18 +109,19 @@ fn described(daily: &Daily) -> String {
     let mut text = format!("cluster {}\n", daily.system_identifier);
     for one in &daily.verified {
         text += &format!(
-            "  {} ({}): {} in {} files, {} pages, WAL without a hole up to {}\n",
+            "  {} ({}): {} in {}, {}, WAL without a hole up to {}\n",
             one.id,
             one.why,
             format::bytes(one.checked_bytes as f64),
-            one.files,
-            format::thousands(one.pages.cast_signed()),
+            format::counted(one.files, "file", "files"),
+            format::counted(one.pages, "page", "pages"),
             one.wal_until
         );
     }
     text += &format!(
-        "  {} older backups wait for their day; each is read once in {} days\n",
-        daily.waiting, daily.rotation_days
+        "  {} for a later day; each is read once in {}\n",
+        format::counted(daily.waiting, "older backup waits", "older backups wait"),
+        format::counted(daily.rotation_days, "day", "days")
     );
     for interval in &daily.window {
         text += &format!("  restorable from {} to {}\n", interval.from.to_human(), interval.to.to_human());

@@ -73,13 +73,13 @@ pub async fn run(args: &RepositoryArgs, export_args: &ExportArgs, json: bool) ->
             ExportFormat::Plain => format!("check it: pg_verifybackup {}", options.to.display()),
         };
         let mut text = format!(
-            "exported {} to {} in {}: {} in {} files and {} WAL segments\n{check}",
+            "exported {} to {} in {}: {} in {} and {}\n{check}",
             done.id,
             options.to.display(),
             format::duration_s(begun.elapsed().as_secs_f64()),
             format::bytes(done.bytes as f64),
-            format::thousands(done.files.cast_signed()),
-            done.wal_segments,
+            format::counted(done.files, "file", "files"),
+            format::counted(done.wal_segments, "WAL segment", "WAL segments"),
         );
         for path in &done.left_out {
             text += &format!("\nnot in it, as pg_basebackup does not take it either: {path}");

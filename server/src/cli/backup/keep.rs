@@ -2,7 +2,10 @@
 
 use super::{Failure, find, holds_of, to_json};
 use crate::{
-    cli::{audited::audited, print},
+    cli::{
+        audited::{allowed, audited, begun, ended},
+        print,
+    },
     repository::RepositoryArgs,
 };
 use backup::{
@@ -57,7 +60,8 @@ pub struct HoldArgs {
 
 /// Holds a backup.
 pub async fn hold(place: &RepositoryArgs, args: &HoldArgs, json: bool) -> Result<(), Failure> {
-    let repository = place.open().await?;
+    let object = Some(("backup", args.id.as_str()));
+    let repository = allowed(place, "backup_hold", object, place.open().await).await?;
     let mut before = None;
     let done = async {
         let until = args.until.as_deref().map(moment).transpose()?;
@@ -66,7 +70,6 @@ pub async fn hold(place: &RepositoryArgs, args: &HoldArgs, json: bool) -> Result
         Ok::<_, Failure>(repository.hold(&one, &args.reason, until).await?)
     };
     let done = done.await;
-    let object = Some(("backup", args.id.as_str()));
     let hold = audited(place, "backup_hold", object, before, done, |hold| json!({ "hold": hold })).await?;
     print(&if json { to_json(&hold)? } else { format!("{}  {}", hold.backup, hold.describe()) });
     Ok(())
@@ -81,7 +84,8 @@ fn moment(text: &str) -> Result<Timestamp, Failure> {
 
 /// Takes all holds off a backup.
 pub async fn release(place: &RepositoryArgs, id: &str, json: bool) -> Result<(), Failure> {
-    let repository = place.open().await?;
+    let object = Some(("backup", id));
+    let repository = allowed(place, "backup_release", object, place.open().await).await?;
     let mut before = None;
     let done = async {
         let one = find(&repository, Some(id)).await?;
@@ -89,7 +93,6 @@ pub async fn release(place: &RepositoryArgs, id: &str, json: bool) -> Result<(),
         Ok::<_, Failure>(repository.release(&one).await?)
     };
     let done = done.await;
-    let object = Some(("backup", id));
     let holds = audited(place, "backup_release", object, before, done, |holds| json!({ "released": holds })).await?;
     print(&if json {
         json!({"released": id, "holds": holds}).to_string()
@@ -101,11 +104,11 @@ pub async fn release(place: &RepositoryArgs, id: &str, json: bool) -> Result<(),
 
 /// Takes an expiry back.
 pub async fn recall(place: &RepositoryArgs, id: &str, json: bool) -> Result<(), Failure> {
-    let repository = place.open().await?;
+    let object = Some(("backup", id));
+    let repository = allowed(place, "backup_recall", object, place.open().await).await?;
     let done = recalled(&repository, id).await;
     let before = done.is_ok().then(|| json!({ "expired": true }));
-    let one =
-        audited(place, "backup_recall", Some(("backup", id)), before, done, |_| json!({ "expired": false })).await?;
+    let one = audited(place, "backup_recall", object, before, done, |_| json!({ "expired": false })).await?;
     print(&if json {
         to_json(&one)?
     } else {
@@ -122,7 +125,7 @@ async fn recalled(repository: &Repository, id: &str) -> Result<Summary, Failure>
         }
     }
     let system = found.ok_or_else(|| {
-        Failure::failed(format!(
+        Failure::missing(format!(
             "there is no expired backup {id} that could be recalled; 'holdfast backup list --expired' shows them"
         ))
     })?;
@@ -131,7 +134,8 @@ async fn recalled(repository: &Repository, id: &str) -> Result<Summary, Failure>
 
 /// Plans, and does it when told so.
 pub async fn expire(place: &RepositoryArgs, args: &ExpireArgs, json: bool) -> Result<(), Failure> {
-    let repository = place.open().await?;
+    let repository = place.open().await;
+    let repository = if args.yes { allowed(place, "expire", None, repository).await? } else { repository? };
     let retention = Retention {
         keep_full: args.keep_full,
         keep_days: args.keep_days,
@@ -142,7 +146,8 @@ pub async fn expire(place: &RepositoryArgs, args: &ExpireArgs, json: bool) -> Re
         grace_hours: Some(args.grace),
     };
     for system in repository.clusters().await? {
-        let plan = retention::plan_expire(&repository, system, &retention).await?;
+        let plan = retention::plan_expire(&repository, system, &retention).await.map_err(Failure::from);
+        let plan = if args.yes { allowed(place, "expire", None, plan).await? } else { plan? };
         if json {
             print(&json!({"plan": plan, "garbage_objects": plan.garbage, "done": args.yes}).to_string());
         } else {
@@ -164,9 +169,9 @@ pub async fn expire(place: &RepositoryArgs, args: &ExpireArgs, json: bool) -> Re
                 print(&format!("{}  expired, can be recalled until {}{readers}", waiting.id, waiting.until.to_human()));
             }
             print(&format!(
-                "cluster {system}: {} backups expire; {} objects of {} go, {} of them left over from interrupted work",
-                plan.expiring.len(),
-                plan.objects.len(),
+                "cluster {system}: {}; {} of {} to remove, {} left over from interrupted work",
+                format::counted(plan.expiring.len(), "backup expires", "backups expire"),
+                format::counted(plan.objects.len(), "object", "objects"),
                 format::bytes(plan.bytes as f64),
                 plan.garbage
             ));
@@ -179,9 +184,10 @@ pub async fn expire(place: &RepositoryArgs, args: &ExpireArgs, json: bool) -> Re
                 "bytes": plan.bytes,
                 "wal_before": plan.wal_before,
             });
+            let what = json!({ "do": "expire", "only": plan.expiring });
+            begun(place, "expire", Some(before), json!({ "what": what })).await;
             let done = retention::expire(&repository, &plan).await.map_err(Failure::from);
-            let gone = json!({ "removed": plan.expiring });
-            audited(place, "expire", None, Some(before), done, |_| gone).await?;
+            ended(place, "expire_finish", done, |_| json!({ "removed": plan.expiring })).await?;
         }
     }
     if !args.yes && !json {

@@ -7,7 +7,12 @@ mod record;
 mod test;
 mod test_restore;
 
-use super::{Failure, audited::audited, long::long, print};
+use super::{
+    Failure,
+    audited::{allowed, begun, ended},
+    long::long,
+    print,
+};
 use crate::{config::Config, repository::RepositoryArgs};
 use backup::{BackupType, CreateOptions, Hold, Progress, Repository, SourceKind, Summary};
 use clap::{Args, Subcommand, ValueEnum};
@@ -230,10 +235,10 @@ pub async fn find(repository: &Repository, id: Option<&str>) -> Result<Summary, 
         (Some(one), _, _) => Ok(one),
         (None, Some(error), _) => Err(error.into()),
         (None, None, Some(id)) => {
-            Err(Failure::failed(format!("there is no backup {id}; 'holdfast backup list' shows them")))
+            Err(Failure::missing(format!("there is no backup {id}; 'holdfast backup list' shows them")))
         }
         (None, None, None) => {
-            Err(Failure::failed("the repository holds no backup yet; 'holdfast backup create' takes one"))
+            Err(Failure::missing("the repository holds no backup yet; 'holdfast backup create' takes one"))
         }
     }
 }
@@ -245,33 +250,37 @@ async fn create(
     options: &CreateOptions,
     json: bool,
 ) -> Result<(), Failure> {
-    let info = source.conninfo()?.with_application_name("holdfast backup");
-    let mut repository = args.open().await?;
+    // As it was asked for; a cluster that is not configured is refused.
+    let object = source.cluster.as_deref().map(|id| ("cluster", id));
+    let info = allowed(args, "backup_start", object, source.conninfo()).await?;
+    let info = info.with_application_name("holdfast backup");
+    let mut repository = allowed(args, "backup_start", None, args.open().await).await?;
     repository.level = level;
-    warn_of_gaps(&repository).await?;
+    allowed(args, "backup_start", None, warn_of_gaps(&repository).await).await?;
     let progress = Arc::new(Progress::default());
     let database = info.database.clone();
+    let what = serde_json::json!({ "do": "backup", "kind": options.kind.to_string() });
+    begun(args, "backup_start", None, serde_json::json!({ "what": what })).await;
     let work = async { Ok(backup::create(&repository, &info, &database, options, &progress).await?) };
     let done = long("backup", json, &progress, work).await;
-    // An incremental was made from another; a full one from nothing.
-    let before = done.as_ref().ok().and_then(|one| one.parent.as_ref());
-    let before = before.map(|parent| serde_json::json!({ "parent": parent }));
     let made = |one: &Summary| {
         serde_json::json!({
             "backup": one.id,
             "kind": one.kind.to_string(),
+            // An incremental was made from another; a full one from nothing.
+            "parent": one.parent,
             "stored_bytes": one.stats.stored_bytes,
             "damaged_pages": one.damaged.len(),
         })
     };
-    let summary = audited(args, "backup_start", None, before, done, made).await?;
+    let summary = ended(args, "backup_finish", done, made).await?;
     print(&if json { to_json(&summary)? } else { describe(&summary, &[]) });
     if summary.damaged.is_empty() {
         Ok(())
     } else {
         Err(Failure::failed(format!(
-            "the backup is there, but {} pages of the source have wrong checksums, the first is page {} of {}: the database is damaged; keep the last clean backup",
-            summary.damaged.len(),
+            "the backup is there, but {} wrong checksums, the first is page {} of {}: the database is damaged; keep the last clean backup",
+            format::counted(summary.damaged.len(), "page of the source has", "pages of the source have"),
             summary.damaged[0].page,
             summary.damaged[0].path
         )))
@@ -424,10 +433,10 @@ async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool
         } else {
             let verdict = if found.problems.is_empty() { "good" } else { "BAD" };
             print(&format!(
-                "{}  {verdict}: {} files, {} pages, {} checked; WAL without a hole up to {}",
+                "{}  {verdict}: {}, {}, {} checked; WAL without a hole up to {}",
                 found.id,
-                found.files,
-                format::thousands(found.pages.cast_signed()),
+                format::counted(found.files, "file", "files"),
+                format::counted(found.pages, "page", "pages"),
                 format::bytes(found.checked_bytes as f64),
                 found.wal_until
             ));
@@ -441,8 +450,8 @@ async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool
         Ok(())
     } else {
         Err(Failure::failed(format!(
-            "{bad} of {} backups cannot be restored whole; take a full backup now",
-            backups.len()
+            "{bad} of {} cannot be restored whole; take a full backup now",
+            format::counted(backups.len(), "backup", "backups")
         )))
     }
 }

@@ -154,3 +154,23 @@ async fn what_is_changed_is_told_as_it_was_and_as_it_is() {
     }
     assert_eq!(control.audit_verify(&actor).await.unwrap().broken, None);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_not_added_is_no_success_in_the_audit_log() {
+    let site = site().await;
+    let confirmation = control::Confirmation { name: "main".to_owned(), password: String::new() };
+    // What failed may be asked for again under its name.
+    let named = Actor { idempotency_key: Some("one code".to_owned()), ..Actor::cli() };
+    for _ in 0..2 {
+        let error = site.control.repository_key_add(&named, None, "safe", &confirmation).await.unwrap_err();
+        assert!(!error.to_string().contains("shown once"), "the repository is away: {error}");
+    }
+    let count = async |outcome: &str, action: &str| {
+        let filter = store::AuditFilter { outcome: Some(outcome.to_owned()), ..store::AuditFilter::default() };
+        let page = site.control.audit_list(&Actor::cli(), filter, None, 500).await.unwrap();
+        page.rows.iter().filter(|row| row.action == action).count()
+    };
+    assert_eq!(count("ok", "repository_key_add_asked").await, 2);
+    assert_eq!(count("ok", "repository_key_add").await, 0);
+    assert_eq!(count("failed", "repository_key_add").await, 2);
+}

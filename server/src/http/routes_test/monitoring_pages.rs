@@ -91,6 +91,16 @@ async fn the_list_of_indexes_keeps_cluster_and_database_and_leads_to_each_index(
         assert!(list.contains(&format!("href=\"{path}?cluster=other&amp;database=shop")), "{path}: {list}");
     }
     assert!(list.contains("2.0 MiB") && list.contains("by last_idx_scan of the server"), "bloat and last use: {list}");
+    // Sorted by name, from A and from Z; a click on the head turns it round.
+    for (order, first, turned) in
+        [("name", "books.public.orders_isbn", "-name"), ("-name", "shop.public.orders_state_old", "name")]
+    {
+        let sorted = page(&site, &token, &format!("/database/performance?cluster=other&order={order}")).await;
+        let rows = sorted.split("data-columns=\"indexes\"").nth(1).unwrap().split("<tbody>").nth(1).unwrap();
+        let row = rows.split("</tr>").next().unwrap();
+        assert!(row.contains(&format!("name={first}\"")), "{order}: {row}");
+        assert!(sorted.contains(&format!("order={turned}#indexes")), "{order}: {sorted}");
+    }
 
     let one = page(&site, &token, "/database/index?cluster=other&name=shop.public.orders_state").await;
     for said in ["state, placed DESC", "main 1,000, other 200", "orders_state_old", "8.0 MiB", "Bloat, estimated"] {
@@ -219,4 +229,74 @@ async fn a_past_moment_shows_who_was_sampled_then_and_nobody_is_told_of_what_was
     let csv = String::from_utf8_lossy(&csv).into_owned();
     assert!(csv.lines().nth(1).unwrap().contains("IO,DataFileRead,,7,"), "{csv}");
     assert_eq!(csv.lines().count(), 3, "{csv}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guides_lines_stand_beside_what_is_in_use_with_a_reason() {
+    use domain::view::{Availability, SettingRow, SettingsPage};
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    let row = |name: &str, value: &str, unit: Option<&str>| SettingRow {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        unit: unit.map(str::to_owned),
+        changed: true,
+        ..SettingRow::default()
+    };
+    publish(&site, "main", |snapshot| {
+        snapshot.settings = std::sync::Arc::new(SettingsPage {
+            availability: Availability::Ready,
+            rows: vec![row("shared_buffers", "12288", Some("8kB")), row("random_page_cost", "4", None)],
+            ..SettingsPage::clone(&snapshot.settings)
+        });
+    });
+    let get = Request::get("/api/v1/clusters/main/settings").header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let settings = body(ask(&site, get.body(Body::empty()).unwrap()).await).await;
+    let guide = settings["guide"].as_array().unwrap();
+    assert_eq!(guide.len(), 16, "each line of the guide: {settings}");
+    let of = |name: &str| guide.iter().find(|line| line["name"] == name).unwrap();
+    assert_eq!((&of("shared_buffers")["current"], &of("shared_buffers")["verdict"]), (&"96MB".into(), &"fits".into()));
+    assert_eq!(of("random_page_cost")["verdict"], "advised", "{settings}");
+    assert_eq!((&of("work_mem")["current"], &of("work_mem")["verdict"]), (&serde_json::Value::Null, &"absent".into()));
+
+    let shown = page(&site, &token, "/database/settings").await;
+    for said in ["postgresql.conf", "cannot be seen from here", "see the advice", "differs, and fits", "96MB"] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    // Before anything is read nothing is judged.
+    publish(&site, "main", |_| {});
+    assert!(!page(&site, &token, "/database/settings").await.contains("of its 0 lines"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_of_replication_maintenance_and_advice_are_had_as_csv_and_the_pages_lead_there() {
+    use domain::view::{Availability, ReplicationPage, SlotRow};
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    publish(&site, "main", |snapshot| {
+        let slot = SlotRow { name: "west".to_owned(), slot_type: "logical".to_owned(), ..SlotRow::default() };
+        snapshot.replication = std::sync::Arc::new(ReplicationPage {
+            availability: Availability::Ready,
+            slots: vec![slot],
+            ..ReplicationPage::clone(&snapshot.replication)
+        });
+    });
+    let csv = async |path: &str| page(&site, &token, path).await.lines().map(str::to_owned).collect::<Vec<_>>();
+    let slots = csv("/api/v1/clusters/main/replication?format=csv&list=slots").await;
+    assert_eq!(slots[1], "west,logical,false,,,,,", "{slots:?}");
+    for (path, first) in [
+        ("/api/v1/clusters/main/replication?format=csv", "name,address,state"),
+        ("/api/v1/clusters/main/maintenance?format=csv", "database,age"),
+        ("/api/v1/clusters/main/maintenance?format=csv&list=horizon", "source,id"),
+        ("/api/v1/clusters/main/maintenance?format=csv&list=io", "backend_type,object"),
+        ("/api/v1/clusters/main/index-advice?format=csv", "key,kind,name"),
+    ] {
+        let lines = csv(path).await;
+        assert!(lines[0].starts_with(first), "{path}: {lines:?}");
+    }
+    let wrong = page(&site, &token, "/api/v1/clusters/main/replication?list=backends").await;
+    assert!(wrong.contains("is not a list here; use standbys or slots"), "{wrong}");
+    let shown = page(&site, &token, "/database/replication").await;
+    assert!(shown.contains("/api/v1/clusters/main/replication?format=csv&amp;list=slots"), "{shown}");
+    assert!(page(&site, &token, "/database/advice").await.contains("/index-advice?format=csv"));
 }

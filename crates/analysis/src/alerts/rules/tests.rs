@@ -1,6 +1,10 @@
 //! Tests of `rules.rs`.
 #![allow(clippy::unwrap_used)]
 use super::*;
+use domain::alert::{
+    RuleKind::Notice,
+    Severity::{Critical, Info, Warning},
+};
 use std::collections::BTreeSet;
 
 #[test]

@@ -1,0 +1,203 @@
+//! The shorter lists as CSV: replication, maintenance, advice.
+
+use analysis::csv::{Cell, write};
+use domain::{
+    Timestamp,
+    view::{AdvicePage, MaintenancePage, ReplicationPage},
+};
+
+fn text(value: Option<&str>) -> Cell {
+    Cell::Text(value.unwrap_or_default().to_owned())
+}
+
+fn time(at: Option<Timestamp>) -> Cell {
+    Cell::Text(at.map(|at| at.to_rfc3339()).unwrap_or_default())
+}
+
+fn whole(number: Option<i64>) -> Cell {
+    number.map_or(Cell::Number(None), Cell::Whole)
+}
+
+/// Standbys.
+pub fn standbys(page: &ReplicationPage) -> String {
+    let header = [
+        "name",
+        "address",
+        "state",
+        "sync_state",
+        "lag_seconds",
+        "lag_bytes",
+        "send_bytes",
+        "write_bytes",
+        "flush_bytes",
+        "replay_bytes",
+    ];
+    write(
+        &header,
+        page.standbys.iter().map(|row| {
+            vec![
+                row.name.as_str().into(),
+                text(row.address.as_deref()),
+                row.state.as_str().into(),
+                row.sync_state.as_str().into(),
+                Cell::Number(row.lag_seconds),
+                whole(row.lag_bytes),
+                whole(row.send_bytes),
+                whole(row.write_bytes),
+                whole(row.flush_bytes),
+                whole(row.replay_bytes),
+            ]
+        }),
+    )
+}
+
+/// Slots.
+pub fn slots(page: &ReplicationPage) -> String {
+    let header = [
+        "name",
+        "slot_type",
+        "active",
+        "wal_status",
+        "retained_bytes",
+        "safe_wal_bytes",
+        "inactive_since",
+        "invalidation_reason",
+    ];
+    write(
+        &header,
+        page.slots.iter().map(|row| {
+            vec![
+                row.name.as_str().into(),
+                row.slot_type.as_str().into(),
+                Cell::Text(row.active.to_string()),
+                text(row.wal_status.as_deref()),
+                whole(row.retained_bytes),
+                whole(row.safe_wal_bytes),
+                time(row.inactive_since),
+                text(row.invalidation_reason.as_deref()),
+            ]
+        }),
+    )
+}
+
+/// Ages of transaction ids.
+pub fn databases(page: &MaintenancePage) -> String {
+    write(
+        &["database", "age", "freeze_percent", "wraparound_percent"],
+        page.databases.iter().map(|row| {
+            vec![
+                row.database.as_str().into(),
+                Cell::Whole(row.age),
+                Cell::Number(row.freeze_percent),
+                Cell::Number(Some(row.wraparound_percent)),
+            ]
+        }),
+    )
+}
+
+/// Who holds back vacuum.
+pub fn horizon(page: &MaintenancePage) -> String {
+    write(
+        &["source", "id", "detail", "age"],
+        page.horizon.iter().map(|row| {
+            vec![row.source.as_str().into(), row.id.as_str().into(), row.detail.as_str().into(), Cell::Whole(row.age)]
+        }),
+    )
+}
+
+/// I/O by kind of process, per second.
+pub fn io(page: &MaintenancePage) -> String {
+    let header = [
+        "backend_type",
+        "object",
+        "context",
+        "read_bytes_per_second",
+        "write_bytes_per_second",
+        "extend_bytes_per_second",
+        "hits_per_second",
+        "evictions_per_second",
+        "fsyncs_per_second",
+        "read_ms_per_second",
+        "write_ms_per_second",
+    ];
+    write(
+        &header,
+        page.io.iter().map(|row| {
+            vec![
+                row.backend_type.as_str().into(),
+                row.object.as_str().into(),
+                row.context.as_str().into(),
+                Cell::Number(row.read_bytes_per_second),
+                Cell::Number(row.write_bytes_per_second),
+                Cell::Number(row.extend_bytes_per_second),
+                Cell::Number(row.hits_per_second),
+                Cell::Number(row.evictions_per_second),
+                Cell::Number(row.fsyncs_per_second),
+                Cell::Number(row.read_ms_per_second),
+                Cell::Number(row.write_ms_per_second),
+            ]
+        }),
+    )
+}
+
+/// Indexes to make, and findings about those that are there, with their scripts.
+pub fn advice(page: &AdvicePage) -> String {
+    let header =
+        ["key", "kind", "name", "place", "bytes", "benefit_percent", "evidence", "sql", "undo_sql", "put_aside"];
+    let suggestions = page.advice.suggestions.iter().map(|it| {
+        vec![
+            it.key.as_str().into(),
+            "index".into(),
+            Cell::Text(it.columns.join(", ")),
+            Cell::Text(format!("{}.{}.{}", it.database, it.schema, it.table)),
+            Cell::Whole(it.size_bytes),
+            Cell::Number(Some(it.benefit_percent)),
+            it.evidence.as_str().into(),
+            it.create_sql.as_str().into(),
+            it.undo_sql.as_str().into(),
+            text(it.dismissal.as_ref().map(|it| it.reason.as_str())),
+        ]
+    });
+    let findings = page.findings.iter().map(|it| {
+        vec![
+            it.key.as_str().into(),
+            it.kind.as_str().into(),
+            it.name.as_str().into(),
+            it.place.as_str().into(),
+            Cell::Whole(it.bytes),
+            Cell::Number(None),
+            it.evidence.as_str().into(),
+            it.sql.as_str().into(),
+            text(it.undo_sql.as_deref()),
+            text(it.dismissal.as_ref().map(|it| it.reason.as_str())),
+        ]
+    });
+    write(&header, suggestions.chain(findings))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::view::{ReplicaState, SlotRow, StandbyRow};
+
+    #[test]
+    fn what_is_not_known_is_an_empty_cell_and_no_zero() {
+        let standby = StandbyRow {
+            name: "replica, west".to_owned(),
+            address: None,
+            state: ReplicaState::Unknown,
+            sync_state: "async".to_owned(),
+            lag_seconds: None,
+            lag_bytes: Some(0),
+            send_bytes: None,
+            write_bytes: None,
+            flush_bytes: None,
+            replay_bytes: None,
+        };
+        let slot = SlotRow { name: "replica".to_owned(), slot_type: "physical".to_owned(), ..SlotRow::default() };
+        let page = ReplicationPage { standbys: vec![standby], slots: vec![slot], ..ReplicationPage::default() };
+        assert_eq!(standbys(&page).lines().nth(1), Some("\"replica, west\",,unknown,async,,0,,,,"));
+        assert_eq!(slots(&page).lines().nth(1), Some("replica,physical,false,,,,,"));
+        assert_eq!(horizon(&MaintenancePage::default()).lines().count(), 1, "the header alone");
+    }
+}
