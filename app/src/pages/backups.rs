@@ -346,6 +346,7 @@ fn Keys(repository: RepositoryView, cluster: String, may_manage: bool) -> impl I
             <details class="danger"><summary class="btn">"Remove"</summary>
                 <form class="stack" method="post" action="/backups/keys/remove">
                     <input type="hidden" name="cluster" value=named.clone() /><input type="hidden" name="id" value=id.clone() />
+                    <p class="muted">"What is sealed stays; whoever has this key alone can read nothing of it any more."</p>
                     <Confirm name=named.clone() /><button class="btn danger">"Remove this key"</button>
                 </form>
             </details>

@@ -83,6 +83,7 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
         let (job, named) = (id.clone(), cluster.clone());
         view! {
             <form class="stack spaced" method="post" action="/jobs/copy/remove">
+                <p class="muted">"The copy's server is stopped and its directory is deleted: what was written to it is lost."</p>
                 <input type="hidden" name="id" value=job />
                 <Confirm name=named /><div><button class="btn danger">"Stop and remove the copy"</button></div>
             </form>
@@ -253,10 +254,11 @@ fn Report(result: Option<JobResult>, copy: Option<JobCopy>) -> impl IntoView {
             } else {
                 view! { <dt title="From the begin of the job until all files were there; WAL is replayed when somebody starts it">"Files there after"</dt><dd>{format::duration_s(rto_seconds)}</dd> }.into_any()
             };
-            let kept = if kept_bytes > 0 {
-                format!(", {} were there", format::bytes(kept_bytes as f64))
-            } else {
-                String::new()
+            // No restore writes nothing: then a try before this one did.
+            let written = match (written_bytes, kept_bytes) {
+                (0, 0) => "by the try before".to_owned(),
+                (new, 0) => format::bytes(new as f64),
+                (new, kept) => format!("{}, {} were there", format::bytes(new as f64), format::bytes(kept as f64)),
             };
             view! {
             <dl class="facts report">
@@ -265,7 +267,7 @@ fn Report(result: Option<JobResult>, copy: Option<JobCopy>) -> impl IntoView {
                 <dt>"From backup"</dt><dd><a class="link" href=move || scope.link(&path)>{backup}</a></dd>
                 {took}
                 <dt title="What was lost when it began; a restore to a chosen moment leaves out on purpose what came after it">"Measured RPO"</dt><dd>{rpo_seconds.map_or_else(|| "—".to_owned(), format::lag_s)}</dd>
-                <dt>"Written"</dt><dd>{format::bytes(written_bytes as f64)}{kept}</dd>
+                <dt>"Written"</dt><dd>{written}</dd>
                 <dt>"Directory"</dt><dd><code>{directory}</code></dd>
                 {port.map(|port| match (runs, copy.is_some()) {
                     (true, _) => view! { <dt>"Port on 127.0.0.1"</dt><dd data-port=port.to_string()>{port.to_string()}</dd> }.into_any(),

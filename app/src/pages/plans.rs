@@ -299,6 +299,7 @@ fn PlanPanels(
             <details class="exactly" open=is_draft><summary>"Steps and calendar"</summary><Editor id=Some(id.clone()) spec=spec.clone() overview=overview.clone() /></details>
             <details class="exactly"><summary>"Remove the plan"</summary>
                 <form class="stack" method="post" action="/recovery/plans/remove">
+                    <p class="muted">"The plan and its calendar go; its runs and their evidence stay."</p>
                     <input type="hidden" name="cluster" value=cluster.clone() /><input type="hidden" name="plan" value=id.clone() />
                     <Confirm name=cluster.clone() /><div><button class="btn danger">"Remove"</button></div>
                 </form>
