@@ -115,7 +115,11 @@ async fn main() {
         sqlx::query_scalar("SELECT id FROM plugins WHERE name = 'deep-1'").fetch_one(&mut connection).await.unwrap();
     println!("{plugins} plugins, {tenants} tenants, {CLIENTS} clients; made in {:.0} s", begun.elapsed().as_secs_f64());
     let standby = cluster.standby("standby").await;
-    let settings = PoolSettings::new(url.clone(), Some(standby.url("postgres").into()));
+    let mut settings = PoolSettings::new(url.clone(), Some(standby.url("postgres").into()));
+    // More sessions than processors share these; whether fewer answer sooner can be tried.
+    if let Some(most) = std::env::var("HOLDFAST_BENCH_CONNECTIONS").ok().and_then(|text| text.parse::<u32>().ok()) {
+        settings.replica_max = most;
+    }
     let pools = Pools::start(settings).unwrap();
     while pools.snapshot().nodes[1].state.as_str() != "replica" {
         tokio::time::sleep(Duration::from_millis(50)).await;
