@@ -519,7 +519,7 @@ fn ExpirePlan(data: ExpireData) -> impl IntoView {
     }).collect_view();
     let named = cluster.clone();
     view! {
-        <Panel title="Each backup" span="c8" note=plan.rules.join(", ") flush=true>
+        <Panel title="Each backup" span="c8" note=plan.rules.join("; ") flush=true>
             <div class="scroll" tabindex="0" role="region" aria-label="Retention table">
                 <table><thead><tr><th scope="col">"Backup"</th><th scope="col">"Verdict"</th><th scope="col">"Why"</th></tr></thead><tbody>{lines}</tbody></table>
             </div>

@@ -292,9 +292,9 @@ pub(super) fn retention_rules(retention: &Retention) -> Vec<String> {
             "day of which every moment can be restored",
             "days of which every moment can be restored",
         ),
-        (retention.keep_daily, "daily", "daily"),
-        (retention.keep_weekly, "weekly", "weekly"),
-        (retention.keep_monthly, "monthly", "monthly"),
+        (retention.keep_daily, "day, the newest backup of it", "days, the newest backup of each"),
+        (retention.keep_weekly, "week, the newest backup of it", "weeks, the newest backup of each"),
+        (retention.keep_monthly, "month, the newest backup of it", "months, the newest backup of each"),
     ];
     let mut words = rules
         .iter()
@@ -303,7 +303,7 @@ pub(super) fn retention_rules(retention: &Retention) -> Vec<String> {
     if words.is_empty() {
         words.push("everything: no retention is set".to_owned());
     } else {
-        words.push(format!("never fewer than {}", retention.minimum.max(1)));
+        words.push(format!("never fewer than {}", format::counted(retention.minimum.max(1), "backup", "backups")));
     }
     words
 }
