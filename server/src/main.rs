@@ -1,6 +1,8 @@
 //! `holdfast`: the one binary. It reads the command line and the configuration, puts the parts together and serves
 //! them; what the product does stands in the libraries.
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod allocator;
 mod analytics;
 mod api;
 mod cli;
@@ -19,6 +21,8 @@ use clap::Parser as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    allocator::keep_little();
     let command = cli::Cli::parse();
     open_files::raise_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -6,6 +6,7 @@ mod ending;
 mod frozen;
 mod jobs;
 mod killed;
+mod memory;
 mod plans;
 mod shown;
 mod two;

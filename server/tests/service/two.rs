@@ -4,6 +4,7 @@ use crate::{
     bench::{Bench, free_port, signal, sql, sql_in},
     ending::{ended, files},
     frozen::{Frozen, Hung, freeze_backup},
+    memory::assert_few_arenas,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -99,6 +100,7 @@ async fn of_two_servers_one_does_what_is_due_and_a_frozen_one_finds_its_backup_t
         bench.port = server.port;
         assert_eq!(bench.try_ask("GET", "/readyz", None).unwrap().0, 200);
         assert_eq!(bench.job(&id)["result"], job["result"]);
+        assert_few_arenas(server.process.id());
         signal(server.process.id(), Signal::SIGTERM);
         assert!(ended(&mut server.process).success());
     }
