@@ -13,7 +13,7 @@ use crate::{
     snapshot,
     state::{Shared, State, WINDOW_SECONDS},
 };
-use analysis::relation_names;
+use analysis::{relation_names, replication};
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
     reading::{CollectorKind, CollectorState, ServerReading, ServerRole},
