@@ -548,8 +548,8 @@ pub(super) fn Decide(job: String, cluster: String, step: usize, what: String) ->
     let again = number.clone();
     view! {
         <Panel title="It waits for an approval" span="c12">
-            <p class="refusal"><Icon name="warn" /><span>{what}</span></p>
-            <div class="forms">
+            <p class="waits"><Icon name="warn" /><span>{format!("It stands before {what}. Approved, it goes on; aborted, no later step is done, and the report says what is to be taken back.")}</span></p>
+            <div class="forms decide">
                 <form class="stack" method="post" action="/jobs/decide">
                     <input type="hidden" name="id" value=approve /><input type="hidden" name="step" value=number /><input type="hidden" name="kind" value="approve" />
                     <label>"Why (stands in the evidence)"<input name="note" maxlength="2000" /></label>
