@@ -253,6 +253,23 @@ impl Bench {
         });
     }
 
+    /// In the middle of the files of a restore: some are there. Looked for on the disk, because a quick restore is over before
+    /// its job tells of a part.
+    pub fn until_written(&self, id: &str) {
+        let files = |root: std::path::PathBuf| {
+            let databases = std::fs::read_dir(root.join("data/base")).into_iter().flatten().flatten();
+            databases.flat_map(|it| std::fs::read_dir(it.path()).into_iter().flatten().flatten()).next()
+        };
+        self.until("the first files", |bench| {
+            let roots = std::fs::read_dir(bench.path("restores")).into_iter().flatten().flatten();
+            roots.map(|it| it.path()).find_map(files).map(drop).or_else(|| {
+                let state = bench.job(id)["state"].clone();
+                assert!(["queued", "running"].contains(&state.as_str().unwrap()), "it was too quick: {state}");
+                None
+            })
+        });
+    }
+
     pub fn over(&self, id: &str) -> Value {
         self.until("the end of the job", |bench| {
             let job = bench.job(id);

@@ -35,7 +35,7 @@ async fn a_server_killed_in_the_middle_goes_on_when_it_is_back() {
         json!({"restore": {"target": {"kind": "latest"}, "start": true, "directory": "beside"}, "confirm": "main"});
     let restore = bench.ask("POST", "/api/v1/clusters/main/restores", Some(body));
     let id = restore["id"].as_str().unwrap();
-    bench.until_under_way(id);
+    bench.until_written(id);
     bench.kill();
     let control = bench.path("restores/beside/data/global/pg_control");
     assert!(!control.exists(), "a half-written copy must not start");

@@ -67,7 +67,7 @@ async fn a_plan_whose_server_is_killed_at_each_step_goes_on_and_at_the_hook_asks
 
     // In the middle of the files: what is there does not start, and the next try completes it.
     let id = execute(&bench, &plan);
-    bench.until_under_way(&id);
+    bench.until_written(&id);
     bench.kill();
     let root = std::fs::read_dir(bench.path("restores")).unwrap().flatten().map(|it| it.path());
     let root = root.into_iter().find(|path| path.join("data").exists()).unwrap();
