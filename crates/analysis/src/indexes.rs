@@ -33,6 +33,9 @@ pub struct Rules {
     pub foreign_key_at_least_rows: f64,
 }
 
+/// A use that comes by the day has been seen by then.
+const A_WEEK: f64 = 7.0 * 86_400.0;
+
 impl Default for Rules {
     fn default() -> Self {
         // pganalyze waits 35 days; we say how long we have counted and let the reader judge, from an hour on.
@@ -344,7 +347,15 @@ fn unused(index: &IndexCounters, scans: i64, nodes: usize, counted: f64, rules: 
         format!("on {nodes} servers")
     };
     Some(IndexFinding::Unused {
-        evidence: format!("0 scans in {} {on}. It is not unique and backs no constraint.", format::duration_s(counted)),
+        evidence: format!(
+            "0 scans in {} {on}. It is not unique and backs no constraint.{}",
+            format::duration_s(counted),
+            if counted < A_WEEK {
+                " That is too short to know: what runs by the week or month may need it."
+            } else {
+                ""
+            }
+        ),
         drop_sql: drop_sql(index),
         undo_sql: create_sql(index),
     })

@@ -138,7 +138,7 @@ pub fn page(
                 Some([rate(0), rate(1), rate(2)])
             });
             let rates = rates.unwrap_or_default();
-            let known = table.live_rows + table.dead_rows;
+            let known = live_rows(table) + table.dead_rows;
             TableRow {
                 key: key(table),
                 database: table.database.clone(),
@@ -195,6 +195,12 @@ pub fn bloat_bytes(estimate: &BloatEstimate) -> Option<i64> {
     Some(((estimate.pages as f64 - needed).max(0.0) * estimate.block_bytes as f64) as i64)
 }
 
+/// Rows that are not dead. Counters that were reset (a crash does it, and so does a restore) know only what came since; then what
+/// the last vacuum or analyze counted tells of the rest, dead ones taken off. After a mass delete both say the same.
+pub fn live_rows(table: &TableCounters) -> i64 {
+    table.live_rows.max(table.rows as i64 - table.dead_rows)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -213,6 +219,20 @@ mod tests {
             options: options.iter().map(|it| (*it).to_owned()).collect(),
             ..TableCounters::default()
         }
+    }
+
+    #[test]
+    fn counters_that_were_reset_do_not_make_all_rows_dead() {
+        let live = |rows, live, dead| live_rows(&TableCounters { live_rows: live, ..table(rows, dead, &[]) });
+        assert_eq!(live(40_000.0, 0, 6_600), 33_400, "counted since the reset alone");
+        assert_eq!(live(1_000_000.0, 100_000, 900_000), 100_000, "a mass delete before any vacuum");
+        assert_eq!(live(0.0, 500, 3), 500, "never analyzed");
+        let reading = TableReading {
+            rows: vec![TableCounters { live_rows: 0, ..table(40_000.0, 10_000, &[]) }],
+            ..TableReading::default()
+        };
+        let page = page(&reading, None, None, &[], Timestamp(0));
+        assert_eq!(page.rows[0].dead_percent, Some(25.0));
     }
 
     #[test]

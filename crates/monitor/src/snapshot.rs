@@ -5,6 +5,7 @@ use analysis::{
     health::{HealthInput, HealthTracker},
     indexes, latency, locks, replication, setup,
     statements::StatementDelta,
+    tables,
 };
 use control::{ClusterConfig, ClusterSnapshot, connecting};
 use domain::{
@@ -93,7 +94,7 @@ pub(crate) fn make(
             .as_ref()
             .map(|reading| reading.horizon.iter().map(|holder| holder.age).max().unwrap_or(0)),
         bloated_tables: state.tables.as_ref().map(|reading| {
-            count(reading.rows.iter().filter(|it| it.dead_rows > 10_000 && it.dead_rows * 5 > it.live_rows))
+            count(reading.rows.iter().filter(|it| it.dead_rows > 10_000 && it.dead_rows * 5 > tables::live_rows(it)))
         }),
         recovery: state.recovery.clone(),
         archiver_failing: state.wal.as_ref().map(|_| state.archiver_failing.unwrap_or(false)),

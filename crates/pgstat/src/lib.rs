@@ -23,5 +23,4 @@ pub use error::PgstatError;
 pub use explain::{ExplainError, Explainer};
 pub use probe::Probe;
 pub use signal::{SignalError, Signalled};
-pub use sql::monitoring_role_sql;
 pub use target::Target;

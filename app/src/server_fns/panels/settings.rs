@@ -149,7 +149,9 @@ fn guide(page: &SettingsPage) -> PanelData {
         vec![
             text(it.name.clone()),
             text(it.guide.clone()),
-            it.current.clone().map_or_else(|| text(dash()), value),
+            it.current
+                .clone()
+                .map_or_else(|| text(dash()), |now| value(if now.is_empty() { "''".to_owned() } else { now })),
             Cell::Badge(level.to_owned(), it.verdict.label().to_owned()),
             Cell::Long(it.reason.clone()),
         ]
