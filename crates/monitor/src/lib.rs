@@ -5,6 +5,7 @@ mod advisor;
 mod agent;
 mod alerts;
 mod backoff;
+mod batch;
 mod cadence;
 mod collector;
 mod disk;

@@ -1,8 +1,5 @@
 //! What we cost ourselves: processor time and memory from `/proc`, the size of the store, what waits to be written.
-use crate::{
-    cadence::Cadence,
-    recorder::{Batch, Recorder},
-};
+use crate::{batch::Batch, cadence::Cadence, recorder::Recorder};
 use control::{ControlPlane, now};
 use domain::view::{Metric, ProcessCost, StoreCost};
 use std::time::{Duration, Instant};

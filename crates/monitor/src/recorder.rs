@@ -1,11 +1,11 @@
 //! Writing history. A store that does not answer must not stop the watching: batches wait in a bounded queue and are
-//! tried again; when it is full the oldest is dropped, counted and told.
-use analysis::statements::StatementDelta;
+//! tried again; when it is full the oldest is dropped, counted and told. Each cluster has a queue of its own.
+use crate::batch::Batch;
 use control::{ControlError, ControlPlane, now};
 use domain::{
     Timestamp,
-    reading::{SessionBucket, StatementKey, StatementText},
-    view::{Event, EventKind, Explained, LockSnapshot, LogSample, Metric},
+    reading::StatementKey,
+    view::{Event, EventKind, LogSample, Metric},
 };
 use std::{
     collections::{HashMap, VecDeque},
@@ -16,56 +16,29 @@ use std::{
     time::Duration,
 };
 use store::{
-    EventRepo, LockRepo, LogSampleRepo, MetricRepo, Sample, SessionHistoryRepo, StatementRepo, StatementSampleRow,
-    StoreError, TierRepo,
+    EventRepo, LockRepo, LogSampleRepo, MetricRepo, SessionHistoryRepo, StatementRepo, StatementSampleRow, StoreError,
+    TierRepo,
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-
-/// What one tick has to say.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Batch {
-    pub(crate) at: Timestamp,
-    pub(crate) metrics: Vec<Sample>,
-    pub(crate) events: Vec<Event>,
-    pub(crate) texts: Vec<StatementText>,
-    pub(crate) statements: Vec<StatementDelta>,
-    pub(crate) interval_ms: i64,
-    pub(crate) locks: Vec<LockSnapshot>,
-    pub(crate) sessions: Option<SessionBucket>,
-    pub(crate) log_samples: Vec<(StatementKey, LogSample)>,
-    pub(crate) plans: Vec<(StatementKey, Explained)>,
-}
-
-impl Batch {
-    fn rows(&self) -> u64 {
-        let sessions = self.sessions.as_ref().map_or(0, |bucket| bucket.rows.len() + 1);
-        (self.metrics.len()
-            + self.events.len()
-            + self.texts.len()
-            + self.statements.len()
-            + self.locks.len()
-            + self.log_samples.len()
-            + self.plans.len()
-            + sessions) as u64
-    }
-}
 
 /// By then what happened may be rolled up.
 const LATE_SECONDS: f64 = 45.0;
 const RETRY: Duration = Duration::from_secs(5);
 
-/// How much may wait while the store does not answer.
+/// How much of one cluster may wait while the store does not answer, with what is being written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     batches: usize,
-    rows: u64,
+    /// As [`Batch::bytes`] has them. The newest batch waits whatever its size: refused, it would never be written.
+    bytes: u64,
 }
 
 impl Default for Bounds {
-    /// About half an hour of ticks of one second; some hundred MiB at most, whatever the batches hold.
+    /// About half an hour of ticks of one second, and 64 MiB of a cluster at most, whatever the batches hold: a text counts
+    /// with its length.
     fn default() -> Self {
-        Self { batches: 2_000, rows: 1_000_000 }
+        Self { batches: 2_000, bytes: 64 * 1_024 * 1_024 }
     }
 }
 
@@ -95,7 +68,7 @@ impl Counters {
 struct Waiting {
     batches: VecDeque<Batch>,
     /// Of those, and of the one that is being written.
-    rows: u64,
+    bytes: u64,
     /// What was given up and not told yet.
     lost: Option<Lost>,
 }
@@ -141,12 +114,12 @@ impl Recorder {
     }
 
     pub(crate) fn push(&self, batch: Batch) {
-        let Bounds { batches, rows } = self.queue.bounds;
+        let Bounds { batches, bytes } = self.queue.bounds;
         let mut waiting = self.queue.lock();
-        waiting.rows += batch.rows();
-        while waiting.batches.len() >= batches || (waiting.rows > rows && !waiting.batches.is_empty()) {
+        waiting.bytes += batch.bytes();
+        while waiting.batches.len() >= batches || (waiting.bytes > bytes && !waiting.batches.is_empty()) {
             let Some(oldest) = waiting.batches.pop_front() else { break };
-            waiting.rows = waiting.rows.saturating_sub(oldest.rows());
+            waiting.bytes = waiting.bytes.saturating_sub(oldest.bytes());
             let one = Lost { batches: 1, from: oldest.at, to: oldest.at };
             waiting.lost = Some(waiting.lost.map_or(one, |before| before.and(Some(one))));
             self.counters.dropped.fetch_add(1, Ordering::Relaxed);
@@ -192,7 +165,7 @@ fn start_with(
                         counters.rows.fetch_add(batch.rows(), Ordering::Relaxed);
                         let lost = {
                             let mut waiting = queue.lock();
-                            waiting.rows = waiting.rows.saturating_sub(batch.rows());
+                            waiting.bytes = waiting.bytes.saturating_sub(batch.bytes());
                             waiting.lost.take()
                         };
                         // Told when the store answers again, and not by the queue: full as it is, the telling would push
@@ -333,9 +306,9 @@ impl Writer {
 mod tests {
     use super::*;
     use control::{ClusterConfig, Clusters};
-    use domain::view::Metric;
+    use domain::reading::StatementText;
     use std::time::Instant;
-    use store::Store;
+    use store::{Sample, Store};
 
     fn at(number: i64) -> Batch {
         let sample = Sample { metric: Metric::HealthScore, label: String::new(), value: 100.0, histogram: None };
@@ -348,25 +321,43 @@ mod tests {
 
     #[test]
     fn the_oldest_gives_way_and_is_counted() {
-        let recorder = recorder(Bounds { batches: 5, rows: 1_000 });
+        let recorder = recorder(Bounds { batches: 5, bytes: u64::MAX });
         (0..20).for_each(|number| recorder.push(at(number)));
         let waiting = recorder.queue.lock();
         assert_eq!(waiting.batches.iter().map(|batch| batch.at.0).collect::<Vec<_>>(), [15, 16, 17, 18, 19]);
         assert_eq!(waiting.lost, Some(Lost { batches: 15, from: Timestamp(0), to: Timestamp(14) }));
-        assert_eq!((recorder.counters.dropped(), recorder.counters.queued(), waiting.rows), (15, 5, 5));
+        assert_eq!((recorder.counters.dropped(), recorder.counters.queued()), (15, 5));
+        assert_eq!(waiting.bytes, 5 * at(0).bytes());
     }
 
     #[test]
     fn few_batches_of_many_rows_are_bounded_too() {
-        let recorder = recorder(Bounds { batches: 1_000, rows: 10 });
-        let large = Batch { metrics: vec![at(0).metrics.swap_remove(0); 4], ..at(1) };
+        let large = Batch { metrics: vec![at(0).metrics.swap_remove(0); 40], ..at(1) };
+        let recorder = recorder(Bounds { batches: 1_000, bytes: 3 * large.bytes() - 1 });
         (0..8).for_each(|_| recorder.push(large.clone()));
         let waiting = recorder.queue.lock();
-        assert_eq!((waiting.batches.len(), waiting.rows), (2, 8));
+        assert_eq!((waiting.batches.len(), waiting.bytes), (2, 2 * large.bytes()));
         drop(waiting);
         // One that is larger than all that may wait is not refused: it would never be written.
-        recorder.push(Batch { metrics: vec![at(0).metrics.swap_remove(0); 40], ..at(9) });
+        recorder.push(Batch { metrics: vec![at(0).metrics.swap_remove(0); 4_000], ..at(9) });
         assert_eq!(recorder.queue.lock().batches.len(), 1);
+    }
+
+    #[test]
+    fn few_rows_of_long_texts_are_bounded_too() {
+        let text = |number: i64| {
+            let key = StatementKey { dbid: 1, userid: 1, queryid: number, toplevel: true };
+            let query = "SELECT ".repeat(1_000);
+            let text = StatementText { key, database: String::new(), user: String::new(), query };
+            Batch { at: Timestamp(number), texts: vec![text], ..Batch::default() }
+        };
+        let recorder = recorder(Bounds { batches: 1_000, bytes: 100_000 });
+        (0..1_000).for_each(|number| recorder.push(text(number)));
+        let waiting = recorder.queue.lock();
+        assert!(waiting.bytes <= 100_000, "{}", waiting.bytes);
+        assert_eq!(waiting.bytes, waiting.batches.iter().map(Batch::bytes).sum::<u64>());
+        let held = waiting.batches.iter().map(|batch| batch.at.0).collect::<Vec<_>>();
+        assert!((10..15).contains(&held.len()) && held[held.len() - 1] == 999, "the newest: {held:?}");
     }
 
     /// Somebody holds the store; more comes than may wait. What was lost is said once, with its stretch, and the rest is there.
@@ -381,7 +372,7 @@ mod tests {
         let other = Store::connect(&url).await.unwrap();
         let holding = other.begin().await.unwrap();
         let (mut tasks, counters, stop) = (JoinSet::new(), Arc::default(), CancellationToken::new());
-        let bounds = Bounds { batches: 5, rows: 1_000 };
+        let bounds = Bounds { batches: 5, bytes: u64::MAX };
         let recorder = start_with(&mut tasks, control.clone(), "main".to_owned(), &counters, bounds, stop.clone());
         let begun = now();
         recorder.push(Batch { at: begun, ..at(0) });

@@ -6,9 +6,10 @@ mod statements;
 use crate::{
     alerts::{self, AlertWriter},
     backoff::Backoff,
+    batch::Batch,
     cadence::Cadence,
     disk, events,
-    recorder::{Batch, Recorder},
+    recorder::Recorder,
     sampler::Sampler,
     snapshot,
     state::{Shared, State, WINDOW_SECONDS},

@@ -73,7 +73,7 @@ async fn take_backup(
     let repository = slot.repository().await?;
     work.done(&slot.config.place).await;
     work.check()?;
-    let summary = match committed_before(work, &repository, slot, kind).await? {
+    let summary = match committed_before(work, &repository, slot).await? {
         Some(done) => {
             work.log(&format!("the try before had committed {}, and was ended before it could say so", done.id)).await;
             done
@@ -107,18 +107,14 @@ async fn take_backup(
 }
 
 /// What the try before committed: it was killed between that and the end of its job. Another would be one that nobody
-/// asked for.
-async fn committed_before(
-    work: &Work,
-    repository: &Repository,
-    slot: &Slot,
-    kind: BackupWanted,
-) -> Result<Option<Summary>, Ended> {
-    let Some(begun) = work.row.started_at.filter(|_| work.row.attempt > 1) else { return Ok(None) };
+/// asked for. It is known by the job that its commit names: what clocks say, of several machines, decides nothing.
+async fn committed_before(work: &Work, repository: &Repository, slot: &Slot) -> Result<Option<Summary>, Ended> {
+    if work.row.attempt < 2 {
+        return Ok(None);
+    }
     let Some(system) = slot.catalogue.load().system else { return Ok(None) };
-    let newest = repository.backups(system).await?.pop();
-    let serves = |one: &Summary| kind == BackupWanted::Incremental || one.kind == BackupType::Full;
-    Ok(newest.filter(|one| one.started_at >= begun && serves(one)))
+    let job = work.mark();
+    Ok(repository.backups(system).await?.into_iter().rfind(|one| one.job.as_ref() == Some(&job)))
 }
 
 async fn read_cluster(
@@ -139,6 +135,7 @@ async fn read_cluster(
             let work = asked.clone();
             async move { work.is_ours().await }
         })),
+        job: Some(work.mark()),
         ..CreateOptions::default()
     };
     let source = slot.config.source.clone().with_application_name("holdfast backup");

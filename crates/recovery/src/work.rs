@@ -128,6 +128,12 @@ impl Work {
         Self { control, row, lease_ms, sink, state: Mutex::new(state) }
     }
 
+    /// What a backup's commit names as its job: the same in every try. The moment stands in it because other stores, of this
+    /// repository too, count their jobs from one.
+    pub fn mark(&self) -> String {
+        format!("{} of {}", self.row.id, self.row.requested_at.to_rfc3339())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

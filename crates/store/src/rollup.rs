@@ -49,13 +49,14 @@ impl Rollup {
     }
 }
 
-/// Adds counts by class to others; the shorter has nothing in the classes that it lacks.
+/// Adds counts by class to others; the shorter has nothing in the classes that it lacks. Damaged counts may be as large
+/// as can be.
 pub fn merge_histograms(own: &mut Vec<u64>, other: &[u64]) {
     if own.len() < other.len() {
         own.resize(other.len(), 0);
     }
     for (sum, count) in own.iter_mut().zip(other) {
-        *sum += count;
+        *sum = sum.saturating_add(*count);
     }
 }
 

@@ -79,6 +79,8 @@ pub struct CreateOptions {
     /// For a writer that may have been replaced without knowing it, as after it was frozen for a while; nobody is asked
     /// when `None`.
     pub confirm: Option<Confirm>,
+    /// What its commit names as the job that took it ([`Summary::job`]).
+    pub job: Option<String>,
 }
 
 impl Default for CreateOptions {
@@ -91,6 +93,7 @@ impl Default for CreateOptions {
             fast: true,
             wal_timeout: Duration::from_secs(120),
             confirm: None,
+            job: None,
         }
     }
 }
@@ -484,6 +487,7 @@ impl Run<'_> {
                 duration_ms: u64::try_from(begun.0.elapsed().as_millis()).unwrap_or(u64::MAX),
                 cpu_ms: u64::try_from(pace::process_time().saturating_sub(begun.1).as_millis()).unwrap_or(u64::MAX),
             },
+            job: self.options.job.clone(),
             manifest_hash: None,
         };
         let mut text = line(&summary)?;

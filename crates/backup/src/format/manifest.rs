@@ -152,6 +152,9 @@ pub struct Summary {
     pub damaged: Vec<DamagedPage>,
     /// Counts.
     pub stats: BackupStats,
+    /// The job that took it, as the service names it to itself: by this it knows its own again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<String>,
     /// BLAKE3 of the manifest object, in the commit: ties the two together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_hash: Option<String>,

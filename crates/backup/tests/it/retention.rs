@@ -65,6 +65,7 @@ fn chain(steps: &[Step]) -> Vec<Summary> {
                 Vec::new()
             },
             stats: BackupStats::default(),
+            job: None,
             manifest_hash: None,
         });
     }

@@ -56,7 +56,7 @@ pub enum EventKind {
     Up,
     /// We ourselves started.
     MonitorStart,
-    /// Readings were lost because our own store did not answer.
+    /// Readings were lost: our own store did not answer, or what it held was damaged.
     HistoryLost,
     /// An alert was raised or is over.
     Alert,

@@ -1,6 +1,6 @@
 //! What is read of statements: their counters, their texts, and the log.
 use super::Watch;
-use crate::{log_samples, recorder::Batch};
+use crate::{batch::Batch, log_samples};
 use analysis::{latency_classes, sqltext};
 use control::now;
 use domain::{

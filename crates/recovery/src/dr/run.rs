@@ -430,10 +430,12 @@ async fn switch(
     at: &Address,
 ) -> Result<String, Ended> {
     if let Some(text) = step.connection.as_ref().filter(|_| step.hook.is_none()) {
-        let shown = text.replace("{host}", &of.connect_host).replace("{port}", &at.port.to_string());
+        let shown = text.replace("{host}", &of.connect_host);
         if of.is_drill() {
-            return Ok(format!("would show: {text}"));
+            // The drill's own copy listens elsewhere, and is thrown away.
+            return Ok(format!("would show: {}", shown.replace("{port}", "(that of the copy)")));
         }
+        let shown = shown.replace("{port}", &at.port.to_string());
         work.log(&format!("applications connect to: {shown}")).await;
         book.report.connection = Some(shown.clone());
         return Ok(shown);

@@ -172,6 +172,7 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
     }
 
     /// Counts by class of a metric that has a distribution, put together for each bucket, as [`Self::history`] has them.
+    /// Those that cannot be read are left out.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -208,7 +209,8 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
         let parts = Part::find_by_statement(statement).all(self.0).await.map_err(StoreError::query("read metrics"))?;
         let mut buckets = BTreeMap::<i64, Vec<u64>>::new();
         for part in parts {
-            let counts = parse_histogram(&part.histogram)?;
+            // The roll-up tells of it; until then it must not take the others' figures away.
+            let Ok(counts) = parse_histogram(&part.histogram) else { continue };
             merge_histograms(buckets.entry(part.bucket).or_default(), &counts);
         }
         Ok(buckets)

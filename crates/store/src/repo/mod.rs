@@ -5,6 +5,7 @@ pub mod alert;
 pub mod alert_channel;
 pub mod alert_rule;
 pub mod audit;
+mod damage;
 pub mod dismissal;
 pub mod dr;
 pub mod event;

@@ -3,6 +3,7 @@
 use crate::{
     Store, StoreError,
     entity::{metric_rollup, tier_mark},
+    repo::damage::{Damaged, LeftOut, leave_out},
     rollup::{Rollup, begin, parse_histogram, roll},
 };
 use domain::{
@@ -155,40 +156,54 @@ impl<C: ConnectionTrait> TierRepo<'_, C> {
         Ok(size.map_err(StoreError::query("count history"))?.unwrap_or(TierSize { number: 0, oldest: None }))
     }
 
-    async fn metric_parts(&self, tier: i32, from: i64, to: i64) -> Result<Vec<(i64, i64, Rollup)>, StoreError> {
+    /// What there is of a stretch, and the distributions in it that cannot be read: their figures count without them.
+    async fn metric_parts(
+        &self,
+        tier: i32,
+        from: i64,
+        to: i64,
+    ) -> Result<(Vec<(i64, i64, Rollup)>, Vec<Damaged>), StoreError> {
         let failed = || StoreError::query("read metrics to roll them up");
-        if tier == 0 {
+        let rows: Vec<(i64, i64, Option<String>, Rollup)> = if tier == 0 {
             use crate::entity::metric_sample::{Column, Entity};
             let rows = Entity::find().filter(Column::At.gte(from)).filter(Column::At.lt(to)).all(self.0).await;
             let part = |row: crate::entity::metric_sample::Model| {
-                let histogram = row.histogram.as_deref().map(parse_histogram).transpose()?;
-                Ok((row.series_id, row.at, Rollup { histogram, ..Rollup::of(row.value) }))
+                (row.series_id, row.at, row.histogram, Rollup::of(row.value))
             };
-            return rows.map_err(failed())?.into_iter().map(part).collect();
-        }
-        use metric_rollup::Column;
-        let rows = metric_rollup::Entity::find()
-            .filter(Column::Tier.eq(tier))
-            .filter(Column::At.gte(from))
-            .filter(Column::At.lt(to))
-            .all(self.0)
-            .await
-            .map_err(failed())?;
-        let part = |row: metric_rollup::Model| {
-            let histogram = row.histogram.as_deref().map(parse_histogram).transpose()?;
-            let part = Rollup {
-                count: row.count,
-                sum: row.sum,
-                min: row.min,
-                max: row.max,
-                last: row.last,
-                gap: row.gap,
-                reset: row.reset,
-                histogram,
+            rows.map_err(failed())?.into_iter().map(part).collect()
+        } else {
+            use metric_rollup::Column;
+            let rows = metric_rollup::Entity::find()
+                .filter(Column::Tier.eq(tier))
+                .filter(Column::At.gte(from))
+                .filter(Column::At.lt(to))
+                .all(self.0)
+                .await
+                .map_err(failed())?;
+            let part = |row: metric_rollup::Model| {
+                let part = Rollup {
+                    count: row.count,
+                    sum: row.sum,
+                    min: row.min,
+                    max: row.max,
+                    last: row.last,
+                    gap: row.gap,
+                    reset: row.reset,
+                    histogram: None,
+                };
+                (row.series_id, row.at, row.histogram, part)
             };
-            Ok((row.series_id, row.at, part))
+            rows.into_iter().map(part).collect()
         };
-        rows.into_iter().map(part).collect()
+        let (mut parts, mut damaged) = (Vec::with_capacity(rows.len()), Vec::new());
+        for (series, at, text, mut part) in rows {
+            match text.as_deref().map(parse_histogram).transpose() {
+                Ok(histogram) => part.histogram = histogram,
+                Err(error) => damaged.push(Damaged { series, at, detail: error.to_string() }),
+            }
+            parts.push((series, at, part));
+        }
+        Ok((parts, damaged))
     }
 
     async fn keep_metrics(&self, tier: i32, rolled: BTreeMap<(i64, i64), Rollup>) -> Result<(), StoreError> {
@@ -259,17 +274,18 @@ impl<C: ConnectionTrait> TierRepo<'_, C> {
         Ok((resets, seldom))
     }
 
-    async fn roll_metrics(&self, tier: i32, from: i64, to: i64, gap_ms: i64) -> Result<(), StoreError> {
+    async fn roll_metrics(&self, tier: i32, from: i64, to: i64, gap_ms: i64) -> Result<Vec<LeftOut>, StoreError> {
         let width = History::Metrics.width_ms(tier);
         let part = if tier == 1 { 0 } else { History::Metrics.width_ms(tier - 1) };
-        let parts = self.metric_parts(tier - 1, from, to).await?;
+        let (parts, damaged) = self.metric_parts(tier - 1, from, to).await?;
         if parts.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let (resets, seldom) = self.resets(from, to, width).await?;
         let gap = |series: i64| (!seldom.contains(&series)).then_some(gap_ms);
         let rolled = roll(parts, width, part, gap, |series, start| resets.contains(&(series, start)));
-        self.keep_metrics(tier, rolled).await
+        self.keep_metrics(tier, rolled).await?;
+        leave_out(self.0, tier - 1, damaged).await
     }
 
     /// A row tells of the stretch before its moment: it belongs to the stretch that ends with or after it.
@@ -338,7 +354,8 @@ impl<C: ConnectionTrait> TierRepo<'_, C> {
 }
 
 /// Rolls up everything that is complete at `settled`: a bit later than now, so that whoever writes is done. Where
-/// samples are further apart than `gap_ms`, something is missing.
+/// samples are further apart than `gap_ms`, something is missing. A distribution that cannot be read is left out and told
+/// with an event of its cluster.
 ///
 /// # Errors
 /// [`StoreError`]; what was done until then stays.
@@ -361,12 +378,16 @@ pub async fn roll_up(store: &Store, settled: Timestamp, gap_ms: i64) -> Result<(
                     break;
                 }
                 let until = to.min(from + STRETCHES * width);
-                match history {
+                let left_out = match history {
                     History::Metrics => repo.roll_metrics(tier, from, until, gap_ms).await?,
-                    History::Statements => repo.roll_statements(tier, from, until).await?,
-                }
+                    History::Statements => {
+                        repo.roll_statements(tier, from, until).await?;
+                        Vec::new()
+                    }
+                };
                 repo.mark(history, tier, until, marks.pruned_to[place]).await?;
                 store.commit(transaction).await?;
+                left_out.iter().for_each(LeftOut::log);
             }
         }
     }

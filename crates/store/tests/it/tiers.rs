@@ -15,6 +15,7 @@ on_both_databases!(
     rolled_up_in_any_order_is_what_a_recount_says,
     a_range_over_all_tiers_reads_each_moment_once,
     distributions_are_put_together_over_all_tiers,
+    a_damaged_distribution_is_left_out_and_told_once,
     statements_keep_their_totals_and_their_variance,
     sessions_are_put_together_by_the_hour,
     nothing_is_removed_before_it_is_rolled_up,
@@ -162,6 +163,62 @@ async fn distributions_are_put_together_over_all_tiers(store: Store) {
     let other = MetricRepo(store.db());
     let none = other.histograms("other", Metric::MeanLatencyMs, Timestamp(0), Timestamp(i64::MAX), HOUR).await.unwrap();
     assert_eq!(none, BTreeMap::new());
+}
+
+/// Rows and counts by class of a stretch of a tier.
+async fn held(store: &Store, tier: i32, at: i64) -> (i64, f64, Option<String>) {
+    let rows = entity::metric_rollup::Entity::find().all(store.db()).await.unwrap();
+    let row = rows.into_iter().find(|row| row.tier == tier && row.at == at).unwrap();
+    (row.count, row.sum, row.histogram)
+}
+
+/// In either tier that is read: the figures of the row count, the others' distributions too, and everything goes on.
+async fn a_damaged_distribution_is_left_out_and_told_once(store: Store) {
+    let start = 1_000 * HOUR;
+    for i in 0..120 {
+        let histogram = Some(vec![1, 2]);
+        let samples = [Sample { metric: Metric::MeanLatencyMs, label: String::new(), value: 2.0, histogram }];
+        let at = Timestamp(start + i * MINUTE);
+        MetricRepo(store.db()).insert("main", at, &samples, &mut HashMap::new()).await.unwrap();
+    }
+    let (damaged, last) = (start + 6 * MINUTE, start + 8 * MINUTE);
+    let damage = format!("UPDATE metric_sample SET histogram = '[1,' WHERE at IN ({damaged}, {last})");
+    assert_eq!(store.db().execute_unprepared(&damage).await.unwrap().rows_affected(), 2);
+    let read = async |hour: i64| {
+        let (from, to) = (Timestamp(start), Timestamp(start + 2 * HOUR));
+        let found = MetricRepo(store.db()).histograms("main", Metric::MeanLatencyMs, from, to, HOUR).await.unwrap();
+        found[&hour].clone()
+    };
+    assert_eq!(read(0).await, [58, 116], "before it is rolled up");
+    let told = async || {
+        let (from, to) = (Timestamp(start), Timestamp(start + 2 * HOUR));
+        EventRepo(store.db()).list_of("main", EventKind::HistoryLost, from, to).await.unwrap()
+    };
+    assert!(told().await.is_empty());
+    roll_up(&store, Timestamp(start + 90 * MINUTE), GAP).await.unwrap();
+    assert_eq!(held(&store, 1, start).await, (5, 10.0, Some("[5,10]".to_owned())));
+    assert_eq!(held(&store, 1, start + 5 * MINUTE).await, (5, 10.0, Some("[3,6]".to_owned())));
+    assert_eq!(held(&store, 1, start + 85 * MINUTE).await, (5, 10.0, Some("[5,10]".to_owned())), "what follows");
+    assert_eq!(held(&store, 2, start).await, (60, 120.0, Some("[58,116]".to_owned())));
+    let events = told().await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(events[0].title.starts_with("The distribution of 2 readings from "), "{events:?}");
+    assert_eq!(events[0].at, Timestamp(last), "where it lies");
+
+    let transaction = store.begin().await.unwrap();
+    TierRepo(&transaction).late(Timestamp(start)).await.unwrap();
+    store.commit(transaction).await.unwrap();
+    roll_up(&store, Timestamp(start + 90 * MINUTE), GAP).await.unwrap();
+    assert_eq!(told().await, events, "rolled up again, it is not told again");
+
+    let damage = format!("UPDATE metric_rollup SET histogram = 'none' WHERE tier = 1 AND at = {}", start + 65 * MINUTE);
+    assert_eq!(store.db().execute_unprepared(&damage).await.unwrap().rows_affected(), 1);
+    roll_up(&store, Timestamp(start + 2 * HOUR), GAP).await.unwrap();
+    assert_eq!(held(&store, 2, start + HOUR).await, (60, 120.0, Some("[55,110]".to_owned())));
+    let titles = told().await.into_iter().map(|event| event.title).collect::<Vec<_>>();
+    assert_eq!(titles.len(), 2, "{titles:?}");
+    assert!(titles[1].starts_with("The distribution of 1 reading from "), "{titles:?}");
+    assert_eq!(read(1).await, [60, 120], "the readings themselves have it");
 }
 
 async fn nothing_is_removed_before_it_is_rolled_up(store: Store) {

@@ -1,0 +1,133 @@
+//! What is written together, and how much of our memory it takes while it waits.
+use analysis::statements::StatementDelta;
+use domain::{
+    Timestamp,
+    reading::{SessionBucket, SessionKey, StatementKey, StatementText},
+    view::{Event, Explained, LockNode, LockSnapshot, LogSample},
+};
+use store::Sample;
+
+/// What one tick has to say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Batch {
+    pub(crate) at: Timestamp,
+    pub(crate) metrics: Vec<Sample>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) texts: Vec<StatementText>,
+    pub(crate) statements: Vec<StatementDelta>,
+    pub(crate) interval_ms: i64,
+    pub(crate) locks: Vec<LockSnapshot>,
+    pub(crate) sessions: Option<SessionBucket>,
+    pub(crate) log_samples: Vec<(StatementKey, LogSample)>,
+    pub(crate) plans: Vec<(StatementKey, Explained)>,
+}
+
+impl Batch {
+    /// Rows that it becomes in the store.
+    pub(crate) fn rows(&self) -> u64 {
+        let sessions = self.sessions.as_ref().map_or(0, |bucket| bucket.rows.len() + 1);
+        (self.metrics.len()
+            + self.events.len()
+            + self.texts.len()
+            + self.statements.len()
+            + self.locks.len()
+            + self.log_samples.len()
+            + self.plans.len()
+            + sessions) as u64
+    }
+
+    /// About the bytes that it takes in memory: its rows and the texts in them, without what the allocator adds.
+    pub(crate) fn bytes(&self) -> u64 {
+        let rows = sized(&self.metrics, |it| {
+            it.label.len() + it.histogram.as_ref().map_or(0, |counts| size_of_val(counts.as_slice()))
+        }) + sized(&self.events, |it| it.title.len() + optional(it.statement.as_deref()))
+            + sized(&self.texts, |it| it.database.len() + it.user.len() + it.query.len())
+            + sized(&self.statements, |_| 0)
+            + sized(&self.locks, graph)
+            + self.sessions.as_ref().map_or(0, |bucket| sized(&bucket.rows, |(key, _)| session(key)))
+            + sized(&self.log_samples, |(_, it)| it.application.len() + it.client.len() + it.query.len())
+            + sized(&self.plans, |(_, it)| {
+                it.json.len() + it.role.len() + sized(&it.hypothetical, |index| index.name.len())
+            });
+        (size_of::<Self>() + rows) as u64
+    }
+}
+
+/// Bytes of rows and of what each holds elsewhere.
+fn sized<T>(rows: &[T], held: impl Fn(&T) -> usize) -> usize {
+    size_of_val(rows) + rows.iter().map(held).sum::<usize>()
+}
+
+fn optional(text: Option<&str>) -> usize {
+    text.map_or(0, str::len)
+}
+
+fn session(key: &SessionKey) -> usize {
+    let SessionKey { wait_class, wait_event, query_id: _, database, user, application, host } = key;
+    [wait_class, wait_event, database, user, application, host].into_iter().map(String::len).sum()
+}
+
+fn graph(snapshot: &LockSnapshot) -> usize {
+    snapshot.summary.id.len() + snapshot.summary.root.len() + sized(&snapshot.nodes, node)
+}
+
+fn node(node: &LockNode) -> usize {
+    let texts = [&node.database, &node.user, &node.state, &node.lock_type, &node.mode, &node.relation, &node.query];
+    node.backend_type.len()
+        + node.application.len()
+        + texts.into_iter().map(|text| optional(text.as_deref())).sum::<usize>()
+        + optional(node.query_id.as_deref())
+        + size_of_val(node.blocked_by.as_slice())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::view::{EventKind, ExplainMethod, Metric};
+
+    /// Whatever it stands in, a long text weighs as much as it is long.
+    #[test]
+    fn every_text_counts() {
+        let long = || "x".repeat(1_000);
+        let key = StatementKey { dbid: 1, userid: 2, queryid: 3, toplevel: true };
+        let sample = Sample { metric: Metric::HealthScore, label: long(), value: 1.0, histogram: None };
+        let counted = Sample { label: String::new(), histogram: Some(vec![1; 125]), ..sample.clone() };
+        let text = StatementText { key, database: String::new(), user: String::new(), query: long() };
+        let waiting = LockNode { query: Some(long()), ..LockNode::default() };
+        let graph = LockSnapshot { nodes: vec![waiting], ..LockSnapshot::default() };
+        let session = SessionKey { application: long(), ..SessionKey::default() };
+        let logged = LogSample {
+            at: Timestamp(1),
+            duration_ms: 1.0,
+            application: String::new(),
+            client: String::new(),
+            parameters: 0,
+            query: long(),
+        };
+        let plan = Explained {
+            json: long(),
+            method: ExplainMethod::AutoExplain,
+            version_num: 150_000,
+            role: String::new(),
+            hypothetical: Vec::new(),
+        };
+        let batches = [
+            Batch { metrics: vec![sample], ..Batch::default() },
+            Batch { metrics: vec![counted], ..Batch::default() },
+            Batch { events: vec![Event::new(Timestamp(1), EventKind::Deploy, long())], ..Batch::default() },
+            Batch { texts: vec![text], ..Batch::default() },
+            Batch { locks: vec![graph], ..Batch::default() },
+            Batch {
+                sessions: Some(SessionBucket { rows: vec![(session, 1)], ..SessionBucket::default() }),
+                ..Batch::default()
+            },
+            Batch { log_samples: vec![(key, logged)], ..Batch::default() },
+            Batch { plans: vec![(key, plan)], ..Batch::default() },
+        ];
+        let empty = Batch::default().bytes();
+        for batch in batches {
+            let bytes = batch.bytes() - empty;
+            assert!((1_000..2_000).contains(&bytes), "{bytes}: {batch:?}");
+        }
+    }
+}
