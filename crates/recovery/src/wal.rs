@@ -101,8 +101,10 @@ async fn watch(slot: &Slot, status: &StreamStatus, stop: &CancellationToken) {
     let mut lag = Lag::new(Instant::now());
     loop {
         let error = status.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let at = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let (server, durable) = (at(&status.server).max(at(&status.received)), at(&status.durable));
+        let at = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Acquire);
+        // What is durable first: the other way round, what comes between would look as if the server had nothing more.
+        let durable = at(&status.durable);
+        let server = at(&status.server).max(at(&status.received));
         // The lease of the stream is another process's: that one knows how far it is.
         let elsewhere = error.as_deref().is_some_and(|error| error.contains("is being done already"));
         let known = durable > 0 && !elsewhere;

@@ -5,7 +5,10 @@ use control::{
     Actor, ClusterConfig, Clusters, Confirmation, ControlPlane, Disaster, OpenRepository, Protected, Recovery,
     ScheduleConfig, ScheduleKind,
 };
-use domain::view::{AuditEntry, BackupRow, JobState, JobView, Objectives};
+use domain::{
+    Lsn,
+    view::{AuditEntry, BackupRow, JobState, JobView, Objectives},
+};
 use monitor::{Monitor, Watched};
 use pgphysical::replication::ConnInfo;
 use pgstat::Target;
@@ -252,8 +255,9 @@ impl Bench {
     }
 }
 
+/// Long, so that a machine that is busy with other things fails nothing: who waits for what comes does not wait so long.
 pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(90);
+    let deadline = Instant::now() + Duration::from_secs(300);
     loop {
         if let Some(found) = look().await {
             return found;
@@ -277,6 +281,22 @@ pub async fn listed_and_streaming(control: &ControlPlane, count: usize) {
     until(&format!("{count} backups and the stream"), async || {
         let overview = control.recovery_overview(&Actor::cli(), None).await.unwrap();
         (overview.window.wal.state == "streaming" && overview.backups.len() == count).then_some(())
+    })
+    .await;
+}
+
+/// How far the server has written its WAL.
+pub async fn written(bench: &Bench) -> Lsn {
+    sql(&bench.url(), "SELECT pg_current_wal_flush_lsn()::text").await.unwrap().parse().unwrap()
+}
+
+/// Waits until the repository has all WAL that the server has written by now. What the stream says of its lag may be of the
+/// moment before.
+pub async fn stored(bench: &Bench, control: &ControlPlane) {
+    let written = written(bench).await;
+    until(&format!("WAL up to {written} in the repository"), async || {
+        let wal = control.recovery().slots()[0].wal.load();
+        (wal.state == "streaming" && wal.durable_lsn >= Some(written)).then_some(())
     })
     .await;
 }
