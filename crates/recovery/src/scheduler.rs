@@ -162,7 +162,8 @@ async fn just_taken(control: &ControlPlane, slot: &Slot) -> Result<bool, Control
 
 async fn backup_under_way(control: &ControlPlane, cluster: &str) -> Result<bool, ControlError> {
     let repo = JobRepo(control.store().db());
-    for state in [JobState::Queued, JobState::Running] {
+    // The first again: one whose server vanished goes back into the queue, perhaps between the two.
+    for state in [JobState::Queued, JobState::Running, JobState::Queued] {
         let filter = JobFilter {
             cluster: Some(cluster.to_owned()),
             kind: Some(JobKind::Backup),

@@ -91,7 +91,7 @@ async fn a_running_job_of_each_kind_is_stopped_leaves_nothing_and_can_be_asked_f
     listed_and_streaming(&control, 2).await;
 
     // A verification, at one of its many reads.
-    slow(Operation::GetRange, 400);
+    slow(Operation::GetRange, 1_500);
     let job = control.backup_verify(&actor, None, None).await.unwrap();
     cancelled(&bench, &control, job, has_done_bytes).await;
     let verified = succeeded(&control, &control.backup_verify(&actor, None, None).await.unwrap()).await;

@@ -1,5 +1,5 @@
 //! Plans rehearsed and carried out.
-use crate::support::{Bench, audited, confirmed, listed_and_streaming, over, sql, succeeded, until};
+use crate::support::{Bench, audited, confirmed, listed_and_streaming, over, sql, stored, succeeded, until};
 use backup::format::layout;
 use blobs::BlobStore as _;
 use control::{Actor, Confirmation, ControlPlane, TargetAsk};
@@ -16,6 +16,7 @@ pub async fn ready(bench: &Bench, control: &ControlPlane) -> String {
         sql(&bench.url(), &format!("INSERT INTO orders VALUES ({}, 'later')", 6000 + n)).await;
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
+    stored(bench, control).await;
     until("the standard plan", async || {
         let plans = control.dr_overview(&actor, None).await.unwrap().plans;
         plans.first().map(|plan| plan.id.clone())
@@ -86,6 +87,7 @@ async fn drills_measure_rto_and_rpo_and_leave_evidence_and_nothing_else() {
 
     // What a chosen statement finds wrong fails the drill, and the next sound one ends it.
     sql(&bench.url(), "ALTER TABLE orders RENAME TO lost").await;
+    stored(&bench, &control).await;
     let failed = over(&control, &control.dr_drill_start(&actor, None, &plan, DrKind::Test).await.unwrap().id).await;
     assert_eq!(failed.state, JobState::Failed, "{failed:#?}");
     assert!(report(&failed).problems[0].contains("orders"), "{failed:#?}");
@@ -95,6 +97,7 @@ async fn drills_measure_rto_and_rpo_and_leave_evidence_and_nothing_else() {
     };
     until("the judgement", async || problem("drill_failed").then_some(())).await;
     sql(&bench.url(), "ALTER TABLE lost RENAME TO orders").await;
+    stored(&bench, &control).await;
     let job = control.dr_drill_start(&actor, None, &plan, DrKind::Test).await.unwrap();
     succeeded(&control, &job).await;
     until("the end of the problem", async || (!problem("drill_failed")).then_some(())).await;
@@ -113,7 +116,7 @@ pub fn end(data: &Path) {
     let text = std::fs::read_to_string(data.join("postmaster.pid")).unwrap();
     let pid = text.lines().next().unwrap().trim().parse().unwrap();
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT).unwrap();
-    for _ in 0..200 {
+    for _ in 0..1_200 {
         if !data.join("postmaster.pid").exists() {
             return;
         }
@@ -187,6 +190,7 @@ async fn a_plan_is_carried_out_step_by_step_with_approvals_and_outlives_the_serv
     // While a person thinks, the copy follows, and nothing that it reads is expired.
     assert_eq!(readers(&bench).len(), 1, "{:?}", readers(&bench));
     sql(&bench.url(), "INSERT INTO orders VALUES (7777, 'while a person thought')").await;
+    stored(&bench, &control).await;
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert!(
         control.dr_decide(&actor, &job.id, step, true, "", &Confirmation::default()).await.is_err(),

@@ -40,7 +40,11 @@ async fn streaming(control: &ControlPlane) {
 
 /// Something else takes the room that the next full backup needs, and gives it back.
 async fn room_is_taken(bench: &Bench, control: &ControlPlane) {
-    let full = control.recovery().slots()[0].catalogue.load().backups.last().unwrap().stats.stored_bytes;
+    let full = until("the backup in the list", async || {
+        let catalogue = control.recovery().slots()[0].catalogue.load();
+        catalogue.backups.last().map(|one| one.stats.stored_bytes)
+    })
+    .await;
     assert!(alert(control, "repository_room").is_none(), "there is room yet");
     let room = bench.path("room");
     let take = |name: &str, bytes: u64| {

@@ -2,7 +2,7 @@
 use crate::{
     alerts::{alert, ended, raised},
     server::Server,
-    support::{Bench, PACE, sql, succeeded, until},
+    support::{Bench, PACE, sql, stored, succeeded, until},
 };
 use blobs::{S3Config, S3Store};
 use control::{Actor, RestoreTestParams};
@@ -51,11 +51,7 @@ async fn s3_cut_off_for_a_minute_under_the_stream_loses_nothing_and_is_told() {
     sql(&bench.url(), &format!("INSERT INTO orders VALUES ({written}, 'written')")).await;
 
     proxy.set(Weather::Fair);
-    until("the stream to have caught up", async || {
-        let wal = slot.wal.load();
-        (wal.state == "streaming" && wal.lag_bytes == Some(0)).then_some(())
-    })
-    .await;
+    stored(&bench, &control).await;
     for rule in ["repository_unreachable", "rpo_exceeded", "wal_behind"] {
         ended(&control, rule).await;
     }

@@ -3,8 +3,9 @@
 use crate::{
     alerts::{alert, ended, raised},
     drills::ready,
-    support::{Bench, PACE, confirmed, over, sql, succeeded, until},
+    support::{Bench, PACE, confirmed, over, sql, stored, succeeded, until},
 };
+use blobs::faulty::{Fault, Operation, Rule};
 use control::{Actor, BackupWanted, ControlPlane, now};
 use domain::view::{DrKind, DrPlanSpec, JobKind, JobState, Objectives};
 use recovery::Pace;
@@ -26,6 +27,7 @@ async fn a_drill_that_its_calendar_promised_and_that_did_not_go_well_is_overdue_
 
     // Promised daily for three days, and what the calendar starts by itself finds a table missing.
     sql(&bench.url(), "ALTER TABLE orders RENAME TO lost").await;
+    stored(&bench, &control).await;
     let spec = DrPlanSpec { name: "daily".to_owned(), test: Some("0 0 * * *".to_owned()), ..DrPlanSpec::standard() };
     let before = now().plus_ms(-3 * 86_400_000);
     let plan = DrRepo(control.store().db()).plan_add("main", &spec, "ada", before).await.unwrap().unwrap().to_string();
@@ -43,6 +45,7 @@ async fn a_drill_that_its_calendar_promised_and_that_did_not_go_well_is_overdue_
     assert!(alert(&control, "drill_overdue").is_some(), "a drill that failed is not the one that was promised");
 
     sql(&bench.url(), "ALTER TABLE lost RENAME TO orders").await;
+    stored(&bench, &control).await;
     succeeded(&control, &control.dr_drill_start(&actor, None, &plan, DrKind::Test).await.unwrap()).await;
     for rule in ["drill_overdue", "drill_failed"] {
         ended(&control, rule).await;
@@ -54,8 +57,7 @@ async fn a_drill_that_its_calendar_promised_and_that_did_not_go_well_is_overdue_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_that_would_take_too_long_is_told_and_an_incremental_is_brought_forward() {
     let bench = Bench::new().await;
-    // Long enough for the alert to be seen before the backup ends it.
-    let pace = Pace { forecast_pause: Duration::from_secs(20), ..PACE };
+    let pace = Pace { forecast_pause: Duration::from_secs(5), ..PACE };
     let (control, mut running) = bench.watched(pace).await;
     let actor = Actor::cli();
     let plan = ready(&bench, &control).await;
@@ -69,8 +71,10 @@ async fn a_restore_that_would_take_too_long_is_told_and_an_incremental_is_brough
         status.forecast.clone().filter(|_| slot.catalogue.load().backups.len() == 2)
     })
     .await;
+    // The next backup waits until the alert was seen, which it would end.
+    bench.faulty.add(Rule::new(Fault::Held).on(Operation::Writer).key("/packs/"));
     // Promised as it is now and a little more: then WAL comes.
-    let to = Objectives { rpo_seconds: 3_600.0, rto_seconds: (measured.seconds + 2.0).ceil() };
+    let to = Objectives { rpo_seconds: 3_600.0, rto_seconds: (measured.seconds * 1.1 + 2.0).ceil() };
     control.objectives_set(&actor, None, to, &confirmed()).await.unwrap();
     for round in 0.. {
         // WAL alone: with more rows the files would take longer too, and the backup would not end the alert.
@@ -82,11 +86,12 @@ async fn a_restore_that_would_take_too_long_is_told_and_an_incremental_is_brough
             assert!(forecast.restore_seconds < to.rto_seconds, "{forecast:?}");
             break;
         }
-        assert!(round < 40, "{forecast:?} does not grow");
+        assert!(round < 80, "{forecast:?} does not grow");
     }
     let told = raised(&control, "rto_forecast").await;
     assert!(told.measured.starts_with("restore now: ") && told.measured.contains("limit"), "{told:#?}");
     assert!(is_told(&control, "rto_forecast"));
+    bench.faulty.heal();
     // Nobody asked for it.
     let brought = until("the backup that is brought forward", async || {
         let jobs = control.jobs_list(&actor, None, Some(JobKind::Backup), None, None, 10).await.unwrap();

@@ -238,7 +238,14 @@ impl Bench {
 
     /// While nobody streams, the slot is dropped and its WAL goes.
     pub async fn lose_wal(&self) {
-        sql(&self.url(), "SELECT pg_drop_replication_slot('holdfast')::text").await;
+        // The server may not have heard yet that the stream has ended.
+        until("the end of the slot", async || {
+            let away = "SELECT pg_drop_replication_slot(slot_name)::text FROM pg_replication_slots WHERE slot_name = 'holdfast' AND NOT active";
+            sql(&self.url(), away).await;
+            let left = "SELECT count(*)::text FROM pg_replication_slots WHERE slot_name = 'holdfast'";
+            (sql(&self.url(), left).await.as_deref() == Some("0")).then_some(())
+        })
+        .await;
         for _ in 0..3 {
             sql(&self.url(), "SELECT pg_switch_wal()::text").await;
             sql(&self.url(), "CREATE TABLE filler AS SELECT repeat('x', 100) FROM generate_series(1, 1000)").await;
