@@ -24,6 +24,8 @@ use test_support::{
 use tokio_util::sync::CancellationToken;
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Long, so that a machine that is busy with other things fails nothing: who waits for what comes does not wait so long.
+const PATIENCE: Duration = Duration::from_secs(200);
 
 struct Watching {
     control: ControlPlane,
@@ -65,7 +67,7 @@ impl Watching {
             if condition(alert.as_ref()) {
                 return alert;
             }
-            assert!(begun.elapsed() < Duration::from_secs(40), "{rule}: {what} did not come; open: {:#?}", self.open());
+            assert!(begun.elapsed() < PATIENCE, "{rule}: {what} did not come; open: {:#?}", self.open());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -96,7 +98,7 @@ impl Watching {
 
     async fn end(self) {
         self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(15), self.monitor.join()).await.expect("it ends when it is told to");
+        tokio::time::timeout(PATIENCE, self.monitor.join()).await.expect("it ends when it is told to");
     }
 }
 
@@ -113,10 +115,15 @@ fn settings(threshold: f64, for_seconds: u32) -> RuleSettings {
     }
 }
 
+/// Of the rule that these tests drive: what else is so on a server that tests share is told too.
+fn of_ours(got: &Got) -> Vec<Value> {
+    got.lock().unwrap().iter().filter(|it| it["rule"] == "backup_failed").cloned().collect()
+}
+
 async fn until_got(got: &Got, what: &str, condition: impl Fn(&[Value]) -> bool) {
     let begun = Instant::now();
-    while !condition(&got.lock().unwrap()) {
-        assert!(begun.elapsed() < Duration::from_secs(40), "{what} did not come: {:?}", got.lock().unwrap());
+    while !condition(&of_ours(got)) {
+        assert!(begun.elapsed() < PATIENCE, "{what} did not come: {:?}", got.lock().unwrap());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
@@ -135,13 +142,22 @@ async fn an_alert_lives_through_a_restart_with_its_acknowledgement_and_never_end
     watching.observe(1.0);
     let alert = watching.until_state("backup_failed", AlertState::Firing).await;
     assert_eq!((alert.severity, alert.measured.as_str()), (Severity::Critical, "as reported"));
-    let told = tokio::time::timeout(Duration::from_secs(10), live.recv()).await.unwrap().unwrap();
+    // Other rules may see something on a server that tests share.
+    let told = loop {
+        let told = tokio::time::timeout(PATIENCE, live.recv()).await.unwrap().unwrap();
+        if told.open.critical > 0 {
+            break told;
+        }
+    };
     assert_eq!((told.cluster.as_str(), told.open.critical), ("main", 1));
-    let dashboard = watching.control.dashboard_get(&Actor::system(), None).unwrap();
-    assert_eq!(dashboard.alerts.as_ref().map(Vec::len), Some(1));
     let begun = Instant::now();
-    while watching.control.dashboard_get(&Actor::system(), None).unwrap().health.score > 40 {
-        assert!(begun.elapsed() < Duration::from_secs(10), "a critical alert caps the score");
+    loop {
+        let dashboard = watching.control.dashboard_get(&Actor::system(), None).unwrap();
+        let shown = dashboard.alerts.as_ref().is_some_and(|all| all.iter().any(|it| it.id == alert.id));
+        if shown && dashboard.health.score <= 40 {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "a critical alert is shown, and caps the score");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 
@@ -150,7 +166,7 @@ async fn an_alert_lives_through_a_restart_with_its_acknowledgement_and_never_end
     let acknowledged = loop {
         match watching.control.alert_acknowledge(&Actor::cli(), &alert.id, "on it", None).await {
             Ok(alert) => break alert,
-            Err(error) => assert!(begun.elapsed() < Duration::from_secs(10), "{error}"),
+            Err(error) => assert!(begun.elapsed() < PATIENCE, "{error}"),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
@@ -176,7 +192,7 @@ async fn an_alert_lives_through_a_restart_with_its_acknowledgement_and_never_end
         if let Some(past) = past.into_iter().find(|it| it.id == alert.id) {
             break past;
         }
-        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert!(begun.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
     assert_eq!(past.state, AlertState::Resolved);
@@ -197,16 +213,19 @@ async fn a_pending_alert_goes_on_after_a_restart_where_it_was() {
     tokio::time::sleep(Duration::from_secs(12)).await;
     watching.end().await;
     let watching = start(&store_url, &database.url, &key).await;
-    let restarted = Instant::now();
     watching.observe(1.0);
+    let begun = Instant::now();
+    while !watching.control.alerts().has_looked("main") {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let first_look = now();
     let fired = watching.until_state("backup_failed", AlertState::Firing).await;
     assert_eq!(fired.id, pending.id);
     assert!(fired.fired_at.unwrap().seconds_since(fired.started_at) >= 20.0, "{fired:?}");
-    assert!(
-        restarted.elapsed() < Duration::from_secs(20),
-        "what had passed before the restart counts: {:?}",
-        restarted.elapsed()
-    );
+    // By the clock of the looks: from nothing it would be 20 s from the first of them on.
+    let after = fired.fired_at.unwrap().seconds_since(first_look);
+    assert!(after < 15.0, "what had passed before the restart counts: {after} s");
     watching.end().await;
 }
 
@@ -223,7 +242,7 @@ async fn a_standby_that_is_gone_is_still_gone_after_a_restart_of_ours() {
     let dashboard = |watching: &Watching| watching.control.dashboard_get(&Actor::system(), None).unwrap();
     let begun = Instant::now();
     while !dashboard(&watching).replication.iter().any(|it| it.lag_seconds.is_some()) {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", dashboard(&watching).replication);
+        assert!(begun.elapsed() < PATIENCE, "{:?}", dashboard(&watching).replication);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     drop(standby);
@@ -234,7 +253,7 @@ async fn a_standby_that_is_gone_is_still_gone_after_a_restart_of_ours() {
     let watching = start(&store_url, &url, &key).await;
     let begun = Instant::now();
     while dashboard(&watching).sequence < 5 || !watching.control.alerts().has_looked("main") {
-        assert!(begun.elapsed() < Duration::from_secs(30));
+        assert!(begun.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let still = watching.until_state("replica_disconnected", AlertState::Firing).await;
@@ -296,12 +315,13 @@ async fn each_channel_is_told_once_of_the_begin_and_of_the_end_whatever_happens_
     until_got(&flaky, "the second attempt", |got| got_kinds(got) == ["firing", "firing"]).await;
     let sent = flaky.lock().unwrap().clone();
     assert_eq!(sent[0]["key"], sent[1]["key"], "the same message has the same key");
-    until_got(&mute, "the attempt that is cut off", |got| got.len() == 1).await;
+    until_got(&mute, "the attempt that is cut off", |got| !got.is_empty()).await;
 
     // We end while one of them is in hand; at the next start it is sent again.
     watching.end().await;
+    let tried = of_ours(&mute).len();
     let watching = start(&store_url, &database.url, &key).await;
-    until_got(&mute, "the message again", |got| got.len() == 2 && got[0]["key"] == got[1]["key"]).await;
+    until_got(&mute, "the message again", |got| got.len() > tried && got[tried]["key"] == got[0]["key"]).await;
     watching.observe(0.0);
     watching.until_over("backup_failed").await;
     until_got(&good, "the end", |got| got_kinds(got) == ["firing", "resolved"]).await;
@@ -375,7 +395,7 @@ async fn a_store_that_is_down_while_an_alert_is_raised_has_it_once_when_it_is_ba
     watching.observe(0.0);
     let begun = Instant::now();
     while !watching.control.alerts().has_looked("main") {
-        assert!(begun.elapsed() < Duration::from_secs(20));
+        assert!(begun.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let (url, got) = receiver(&[200]).await;
@@ -394,7 +414,8 @@ async fn a_store_that_is_down_while_an_alert_is_raised_has_it_once_when_it_is_ba
     // Straight from the database, past the proxy.
     let store = Store::connect(&records.url).await.unwrap();
     let past = AlertRepo(store.db()).past(&AlertFilter::default(), 10).await.unwrap();
-    assert_eq!(past.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), [first.id]);
+    let past = past.iter().filter(|row| row.rule == "backup_failed").map(|row| row.id.to_string()).collect::<Vec<_>>();
+    assert_eq!(past, [first.id]);
     let open = AlertRepo(store.db()).open().await.unwrap();
     let open = open.iter().filter(|row| row.rule == "backup_failed").map(|row| row.id.to_string()).collect::<Vec<_>>();
     assert_eq!(open, [second.id]);

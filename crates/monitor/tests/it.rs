@@ -30,6 +30,8 @@ use test_support::{
 use tokio_util::sync::CancellationToken;
 
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Long, so that a machine that is busy with other things fails nothing: who waits for what comes does not wait so long.
+const PATIENCE: Duration = Duration::from_secs(200);
 
 /// A monitor over one target, with its store.
 struct Watching {
@@ -86,7 +88,7 @@ impl Watching {
                 return dashboard;
             }
             assert!(
-                begun.elapsed() < Duration::from_secs(45),
+                begun.elapsed() < PATIENCE,
                 "{what} did not come; last: {:?} {:?}",
                 dashboard.cluster,
                 dashboard.collectors
@@ -104,16 +106,14 @@ impl Watching {
     async fn until_event(&self, kind: EventKind) {
         let begun = Instant::now();
         while !self.events().await.contains(&kind) {
-            assert!(begun.elapsed() < Duration::from_secs(30), "no event {kind:?}: {:?}", self.events().await);
+            assert!(begun.elapsed() < PATIENCE, "no event {kind:?}: {:?}", self.events().await);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
     async fn end(self) {
         self.stop.cancel();
-        tokio::time::timeout(Duration::from_secs(15), self.monitor.join())
-            .await
-            .expect("the monitor ends when it is told to");
+        tokio::time::timeout(PATIENCE, self.monitor.join()).await.expect("the monitor ends when it is told to");
     }
 }
 
@@ -170,18 +170,26 @@ async fn on_every_version_each_collector_becomes_fresh_and_history_is_kept() {
                 assert_eq!(ours.map(|row| row.query.as_str()).collect::<Vec<_>>(), Vec::<&str>::new(), "{version}");
                 break;
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "statement not listed on {version}: {page:?}");
+            assert!(begun.elapsed() < PATIENCE, "statement not listed on {version}: {page:?}");
             cluster.execute("postgres", "SELECT count(*) FROM t").await;
             tokio::time::sleep(Duration::from_millis(300)).await;
         }
         let indexes = watching.control.indexes_list(&Actor::system(), None, None).await.unwrap();
         assert!(indexes.rows.iter().any(|row| row.name == "t_b"), "{version}");
-        let history = watching
-            .control
-            .history_get(&Actor::system(), None, Metric::ConnectionsUsed, Range::Minutes15)
-            .await
-            .unwrap();
-        assert!(history.series.iter().any(|line| line.values.iter().any(Option::is_some)), "{version}");
+        // What a tick saw is written down beside it.
+        let begun = Instant::now();
+        loop {
+            let history = watching
+                .control
+                .history_get(&Actor::system(), None, Metric::ConnectionsUsed, Range::Minutes15)
+                .await
+                .unwrap();
+            if history.series.iter().any(|line| line.values.iter().any(Option::is_some)) {
+                break;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{version}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         watching.end().await;
     }
 }
@@ -279,7 +287,7 @@ async fn a_black_hole_is_noticed_in_time_and_left_without_a_restart_of_ours() {
         let begun = Instant::now();
         let lost =
             watching.until("unreachable", |it| matches!(it.cluster.state, ClusterState::Unreachable { .. })).await;
-        assert!(begun.elapsed() < Duration::from_secs(20), "{weather:?} was noticed after {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(60), "{weather:?} was noticed after {:?}", begun.elapsed());
         assert!(lost.collected_at.is_some(), "the last figures stay, with their age");
         proxy.set(Weather::Fair);
         watching.until("up again", is_up).await;
@@ -308,8 +316,7 @@ async fn one_bad_cluster_stops_no_other() {
     let watching = Watching::start_all(&[("main", &url, None), ("bad", &bad, None)]).await;
     watching.until("up", is_up).await;
     let before = watching.dashboard().sequence;
-    tokio::time::sleep(Duration::from_secs(4)).await;
-    assert!(watching.dashboard().sequence >= before + 3);
+    watching.until("more ticks", |it| it.sequence >= before + 3).await;
     assert!(!is_up(&watching.control.dashboard_get(&Actor::system(), Some("bad")).unwrap()));
     watching.end().await;
 }
@@ -326,7 +333,7 @@ async fn a_promoted_standby_is_shown_as_primary_with_an_event() {
     watching.until("standby", |it| is_up(it) && it.cluster.role == Some(ServerRole::Standby)).await;
     let begun = Instant::now();
     while watching.control.dashboard_get(&Actor::system(), Some("primary")).unwrap().replication.is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "the primary does not show its standby");
+        assert!(begun.elapsed() < PATIENCE, "the primary does not show its standby");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     standby.promote().await.unwrap();
@@ -365,8 +372,9 @@ async fn pages_and_api_send_nothing_to_the_monitored_server() {
     let watching = Watching::start(&cluster.server.url("postgres")).await;
     watching.until("up", is_up).await;
     // The monitor stops; whatever is counted from here on would be a page's.
-    watching.stop.cancel();
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    let Watching { control, stop, monitor, directory: _directory } = watching;
+    stop.cancel();
+    tokio::time::timeout(PATIENCE, monitor.join()).await.expect("the monitor ends when it is told to");
     use sqlx::Connection as _;
     let mut counter = sqlx::PgConnection::connect(&cluster.server.url("postgres")).await.unwrap();
     let mut calls = async || {
@@ -375,20 +383,19 @@ async fn pages_and_api_send_nothing_to_the_monitored_server() {
     let before = calls().await;
     let actor = Actor::system();
     for _ in 0..50 {
-        watching.control.dashboard_get(&actor, None).unwrap();
-        watching.control.indexes_list(&actor, None, None).await.unwrap();
-        watching.control.activity_list(&actor, None, None).unwrap();
-        watching.control.locks_get(&actor, None).await.unwrap();
-        watching.control.load_get(&actor, None, LoadBy::Query, Range::Hour1).await.unwrap();
-        watching.control.tables_list(&actor, None, None).unwrap();
-        watching.control.connections_get(&actor, None, None).unwrap();
-        watching.control.replication_get(&actor, None).unwrap();
-        watching.control.settings_get(&actor, None).await.unwrap();
-        watching.control.maintenance_get(&actor, None).unwrap();
-        watching.control.cost_get(&actor, None).unwrap();
-        watching.control.queries_top(&actor, &Default::default()).await.unwrap();
-        watching.control.history_get(&actor, None, Metric::ActiveSessions, Range::Hour1).await.unwrap();
+        control.dashboard_get(&actor, None).unwrap();
+        control.indexes_list(&actor, None, None).await.unwrap();
+        control.activity_list(&actor, None, None).unwrap();
+        control.locks_get(&actor, None).await.unwrap();
+        control.load_get(&actor, None, LoadBy::Query, Range::Hour1).await.unwrap();
+        control.tables_list(&actor, None, None).unwrap();
+        control.connections_get(&actor, None, None).unwrap();
+        control.replication_get(&actor, None).unwrap();
+        control.settings_get(&actor, None).await.unwrap();
+        control.maintenance_get(&actor, None).unwrap();
+        control.cost_get(&actor, None).unwrap();
+        control.queries_top(&actor, &Default::default()).await.unwrap();
+        control.history_get(&actor, None, Metric::ActiveSessions, Range::Hour1).await.unwrap();
     }
     assert_eq!(calls().await, before);
-    watching.end().await;
 }

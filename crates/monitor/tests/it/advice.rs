@@ -1,6 +1,6 @@
 //! Advice from a real workload: the index that is missing is found, and no longer once it is there; plans are kept and
 //! their change is noticed.
-use crate::Watching;
+use crate::{PATIENCE, Watching};
 use control::Actor;
 use domain::view::{AdviceBasis, AdvicePage, IndexesPage, QueriesParams};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -44,7 +44,7 @@ async fn reviewed(watching: &Watching, what: &str, done: impl Fn(&AdvicePage) ->
         if done(&page) {
             return page;
         }
-        assert!(began.elapsed() < Duration::from_secs(60), "{what}: {:#?}", page.advice);
+        assert!(began.elapsed() < PATIENCE, "{what}: {:#?}", page.advice);
     }
 }
 
@@ -80,7 +80,7 @@ async fn the_missing_index_is_suggested_and_no_longer_once_it_is_there() {
             if names(&page).len() >= 2 {
                 break page;
             }
-            assert!(began.elapsed() < Duration::from_secs(90), "{:#?}", page.advice);
+            assert!(began.elapsed() < PATIENCE, "{:#?}", page.advice);
         };
         // The small table is left alone, and what its key finds too.
         assert_eq!(names(&page), ["metrics(plugin_id)", "plugin_events(plugin_id)"], "{:#?}", page.advice);

@@ -1,5 +1,5 @@
 //! A table's page has its columns from the snapshot, with statistics where the monitoring role may see them.
-use super::{Watching, is_up, with_statements};
+use super::{PATIENCE, Watching, is_up, with_statements};
 use control::Actor;
 use domain::view::{Range, TableDetail};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ async fn detail(watching: &Watching, key: &str) -> TableDetail {
         {
             return detail;
         }
-        assert!(begun.elapsed() < Duration::from_secs(30), "no columns of {key}");
+        assert!(begun.elapsed() < PATIENCE, "no columns of {key}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

@@ -1,6 +1,6 @@
 //! The machine of a server on this one: its file systems are seen, recorded, and judged; and what a rule would have done is
 //! tried on what was recorded.
-use super::{Watching, is_up, with_statements};
+use super::{PATIENCE, Watching, is_up, with_statements};
 use control::Actor;
 use domain::view::{Availability, Metric, Range};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ async fn the_disks_of_a_server_here_are_seen_with_the_rights_of_pg_monitor() {
         if page.availability == Availability::Ready && !page.disks.is_empty() {
             break page;
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "{page:?}");
+        assert!(begun.elapsed() < PATIENCE, "{page:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     let data = page.disks.iter().find(|row| row.place == "data").unwrap();
@@ -35,7 +35,7 @@ async fn the_disks_of_a_server_here_are_seen_with_the_rights_of_pg_monitor() {
         if history.series.iter().any(|line| line.name == "data" && line.values.iter().any(Option::is_some)) {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(20), "{history:?}");
+        assert!(begun.elapsed() < PATIENCE, "{history:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     watching.end().await;
@@ -66,7 +66,7 @@ async fn settings_are_tried_on_what_every_rule_saw() {
         if tried.unavailable.is_none() && tried.fired >= 1 {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_secs(40), "{tried:?}");
+        assert!(begun.elapsed() < PATIENCE, "{tried:?}");
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     assert_eq!(preview("idle_in_transaction", 300.0).await.fired, 0);
