@@ -32,7 +32,7 @@ async fn every_kind_of_holder_of_the_horizon_is_named() {
             if let Some(found) = horizon.iter().find(|it| it.source == source && it.id == id) {
                 return found.clone();
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "{what} is not among {horizon:?}");
+            assert!(begun.elapsed() < Duration::from_secs(120), "{what} is not among {horizon:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };

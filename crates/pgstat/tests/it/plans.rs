@@ -140,7 +140,7 @@ async fn a_refusal_says_what_is_missing_and_the_session_goes_on() {
         let began = std::time::Instant::now();
         let error = session.explain(&select).await.unwrap_err();
         assert_eq!(error.sqlstate.as_deref(), Some("55P03"), "{error}");
-        assert!(began.elapsed() < std::time::Duration::from_secs(6));
+        assert!(began.elapsed() < std::time::Duration::from_secs(30));
         holder.execute("ROLLBACK").await.unwrap();
         session.explain(&select).await.unwrap();
         session.close().await;
