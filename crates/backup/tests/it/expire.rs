@@ -94,12 +94,12 @@ async fn a_running_restore_keeps_what_it_reads() {
     let (plan, manifest) = restore::plan(&slow, &request).await.unwrap();
     let root = bench.place("running");
     let options = bench.options(&root.join("data"));
-    // Its reads of packs take their time.
-    faulty.add(Rule::new(Fault::Slow(Duration::from_secs(4))).on(Operation::GetRange).key("/packs/").times(1));
+    // Its reads of packs wait.
+    faulty.add(Rule::new(Fault::Held).on(Operation::GetRange).key("/packs/"));
     let progress = Arc::new(Progress::default());
     let (inner, inner_plan) = (slow.clone(), plan.clone());
     let task = tokio::spawn(async move { restore::restore(&inner, &inner_plan, &manifest, &options, &progress).await });
-    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let deadline = std::time::Instant::now() + Duration::from_secs(200);
     while bench.store.list(&format!("leases/read-{system}-")).await.unwrap().is_empty() {
         assert!(std::time::Instant::now() < deadline, "no lease of the restore");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -107,6 +107,7 @@ async fn a_running_restore_keeps_what_it_reads() {
     assert_eq!(expire_now(&bench.repository, system, &newest(0)).await, [old.id.as_str()]);
     let waiting = plan_expire(&bench.repository, system, &newest(0)).await.unwrap().waiting;
     assert_eq!(waiting[0].readers, [format!("restore of {}", old.id)]);
+    faulty.heal();
     task.await.unwrap().unwrap();
     let server = bench.start(&root).await;
     assert_eq!(oracle(&server.url("postgres")).await, expected);

@@ -313,7 +313,7 @@ async fn start(bench: &Bench, root: &Path) -> LocalCluster {
         .setting("fsync", "off")
         .setting("autovacuum", "off");
     let server = LocalCluster::start_in(root, options).await.unwrap();
-    let (url, deadline) = (server.url("postgres"), Instant::now() + Duration::from_secs(60));
+    let (url, deadline) = (server.url("postgres"), Instant::now() + Duration::from_secs(300));
     while value(&url, "pg_is_in_recovery()").await == "true" {
         assert!(Instant::now() < deadline, "recovery does not end: {}", server.log_tail(30));
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -381,7 +381,7 @@ async fn proof_of(install: Install, turn: usize) {
     // A time is reached only by a commit behind it.
     sql(&bench.url(), "INSERT INTO moments VALUES (99)").await;
     let end: Lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await.parse().unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(300);
     while status.durable.load(Ordering::Relaxed) < end.0 {
         assert!(Instant::now() < deadline, "{status:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;

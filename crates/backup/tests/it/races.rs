@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 type Task = tokio::task::JoinHandle<Result<Summary, BackupError>>;
 
-/// A repository whose packs are written so slowly that there is time for something to happen.
+/// A repository that writes no pack until it is healed, so that there is time for something to happen.
 async fn slow(bench: &Bench) -> (Repository, Arc<FaultyStore>) {
     let store = Arc::new(FaultyStore::new(bench.store.clone()));
-    store.add(Rule::new(Fault::Slow(Duration::from_secs(3))).on(Operation::Write).key("/packs/"));
+    store.add(Rule::new(Fault::Held).on(Operation::Write).key("/packs/"));
     let key = KeySource::read_file(&bench.place("key")).unwrap();
     (Repository::open(store.clone(), Some(&key)).await.unwrap(), store)
 }
@@ -56,7 +56,7 @@ async fn end((task, store): (Task, Arc<FaultyStore>)) -> Result<Summary, BackupE
 }
 
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(40);
+    let deadline = Instant::now() + Duration::from_secs(200);
     while !is_so().await {
         assert!(Instant::now() < deadline, "{what}: waited in vain");
         tokio::time::sleep(Duration::from_millis(20)).await;

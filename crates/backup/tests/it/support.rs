@@ -145,7 +145,7 @@ impl Bench {
         let options = options.setting("max_connections", 60).setting("fsync", "off").setting("shared_buffers", "32MB");
         let options = options.setting("max_prepared_transactions", 4);
         let server = LocalCluster::start_in(root, options).await.unwrap();
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(300);
         let url = server.url("postgres");
         while value(&url, "pg_is_in_recovery()").await == "true" {
             assert!(Instant::now() < deadline, "recovery does not end: {}", server.log_tail(30));
