@@ -89,7 +89,7 @@ async fn a_failover_under_load_loses_nothing_that_was_confirmed() {
             "{failure:?}"
         );
     }
-    assert!(*longest.lock().unwrap() < Duration::from_secs(16), "{:?}", longest.lock().unwrap());
+    assert!(*longest.lock().unwrap() < Duration::from_secs(60), "{:?}", longest.lock().unwrap());
 
     // It is rebuilt as a standby of the new primary and rejoins by itself; then all goes back.
     pair.primary.server.stop(ShutdownMode::Immediate).await.unwrap();

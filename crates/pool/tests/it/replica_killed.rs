@@ -65,5 +65,5 @@ async fn a_replica_killed_under_load_costs_no_answer_and_rejoins_by_itself() {
     }
     let troubles = std::mem::take(&mut *troubles.lock().unwrap());
     assert!(troubles.is_empty(), "{} of {} rounds: {troubles:?}", troubles.len(), rounds.load(Ordering::Relaxed));
-    assert!(*longest.lock().unwrap() < Duration::from_secs(8), "{:?}", longest.lock().unwrap());
+    assert!(*longest.lock().unwrap() < Duration::from_secs(40), "{:?}", longest.lock().unwrap());
 }

@@ -8,7 +8,7 @@ use test_support::Weather;
 /// No permit of a node's pool is kept: the last connections come back on their own tasks, and the look at the server takes
 /// one for a moment.
 async fn all_come_back(pools: &Pools, node: usize) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let slots = pools.snapshot().nodes[node].slots.unwrap();
         if (slots.in_use, slots.waiting) == (0, 0) {
@@ -35,7 +35,8 @@ async fn a_silent_replica_is_left_its_permits_come_back_and_it_rejoins() {
         for reader in readers.collect::<Vec<_>>() {
             assert!(!reader.await.unwrap().unwrap(), "answered by the primary");
         }
-        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        // Not as long as the network would let them wait.
+        assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
         until_states(&pools, ["primary", "down"]).await;
         let node = &pools.snapshot().nodes[1];
         assert!(node.retry_in_seconds.is_some() && node.failures >= 2 && node.failures_total >= 2, "{node:?}");
@@ -59,7 +60,7 @@ async fn a_silent_primary_makes_bounded_errors_and_is_found_again() {
     pair.before_primary.set(Weather::BlackHole);
     let begun = Instant::now();
     let error = put(&pools, &Session::default(), 2, "x").await.unwrap_err();
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
     assert!(
         matches!(error, PoolError::Lost { .. } | PoolError::Unavailable(_) | PoolError::CommitUnknown { .. }),
         "{error:?}"
@@ -98,8 +99,8 @@ async fn too_many_callers_are_told_so_and_no_change_is_half_made() {
     let settings = PoolSettings {
         min: 0,
         primary_max: 2,
-        acquire_timeout: Duration::from_millis(400),
-        work_timeout: Duration::from_secs(3),
+        acquire_timeout: Duration::from_secs(1),
+        work_timeout: Duration::from_secs(8),
         probe_interval: Duration::from_millis(100),
         ..PoolSettings::new(cluster.server.url("postgres"), None)
     };
@@ -119,7 +120,7 @@ async fn too_many_callers_are_told_so_and_no_change_is_half_made() {
         }
     };
     hold(1, 0.0).await.unwrap();
-    let (two, three) = (tokio::spawn(hold(2, 1.0)), tokio::spawn(hold(3, 1.0)));
+    let (two, three) = (tokio::spawn(hold(2, 4.0)), tokio::spawn(hold(3, 4.0)));
     until("both are in use", async || pools.snapshot().nodes[0].slots.unwrap().in_use == 2).await;
     let error = hold(4, 0.0).await.unwrap_err();
     assert!(matches!(error, PoolError::Exhausted { role: "primary", max: 2, .. }), "{error:?}");
@@ -128,7 +129,7 @@ async fn too_many_callers_are_told_so_and_no_change_is_half_made() {
     three.await.unwrap().unwrap();
 
     // Given up for its time, or by the caller: it is rolled back, and the connection is not handed out again.
-    assert!(matches!(hold(5, 30.0).await.unwrap_err(), PoolError::TooLong { limit_ms: 3_000 }));
+    assert!(matches!(hold(5, 30.0).await.unwrap_err(), PoolError::TooLong { limit_ms: 8_000 }));
     assert!(tokio::time::timeout(Duration::from_millis(100), hold(6, 30.0)).await.is_err());
     let failed = pools
         .write(&Scope::default(), &Session::default(), |writer: &mut Writer, _: Work<'_, '_>| {
@@ -152,9 +153,9 @@ async fn too_many_callers_are_told_so_and_no_change_is_half_made() {
         .await
         .unwrap();
     assert_eq!(ids, [1, 2, 3]);
+    all_come_back(&pools, 0).await;
     let node = pools.snapshot().nodes.remove(0);
-    let slots = node.slots.unwrap();
-    assert_eq!((slots.in_use, slots.exhausted), (0, 1));
+    assert_eq!(node.slots.as_ref().map(|slots| slots.exhausted), Some(1));
     assert!(node.timing.execute.quantile_ms(1.0).unwrap() >= 900.0 && node.timing.wait.count() >= 4, "{node:?}");
     assert!(pools.snapshot().warnings.is_empty());
 
