@@ -284,7 +284,8 @@ async fn a_hundred_thousand_at_once_with_progress() {
     let plan = catalog.bulk_plan(A, &request(BulkOperation::Install, BulkMode::Atomic, ids.clone())).await.unwrap();
     // Of the first sixty thirty are installed, and ten would go beyond what those need.
     assert_eq!((plan.done, plan.unchanged, plan.refused), (99_960, 30, 10));
-    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    // Each on its own it would be many minutes.
+    assert!(begun.elapsed() < Duration::from_secs(100), "{:?}", begun.elapsed());
     let one_more = ids.into_iter().chain([100_061]).collect();
     assert!(catalog.bulk_plan(A, &tag(BulkMode::Atomic, one_more)).await.is_err());
 }
