@@ -155,7 +155,7 @@ impl Bench {
     }
 
     fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(300);
         loop {
             if let Some(found) = look(self) {
                 return found;
@@ -397,7 +397,7 @@ async fn a_bulk_operation_is_cancelled() {
     let mut bench = Bench::new().await;
     bench.run(&["init"]);
     bench.sql("INSERT INTO tenants (slug, name) VALUES ('acme', 'Acme'); INSERT INTO plugins (tenant_id, name, display_name, category, owner) SELECT 1, 'many-' || n, 'Many', 'docs', 'o' FROM generate_series(1, 6000) n").await;
-    bench.sql("CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id % 100 = 0 THEN PERFORM pg_sleep(0.05); END IF; RETURN NEW; END $$; CREATE TRIGGER slowly BEFORE UPDATE ON plugins FOR EACH ROW EXECUTE FUNCTION slowly()").await;
+    bench.sql("CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.id % 100 = 0 THEN PERFORM pg_sleep(0.1); END IF; RETURN NEW; END $$; CREATE TRIGGER slowly BEFORE UPDATE ON plugins FOR EACH ROW EXECUTE FUNCTION slowly()").await;
     let admin = bench.run(&["token", "create", "admin", "--role", "admin"]).trim().to_owned();
     let token = bench.run(&["token", "create", "k", "--role", "operator", "--tenant", "acme"]).trim().to_owned();
     let reader = bench.run(&["token", "create", "r", "--role", "viewer", "--tenant", "acme"]).trim().to_owned();
@@ -475,11 +475,19 @@ async fn a_server_killed_at_any_step_of_a_bulk_leaves_whole_items_and_the_next_o
                 bench.ask_with(&token, "POST", "/api/v1/plugins/bulk", &headers, Some(body.clone()));
             assert_eq!(status, 202, "{begun}");
             std::thread::sleep(Duration::from_millis(delay));
+            if mode == "each" && delay == 400 && between == 0 {
+                // A machine that was too slow for all of these delays is met in the midst all the same.
+                let begun = Instant::now();
+                while bench.number("SELECT count(*) FROM plugins WHERE 'bulk' = ANY(tags)").await == 0 {
+                    assert!(begun.elapsed() < Duration::from_secs(100), "nothing is tagged");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
             bench.kill();
             // The server's sessions end a moment after their client; a commit may be under way.
             let begun = Instant::now();
             while bench.number("SELECT count(*) FROM pg_stat_activity WHERE usename = 'holdfast_api'").await > 0 {
-                assert!(begun.elapsed() < Duration::from_secs(20));
+                assert!(begun.elapsed() < Duration::from_secs(100));
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
             let tagged = whole(&bench).await;

@@ -52,7 +52,7 @@ pub fn end(data: &Path) {
     let text = std::fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
     let Some(pid) = text.lines().next().and_then(|line| line.trim().parse().ok()) else { return };
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGINT);
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(100);
     while data.join("postmaster.pid").exists() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -185,7 +185,7 @@ impl Bench {
     }
 
     pub fn until<T>(&self, what: &str, look: impl Fn(&Self) -> Option<T>) -> T {
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Instant::now() + Duration::from_secs(300);
         loop {
             if let Some(found) = look(self) {
                 return found;
@@ -212,7 +212,7 @@ impl Bench {
     /// The head and the body of an answer, byte by byte.
     pub fn fetch(&self, path: &str) -> (String, Vec<u8>) {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
         // HTTP/1.0: the body is not in chunks.
         let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n", self.token);
         stream.write_all(request.as_bytes()).unwrap();
@@ -228,7 +228,7 @@ impl Bench {
     /// What the stream of a job tells, read until it ends by itself.
     pub fn events(&self, id: &str) -> Vec<Value> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(300))).unwrap();
         // HTTP/1.0: what comes is the events alone, not in chunks.
         let request = format!(
             "GET /api/v1/jobs/{id}/stream HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\r\n",

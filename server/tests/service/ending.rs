@@ -12,7 +12,7 @@ use std::{
 
 /// Waits until it has ended by itself.
 pub fn ended(server: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(200);
     loop {
         if let Some(status) = server.try_wait().unwrap() {
             return status;
@@ -73,7 +73,7 @@ async fn a_server_that_is_asked_to_end_gives_its_backup_back_and_leaves_nothing_
     // The slot of the stream stays, so that no WAL is missed.
     let left = "SELECT (SELECT count(*) FROM pg_replication_slots WHERE active OR slot_name <> 'holdfast') \
                 + (SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name LIKE 'holdfast%')";
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(200);
     while sql(&url, left).await.as_deref() != Some("0") {
         assert!(Instant::now() < deadline, "a slot or a session of an ended backup is still there");
         std::thread::sleep(Duration::from_millis(20));

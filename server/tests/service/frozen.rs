@@ -72,7 +72,7 @@ pub async fn freeze_backup(url: &str) -> Frozen {
     let info = ConnInfo::parse(url).unwrap();
     let mut watch = ReplicationConnection::connect_sql(&info, "postgres").await.unwrap();
     let mut look = async || watch.query(asked).await.unwrap().into_iter().next()?.into_iter().next()?;
-    let deadline = Instant::now() + Duration::from_secs(150);
+    let deadline = Instant::now() + Duration::from_secs(300);
     loop {
         if let Some(pid) = look().await {
             let frozen = Frozen::new(pid.parse().unwrap());
