@@ -46,6 +46,6 @@ export async function alive(page: Page) {
 export async function statements(page: Page) {
   await expect(async () => {
     if (!(await page.locator("table.queries tbody tr").count())) await page.reload();
-    await expect(page.locator("table.queries tbody tr").nth(3)).toBeAttached({ timeout: 2_000 });
-  }).toPass({ timeout: 40_000 });
+    await expect(page.locator("table.queries tbody tr").nth(3)).toBeAttached({ timeout: 5_000 });
+  }).toPass({ timeout: 160_000 });
 }

@@ -19,7 +19,7 @@ test("chosen plugins are tagged: planned, done, told; the same form sent twice d
   const preview = page.url();
   await page.getByRole("button", { name: "Tag 2 plugins" }).click();
   await expect(page).toHaveURL(/\/plugins\/bulk\/[^?]+/);
-  await expect(page.locator("[data-bulk-state=done]")).toBeVisible({ timeout: 20_000 });
+  await expect(page.locator("[data-bulk-state=done]")).toBeVisible({ timeout: 90_000 });
   await expect(page.locator("main dl.facts")).toContainText("item by item");
   await expect(page.getByRole("button", { name: "Cancel" })).toHaveCount(0);
 
@@ -42,7 +42,7 @@ test("an operation that is over cannot be cancelled any more, and one that is no
   });
   expect(begun.status()).toBe(202);
   await page.goto(`${demo.url}/plugins/bulk/${key}?tenant=1`);
-  await expect(page.locator("[data-bulk-state=done]")).toBeVisible({ timeout: 20_000 });
+  await expect(page.locator("[data-bulk-state=done]")).toBeVisible({ timeout: 90_000 });
   const over = await page.request.post(`${demo.url}/api/v1/plugins/bulk/${key}/cancel?tenant=1`, { headers });
   expect(over.status()).toBe(409);
   const nothing = await page.request.post(`${demo.url}/api/v1/plugins/bulk/nothing-${tag}/cancel?tenant=1`, { headers });

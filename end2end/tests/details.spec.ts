@@ -12,8 +12,8 @@ const serious = async (page: import("@playwright/test").Page) => {
 async function indexes(page: import("@playwright/test").Page, search = "") {
   await expect(async () => {
     await page.goto(`${demo.url}/database/performance${search}#indexes`);
-    await expect(page.getByRole("region", { name: "Indexes table" }).locator("tbody tr").first()).toBeVisible({ timeout: 2_000 });
-  }).toPass({ timeout: 40_000 });
+    await expect(page.getByRole("region", { name: "Indexes table" }).locator("tbody tr").first()).toBeVisible({ timeout: 5_000 });
+  }).toPass({ timeout: 160_000 });
 }
 
 test("an index leads from the list to its page: definition, use on all nodes, size, advice, and back to its table", async ({ page }) => {
@@ -47,9 +47,9 @@ test("a table's page names the statements that touch it and its indexes, and lea
   await expect(async () => {
     await page.goto(`${demo.url}/database/tables?q=plugin_metrics`);
     await page.locator("a[data-row]", { hasText: "plugin_metrics" }).first().click();
-    await expect(page.getByRole("heading", { name: /^Statements on / })).toBeVisible({ timeout: 4_000 });
-    await expect(page.getByRole("region", { name: /^Statements on .* table$/ }).locator("a[data-row]").first()).toBeVisible({ timeout: 1_000 });
-  }).toPass({ timeout: 40_000 });
+    await expect(page.getByRole("heading", { name: /^Statements on / })).toBeVisible({ timeout: 10_000 });
+    await expect(page.getByRole("region", { name: /^Statements on .* table$/ }).locator("a[data-row]").first()).toBeVisible({ timeout: 3_000 });
+  }).toPass({ timeout: 160_000 });
   const touching = page.getByRole("region", { name: /^Statements on .* table$/ });
   for (const text of await touching.locator("a[data-row]").allTextContents()) expect(text.length).toBeGreaterThan(5);
   await page.getByRole("region", { name: /^Indexes of .* table$/ }).locator("a[data-row]").first().click();
@@ -137,8 +137,8 @@ test("the topology shows the primary and its standby with state and lag", async 
   await expect(tree).toContainText("PRIMARY");
   await expect(async () => {
     await page.reload();
-    await expect(tree.locator(".topology-edge").first()).toContainText(/,/, { timeout: 1_000 });
-  }).toPass({ timeout: 40_000 });
+    await expect(tree.locator(".topology-edge").first()).toContainText(/,/, { timeout: 3_000 });
+  }).toPass({ timeout: 160_000 });
 });
 
 test("the navigation collapses to icons by choice and in a window of medium width, and names come back", async ({ page }) => {

@@ -6,7 +6,7 @@ test("figures change without a reload", async ({ page }) => {
   await page.evaluate(() => ((window as unknown as { mark: number }).mark = 1));
   const tile = page.locator("a.tile", { hasText: "Transactions" }).locator(".v");
   const before = await tile.textContent();
-  await expect(tile).not.toHaveText(before!, { timeout: 30_000 });
+  await expect(tile).not.toHaveText(before!, { timeout: 120_000 });
   expect(await page.evaluate(() => (window as unknown as { mark: number }).mark)).toBe(1);
 });
 
@@ -16,7 +16,8 @@ test("a paused page keeps still", async ({ page }) => {
   await page.getByRole("button", { name: "Live", exact: true }).click();
   await expect(page.getByRole("button", { name: "Paused" })).toBeVisible();
   const age = page.locator(".title .age");
-  await page.waitForTimeout(500);
+  // What was under way when it was paused.
+  await page.waitForTimeout(2_000);
   const before = await page.locator("a.tile .v").allTextContents();
   await page.waitForTimeout(5_000);
   expect(await page.locator("a.tile .v").allTextContents()).toEqual(before);

@@ -23,7 +23,7 @@ for (const colorScheme of ["light", "dark"] as const) {
   test.describe(`${colorScheme} mode`, () => {
     test.use({ colorScheme });
     test(`axe finds nothing serious in ${colorScheme} mode`, async ({ page }) => {
-      test.setTimeout(180_000);
+      test.setTimeout(600_000);
       await page.goto(`${demo.url}/login`);
       const check = async () => {
         const { violations } = await new AxeBuilder({ page }).analyze();
@@ -56,7 +56,7 @@ test("the theme can be chosen and is kept", async ({ page }) => {
 test.describe("at 390 px", () => {
   test.use({ viewport: { width: 390, height: 844 } });
   test("no page is wider than the screen, and the navigation is a drawer", async ({ page }) => {
-    test.setTimeout(120_000);
+    test.setTimeout(400_000);
     await signIn(page);
     for (const path of pages) {
       await page.goto(demo.url + path);

@@ -24,7 +24,7 @@ test("a table's name leads to its growth, a column's head sorts, the search narr
   await signIn(page);
   await expect(async () => {
     await page.goto(`${demo.url}/database/tables`);
-    await expect(page.locator("a[data-row]").nth(3)).toBeVisible({ timeout: 2_000 });
+    await expect(page.locator("a[data-row]").nth(3)).toBeVisible({ timeout: 5_000 });
   }).toPass();
   await alive(page);
   await page.getByRole("columnheader", { name: "Dead %" }).getByRole("link").click();
@@ -51,8 +51,8 @@ test("a viewer sees who blocks whom and may not act", async ({ page }) => {
   await signIn(page, "viewer", "/database/locks");
   await expect(async () => {
     await page.reload();
-    await expect(page.locator("table.locks tr.root").first()).toBeVisible({ timeout: 1_000 });
-  }).toPass({ timeout: 40_000 });
+    await expect(page.locator("table.locks tr.root").first()).toBeVisible({ timeout: 3_000 });
+  }).toPass({ timeout: 160_000 });
   await expect(page.locator("details.signal")).toHaveCount(0);
 });
 
@@ -67,7 +67,7 @@ test.describe("without JavaScript", () => {
     await expect(async () => {
       await page.reload();
       await expect(root).toBeVisible({ timeout: 500 });
-    }).toPass({ timeout: 44_000 });
+    }).toPass({ timeout: 160_000 });
     const pid = (await root.locator("td .num").first().textContent())!;
     await root.locator("details.signal summary").click();
     await root.getByLabel(`Type ${pid} to confirm`).fill(pid);

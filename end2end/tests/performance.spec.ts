@@ -114,7 +114,7 @@ test("the faults put there on purpose are found, with the SQL to mend them", asy
     await expect(async () => {
       await page.goto(`${demo.url}${path}?list=${list}#indexes`);
       const finding = page.locator("li.finding", { hasText: name });
-      await expect(finding.first()).toContainText(sql, { timeout: 2_000 });
+      await expect(finding.first()).toContainText(sql, { timeout: 5_000 });
     }).toPass();
   }
 });

@@ -41,7 +41,7 @@ for (const colorScheme of ["light", "dark"] as const) {
   test.describe(`pages of the server alone in ${colorScheme} mode`, () => {
     test.use({ colorScheme });
     test(`axe finds nothing serious, and nothing is wider than 390 px, in ${colorScheme} mode`, async ({ page }) => {
-      test.setTimeout(120_000);
+      test.setTimeout(400_000);
       await signIn(page, "operator", "/plugins?tenant=1");
       const plugin = await page.locator("a[href^='/plugins/']").first().getAttribute("href");
       const answer = await page.request.get(`${demo.url}/api/v1/clusters/main/queries?limit=1`);

@@ -10,7 +10,7 @@ async function told(request: APIRequestContext) {
         const answer = await request.get(`${demo.url}/api/v1/clusters/main/recovery-window`, { headers: { authorization: `Bearer ${demo.token}` } });
         return (await answer.json()).gaps.some((gap: { to: string | null }) => gap.to !== null);
       },
-      { timeout: 200_000, intervals: [1_000] },
+      { timeout: 600_000, intervals: [1_000] },
     )
     .toBe(true);
 }
@@ -18,7 +18,7 @@ async function told(request: APIRequestContext) {
 const part = (page: Page) => page.locator(".timebar").evaluate((bar) => [Number((bar as HTMLElement).dataset.from), Number((bar as HTMLElement).dataset.to)]);
 
 test("a drag zooms, a click chooses, and the one keeps the other", async ({ page, request }) => {
-  test.setTimeout(240_000);
+  test.setTimeout(900_000);
   await told(request);
   await signIn(page, "viewer", "/recovery");
   await page.locator(".timebar a .slot").last().click({ force: true });
@@ -56,7 +56,7 @@ test("a drag zooms, a click chooses, and the one keeps the other", async ({ page
 test.describe("without JavaScript", () => {
   test.use({ javaScriptEnabled: false });
   test("links zoom and move", async ({ page, request }) => {
-    test.setTimeout(240_000);
+    test.setTimeout(900_000);
     await told(request);
     await signIn(page, "viewer", "/recovery");
     const zoom = page.getByRole("navigation", { name: "Part of the time bar" });
