@@ -10,7 +10,8 @@ async fn filled() -> (World, Analytics, i64) {
     let world = World::new().await;
     world.sql("UPDATE plugins SET environment = 'staging' WHERE id = 2").await;
     let analytics = world.analytics();
-    let base = now() - now() % HOUR;
+    let now = now();
+    let base = now - now % HOUR;
     let some = |n: i64, step: i64| -> Batch {
         let moment = |i: i64| base - (i * step * 7_919) % (60 * DAY) - i % 997;
         Batch {

@@ -246,10 +246,10 @@ async fn a_store_that_nobody_answers_for_is_unavailable_soon() {
         assert!(waiting.len() < 20, "the queue does not fill");
     }
     for (endpoint, limit) in [
-        (format!("http://{closed}"), 8),
-        (format!("https://{closed}"), 8),
-        (format!("http://{lost}"), 18),
-        ("http://no-such-host.invalid".to_owned(), 18),
+        (format!("http://{closed}"), 30),
+        (format!("https://{closed}"), 30),
+        (format!("http://{lost}"), 60),
+        ("http://no-such-host.invalid".to_owned(), 60),
     ] {
         let store = S3Store::open(config(endpoint.clone())).await.unwrap();
         let start = Instant::now();
