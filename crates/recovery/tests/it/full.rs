@@ -94,6 +94,7 @@ async fn a_repository_whose_file_system_is_full_keeps_what_it_has_and_goes_on_wh
         room.resize(&format!("{size}m"));
         stored(&bench, &control).await;
     };
+    assert!(interrupted.error.as_ref().unwrap().contains("raise the quota or expire old backups"), "{interrupted:?}");
     // A backup has no room either, were it only for its WAL. It says so and what to do, and takes back what it wrote: WAL
     // needs the room.
     let failed = over(&control, &control.backup_start(&actor, None, BackupWanted::Full).await.unwrap().id).await;
