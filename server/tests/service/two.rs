@@ -67,7 +67,7 @@ fn writer(bench: &Bench) -> u64 {
 async fn of_two_servers_one_does_what_is_due_and_a_frozen_one_finds_its_backup_taken_over() {
     let mut bench = Bench::with_shared_store().await;
     bench.more = "full = \"* * * * *\"\njitter_seconds = 0\n".to_owned();
-    bench.lease = "4";
+    bench.lease = "8";
     let url = bench.cluster.url("postgres");
     sql(&url, "CREATE TABLE public.big AS SELECT n AS id, (SELECT string_agg(md5((n * 17 + k)::text), '') FROM generate_series(1, 40) k) AS filler FROM generate_series(1, 30000) n").await;
     let mut servers = serve_two(&mut bench);
@@ -135,7 +135,7 @@ async fn of_two_servers_one_does_what_is_due_and_a_frozen_one_finds_its_backup_t
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_that_is_taken_over_does_not_write_beside_the_server_that_was_frozen() {
     let mut bench = Bench::with_shared_store().await;
-    bench.lease = "4";
+    bench.lease = "8";
     let url = bench.cluster.url("postgres");
     sql(&url, "CREATE TABLE public.kept AS SELECT n FROM generate_series(1, 4321) n").await;
     let servers = serve_two(&mut bench);
