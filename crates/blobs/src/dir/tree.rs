@@ -11,6 +11,19 @@ use std::{
     time::SystemTime,
 };
 
+/// So often a directory is read again in which an object vanished under the reading: what was written in its place, as a
+/// segment of WAL for its pieces, may have come behind it, and neither would be listed.
+const READ_AGAIN: usize = 3;
+
+/// What a directory has.
+#[derive(Debug, Default)]
+struct Listed {
+    files: Vec<BlobInfo>,
+    directories: Vec<String>,
+    /// There was more a moment ago.
+    vanished: bool,
+}
+
 impl Place {
     /// The whole object, or so many bytes of it from an offset on.
     pub(super) fn read(&self, key: &str, range: Option<(u64, u64)>) -> Result<Bytes, BlobError> {
@@ -52,34 +65,48 @@ impl Place {
         let above = prefix.rsplit_once('/').map_or("", |(above, _)| above);
         let mut todo = vec![above.to_owned()];
         while let Some(parent) = todo.pop() {
-            let path = self.path(&parent);
-            let entries = match fs::read_dir(&path) {
-                Ok(entries) => entries,
-                Err(error) if is_missing(&error) => continue,
-                Err(error) => return Err(self.failed("list", &path)(error)),
-            };
-            for entry in entries {
-                let entry = entry.map_err(self.failed("list", &path))?;
-                let name = entry.file_name();
-                let Some(key) = name.to_str().map(|name| join(&parent, name)).filter(|key| is_valid(key)) else {
-                    continue;
-                };
-                let kind = entry.file_type().map_err(self.failed("list", &path))?;
-                if kind.is_dir() && (key.starts_with(prefix) || prefix.starts_with(&key)) {
-                    todo.push(key);
-                } else if kind.is_file() && key.starts_with(prefix) {
-                    match entry.metadata() {
-                        Ok(metadata) => found.push(info(key, &metadata)),
-                        // Deleted since.
-                        Err(error) if is_missing(&error) => {}
-                        Err(error) => return Err(self.failed("list", &entry.path())(error)),
-                    }
+            let mut here = self.read_directory(&parent, prefix)?;
+            for _ in 0..READ_AGAIN {
+                if !here.vanished {
+                    break;
                 }
+                here = self.read_directory(&parent, prefix)?;
             }
+            found.append(&mut here.files);
+            todo.append(&mut here.directories);
         }
         self.must_be_there("list")?;
         found.sort_unstable_by(|a, b| a.key.cmp(&b.key));
         Ok(found)
+    }
+
+    fn read_directory(&self, parent: &str, prefix: &str) -> Result<Listed, BlobError> {
+        let mut listed = Listed::default();
+        let path = self.path(parent);
+        let entries = match fs::read_dir(&path) {
+            Ok(entries) => entries,
+            Err(error) if is_missing(&error) => return Ok(listed),
+            Err(error) => return Err(self.failed("list", &path)(error)),
+        };
+        for entry in entries {
+            let entry = entry.map_err(self.failed("list", &path))?;
+            let name = entry.file_name();
+            let Some(key) = name.to_str().map(|name| join(parent, name)).filter(|key| is_valid(key)) else {
+                continue;
+            };
+            let kind = entry.file_type().map_err(self.failed("list", &path))?;
+            if kind.is_dir() && (key.starts_with(prefix) || prefix.starts_with(&key)) {
+                listed.directories.push(key);
+            } else if kind.is_file() && key.starts_with(prefix) {
+                match entry.metadata() {
+                    Ok(metadata) => listed.files.push(info(key, &metadata)),
+                    // Deleted since.
+                    Err(error) if is_missing(&error) => listed.vanished = true,
+                    Err(error) => return Err(self.failed("list", &entry.path())(error)),
+                }
+            }
+        }
+        Ok(listed)
     }
 
     pub(super) fn delete(&self, key: &str) -> Result<(), BlobError> {

@@ -6,7 +6,10 @@ use std::{
     fs::{self, File},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 use tempfile::TempDir;
@@ -29,6 +32,32 @@ async fn a_directory_does_what_every_store_does() {
     let directory = temporary();
     let store = DirStore::create(directory.path()).unwrap();
     conformance::all(Arc::new(store), leftovers(directory.path())).await;
+}
+
+/// As WAL is put together: a segment is written, then the pieces that it replaces are deleted. One of both is there at each
+/// moment, and so in each listing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_has_what_is_replaced_or_what_replaces_it() {
+    let directory = temporary();
+    let store = DirStore::create(directory.path()).unwrap();
+    store.put_new("wal/0", bytes(1)).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let replacing = tokio::spawn({
+        let (store, stop) = (store.clone(), stop.clone());
+        async move {
+            let mut number = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                store.put_new(&format!("wal/{}", number + 1), bytes(1)).await.unwrap();
+                store.delete(&format!("wal/{number}")).await.unwrap();
+                number += 1;
+            }
+        }
+    });
+    for turn in 0..1_000 {
+        assert!(!keys(&store, "wal/").await.is_empty(), "listing {turn}");
+    }
+    stop.store(true, Ordering::Relaxed);
+    replacing.await.unwrap();
 }
 
 #[tokio::test]
