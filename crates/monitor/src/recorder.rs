@@ -377,7 +377,11 @@ mod tests {
         let begun = now();
         recorder.push(Batch { at: begun, ..at(0) });
         // The first is being written, and waits for the holder.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        let waited = Instant::now();
+        while !recorder.queue.lock().batches.is_empty() {
+            assert!(waited.elapsed() < Duration::from_secs(60), "it is not taken");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         for i in 1..=20 {
             recorder.push(Batch { at: begun.plus_ms(i * 10), ..at(0) });
         }
@@ -393,7 +397,7 @@ mod tests {
             if !found.is_empty() && counters.queued() == 0 {
                 break found;
             }
-            assert!(waited.elapsed() < Duration::from_secs(30), "{} wait", counters.queued());
+            assert!(waited.elapsed() < Duration::from_secs(150), "{} wait", counters.queued());
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         assert_eq!(found.len(), 1, "told once: {found:?}");

@@ -374,7 +374,7 @@ async fn site_of(clusters: &[&str]) -> Site {
 }
 
 async fn ask(site: &Site, request: Request<Body>) -> axum::response::Response {
-    tokio::time::timeout(Duration::from_secs(60), site.router.clone().oneshot(request))
+    tokio::time::timeout(Duration::from_secs(200), site.router.clone().oneshot(request))
         .await
         .expect("an answer")
         .unwrap()

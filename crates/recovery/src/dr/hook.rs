@@ -194,7 +194,7 @@ mod tests {
             if let Ok(pid) = std::fs::read_to_string(directory.join("pid")) {
                 return pid.trim().to_owned();
             }
-            assert!(waited < 100, "it did not start");
+            assert!(waited < 1_000, "it did not start");
             waited += 1;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -204,7 +204,7 @@ mod tests {
         let mut waited = 0;
         // A zombie that nobody has buried yet is gone too.
         while std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|text| !text.contains(") Z ")) {
-            assert!(waited < 100, "process {pid} still runs");
+            assert!(waited < 1_000, "process {pid} still runs");
             waited += 1;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -229,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_hook_started_ends_with_it_when_it_hangs_or_is_stopped() {
         let directory = tempfile::tempdir().unwrap();
-        let hung = run_within(&work(), "dns", &lasting(directory.path()), &FACTS, Duration::from_secs(1)).await;
+        let hung = run_within(&work(), "dns", &lasting(directory.path()), &FACTS, Duration::from_secs(3)).await;
         assert!(matches!(&hung, Err(Ended::Failed(why)) if why.contains("did not end")), "{hung:?}");
         ends(&child_of(directory.path()).await).await;
 

@@ -19,7 +19,7 @@ const LEASE_MS: i64 = 60_000;
 /// The job of the next event; `None`: the stream has ended.
 async fn next(stream: &mut BodyDataStream) -> Option<JobView> {
     loop {
-        let part = tokio::time::timeout(Duration::from_secs(30), stream.next()).await.expect("an event or the end")?;
+        let part = tokio::time::timeout(Duration::from_secs(200), stream.next()).await.expect("an event or the end")?;
         let text = String::from_utf8(part.unwrap().to_vec()).unwrap();
         // A comment keeps a silent connection.
         if !text.starts_with(':') {

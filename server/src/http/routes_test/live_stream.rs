@@ -27,7 +27,7 @@ async fn listen(site: &Site, token: &str, cluster: &str) -> BodyDataStream {
 /// The job of the next `job` event.
 async fn next(stream: &mut BodyDataStream) -> JobLive {
     loop {
-        let part = tokio::time::timeout(Duration::from_secs(30), stream.next()).await.expect("an event").unwrap();
+        let part = tokio::time::timeout(Duration::from_secs(200), stream.next()).await.expect("an event").unwrap();
         let text = String::from_utf8(part.unwrap().to_vec()).unwrap();
         if let Some(data) = text.strip_prefix("event: job\n") {
             return serde_json::from_str(data.trim().strip_prefix("data:").unwrap().trim()).unwrap();

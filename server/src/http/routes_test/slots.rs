@@ -45,7 +45,7 @@ async fn until(site: &Site, token: &str, alerts: &[(&str, Severity)], at_risk: O
         if seen == wanted {
             return;
         }
-        assert!(begun.elapsed() < Duration::from_secs(40), "{wanted:?} did not come, but {seen:?}");
+        assert!(begun.elapsed() < Duration::from_secs(200), "{wanted:?} did not come, but {seen:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
