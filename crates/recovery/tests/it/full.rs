@@ -14,7 +14,7 @@ use test_support::Room;
 const ROOM: usize = 110;
 const TAKEN: usize = 72;
 /// What is left of it for WAL: little, so that it is full long before the schedule comes round.
-const LEFT: usize = 16;
+const LEFT: usize = 8;
 /// More than the server can have waiting.
 const MORE: usize = 100;
 
