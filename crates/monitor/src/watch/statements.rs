@@ -29,12 +29,16 @@ impl Watch {
         let seconds = self.state.statements_read.map(|last| read_at.duration_since(last).as_secs_f64());
         self.state.statements_read = Some(read_at);
         let interval = self.state.statement_tracker.advance(reading);
-        let texts = self.texts(&unknown).await?;
+        let (texts, outcome) = match self.texts(&unknown).await {
+            Ok(texts) => (texts, Ok(())),
+            // The next reading counts from this one: what was read is kept all the same.
+            Err(error) => (Vec::new(), Err(error)),
+        };
         // Also when there is no interval yet: what was logged before it is not of it.
         let logged = self.state.durations.fresh();
         let (Some(interval), Some(seconds)) = (interval, seconds) else {
             self.recorder.push(Batch { at: now(), texts, ..Batch::default() });
-            return Ok(());
+            return outcome;
         };
         if interval.reset {
             self.events.push(Event::new(now(), EventKind::StatsReset, "pg_stat_statements was reset".to_owned()));
@@ -51,7 +55,7 @@ impl Watch {
         });
         let interval_ms = (seconds * 1_000.0) as i64;
         self.recorder.push(Batch { at: now(), texts, statements: interval.rows, interval_ms, ..Batch::default() });
-        Ok(())
+        outcome
     }
 
     /// Names of statements not seen before, or whose text was lost on its way to the store. A failure costs the names, not
