@@ -8,7 +8,7 @@ use domain::{
 };
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use std::time::{Duration, Instant};
-use store::{History, MetricRepo, Store, TierRepo};
+use store::{History, MetricRepo, StatementRepo, Store, TierRepo};
 use test_support::{ConnInfo, ReplicationConnection, Room};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,6 +178,31 @@ async fn what_is_kept_and_what_it_costs_is_shown() {
     assert!(cost.process.store.tiers.iter().any(|tier| tier.name == "metrics, each tick"), "{:?}", cost.process.store);
     let size = TierRepo(watching.control.store().db()).size(History::Metrics, 0).await.unwrap();
     assert!(size.number > 0);
+    watching.end().await;
+}
+
+/// A text is read once. One that the store lacks all the same, however it came to, is read again: without it nothing that its
+/// statement does could be kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_the_store_lacks_is_read_again() {
+    let cluster = with_statements(&[]).await;
+    cluster.execute("postgres", "SELECT 1 AS first_of_all").await;
+    let watching = Watching::start(&cluster.server.url("postgres")).await;
+    let statements = StatementRepo(watching.control.store().db());
+    let stored = async |word: &str| !statements.mentioning("main", "postgres", word, 1).await.unwrap().is_empty();
+    let begun = Instant::now();
+    while !stored("first_of_all").await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "no text is kept");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(statements.forget(control::now().plus_ms(60_000)).await.unwrap() > 0);
+    // The text of another has the recorder look which there are.
+    cluster.execute("postgres", "SELECT 2 AS one_more").await;
+    let begun = Instant::now();
+    while !stored("first_of_all").await || !stored("one_more").await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the text did not come again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     watching.end().await;
 }
 

@@ -9,6 +9,7 @@ async fn every_reading(cluster: &Cluster) {
     assert!(server.has_pg_monitor && server.used_connections >= 1 && server.usable_connections > 0, "{server:?}");
     assert!(server.system_identifier.is_some() && server.timeline.is_some(), "{server:?}");
     assert!(matches!(server.statements_extension, ExtensionState::Installed { .. }), "{server:?}");
+    assert_eq!(server.clock.at_least_seconds(), 0.0, "it runs on this machine: {:?}", server.clock);
     let databases = cluster.database(true).await.unwrap();
     assert!(databases.rows.iter().any(|row| row.name == "postgres" && row.bytes.is_some()), "{databases:?}");
     let activity = cluster.activity().await.unwrap();
