@@ -178,10 +178,13 @@ function dressed(element) {
       axisPointer: { type: "line", lineStyle: { color: ink, type: "dashed" } },
       formatter: (items) => {
         const at = items[0].value[0];
+        const known = (item) => typeof item.value[1] === "number";
+        // A line that is broken at a moment has a second point there, without a value.
+        const told = items.filter((item) => known(item) || !items.some((other) => other.seriesIndex === item.seriesIndex && known(other)));
         const near = events.filter((event) => Math.abs(event.xAxis - at) <= (x.max - x.min) / 100);
         return [
           `${clock(at, true)} ${zone(at)}`,
-          ...items.map((item) => `${item.marker ?? ""}${item.seriesName}  ${written(item.value[1], unit)}`),
+          ...told.map((item) => `${item.marker ?? ""}${item.seriesName}  ${written(item.value[1], unit)}`),
           ...near.map((event) => `${clock(event.xAxis, false)}  ${event.name}`),
           ...(leads(option) ? ["A click: who was active then"] : []),
         ].join("\n");

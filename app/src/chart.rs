@@ -58,6 +58,7 @@ pub mod build {
         format,
         view::{EventKind, TimeSeries, TimeSeriesLine},
     };
+    use std::collections::BTreeSet;
 
     /// Areas on top of each other with a line for the processors, unless the load is so far below it that it would only
     /// press the areas flat.
@@ -104,14 +105,27 @@ pub mod build {
         }
     }
 
-    /// In the legend, beside the dotted line.
-    const RESETS: &str = "Counters reset";
+    /// In the legend, and the title of each dotted line.
+    const RESETS: &str = "Counters were reset";
 
-    /// Moments from which counters began anew, which are dotted, and what else happened.
+    /// Moments from which counters began anew, which are dotted, and what else happened. Roll-ups know of a reset for longer
+    /// than its event is kept: then its step is all that is known of when.
     fn resets_and_others(series: &TimeSeries) -> (Vec<domain::Timestamp>, Vec<&domain::view::Event>) {
         let (resets, others): (Vec<_>, Vec<_>) =
             series.events.iter().partition(|event| event.kind == EventKind::StatsReset);
-        (resets.into_iter().map(|event| event.at).collect(), others)
+        let half = (series.step_seconds * 500.0) as i64;
+        let begins = series.events.iter().filter(|event| EventKind::COUNTERS_BEGIN.contains(&event.kind));
+        let begins = begins.map(|event| event.at.0).collect::<Vec<_>>();
+        let untold = |at: &domain::Timestamp| begins.iter().all(|begin| (begin - at.0).abs() > half);
+        let rolled = series.resets.iter().filter_map(|place| series.times.get(*place).copied()).filter(untold);
+        let mut moments = resets.into_iter().map(|event| event.at).chain(rolled).collect::<Vec<_>>();
+        moments.sort_unstable();
+        (moments, others)
+    }
+
+    /// Where lines that are drawn as one are broken: areas stand on each other.
+    fn breaks(lines: &[TimeSeriesLine]) -> Vec<usize> {
+        lines.iter().flat_map(|line| line.gaps.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn highest(series: &TimeSeries, stacked: bool) -> f64 {
@@ -133,11 +147,12 @@ pub mod build {
                 values.fold(None, |sum: Option<f64>, value| Some(sum.unwrap_or(0.0) + value))
             };
             let values = (0..series.times.len()).map(sum).collect();
-            return vec![("client".to_owned(), TimeSeriesLine { name: named("All"), values })];
+            let gaps = breaks(&series.earlier);
+            return vec![("client".to_owned(), TimeSeriesLine { name: named("All"), values, gaps })];
         }
         let slotted = |line: &TimeSeriesLine| {
             let i = series.series.iter().position(|own| own.name == line.name)?;
-            Some((slot(&line.name, i), TimeSeriesLine { name: named(&line.name), values: line.values.clone() }))
+            Some((slot(&line.name, i), TimeSeriesLine { name: named(&line.name), ..line.clone() }))
         };
         series.earlier.iter().filter_map(slotted).collect()
     }
@@ -183,32 +198,35 @@ pub mod build {
 
     /// A line as high as there are processors.
     fn level_line(series: &TimeSeries, level: f64) -> TimeSeriesLine {
-        TimeSeriesLine { name: "Processors".to_owned(), values: vec![Some(level); series.times.len()] }
+        let values = vec![Some(level); series.times.len()];
+        TimeSeriesLine { name: "Processors".to_owned(), values, gaps: Vec::new() }
     }
 
     fn paths(series: &TimeSeries, stacked: bool, top: f64, level: Option<f64>) -> Vec<ChartPath> {
         let mut base = vec![0.0; series.times.len()];
+        let broken = breaks(&series.series);
+        let drawn = |line: &TimeSeriesLine| analysis::svg::line(&line.values, &line.gaps, top, WIDTH, HEIGHT);
         let path = |(i, line): (usize, &TimeSeriesLine)| {
             let path = if stacked {
-                let path = analysis::svg::area(&line.values, &base, top, WIDTH, HEIGHT);
+                let path = analysis::svg::area(&line.values, &broken, &base, top, WIDTH, HEIGHT);
                 for (sum, value) in base.iter_mut().zip(&line.values) {
                     *sum += value.unwrap_or(0.0);
                 }
                 path
             } else {
-                analysis::svg::line(&line.values, top, WIDTH, HEIGHT)
+                drawn(line)
             };
             ChartPath { name: line.name.clone(), slot: slot(&line.name, i), path, area: stacked }
         };
         let mut paths = series.series.iter().enumerate().map(path).collect::<Vec<_>>();
         paths.extend(earlier(series, stacked).into_iter().map(|(slot, line)| ChartPath {
-            path: analysis::svg::line(&line.values, top, WIDTH, HEIGHT),
+            path: drawn(&line),
             name: line.name,
             slot: format!("{slot} earlier"),
             area: false,
         }));
         paths.extend(level.map(|level| level_line(series, level)).map(|line| ChartPath {
-            path: analysis::svg::line(&line.values, top, WIDTH, HEIGHT),
+            path: drawn(&line),
             name: line.name,
             slot: "level".to_owned(),
             area: false,
@@ -222,24 +240,33 @@ pub mod build {
             .grid(Grid::new().left(8).right(12).top(14).bottom(4).contain_label(true))
             .x_axis(Axis::new().type_(AxisType::Time).min(series.from.0).max(series.to.0))
             .y_axis(Axis::new().type_(AxisType::Value).min(0));
-        let points = |line: &TimeSeriesLine| {
-            let point = |(at, value): (&domain::Timestamp, &Option<f64>)| {
-                // ECharts' own word for "no value": the line has a gap.
-                let value = value.map_or_else(
-                    || CompositeValue::from("-"),
-                    |value| CompositeValue::from((value * 1_000.0).round() / 1_000.0),
-                );
-                DataPoint::from(CompositeValue::Array(vec![CompositeValue::from(at.0), value]))
-            };
-            series.times.iter().zip(&line.values).map(point).collect::<Vec<_>>()
+        let point = |at: domain::Timestamp, value: Option<f64>| {
+            // ECharts' own word for "no value": the line has a gap.
+            let value = value.map_or_else(
+                || CompositeValue::from("-"),
+                |value| CompositeValue::from((value * 1_000.0).round() / 1_000.0),
+            );
+            DataPoint::from(CompositeValue::Array(vec![CompositeValue::from(at.0), value]))
         };
+        let points = |line: &TimeSeriesLine, broken: &[usize]| {
+            let mut points = Vec::with_capacity(line.values.len());
+            for (i, (at, value)) in series.times.iter().zip(&line.values).enumerate() {
+                points.push(point(*at, *value));
+                // A point without a value at the same moment breaks the line behind it; the tooltip leaves it out.
+                if broken.contains(&i) || broken.contains(&(i + 1)) {
+                    points.push(point(*at, None));
+                }
+            }
+            points
+        };
+        let all_broken = breaks(&series.series);
         let (resets, others) = resets_and_others(series);
         for (i, line) in series.series.iter().enumerate() {
             let mut drawn = Line::new()
                 .id(format!("{}-{i}", slot(&line.name, i)))
                 .name(line.name.as_str())
                 .show_symbol(false)
-                .data(points(line));
+                .data(points(line, if stacked { &all_broken } else { &line.gaps }));
             if stacked {
                 drawn = drawn.stack("all").area_style(AreaStyle::new()).line_style(LineStyle::new().width(0));
             }
@@ -251,12 +278,12 @@ pub mod build {
         for (i, (slot, line)) in earlier(series, stacked).into_iter().enumerate() {
             let dashed = LineStyle::new().type_(LineStyleType::Dashed).width(1).opacity(0.75);
             let drawn = Line::new().id(format!("{slot}-earlier{i}")).name(line.name.as_str()).show_symbol(false);
-            chart = chart.series(drawn.line_style(dashed).data(points(&line)));
+            chart = chart.series(drawn.line_style(dashed).data(points(&line, &line.gaps)));
         }
         if let Some(line) = level.map(|level| level_line(series, level)) {
             let style = LineStyle::new().type_(LineStyleType::Dashed).width(1);
             let drawn = Line::new().id("level-0").name(line.name.as_str()).show_symbol(false);
-            chart = chart.series(drawn.line_style(style).data(points(&line)));
+            chart = chart.series(drawn.line_style(style).data(points(&line, &[])));
         }
         if !resets.is_empty() {
             // A line of its own without a point: charts.js dots the marks of this one.
@@ -280,7 +307,16 @@ pub mod build {
         head.extend(lines.iter().map(|line| line.name.clone()));
         let step = series.times.len().div_ceil(ROWS).max(1);
         let rows = series.times.iter().enumerate().rev().step_by(step).map(|(i, at)| {
-            let mut row = vec![at.local_clock()];
+            // A row stands for the steps before it too, which are left out.
+            let within = |places: &[usize]| places.iter().any(|place| *place <= i && *place + step > i);
+            let mut time = at.local_clock();
+            if within(&series.resets) {
+                time.push_str(", counters were reset");
+            }
+            if lines.iter().any(|line| within(&line.gaps)) {
+                time.push_str(", samples are missing");
+            }
+            let mut row = vec![time];
             row.extend(lines.iter().map(|line| {
                 line.values
                     .get(i)
@@ -304,7 +340,11 @@ pub mod build {
                 from: Timestamp(0),
                 to: Timestamp(2_000),
                 times: vec![Timestamp(500), Timestamp(1_500)],
-                series: vec![TimeSeriesLine { name: "CPU".to_owned(), values: vec![Some(value), None] }],
+                series: vec![TimeSeriesLine {
+                    name: "CPU".to_owned(),
+                    values: vec![Some(value), None],
+                    gaps: Vec::new(),
+                }],
                 ..TimeSeries::default()
             }
         }
@@ -329,7 +369,7 @@ pub mod build {
             ];
             let drawn = lines(&series);
             let reset = drawn.paths.last().unwrap();
-            assert_eq!((reset.name.as_str(), reset.slot.as_str()), ("Counters reset", "reset"));
+            assert_eq!((reset.name.as_str(), reset.slot.as_str()), ("Counters were reset", "reset"));
             assert_eq!(reset.path, "M300.0 0V150", "in the middle of the picture, over all its height");
             assert_eq!(drawn.marks.iter().map(|mark| mark.1.as_str()).collect::<Vec<_>>(), ["restarted"]);
             let option: serde_json::Value = serde_json::from_str(&drawn.option).unwrap();
@@ -340,6 +380,46 @@ pub mod build {
             };
             assert_eq!((marked("reset-0"), marked("cpu-0")), (1_000, 1_200));
             assert!(lines(&TimeSeries { events: Vec::new(), ..series }).paths.iter().all(|path| path.slot != "reset"));
+        }
+
+        #[test]
+        fn a_line_is_broken_where_samples_are_missing_and_a_reset_without_its_event_is_dotted_too() {
+            let value = |i: i64| (Timestamp(i * 1_000 + 500), Some(i as f64));
+            let (times, values): (Vec<_>, Vec<_>) = (0..5).map(value).unzip();
+            let line = |name: &str, gaps| TimeSeriesLine { name: name.to_owned(), values: values.clone(), gaps };
+            let mut series = TimeSeries {
+                to: Timestamp(5_000),
+                step_seconds: 1.0,
+                times,
+                series: vec![line("CPU", vec![2]), line("IO", Vec::new())],
+                resets: vec![1, 3],
+                ..TimeSeries::default()
+            };
+            let restart = domain::view::Event::new(Timestamp(3_100), EventKind::Restart, "restarted".to_owned());
+            series.events = vec![restart];
+            let option = |drawn: &ChartData| serde_json::from_str::<serde_json::Value>(&drawn.option).unwrap();
+            let data = |option: &serde_json::Value, place: usize| option["series"][place]["data"].to_string();
+            let drawn = lines(&series);
+            // The pen is lifted on both sides of the third step, in its own line alone.
+            assert_eq!(drawn.paths[0].path.matches('M').count(), 3, "{:?}", drawn.paths);
+            assert_eq!(drawn.paths[1].path.matches('M').count(), 1, "{:?}", drawn.paths);
+            let read = option(&drawn);
+            assert_eq!(data(&read, 0).matches("\"-\"").count(), 2, "{read}");
+            let pair = read["series"][0]["data"].as_array().unwrap()[2..4].iter();
+            let pair = pair.map(|point| point[1].as_f64()).collect::<Vec<_>>();
+            assert_eq!(pair, [None, Some(2.0)], "behind the second step and before the third");
+            assert!(!data(&read, 1).contains("\"-\""), "{read}");
+            // The restart says when; of the other reset its step is known.
+            let resets = drawn.paths.last().unwrap();
+            assert_eq!((resets.slot.as_str(), resets.path.as_str()), ("reset", "M180.0 0V150"));
+            let told = drawn.table.1.iter().rev().map(|row| row[0].split_once(", ").map_or("", |it| it.1));
+            let expected = ["", "counters were reset", "samples are missing", "counters were reset", ""];
+            assert_eq!(told.collect::<Vec<_>>(), expected);
+            // Areas stand on each other: all are broken together, and stay one beside the other.
+            let areas = stacked(&series);
+            assert!(areas.paths.iter().take(2).all(|path| path.path.matches('M').count() == 2), "{:?}", areas.paths);
+            let read = option(&areas);
+            assert!((0..2).all(|place| data(&read, place).matches("\"-\"").count() == 2), "{read}");
         }
 
         #[test]

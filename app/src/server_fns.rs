@@ -208,9 +208,8 @@ fn compare_of(text: &str) -> Result<domain::view::Compare, control::ControlError
 #[cfg(feature = "ssr")]
 fn name(series: &mut domain::view::TimeSeries, name: &str) {
     if series.series.is_empty() {
-        series
-            .series
-            .push(domain::view::TimeSeriesLine { name: name.to_owned(), values: vec![None; series.times.len()] });
+        let values = vec![None; series.times.len()];
+        series.series.push(domain::view::TimeSeriesLine { name: name.to_owned(), values, gaps: Vec::new() });
     }
     for line in series.series.iter_mut().chain(&mut series.earlier) {
         line.name = name.to_owned();

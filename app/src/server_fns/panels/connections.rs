@@ -21,7 +21,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
     }
     if let Some(usable) = page.usable {
         let values = vec![Some(usable as f64); used.times.len()];
-        used.series.push(TimeSeriesLine { name: "Usable".to_owned(), values });
+        used.series.push(TimeSeriesLine { name: "Usable".to_owned(), values, gaps: Vec::new() });
     }
     states.events.clear();
     let by = ask.get("by").filter(|by| page.groups.iter().any(|group| group.by == *by)).unwrap_or("user");
