@@ -64,20 +64,27 @@ pub mod build {
     /// press the areas flat.
     pub fn load(series: &TimeSeries, cpus: Option<u32>) -> ChartData {
         let level = cpus.map(f64::from).filter(|cpus| highest(series, true) * 4.0 >= *cpus);
-        chart(series, true, level)
+        chart(series, true, level, true)
     }
 
     /// Areas on top of each other.
     pub fn stacked(series: &TimeSeries) -> ChartData {
-        chart(series, true, None)
+        chart(series, true, None, true)
     }
 
     /// Lines.
     pub fn lines(series: &TimeSeries) -> ChartData {
-        chart(series, false, None)
+        chart(series, false, None, true)
     }
 
-    fn chart(series: &TimeSeries, stacked: bool, level: Option<f64>) -> ChartData {
+    /// Lines in a plot as wide as each other of this kind, whatever is written beside it: one below the other they share
+    /// their axis of time.
+    pub fn aligned(series: &TimeSeries) -> ChartData {
+        chart(series, false, None, false)
+    }
+
+    /// With `fitted` the plot takes the room that the text beside it leaves.
+    fn chart(series: &TimeSeries, stacked: bool, level: Option<f64>, fitted: bool) -> ChartData {
         let most = highest(series, stacked).max(level.unwrap_or(0.0));
         let top = match series.unit.as_str() {
             "B" | "B/s" => analysis::svg::nice_top_of_bytes(most),
@@ -92,7 +99,7 @@ pub mod build {
             paths.push(ChartPath { name: RESETS.to_owned(), slot: "reset".to_owned(), path, area: false });
         }
         ChartData {
-            option: option(series, stacked, level),
+            option: option(series, stacked, level, fitted),
             unit: series.unit.clone(),
             paths,
             grid: (0..=4)
@@ -234,10 +241,11 @@ pub mod build {
         paths
     }
 
-    fn option(series: &TimeSeries, stacked: bool, level: Option<f64>) -> String {
+    fn option(series: &TimeSeries, stacked: bool, level: Option<f64>, fitted: bool) -> String {
         // Colours, fonts and formats are the page's business: charts.js adds them from the style sheet.
+        let (left, bottom) = if fitted { (8, 4) } else { (72, 24) };
         let mut chart = Chart::new()
-            .grid(Grid::new().left(8).right(12).top(14).bottom(4).contain_label(true))
+            .grid(Grid::new().left(left).right(12).top(14).bottom(bottom).contain_label(fitted))
             .x_axis(Axis::new().type_(AxisType::Time).min(series.from.0).max(series.to.0))
             .y_axis(Axis::new().type_(AxisType::Value).min(0));
         let point = |at: domain::Timestamp, value: Option<f64>| {
@@ -380,6 +388,18 @@ pub mod build {
             };
             assert_eq!((marked("reset-0"), marked("cpu-0")), (1_000, 1_200));
             assert!(lines(&TimeSeries { events: Vec::new(), ..series }).paths.iter().all(|path| path.slot != "reset"));
+        }
+
+        #[test]
+        fn charts_one_below_the_other_have_one_axis_of_time() {
+            let grid = |drawn: &ChartData| {
+                let option: serde_json::Value = serde_json::from_str(&drawn.option).unwrap();
+                [option["grid"].clone(), option["xAxis"].clone()]
+            };
+            let (few, many) = (aligned(&series(0.2)), aligned(&series(123_456.0)));
+            assert_eq!(grid(&few), grid(&many));
+            assert_eq!(grid(&few)[0].to_string().matches("\"left\":72").count(), 1, "{}", few.option);
+            assert_eq!(few.ticks, many.ticks, "of the server's picture too");
         }
 
         #[test]
