@@ -29,7 +29,8 @@ pub struct ChartData {
 pub struct ChartPath {
     /// Its name in the legend.
     pub name: String,
-    /// Colour slot: `cpu`, `io`, `lock`, … or `s1` to `s6`; ` earlier` behind it for the time compared with.
+    /// Colour slot: `cpu`, `io`, `lock`, … or `s1` to `s6`; behind it ` again`, ` again2` or ` again3` for the lines that have
+    /// one of the six once more, and ` earlier` for the time compared with.
     pub slot: String,
     /// SVG path.
     pub path: String,
@@ -187,6 +188,8 @@ pub mod build {
         }
     }
 
+    const COLOURS: usize = 6;
+
     /// Wait classes and session states keep one colour each in the whole product.
     fn slot(name: &str, i: usize) -> String {
         match name {
@@ -199,8 +202,14 @@ pub mod build {
             "Other" => "other".to_owned(),
             "idle in transaction (aborted)" => "lock".to_owned(),
             "Rollbacks" => "lwlock".to_owned(),
-            _ => format!("s{}", i % 6 + 1),
+            // Six colours can be told apart; from the seventh line on the dashes differ (chart.css, charts.js).
+            _ => format!("s{}{}", i % COLOURS + 1, ["", " again", " again2", " again3"][i / COLOURS % 4]),
         }
+    }
+
+    /// As the id of a line starts: charts.js reads the slot from it.
+    fn id(slot: &str) -> String {
+        slot.replace(' ', "-")
     }
 
     /// A line as high as there are processors.
@@ -271,7 +280,7 @@ pub mod build {
         let (resets, others) = resets_and_others(series);
         for (i, line) in series.series.iter().enumerate() {
             let mut drawn = Line::new()
-                .id(format!("{}-{i}", slot(&line.name, i)))
+                .id(format!("{}-{i}", id(&slot(&line.name, i))))
                 .name(line.name.as_str())
                 .show_symbol(false)
                 .data(points(line, if stacked { &all_broken } else { &line.gaps }));
@@ -285,7 +294,7 @@ pub mod build {
         }
         for (i, (slot, line)) in earlier(series, stacked).into_iter().enumerate() {
             let dashed = LineStyle::new().type_(LineStyleType::Dashed).width(1).opacity(0.75);
-            let drawn = Line::new().id(format!("{slot}-earlier{i}")).name(line.name.as_str()).show_symbol(false);
+            let drawn = Line::new().id(format!("{}-earlier{i}", id(&slot))).name(line.name.as_str()).show_symbol(false);
             chart = chart.series(drawn.line_style(dashed).data(points(&line, &line.gaps)));
         }
         if let Some(line) = level.map(|level| level_line(series, level)) {
@@ -388,6 +397,26 @@ pub mod build {
             };
             assert_eq!((marked("reset-0"), marked("cpu-0")), (1_000, 1_200));
             assert!(lines(&TimeSeries { events: Vec::new(), ..series }).paths.iter().all(|path| path.slot != "reset"));
+        }
+
+        #[test]
+        fn lines_that_have_a_colour_again_are_told_apart_by_their_dashes() {
+            let line = |i: usize| TimeSeriesLine {
+                name: format!("collector {i}"),
+                values: vec![Some(i as f64), Some(1.0)],
+                gaps: Vec::new(),
+            };
+            let mut series = TimeSeries { series: (0..20).map(line).collect(), ..series(0.0) };
+            series.earlier = vec![line(7)];
+            let drawn = lines(&series);
+            let slots = drawn.paths.iter().map(|path| path.slot.as_str()).collect::<Vec<_>>();
+            assert_eq!([slots[0], slots[5], slots[6], slots[12]], ["s1", "s6", "s1 again", "s1 again2"]);
+            assert_eq!((slots[18], slots[20]), ("s1 again3", "s2 again earlier"));
+            let different = slots.iter().collect::<BTreeSet<_>>();
+            assert_eq!(different.len(), slots.len(), "each has a look of its own");
+            for id in ["s1-0", "s1-again-6", "s1-again2-12", "s2-again-earlier0"] {
+                assert!(drawn.option.contains(&format!("\"id\":\"{id}\"")), "{id}: {}", drawn.option);
+            }
         }
 
         #[test]
