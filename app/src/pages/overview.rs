@@ -83,7 +83,7 @@ fn HealthPanel(health: Health, history: Vec<Option<f64>>, alerts: Option<AlertCo
             <li class="line">
                 <span class=format!("points {}", if line.points >= 15 { "critical" } else { "warning" })>{format!("−{}", line.points)}</span>
                 <span>{line.title.clone()}<small>{format!("{}, threshold {}, since {}", line.measured, line.threshold, line.since.local_clock())}</small></span>
-                <a class="muted" href=move || scope.link(&page)>{line.component.as_str()}" ›"<span class="sr">{format!(": {}", line.title)}</span></a>
+                <a class="muted" href=move || scope.link(&page)>{line.component.label()}" ›"<span class="sr">{format!(": {}", line.title)}</span></a>
             </li>
         }
     });
