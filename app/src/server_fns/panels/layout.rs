@@ -135,6 +135,15 @@ impl Ask {
     }
 }
 
+/// A button that leads to a list as CSV, as HTML.
+pub fn csv_button(path: &str, pairs: &[(&str, String)], file: &'static str) -> String {
+    use crate::components::Icon;
+    use leptos::prelude::*;
+    let pairs = pairs.iter().cloned().chain([("format", "csv".to_owned())]).collect::<Vec<_>>();
+    let href = address(path, &pairs, None);
+    view! { <a class="btn small" href=href rel="external" download=file><Icon name="download" />"CSV"</a> }.to_html()
+}
+
 /// Text, address, whether it is the chosen one.
 type Chip = (String, String, bool);
 
