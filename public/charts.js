@@ -186,8 +186,9 @@ function dressed(element) {
       formatter: (items) => {
         const at = items[0].value[0];
         const known = (item) => typeof item.value[1] === "number";
-        // A line that is broken at a moment has a second point there, without a value.
-        const told = items.filter((item) => known(item) || !items.some((other) => other.seriesIndex === item.seriesIndex && known(other)));
+        // A line that is broken at a moment has a second point there, without a value: each line is told once.
+        const instead = (item, i) => items.some((other, j) => other.seriesIndex === item.seriesIndex && (known(other) || j < i));
+        const told = items.filter((item, i) => known(item) || !instead(item, i));
         const near = events.filter((event) => Math.abs(event.xAxis - at) <= (x.max - x.min) / 100);
         return [
           `${clock(at, true)} ${zone(at)}`,
