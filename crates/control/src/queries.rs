@@ -7,7 +7,7 @@ use domain::{
     view::{Compare, QueriesPage, QueriesParams, QueryDetail, Range, TimeSeries, TimeSeriesLine},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 use store::{StatementBucket, StatementRepo};
@@ -146,6 +146,7 @@ impl ControlPlane {
             None => None,
         };
         let events = self.events(&config.id, from, to).await?;
+        let resets = monitoring::resets(BTreeSet::new(), &events, from, step);
         let gap = self.gap_seconds(&config.id) * 2.0;
         let drawn = |buckets: &Buckets, lines: &[NamedValue<'_>]| {
             let line = |(name, value): &NamedValue<'_>| TimeSeriesLine {
@@ -155,6 +156,7 @@ impl ControlPlane {
                     step,
                     gap,
                 ),
+                gaps: Vec::new(),
             };
             lines.iter().map(line).collect::<Vec<_>>()
         };
@@ -167,6 +169,7 @@ impl ControlPlane {
             times: monitoring::times(from, step),
             series: drawn(&here, lines),
             events: events.clone(),
+            resets: resets.clone(),
             earlier: earlier.as_ref().map(|earlier| drawn(earlier, lines)).unwrap_or_default(),
         };
         let at_most = |quantile: f64| {

@@ -1,9 +1,10 @@
-//! The shorter lists as CSV: replication, maintenance, advice.
+//! The shorter lists as CSV: replication, maintenance, advice, events, our own cost.
 
 use analysis::csv::{Cell, write};
 use domain::{
     Timestamp,
-    view::{AdvicePage, MaintenancePage, ReplicationPage},
+    reading::CollectorState,
+    view::{AdvicePage, CostPage, Event, MaintenancePage, ReplicationPage},
 };
 
 fn text(value: Option<&str>) -> Cell {
@@ -173,6 +174,61 @@ pub fn advice(page: &AdvicePage) -> String {
         ]
     });
     write(&header, suggestions.chain(findings))
+}
+
+/// What happened, the oldest first.
+pub fn events(events: &[Event]) -> String {
+    let row = |event: &Event| {
+        vec![
+            time(Some(event.at)),
+            event.kind.as_str().into(),
+            event.title.as_str().into(),
+            text(event.statement.as_deref()),
+        ]
+    };
+    write(&["at", "kind", "title", "statement"], events.iter().map(row))
+}
+
+/// Collectors with what each of them takes.
+pub fn collectors(page: &CostPage) -> String {
+    let header =
+        ["collector", "state", "reason", "collected_at", "duration_ms", "interval_seconds", "share_of_time_percent"];
+    write(
+        &header,
+        page.collectors.iter().map(|status| {
+            let reason = match &status.state {
+                CollectorState::Failed { reason }
+                | CollectorState::Unsupported { reason, .. }
+                | CollectorState::NoPermission { reason, .. } => Some(reason.as_str()),
+                CollectorState::Pending | CollectorState::Fresh | CollectorState::Stale => None,
+            };
+            vec![
+                status.name.as_str().into(),
+                status.state.as_str().into(),
+                text(reason),
+                time(status.collected_at),
+                Cell::Number(status.duration_ms),
+                Cell::Number(Some(status.interval_seconds)),
+                Cell::Number(status.share_percent()),
+            ]
+        }),
+    )
+}
+
+/// What is kept of each kind of history.
+pub fn kept(page: &CostPage) -> String {
+    write(
+        &["history", "rows", "oldest", "kept_for_seconds", "would_be_kept_for_seconds"],
+        page.process.store.tiers.iter().map(|tier| {
+            vec![
+                tier.name.as_str().into(),
+                Cell::Whole(tier.rows),
+                time(tier.from),
+                Cell::Number(Some(tier.keep_seconds)),
+                Cell::Number(Some(tier.wanted_seconds)),
+            ]
+        }),
+    )
 }
 
 #[cfg(test)]

@@ -109,7 +109,8 @@ pub async fn table(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct OfLists {
-    /// Which list CSV has: for replication standbys (default) or slots, for maintenance databases (default), horizon or io.
+    /// Which list CSV has: for replication standbys (default) or slots, for maintenance databases (default), horizon or io, for
+    /// cost collectors (default) or history.
     pub list: Option<String>,
     /// json or csv.
     pub format: Option<String>,
@@ -199,8 +200,9 @@ pub async fn maintenance(
 
 /// What Holdfast itself costs: this process, its store, and watching the cluster.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/cost", tag = "monitoring",
-    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
-    (status = 200, description = "The cost", body = CostPage),
+    params(("cluster" = String, Path, description = "Id of the cluster"), OfLists), responses(
+    (status = 200, description = "The cost; a list of it as CSV by Accept: text/csv or format=csv", body = CostPage),
+    (status = 400, description = "No such list or format", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -208,6 +210,15 @@ pub async fn cost(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(cluster): Path<String>,
-) -> Result<Json<CostPage>, Problem> {
-    Ok(Json(app.control.cost_get(&actor, Some(&cluster))?))
+    Params(query): Params<OfLists>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let as_csv = csv::wanted(&headers, query.format.as_deref())?;
+    let list = query.choose(&["collectors", "history"])?;
+    let page = app.control.cost_get(&actor, Some(&cluster))?;
+    Ok(match list {
+        _ if !as_csv => Json(page).into_response(),
+        "history" => csv::answer(list, csv_lists::kept(&page)),
+        _ => csv::answer(list, csv_lists::collectors(&page)),
+    })
 }

@@ -170,14 +170,14 @@ fn text(report: &Report) -> String {
     )];
     let parts = HealthWeights::COMPONENTS.map(|component| {
         let lost = health.lines.iter().filter(|line| line.component == component).map(|line| u32::from(line.points));
-        format!("{} -{}/{}", component.as_str(), lost.sum::<u32>(), report.weights.of(component))
+        format!("{} -{}/{}", component.label(), lost.sum::<u32>(), report.weights.of(component))
     });
     lines.push(format!("  {}", parts.join(", ")));
     for line in &health.lines {
         lines.push(format!(
             "  -{:<3} {:<13} {}: {} (threshold {})",
             line.points,
-            line.component.as_str(),
+            line.component.label(),
             line.title,
             line.measured,
             line.threshold

@@ -7,6 +7,7 @@ mod bad_input;
 mod bodies;
 mod confirm;
 mod first_page;
+mod history;
 mod job_stream;
 mod live_stream;
 mod metrics;
