@@ -4,7 +4,7 @@ use super::{
     Failure,
     audited::{allowed, begun, ended},
     long::long,
-    print,
+    print, tablespaces,
 };
 use crate::repository::RepositoryArgs;
 use backup::{
@@ -96,14 +96,7 @@ impl RestoreArgs {
 
 /// Runs `holdfast restore`.
 pub async fn run(args: RestoreArgs, repository_args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
-    let tablespaces = args
-        .tablespace
-        .iter()
-        .map(|text| {
-            let pair = text.split_once('=').map(|(from, to)| (from.to_owned(), PathBuf::from(to)));
-            pair.ok_or_else(|| Failure::usage(format!("--tablespace '{text}' is not OID=DIR")))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let tablespaces = tablespaces::moved(&args.tablespace)?;
     let planned = async {
         let target = args.target()?;
         let repository = repository_args.open().await?;

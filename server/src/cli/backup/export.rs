@@ -2,7 +2,7 @@
 
 use super::{Failure, find, to_json};
 use crate::{
-    cli::{long::long, print},
+    cli::{long::long, print, tablespaces},
     repository::RepositoryArgs,
 };
 use backup::{ExportFormat, ExportOptions, Progress};
@@ -37,14 +37,7 @@ enum Format {
 
 /// Runs `holdfast backup export`.
 pub async fn run(args: &RepositoryArgs, export_args: &ExportArgs, json: bool) -> Result<(), Failure> {
-    let tablespaces = export_args
-        .tablespace
-        .iter()
-        .map(|text| {
-            let pair = text.split_once('=').map(|(from, to)| (from.to_owned(), PathBuf::from(to)));
-            pair.ok_or_else(|| Failure::usage(format!("--tablespace '{text}' is not OID=DIR")))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let tablespaces = tablespaces::moved(&export_args.tablespace)?;
     let to = std::path::absolute(&export_args.to)
         .map_err(|error| Failure::usage(format!("--to {}: {error}", export_args.to.display())))?;
     let repository = args.open().await?;
