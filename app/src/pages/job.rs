@@ -237,6 +237,7 @@ fn Report(result: Option<JobResult>, copy: Option<JobCopy>) -> impl IntoView {
             port,
             backup,
             target,
+            files_seconds,
             rto_seconds,
             rpo_seconds,
             last_commit_at,
@@ -249,11 +250,15 @@ fn Report(result: Option<JobResult>, copy: Option<JobCopy>) -> impl IntoView {
         }) => {
             let path = format!("/backups/{backup}");
             // Files that nobody has started yet prove no recovery time.
-            let took = if port.is_some() {
-                view! { <dt title="From the begin of the job until it could be used">"Measured RTO"</dt><dd>{format::duration_s(rto_seconds)}</dd> }.into_any()
+            let (hint, name, seconds) = if port.is_some() {
+                ("From the begin of the job until it could be used", "Measured RTO", rto_seconds)
             } else {
-                view! { <dt title="From the begin of the job until all files were there; WAL is replayed when somebody starts it">"Files there after"</dt><dd>{format::duration_s(rto_seconds)}</dd> }.into_any()
+                let hint =
+                    "From the begin of the job until all files were there; WAL is replayed when somebody starts it";
+                (hint, "Files there after", files_seconds.or(rto_seconds))
             };
+            let seconds = seconds.map_or_else(|| "—".to_owned(), format::duration_s);
+            let took = view! { <dt title=hint>{name}</dt><dd>{seconds}</dd> };
             // No restore writes nothing: then a try before this one did.
             let written = match (written_bytes, kept_bytes) {
                 (0, 0) => "by the try before".to_owned(),
