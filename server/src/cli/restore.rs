@@ -147,7 +147,7 @@ pub async fn run(args: RestoreArgs, repository_args: &RepositoryArgs, json: bool
         "delta": options.delta,
     });
     let before = control::lies_in(&options.to);
-    begun(repository_args, "restore_start", Some(before), serde_json::json!({ "what": what })).await;
+    begun(repository_args, "restore_start", None, Some(before), serde_json::json!({ "what": what })).await;
     let since = std::time::Instant::now();
     let done = long("restore", json, &progress, work).await;
     let seconds = since.elapsed().as_secs_f64();
@@ -157,7 +157,7 @@ pub async fn run(args: RestoreArgs, repository_args: &RepositoryArgs, json: bool
             "written_bytes": restored.written_bytes,
         })
     };
-    let restored = ended(repository_args, "restore_finish", done, made).await?;
+    let restored = ended(repository_args, "restore_finish", None, done, made).await?;
     print(&if json {
         serde_json::json!({"plan": plan, "restored": restored, "seconds": seconds}).to_string()
     } else {
