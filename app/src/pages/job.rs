@@ -1,6 +1,9 @@
 //! `/jobs/{id}`: what long work is doing, step by step, and what came of it.
 
-use super::plans::{Decide, DrFacts};
+use super::{
+    named::with_moments,
+    plans::{Decide, DrFacts},
+};
 use crate::{
     components::{Confirm, Failed, FormOutcome, Icon, Panel, Skeleton},
     recovery_fns::{JobData, load_job},
@@ -69,7 +72,7 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
         (job.cluster.clone(), job.requested_by.clone(), job.requested_at, job.attempt);
     let is_run = over && matches!(job.kind, JobKind::Drill | JobKind::Execution);
     let run_path = format!("/recovery/plans?run={}", job.id);
-    let (job_title, progress, job_state) = (job.title, job.progress, job.state);
+    let (job_title, progress, job_state) = (with_moments(&job.title), job.progress, job.state);
     let waiting = progress.waiting.clone().filter(|_| !over);
     let decide = waiting.map(|waiting| {
         let (job, cluster) = (id.clone(), cluster.clone());

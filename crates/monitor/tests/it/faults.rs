@@ -146,7 +146,8 @@ async fn the_lag_of_a_standby_is_true_while_idle_paused_and_cut() {
     there.execute("SELECT pg_wal_replay_resume()").await.unwrap();
     replication(&watching, "caught up", |page| first(page).is_some_and(|it| it.lag_seconds == Some(0.0))).await;
 
-    let forget = || watching.control.standby_forget(&Actor::cli(), None, "replica1");
+    let person = Actor::cli();
+    let forget = || watching.control.standby_forget(&person, None, "replica1");
     assert_eq!(forget().await.unwrap_err().kind(), domain::ErrorKind::Conflict, "it is there");
 
     // Cut: seen before and gone is disconnected, never 0.
