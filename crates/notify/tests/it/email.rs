@@ -40,6 +40,7 @@ async fn smtp(refuse: bool, tls: Tls) -> (u16, mpsc::UnboundedReceiver<String>) 
                     Tls::FromTheStart(tls) => {
                         let Ok(mut stream) = tls.accept(stream).await else { return };
                         stream.write_all(b"220 ready\r\n").await.unwrap();
+                        stream.flush().await.unwrap();
                         converse(stream, refuse, &tell).await;
                     }
                     Tls::Starttls(tls) => {
