@@ -1,5 +1,5 @@
 //! Statements over a range, from the store's history.
-use crate::{Actor, ControlError, ControlPlane, monitoring, now};
+use crate::{Actor, ControlError, ControlPlane, error::page_limit, monitoring, now};
 use analysis::{latency, queries as rules, queries::StatementSum, sqltext};
 use domain::{
     Permission, Timestamp,
@@ -56,9 +56,7 @@ impl ControlPlane {
     /// [`ControlError::NotFound`], [`ControlError::Invalid`].
     pub async fn queries_top(&self, actor: &Actor, params: &QueriesParams) -> Result<QueriesPage, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
-        if params.limit == 0 || params.limit > 500 {
-            return Err(ControlError::field("limit", "a page has 1 to 500 rows"));
-        }
+        page_limit(u64::from(params.limit), QueriesParams::MOST_ROWS)?;
         if params.cursor.as_deref().is_some_and(|cursor| cursor.parse::<StatementKey>().is_err()) {
             return Err(ControlError::field("cursor", "take the cursor from 'next_cursor' of the page before"));
         }

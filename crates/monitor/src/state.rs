@@ -24,7 +24,7 @@ use domain::{
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
@@ -40,6 +40,22 @@ pub(crate) struct Shared {
     pub(crate) indexes: Mutex<HashMap<String, NodeIndexes>>,
     /// Directories of this machine that are being asked for their room.
     pub(crate) disks: disk::Asking,
+    /// Cluster and name of standbys that a person has said will not come back, until its watch has taken them out.
+    gone_for_good: Mutex<Vec<(String, String)>>,
+}
+
+impl Shared {
+    /// A standby of a cluster will not come back.
+    pub(crate) fn forget_standby(&self, cluster: &str, name: &str) {
+        let mut all = self.gone_for_good.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push((cluster.to_owned(), name.to_owned()));
+    }
+
+    /// Those of a cluster that were said since the last look.
+    pub(crate) fn take_gone_for_good(&self, cluster: &str) -> Vec<String> {
+        let mut all = self.gone_for_good.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extract_if(.., |(of, _)| of == cluster).map(|(_, name)| name).collect()
+    }
 }
 
 /// The newest index reading of one server.

@@ -26,6 +26,7 @@ pub fn standbys(page: &ReplicationPage) -> String {
         "address",
         "state",
         "sync_state",
+        "gone_since",
         "lag_seconds",
         "lag_bytes",
         "send_bytes",
@@ -41,6 +42,7 @@ pub fn standbys(page: &ReplicationPage) -> String {
                 text(row.address.as_deref()),
                 row.state.as_str().into(),
                 row.sync_state.as_str().into(),
+                time(row.gone_since),
                 Cell::Number(row.lag_seconds),
                 whole(row.lag_bytes),
                 whole(row.send_bytes),
@@ -243,6 +245,7 @@ mod tests {
             address: None,
             state: ReplicaState::Unknown,
             sync_state: "async".to_owned(),
+            gone_since: None,
             lag_seconds: None,
             lag_bytes: Some(0),
             send_bytes: None,
@@ -252,7 +255,7 @@ mod tests {
         };
         let slot = SlotRow { name: "replica".to_owned(), slot_type: "physical".to_owned(), ..SlotRow::default() };
         let page = ReplicationPage { standbys: vec![standby], slots: vec![slot], ..ReplicationPage::default() };
-        assert_eq!(standbys(&page).lines().nth(1), Some("\"replica, west\",,unknown,async,,0,,,,"));
+        assert_eq!(standbys(&page).lines().nth(1), Some("\"replica, west\",,unknown,async,,,0,,,,"));
         assert_eq!(slots(&page).lines().nth(1), Some("replica,physical,false,,,,,"));
         assert_eq!(horizon(&MaintenancePage::default()).lines().count(), 1, "the header alone");
     }

@@ -7,12 +7,12 @@ use super::{
 };
 use crate::http::{
     App, Asking,
-    problem::{Params, Problem},
+    problem::{JsonBody, Params, Problem},
 };
 use axum::{
     Json,
     extract::{Path, State},
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use domain::view::{
@@ -151,6 +151,35 @@ pub async fn replication(
         "slots" => csv::answer(list, csv_lists::slots(&page)),
         _ => csv::answer(list, csv_lists::standbys(&page)),
     })
+}
+
+/// Which standby.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StandbyName {
+    /// Its name as replication shows it.
+    name: String,
+}
+
+/// Says that a standby which is gone will not come back: it is missed no longer, and its alert ends at the next look. Should
+/// it stream again, it is a standby again. Needs the role operator; written into the audit log.
+#[utoipa::path(post, path = "/api/v1/clusters/{cluster}/standbys/forget", tag = "monitoring", request_body = StandbyName,
+    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
+    (status = 202, description = "It is given up with the next look"),
+    (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "Not an operator", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such cluster or standby", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It is there", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Nobody watches it here", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn standby_forget(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(cluster): Path<String>,
+    JsonBody(body): JsonBody<StandbyName>,
+) -> Result<StatusCode, Problem> {
+    app.control.standby_forget(&actor, Some(&cluster), &body.name).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// Settings with their source and default, and the changes that were seen.

@@ -146,6 +146,10 @@ async fn the_lag_of_a_standby_is_true_while_idle_paused_and_cut() {
     there.execute("SELECT pg_wal_replay_resume()").await.unwrap();
     replication(&watching, "caught up", |page| first(page).is_some_and(|it| it.lag_seconds == Some(0.0))).await;
 
+    let person = Actor::cli();
+    let forget = || watching.control.standby_forget(&person, None, "replica1");
+    assert_eq!(forget().await.unwrap_err().kind(), domain::ErrorKind::Conflict, "it is there");
+
     // Cut: seen before and gone is disconnected, never 0.
     drop(there);
     drop(standby);
@@ -154,7 +158,15 @@ async fn the_lag_of_a_standby_is_true_while_idle_paused_and_cut() {
     })
     .await;
     assert!(first(&cut).unwrap().lag_seconds.is_some_and(|seconds| seconds > 0.0), "{cut:?}");
+    assert!(first(&cut).unwrap().gone_since.is_some(), "{cut:?}");
     assert!(cut.slots.iter().any(|slot| slot.name == "replica1" && !slot.active), "{cut:?}");
+
+    // It is missed until a person says that it will not come back.
+    forget().await.unwrap();
+    replication(&watching, "given up", |page| page.standbys.is_empty()).await;
+    let rows = watching.control.audit_list(&Actor::cli(), store::AuditFilter::default(), None, 10).await.unwrap().rows;
+    let row = rows.iter().find(|row| row.action == "standby_forget").unwrap();
+    assert!(row.object_id.ends_with("/replica1") && row.outcome == "ok", "{row:?}");
     watching.end().await;
 }
 

@@ -154,7 +154,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         key: "replica_disconnected",
         title: "A standby is gone",
-        about: "A standby that streamed before does not any more.",
+        about: "A standby that streamed before does not any more; it is missed until it is back or given up on the replication page.",
         kind: Condition,
         object: Some("standby"),
         page: "/database/replication",
