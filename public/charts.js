@@ -128,6 +128,9 @@ function dots(series) {
   series.showSymbol = true;
 }
 
+/** Dashes of lines that have one of the six colours again, and how pale their areas are: as in chart.css. */
+const DASHES = { again: [9, 3], again2: [2, 3], again3: [9, 3, 2, 3] };
+
 function dressed(element) {
   const option = JSON.parse(element.dataset.chart);
   const unit = element.dataset.unit ?? "";
@@ -150,12 +153,16 @@ function dressed(element) {
     ...(unit === "B" || unit === "B/s" ? byteTicks(option.series ?? []) : {}),
   });
   for (const series of option.series ?? []) {
-    const own = colour(`--slot-${series.id.split("-")[0]}`, element);
+    const [slot, turn] = series.id.split("-");
+    const own = colour(`--slot-${slot}`, element);
+    const dashes = DASHES[turn];
     series.color = own;
-    series.lineStyle = { width: 1.5, ...series.lineStyle, color: own };
+    series.lineStyle = { width: 1.5, ...series.lineStyle, ...(dashes && { type: dashes }), color: own };
+    // An area has no line, unless its colour is there before: then its edge is dashed.
+    if (dashes && series.areaStyle) series.lineStyle.width = 1.5;
     series.emphasis = { disabled: true };
     dots(series);
-    if (series.areaStyle) series.areaStyle = { color: own, opacity: 0.9 };
+    if (series.areaStyle) series.areaStyle = { color: own, opacity: dashes ? 0.45 : 0.9 };
     if (series.markLine) {
       // A counter that began anew is no event like others: what stands before it does not compare.
       series.markLine.lineStyle = { color: ink, type: series.id.startsWith("reset") ? "dotted" : "dashed", width: series.id.startsWith("reset") ? 1.5 : 1 };
@@ -178,10 +185,14 @@ function dressed(element) {
       axisPointer: { type: "line", lineStyle: { color: ink, type: "dashed" } },
       formatter: (items) => {
         const at = items[0].value[0];
+        const known = (item) => typeof item.value[1] === "number";
+        // A line that is broken at a moment has a second point there, without a value: each line is told once.
+        const instead = (item, i) => items.some((other, j) => other.seriesIndex === item.seriesIndex && (known(other) || j < i));
+        const told = items.filter((item, i) => known(item) || !instead(item, i));
         const near = events.filter((event) => Math.abs(event.xAxis - at) <= (x.max - x.min) / 100);
         return [
           `${clock(at, true)} ${zone(at)}`,
-          ...items.map((item) => `${item.marker ?? ""}${item.seriesName}  ${written(item.value[1], unit)}`),
+          ...told.map((item) => `${item.marker ?? ""}${item.seriesName}  ${written(item.value[1], unit)}`),
           ...near.map((event) => `${clock(event.xAxis, false)}  ${event.name}`),
           ...(leads(option) ? ["A click: who was active then"] : []),
         ].join("\n");

@@ -29,7 +29,8 @@ pub struct ChartData {
 pub struct ChartPath {
     /// Its name in the legend.
     pub name: String,
-    /// Colour slot: `cpu`, `io`, `lock`, … or `s1` to `s6`; ` earlier` behind it for the time compared with.
+    /// Colour slot: `cpu`, `io`, `lock`, … or `s1` to `s6`; behind it ` again`, ` again2` or ` again3` for the lines that have
+    /// one of the six once more, and ` earlier` for the time compared with.
     pub slot: String,
     /// SVG path.
     pub path: String,
@@ -58,25 +59,33 @@ pub mod build {
         format,
         view::{EventKind, TimeSeries, TimeSeriesLine},
     };
+    use std::collections::BTreeSet;
 
     /// Areas on top of each other with a line for the processors, unless the load is so far below it that it would only
     /// press the areas flat.
     pub fn load(series: &TimeSeries, cpus: Option<u32>) -> ChartData {
         let level = cpus.map(f64::from).filter(|cpus| highest(series, true) * 4.0 >= *cpus);
-        chart(series, true, level)
+        chart(series, true, level, true)
     }
 
     /// Areas on top of each other.
     pub fn stacked(series: &TimeSeries) -> ChartData {
-        chart(series, true, None)
+        chart(series, true, None, true)
     }
 
     /// Lines.
     pub fn lines(series: &TimeSeries) -> ChartData {
-        chart(series, false, None)
+        chart(series, false, None, true)
     }
 
-    fn chart(series: &TimeSeries, stacked: bool, level: Option<f64>) -> ChartData {
+    /// Lines in a plot as wide as each other of this kind, whatever is written beside it: one below the other they share
+    /// their axis of time.
+    pub fn aligned(series: &TimeSeries) -> ChartData {
+        chart(series, false, None, false)
+    }
+
+    /// With `fitted` the plot takes the room that the text beside it leaves.
+    fn chart(series: &TimeSeries, stacked: bool, level: Option<f64>, fitted: bool) -> ChartData {
         let most = highest(series, stacked).max(level.unwrap_or(0.0));
         let top = match series.unit.as_str() {
             "B" | "B/s" => analysis::svg::nice_top_of_bytes(most),
@@ -91,7 +100,7 @@ pub mod build {
             paths.push(ChartPath { name: RESETS.to_owned(), slot: "reset".to_owned(), path, area: false });
         }
         ChartData {
-            option: option(series, stacked, level),
+            option: option(series, stacked, level, fitted),
             unit: series.unit.clone(),
             paths,
             grid: (0..=4)
@@ -104,14 +113,27 @@ pub mod build {
         }
     }
 
-    /// In the legend, beside the dotted line.
-    const RESETS: &str = "Counters reset";
+    /// In the legend, and the title of each dotted line.
+    const RESETS: &str = "Counters were reset";
 
-    /// Moments from which counters began anew, which are dotted, and what else happened.
+    /// Moments from which counters began anew, which are dotted, and what else happened. Roll-ups know of a reset for longer
+    /// than its event is kept: then its step is all that is known of when.
     fn resets_and_others(series: &TimeSeries) -> (Vec<domain::Timestamp>, Vec<&domain::view::Event>) {
         let (resets, others): (Vec<_>, Vec<_>) =
             series.events.iter().partition(|event| event.kind == EventKind::StatsReset);
-        (resets.into_iter().map(|event| event.at).collect(), others)
+        let half = (series.step_seconds * 500.0) as i64;
+        let begins = series.events.iter().filter(|event| EventKind::COUNTERS_BEGIN.contains(&event.kind));
+        let begins = begins.map(|event| event.at.0).collect::<Vec<_>>();
+        let untold = |at: &domain::Timestamp| begins.iter().all(|begin| (begin - at.0).abs() > half);
+        let rolled = series.resets.iter().filter_map(|place| series.times.get(*place).copied()).filter(untold);
+        let mut moments = resets.into_iter().map(|event| event.at).chain(rolled).collect::<Vec<_>>();
+        moments.sort_unstable();
+        (moments, others)
+    }
+
+    /// Where lines that are drawn as one are broken: areas stand on each other.
+    fn breaks(lines: &[TimeSeriesLine]) -> Vec<usize> {
+        lines.iter().flat_map(|line| line.gaps.iter().copied()).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     fn highest(series: &TimeSeries, stacked: bool) -> f64 {
@@ -133,11 +155,12 @@ pub mod build {
                 values.fold(None, |sum: Option<f64>, value| Some(sum.unwrap_or(0.0) + value))
             };
             let values = (0..series.times.len()).map(sum).collect();
-            return vec![("client".to_owned(), TimeSeriesLine { name: named("All"), values })];
+            let gaps = breaks(&series.earlier);
+            return vec![("client".to_owned(), TimeSeriesLine { name: named("All"), values, gaps })];
         }
         let slotted = |line: &TimeSeriesLine| {
             let i = series.series.iter().position(|own| own.name == line.name)?;
-            Some((slot(&line.name, i), TimeSeriesLine { name: named(&line.name), values: line.values.clone() }))
+            Some((slot(&line.name, i), TimeSeriesLine { name: named(&line.name), ..line.clone() }))
         };
         series.earlier.iter().filter_map(slotted).collect()
     }
@@ -165,6 +188,8 @@ pub mod build {
         }
     }
 
+    const COLOURS: usize = 6;
+
     /// Wait classes and session states keep one colour each in the whole product.
     fn slot(name: &str, i: usize) -> String {
         match name {
@@ -177,38 +202,47 @@ pub mod build {
             "Other" => "other".to_owned(),
             "idle in transaction (aborted)" => "lock".to_owned(),
             "Rollbacks" => "lwlock".to_owned(),
-            _ => format!("s{}", i % 6 + 1),
+            // Six colours can be told apart; from the seventh line on the dashes differ (chart.css, charts.js).
+            _ => format!("s{}{}", i % COLOURS + 1, ["", " again", " again2", " again3"][i / COLOURS % 4]),
         }
+    }
+
+    /// As the id of a line starts: charts.js reads the slot from it.
+    fn id(slot: &str) -> String {
+        slot.replace(' ', "-")
     }
 
     /// A line as high as there are processors.
     fn level_line(series: &TimeSeries, level: f64) -> TimeSeriesLine {
-        TimeSeriesLine { name: "Processors".to_owned(), values: vec![Some(level); series.times.len()] }
+        let values = vec![Some(level); series.times.len()];
+        TimeSeriesLine { name: "Processors".to_owned(), values, gaps: Vec::new() }
     }
 
     fn paths(series: &TimeSeries, stacked: bool, top: f64, level: Option<f64>) -> Vec<ChartPath> {
         let mut base = vec![0.0; series.times.len()];
+        let broken = breaks(&series.series);
+        let drawn = |line: &TimeSeriesLine| analysis::svg::line(&line.values, &line.gaps, top, WIDTH, HEIGHT);
         let path = |(i, line): (usize, &TimeSeriesLine)| {
             let path = if stacked {
-                let path = analysis::svg::area(&line.values, &base, top, WIDTH, HEIGHT);
+                let path = analysis::svg::area(&line.values, &broken, &base, top, WIDTH, HEIGHT);
                 for (sum, value) in base.iter_mut().zip(&line.values) {
                     *sum += value.unwrap_or(0.0);
                 }
                 path
             } else {
-                analysis::svg::line(&line.values, top, WIDTH, HEIGHT)
+                drawn(line)
             };
             ChartPath { name: line.name.clone(), slot: slot(&line.name, i), path, area: stacked }
         };
         let mut paths = series.series.iter().enumerate().map(path).collect::<Vec<_>>();
         paths.extend(earlier(series, stacked).into_iter().map(|(slot, line)| ChartPath {
-            path: analysis::svg::line(&line.values, top, WIDTH, HEIGHT),
+            path: drawn(&line),
             name: line.name,
             slot: format!("{slot} earlier"),
             area: false,
         }));
         paths.extend(level.map(|level| level_line(series, level)).map(|line| ChartPath {
-            path: analysis::svg::line(&line.values, top, WIDTH, HEIGHT),
+            path: drawn(&line),
             name: line.name,
             slot: "level".to_owned(),
             area: false,
@@ -216,30 +250,40 @@ pub mod build {
         paths
     }
 
-    fn option(series: &TimeSeries, stacked: bool, level: Option<f64>) -> String {
+    fn option(series: &TimeSeries, stacked: bool, level: Option<f64>, fitted: bool) -> String {
         // Colours, fonts and formats are the page's business: charts.js adds them from the style sheet.
+        let (left, bottom) = if fitted { (8, 4) } else { (72, 24) };
         let mut chart = Chart::new()
-            .grid(Grid::new().left(8).right(12).top(14).bottom(4).contain_label(true))
+            .grid(Grid::new().left(left).right(12).top(14).bottom(bottom).contain_label(fitted))
             .x_axis(Axis::new().type_(AxisType::Time).min(series.from.0).max(series.to.0))
             .y_axis(Axis::new().type_(AxisType::Value).min(0));
-        let points = |line: &TimeSeriesLine| {
-            let point = |(at, value): (&domain::Timestamp, &Option<f64>)| {
-                // ECharts' own word for "no value": the line has a gap.
-                let value = value.map_or_else(
-                    || CompositeValue::from("-"),
-                    |value| CompositeValue::from((value * 1_000.0).round() / 1_000.0),
-                );
-                DataPoint::from(CompositeValue::Array(vec![CompositeValue::from(at.0), value]))
-            };
-            series.times.iter().zip(&line.values).map(point).collect::<Vec<_>>()
+        let point = |at: domain::Timestamp, value: Option<f64>| {
+            // ECharts' own word for "no value": the line has a gap.
+            let value = value.map_or_else(
+                || CompositeValue::from("-"),
+                |value| CompositeValue::from((value * 1_000.0).round() / 1_000.0),
+            );
+            DataPoint::from(CompositeValue::Array(vec![CompositeValue::from(at.0), value]))
         };
+        let points = |line: &TimeSeriesLine, broken: &[usize]| {
+            let mut points = Vec::with_capacity(line.values.len());
+            for (i, (at, value)) in series.times.iter().zip(&line.values).enumerate() {
+                points.push(point(*at, *value));
+                // A point without a value at the same moment breaks the line behind it; the tooltip leaves it out.
+                if broken.contains(&i) || broken.contains(&(i + 1)) {
+                    points.push(point(*at, None));
+                }
+            }
+            points
+        };
+        let all_broken = breaks(&series.series);
         let (resets, others) = resets_and_others(series);
         for (i, line) in series.series.iter().enumerate() {
             let mut drawn = Line::new()
-                .id(format!("{}-{i}", slot(&line.name, i)))
+                .id(format!("{}-{i}", id(&slot(&line.name, i))))
                 .name(line.name.as_str())
                 .show_symbol(false)
-                .data(points(line));
+                .data(points(line, if stacked { &all_broken } else { &line.gaps }));
             if stacked {
                 drawn = drawn.stack("all").area_style(AreaStyle::new()).line_style(LineStyle::new().width(0));
             }
@@ -250,13 +294,13 @@ pub mod build {
         }
         for (i, (slot, line)) in earlier(series, stacked).into_iter().enumerate() {
             let dashed = LineStyle::new().type_(LineStyleType::Dashed).width(1).opacity(0.75);
-            let drawn = Line::new().id(format!("{slot}-earlier{i}")).name(line.name.as_str()).show_symbol(false);
-            chart = chart.series(drawn.line_style(dashed).data(points(&line)));
+            let drawn = Line::new().id(format!("{}-earlier{i}", id(&slot))).name(line.name.as_str()).show_symbol(false);
+            chart = chart.series(drawn.line_style(dashed).data(points(&line, &line.gaps)));
         }
         if let Some(line) = level.map(|level| level_line(series, level)) {
             let style = LineStyle::new().type_(LineStyleType::Dashed).width(1);
             let drawn = Line::new().id("level-0").name(line.name.as_str()).show_symbol(false);
-            chart = chart.series(drawn.line_style(style).data(points(&line)));
+            chart = chart.series(drawn.line_style(style).data(points(&line, &[])));
         }
         if !resets.is_empty() {
             // A line of its own without a point: charts.js dots the marks of this one.
@@ -280,7 +324,16 @@ pub mod build {
         head.extend(lines.iter().map(|line| line.name.clone()));
         let step = series.times.len().div_ceil(ROWS).max(1);
         let rows = series.times.iter().enumerate().rev().step_by(step).map(|(i, at)| {
-            let mut row = vec![at.local_clock()];
+            // A row stands for the steps before it too, which are left out.
+            let within = |places: &[usize]| places.iter().any(|place| *place <= i && *place + step > i);
+            let mut time = at.local_clock();
+            if within(&series.resets) {
+                time.push_str(", counters were reset");
+            }
+            if lines.iter().any(|line| within(&line.gaps)) {
+                time.push_str(", samples are missing");
+            }
+            let mut row = vec![time];
             row.extend(lines.iter().map(|line| {
                 line.values
                     .get(i)
@@ -304,7 +357,11 @@ pub mod build {
                 from: Timestamp(0),
                 to: Timestamp(2_000),
                 times: vec![Timestamp(500), Timestamp(1_500)],
-                series: vec![TimeSeriesLine { name: "CPU".to_owned(), values: vec![Some(value), None] }],
+                series: vec![TimeSeriesLine {
+                    name: "CPU".to_owned(),
+                    values: vec![Some(value), None],
+                    gaps: Vec::new(),
+                }],
                 ..TimeSeries::default()
             }
         }
@@ -329,7 +386,7 @@ pub mod build {
             ];
             let drawn = lines(&series);
             let reset = drawn.paths.last().unwrap();
-            assert_eq!((reset.name.as_str(), reset.slot.as_str()), ("Counters reset", "reset"));
+            assert_eq!((reset.name.as_str(), reset.slot.as_str()), ("Counters were reset", "reset"));
             assert_eq!(reset.path, "M300.0 0V150", "in the middle of the picture, over all its height");
             assert_eq!(drawn.marks.iter().map(|mark| mark.1.as_str()).collect::<Vec<_>>(), ["restarted"]);
             let option: serde_json::Value = serde_json::from_str(&drawn.option).unwrap();
@@ -340,6 +397,78 @@ pub mod build {
             };
             assert_eq!((marked("reset-0"), marked("cpu-0")), (1_000, 1_200));
             assert!(lines(&TimeSeries { events: Vec::new(), ..series }).paths.iter().all(|path| path.slot != "reset"));
+        }
+
+        #[test]
+        fn lines_that_have_a_colour_again_are_told_apart_by_their_dashes() {
+            let line = |i: usize| TimeSeriesLine {
+                name: format!("collector {i}"),
+                values: vec![Some(i as f64), Some(1.0)],
+                gaps: Vec::new(),
+            };
+            let mut series = TimeSeries { series: (0..20).map(line).collect(), ..series(0.0) };
+            series.earlier = vec![line(7)];
+            let drawn = lines(&series);
+            let slots = drawn.paths.iter().map(|path| path.slot.as_str()).collect::<Vec<_>>();
+            assert_eq!([slots[0], slots[5], slots[6], slots[12]], ["s1", "s6", "s1 again", "s1 again2"]);
+            assert_eq!((slots[18], slots[20]), ("s1 again3", "s2 again earlier"));
+            let different = slots.iter().collect::<BTreeSet<_>>();
+            assert_eq!(different.len(), slots.len(), "each has a look of its own");
+            for id in ["s1-0", "s1-again-6", "s1-again2-12", "s2-again-earlier0"] {
+                assert!(drawn.option.contains(&format!("\"id\":\"{id}\"")), "{id}: {}", drawn.option);
+            }
+        }
+
+        #[test]
+        fn charts_one_below_the_other_have_one_axis_of_time() {
+            let grid = |drawn: &ChartData| {
+                let option: serde_json::Value = serde_json::from_str(&drawn.option).unwrap();
+                [option["grid"].clone(), option["xAxis"].clone()]
+            };
+            let (few, many) = (aligned(&series(0.2)), aligned(&series(123_456.0)));
+            assert_eq!(grid(&few), grid(&many));
+            assert_eq!(grid(&few)[0].to_string().matches("\"left\":72").count(), 1, "{}", few.option);
+            assert_eq!(few.ticks, many.ticks, "of the server's picture too");
+        }
+
+        #[test]
+        fn a_line_is_broken_where_samples_are_missing_and_a_reset_without_its_event_is_dotted_too() {
+            let value = |i: i64| (Timestamp(i * 1_000 + 500), Some(i as f64));
+            let (times, values): (Vec<_>, Vec<_>) = (0..5).map(value).unzip();
+            let line = |name: &str, gaps| TimeSeriesLine { name: name.to_owned(), values: values.clone(), gaps };
+            let mut series = TimeSeries {
+                to: Timestamp(5_000),
+                step_seconds: 1.0,
+                times,
+                series: vec![line("CPU", vec![2]), line("IO", Vec::new())],
+                resets: vec![1, 3],
+                ..TimeSeries::default()
+            };
+            let restart = domain::view::Event::new(Timestamp(3_100), EventKind::Restart, "restarted".to_owned());
+            series.events = vec![restart];
+            let option = |drawn: &ChartData| serde_json::from_str::<serde_json::Value>(&drawn.option).unwrap();
+            let data = |option: &serde_json::Value, place: usize| option["series"][place]["data"].to_string();
+            let drawn = lines(&series);
+            // The pen is lifted on both sides of the third step, in its own line alone.
+            assert_eq!(drawn.paths[0].path.matches('M').count(), 3, "{:?}", drawn.paths);
+            assert_eq!(drawn.paths[1].path.matches('M').count(), 1, "{:?}", drawn.paths);
+            let read = option(&drawn);
+            assert_eq!(data(&read, 0).matches("\"-\"").count(), 2, "{read}");
+            let pair = read["series"][0]["data"].as_array().unwrap()[2..4].iter();
+            let pair = pair.map(|point| point[1].as_f64()).collect::<Vec<_>>();
+            assert_eq!(pair, [None, Some(2.0)], "behind the second step and before the third");
+            assert!(!data(&read, 1).contains("\"-\""), "{read}");
+            // The restart says when; of the other reset its step is known.
+            let resets = drawn.paths.last().unwrap();
+            assert_eq!((resets.slot.as_str(), resets.path.as_str()), ("reset", "M180.0 0V150"));
+            let told = drawn.table.1.iter().rev().map(|row| row[0].split_once(", ").map_or("", |it| it.1));
+            let expected = ["", "counters were reset", "samples are missing", "counters were reset", ""];
+            assert_eq!(told.collect::<Vec<_>>(), expected);
+            // Areas stand on each other: all are broken together, and stay one beside the other.
+            let areas = stacked(&series);
+            assert!(areas.paths.iter().take(2).all(|path| path.path.matches('M').count() == 2), "{:?}", areas.paths);
+            let read = option(&areas);
+            assert!((0..2).all(|place| data(&read, place).matches("\"-\"").count() == 2), "{read}");
         }
 
         #[test]

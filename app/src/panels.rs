@@ -5,7 +5,7 @@ use crate::{
     AppError,
     chart::ChartData,
     columns::Columns,
-    components::{Chart, CopyButton, Dismiss, Failed, Icon, Missing, Panel, Skeleton, Told, ago},
+    components::{Chart, CopyButton, Dismiss, Failed, Icon, Missing, Panel, Skeleton, Told, ago, laid_out},
     live::Live,
     scope::{Scope, kept_params},
     server_fns::load_panels,
@@ -41,8 +41,8 @@ pub struct PanelData {
     pub source: String,
     /// Of which moment the figures are, and how old.
     pub age: Option<(Option<Timestamp>, Option<f64>)>,
-    /// Buttons above: text, address, whether it is the chosen one.
-    pub chips: Vec<(String, String, bool)>,
+    /// Buttons above, as HTML that the server made of views of ours.
+    pub chips: String,
     /// What is in it.
     pub content: Content,
 }
@@ -173,12 +173,7 @@ pub fn panel(panel: PanelData) -> impl IntoView {
         _ => "c12",
     };
     let aside = panel.age.map(|(at, age)| ago(at, age).into_any());
-    let chips = (!panel.chips.is_empty()).then(|| {
-        let chips = panel.chips.into_iter().map(|(text, href, on)| {
-            view! { <a class="chip" class:on=on aria-current=on.then_some("true") href=href>{text}</a> }
-        });
-        view! { <nav class="chips" aria-label=panel.title.clone()>{chips.collect_view()}</nav> }
-    });
+    let chips = (!panel.chips.is_empty()).then(|| laid_out(panel.chips));
     let flush = matches!(panel.content, Content::Table(_) | Content::Missing(..) | Content::Fine(_));
     let label = panel.title.clone();
     let content = match panel.content {
@@ -195,7 +190,7 @@ pub fn panel(panel: PanelData) -> impl IntoView {
             view! { <dl class="facts">{facts.collect_view()}</dl> }.into_any()
         }
         Content::Missing(reason, cure) => view! { <Missing reason cure /> }.into_any(),
-        Content::Html(html) => view! { <div class="laid-out" inner_html=html></div> }.into_any(),
+        Content::Html(html) => laid_out(html),
         Content::Fine(text) => view! { <p class="fine"><Icon name="check" />{text}</p> }.into_any(),
     };
     view! {

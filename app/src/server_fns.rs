@@ -17,7 +17,10 @@ pub use panels::load_panels;
 pub use tiles::TileData;
 
 use crate::{AppError, chart::ChartData};
-use domain::view::{ActivityPage, AlertCounts, ClusterSummary, QueriesPage, QueryDetail, Whoami};
+use domain::{
+    Timestamp,
+    view::{ActivityPage, AlertCounts, ClusterSummary, QueriesPage, QueryRow, Whoami},
+};
 use leptos::{prelude::*, server_fn::codec::GetUrl};
 use serde::{Deserialize, Serialize};
 
@@ -44,12 +47,22 @@ pub struct QueriesData {
 /// One statement with its charts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueryData {
-    /// The statement, its series left out.
-    pub detail: QueryDetail,
-    /// Calls per second.
-    pub calls: ChartData,
+    /// Its figures over the range.
+    pub row: QueryRow,
+    /// The whole text, formatted.
+    pub sql: String,
+    /// First seen by us.
+    pub first_seen_at: Timestamp,
+    /// Last seen with calls.
+    pub last_seen_at: Timestamp,
+    /// How much of the range is covered by history.
+    pub window_seconds: f64,
+    /// 95th and 99th percentile are at most these.
+    pub at_most_ms: (Option<f64>, Option<f64>),
     /// Mean and deviation.
     pub mean: ChartData,
+    /// Calls per second, on the same axis of time.
+    pub calls: ChartData,
     /// Share of all time.
     pub share: ChartData,
     /// The strip of tabs, as HTML of ours.
@@ -125,21 +138,27 @@ pub async fn load_query(
     #[server(default)] compare: String,
 ) -> Result<QueryData, AppError> {
     use crate::chart::build;
-    use domain::view::TimeSeries;
     let (control, actor) = asking()?;
     let (range, compare) = (told(range_of(&range))?, told(compare_of(&compare))?);
-    let mut detail = told(control.query_get(&actor, cluster.as_deref(), &id, range, compare).await)?;
-    let mut take = |pick: fn(&mut QueryDetail) -> &mut TimeSeries| build::lines(&std::mem::take(pick(&mut detail)));
-    let calls = take(|detail| &mut detail.calls);
-    let mean = take(|detail| &mut detail.mean);
-    let share = take(|detail| &mut detail.share);
+    let detail = told(control.query_get(&actor, cluster.as_deref(), &id, range, compare).await)?;
     let mut kept = Vec::new();
     kept.extend(cluster.map(|cluster| ("cluster", cluster)));
     let live = if matches!(range, domain::view::Range::Between { .. }) { Default::default() } else { range };
     kept.extend(range.pairs(live));
     kept.extend((compare != domain::view::Compare::Off).then(|| ("compare", compare.to_string())));
     let tabs = crate::pages::statement_tab::strip(&id, "overview", &kept);
-    Ok(QueryData { detail, calls, mean, share, tabs })
+    Ok(QueryData {
+        mean: build::aligned(&detail.mean),
+        calls: build::aligned(&detail.calls),
+        share: build::lines(&detail.share),
+        row: detail.row,
+        sql: detail.sql,
+        first_seen_at: detail.first_seen_at,
+        last_seen_at: detail.last_seen_at,
+        window_seconds: detail.window_seconds,
+        at_most_ms: (detail.p95_at_most_ms, detail.p99_at_most_ms),
+        tabs,
+    })
 }
 
 /// Backends, by the page's own address.
@@ -208,9 +227,8 @@ fn compare_of(text: &str) -> Result<domain::view::Compare, control::ControlError
 #[cfg(feature = "ssr")]
 fn name(series: &mut domain::view::TimeSeries, name: &str) {
     if series.series.is_empty() {
-        series
-            .series
-            .push(domain::view::TimeSeriesLine { name: name.to_owned(), values: vec![None; series.times.len()] });
+        let values = vec![None; series.times.len()];
+        series.series.push(domain::view::TimeSeriesLine { name: name.to_owned(), values, gaps: Vec::new() });
     }
     for line in series.series.iter_mut().chain(&mut series.earlier) {
         line.name = name.to_owned();

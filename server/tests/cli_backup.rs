@@ -208,6 +208,14 @@ async fn a_dba_loses_a_table_and_gets_it_back() {
     assert!(out.contains("NOT RESTORED") && last.starts_with(&format!("holdfast: {reason}")), "{out}{error}");
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(bench.json(&["repo", "info", "--rebuild"])["clusters"][0]["records"], 3);
+    let log = String::from_utf8(bench.run(&["audit", "export"]).stdout).unwrap();
+    let rows = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>();
+    let of = |action: &str| rows.iter().filter(|row| row["action"] == action).collect::<Vec<_>>();
+    let (begun, ended) = (of("backup_test_restore"), of("restore_test_finish"));
+    assert_eq!((begun.len(), ended.len()), (1, 1), "{rows:#?}");
+    assert_eq!(begun[0]["after"]["what"]["backup"], full["id"], "{begun:#?}");
+    let told = ended[0]["after"]["error"].as_str().unwrap();
+    assert!(ended[0]["outcome"] == "failed" && told.starts_with(reason), "{ended:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -48,7 +48,7 @@ fn picture(data: &ChartData) -> AnyView {
         .map(|(x, text)| view! { <text x=LEFT + x y=TOP + HEIGHT + 16.0 text-anchor="middle">{text.clone()}</text> });
     let paths = data.paths.iter().map(|path| {
         let class = format!("{} slot-{}", if path.area { "area" } else { "line" }, path.slot);
-        view! { <path class=class d=path.path.clone() transform=format!("translate({LEFT} {TOP})") /> }
+        view! { <path class=class d=path.path.clone() transform=format!("translate({LEFT} {TOP})")><title>{path.name.clone()}</title></path> }
     });
     let marks = data.marks.iter().map(|(x, title)| view! { <line class="mark" x1=LEFT + x y1=TOP x2=LEFT + x y2=TOP + HEIGHT><title>{title.clone()}</title></line> });
     view! {

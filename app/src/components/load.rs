@@ -1,6 +1,6 @@
 //! Database load: the chart, what it is taken apart by, and the statements that make it.
 
-use super::{Chart, Panel, statement_or_words};
+use super::{Chart, Panel, laid_out, statement_or_words};
 use crate::{chart::ChartData, scope::with_param};
 use domain::{
     format,
@@ -16,6 +16,7 @@ pub fn LoadPanel(
     top: Vec<LoadRow>,
     samples: (i64, i64),
     cpus: Option<u32>,
+    csv: String,
 ) -> impl IntoView {
     let chips = LoadBy::ALL.into_iter().map(move |one| {
         let href = with_param("by", (one != LoadBy::default()).then(|| one.to_string()));
@@ -34,7 +35,7 @@ pub fn LoadPanel(
     let note = cpus
         .map_or_else(|| note.clone(), |cpus| format!("{note}; {}", format::counted(cpus, "processor", "processors")));
     view! {
-        <Panel title="Database load" span="c8" note=note source="pg_stat_activity, active sessions each second">
+        <Panel title="Database load" span="c8" note=note source="pg_stat_activity, active sessions each second" aside=laid_out(csv)>
             <nav class="chips" aria-label="Load by">{chips.collect_view()}</nav>
             <Chart data=load label="Database load" stacked=true />
             <Top top />

@@ -25,7 +25,7 @@ pub use frame::Frame;
 pub use icon::{Icon, Logo};
 pub use live::LiveBadge;
 pub use load::LoadPanel;
-pub use panel::Panel;
+pub use panel::{Panel, laid_out};
 pub use signal::{SignalMenu, Told};
 pub use state::{Failed, Missing, Skeleton, ago, answered};
 pub use statement::{statement, statement_or_words};

@@ -33,9 +33,14 @@ pub fn Panel(
             <header>
                 <h2 id=id title=source>{title}</h2>
                 <span class="note">{note}</span>
-                <span class="aside">{aside}</span>
+                <div class="aside">{aside}</div>
             </header>
             <div class=if flush { "flush" } else { "body" }>{children()}</div>
         </section>
     }
+}
+
+/// HTML that the server made of views of ours, in the place of its parent's content.
+pub fn laid_out(html: String) -> AnyView {
+    view! { <div class="laid-out" inner_html=html></div> }.into_any()
 }

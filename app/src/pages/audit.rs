@@ -104,11 +104,13 @@ fn Filters(filters: Vec<(String, String)>) -> impl IntoView {
         let selected = value == chosen;
         view! { <option value=value selected=selected>{label}</option> }
     });
+    let actions = domain::audit::ACTIONS.iter().map(|&(name, words)| view! { <option value=name>{words}</option> });
     let clear = (!filters.is_empty()).then(|| view! { <a class="btn" href=PATH>"Clear"</a> });
     view! {
         <form class="toolbar audit-filters" method="get" action=PATH>
             {text("actor", "Who", "name")}
-            {text("action", "Action", "session_sign_in")}
+            <label>"Action"<input name="action" value=value("action") placeholder="session_sign_in" maxlength="200" list="audit-actions" /></label>
+            <datalist id="audit-actions">{actions.collect_view()}</datalist>
             {text("object", "Object", "kind, id or kind/id")}
             <label>"Outcome"<select name="outcome">{outcomes.into_iter().collect_view()}</select></label>
             {moment("since", "From (UTC)")}
@@ -131,6 +133,8 @@ fn row(row: AuditEntry) -> AnyView {
     } else {
         format!("{} {}", row.object_kind, row.object_id)
     };
+    // The name in the log is what one filters by, and what the API has.
+    let words = domain::audit::words(&row.action).unwrap_or_else(|| row.action.clone());
     let json = |label: &'static str, value: Option<serde_json::Value>| {
         let text = value.and_then(|value| serde_json::to_string_pretty(&value).ok());
         text.map(|text| view! { <div><h3>{label}</h3><pre tabindex="0">{text}</pre></div> })
@@ -152,7 +156,7 @@ fn row(row: AuditEntry) -> AnyView {
                 <summary>
                     <time datetime=row.at.to_rfc3339()>{row.at.local()}</time>
                     <span>{who}</span>
-                    <strong class="name">{row.action.clone()}</strong>
+                    <strong>{words}<small>{row.action.clone()}</small></strong>
                     <span class="muted">{object}</span>
                     <span class=class>{row.outcome.clone()}</span>
                 </summary>

@@ -2,6 +2,7 @@
 
 use super::{
     job::{Proof, class},
+    named::with_moments,
     removal::Removal,
 };
 use crate::{
@@ -282,7 +283,7 @@ pub(super) fn Jobs(
         let seconds = job.started_at.zip(job.finished_at).map(|(from, to)| to.seconds_since(from).max(0.0));
         view! {
             <tr>
-                <td><a class="link" data-row href=move || scope.link(&path)>{job.title.clone()}</a></td>
+                <td><a class="link" data-row href=move || scope.link(&path) title=job.title.clone()>{with_moments(&job.title)}</a></td>
                 {whole.then(|| view! { <td>{job.cluster.clone()}</td> })}
                 <td><span class=class(job.state)>{job.state.as_str()}</span></td>
                 <td title=job.requested_at.local()>{if whole { job.requested_at.local() } else { day_and_clock(job.requested_at) }}</td>

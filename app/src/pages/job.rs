@@ -1,6 +1,9 @@
 //! `/jobs/{id}`: what long work is doing, step by step, and what came of it.
 
-use super::plans::{Decide, DrFacts};
+use super::{
+    named::with_moments,
+    plans::{Decide, DrFacts},
+};
 use crate::{
     components::{Confirm, Failed, FormOutcome, Icon, Panel, Skeleton},
     recovery_fns::{JobData, load_job},
@@ -69,7 +72,7 @@ fn Loaded(data: JobData, scope: Scope) -> impl IntoView {
         (job.cluster.clone(), job.requested_by.clone(), job.requested_at, job.attempt);
     let is_run = over && matches!(job.kind, JobKind::Drill | JobKind::Execution);
     let run_path = format!("/recovery/plans?run={}", job.id);
-    let (job_title, progress, job_state) = (job.title, job.progress, job.state);
+    let (job_title, progress, job_state) = (with_moments(&job.title), job.progress, job.state);
     let waiting = progress.waiting.clone().filter(|_| !over);
     let decide = waiting.map(|waiting| {
         let (job, cluster) = (id.clone(), cluster.clone());
@@ -237,6 +240,7 @@ fn Report(result: Option<JobResult>, copy: Option<JobCopy>) -> impl IntoView {
             port,
             backup,
             target,
+            files_seconds,
             rto_seconds,
             rpo_seconds,
             last_commit_at,
@@ -249,11 +253,15 @@ fn Report(result: Option<JobResult>, copy: Option<JobCopy>) -> impl IntoView {
         }) => {
             let path = format!("/backups/{backup}");
             // Files that nobody has started yet prove no recovery time.
-            let took = if port.is_some() {
-                view! { <dt title="From the begin of the job until it could be used">"Measured RTO"</dt><dd>{format::duration_s(rto_seconds)}</dd> }.into_any()
+            let (hint, name, seconds) = if port.is_some() {
+                ("From the begin of the job until it could be used", "Measured RTO", rto_seconds)
             } else {
-                view! { <dt title="From the begin of the job until all files were there; WAL is replayed when somebody starts it">"Files there after"</dt><dd>{format::duration_s(rto_seconds)}</dd> }.into_any()
+                let hint =
+                    "From the begin of the job until all files were there; WAL is replayed when somebody starts it";
+                (hint, "Files there after", files_seconds.or(rto_seconds))
             };
+            let seconds = seconds.map_or_else(|| "—".to_owned(), format::duration_s);
+            let took = view! { <dt title=hint>{name}</dt><dd>{seconds}</dd> };
             // No restore writes nothing: then a try before this one did.
             let written = match (written_bytes, kept_bytes) {
                 (0, 0) => "by the try before".to_owned(),

@@ -30,6 +30,8 @@ mod locks;
 mod login;
 #[cfg(feature = "ssr")]
 mod moment;
+#[cfg(feature = "ssr")]
+mod named;
 mod not_found;
 mod overview;
 mod performance;

@@ -2,7 +2,7 @@
 
 use super::alerts::SeverityBadges;
 use crate::{
-    components::{CopyButton, Icon, LoadPanel, Missing, Panel, Spark, ago, answered, statement},
+    components::{CopyButton, Icon, LoadPanel, Missing, Panel, Spark, ago, answered, laid_out, statement},
     live::Live,
     panels::panel,
     scope::Scope,
@@ -62,10 +62,10 @@ fn Loaded(data: OverviewData) -> impl IntoView {
         <HealthPanel health=dashboard.health.clone() history=data.health alerts=dashboard.alerts.as_ref().map(AlertCounts::of) />
         <AttentionPanel title=if first { "Getting started" } else { "Needs attention" } items=dashboard.attention.clone() />
         {data.tiles.into_iter().map(tile).collect_view()}
-        <LoadPanel load=data.load by=data.by top=data.top samples=data.samples cpus=data.cpus />
+        <LoadPanel load=data.load by=data.by top=data.top samples=data.samples cpus=data.cpus csv=data.load_csv />
         <Panel title="Slow statements" span="c4" note="by mean in this window" flush=true><Slow slow /></Panel>
         {data.charts.into_iter().map(panel).collect_view()}
-        <Panel title="Events" span="c4" flush=true><Events events=data.events /></Panel>
+        <Panel title="Events" span="c4" flush=true aside=laid_out(data.events_csv)><Events events=data.events /></Panel>
         <Panel title="Collectors" span="c8" flush=true><Collectors collectors /></Panel>
     }
 }
@@ -83,7 +83,7 @@ fn HealthPanel(health: Health, history: Vec<Option<f64>>, alerts: Option<AlertCo
             <li class="line">
                 <span class=format!("points {}", if line.points >= 15 { "critical" } else { "warning" })>{format!("−{}", line.points)}</span>
                 <span>{line.title.clone()}<small>{format!("{}, threshold {}, since {}", line.measured, line.threshold, line.since.local_clock())}</small></span>
-                <a class="muted" href=move || scope.link(&page)>{line.component.as_str()}" ›"<span class="sr">{format!(": {}", line.title)}</span></a>
+                <a class="muted" href=move || scope.link(&page)>{line.component.label()}" ›"<span class="sr">{format!(": {}", line.title)}</span></a>
             </li>
         }
     });

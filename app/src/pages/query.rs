@@ -56,9 +56,9 @@ fn dash(value: Option<f64>, show: impl Fn(f64) -> String) -> String {
 
 #[component]
 fn Loaded(data: QueryData) -> impl IntoView {
-    let QueryData { detail, calls, mean, share, tabs } = data;
-    let row = detail.row;
-    let seconds = detail.window_seconds.max(1.0);
+    let QueryData { row, sql, first_seen_at, last_seen_at, window_seconds, at_most_ms, mean, calls, share, tabs } =
+        data;
+    let seconds = window_seconds.max(1.0);
     let per_call = |total: f64| if row.calls > 0 { total / row.calls as f64 } else { 0.0 };
     let figures: Vec<(&str, String, String, String)> = vec![
         ("Calls", format::rate(row.calls_per_second), format::count(row.calls as f64), "—".to_owned()),
@@ -95,31 +95,32 @@ fn Loaded(data: QueryData) -> impl IntoView {
     ];
     let flags =
         row.flags.iter().map(|flag| view! { <span class="badge attention">{flag.label()}</span> }).collect_view();
-    let sql = detail.sql.clone();
+    let shown = highlighted(&sql);
     view! {
         <div class="laid-out" inner_html=tabs></div>
         <section class="panel c8" aria-label="Text">
             <header><h2>"SQL"</h2><span class="note">"normalised: constants are $1, $2, …"</span><span class="aside">{flags}</span></header>
-            <div class="body"><div class="code-block"><pre class="statement-text" tabindex="0"><code>{highlighted(&detail.sql)}</code></pre><CopyButton text=sql label="Copy the statement" /></div></div>
+            <div class="body"><div class="code-block"><pre class="statement-text" tabindex="0"><code>{shown}</code></pre><CopyButton text=sql label="Copy the statement" /></div></div>
         </section>
         <Panel title="Facts" span="c4">
             <dl class="facts">
                 <dt>"Share of time"</dt><dd>{format!("{} %", format::percent(row.total_percent))}</dd>
                 <dt>"Mean"</dt><dd>{format::duration_ms(row.mean_ms)}</dd>
                 <dt title="Standard deviation over the range">"Deviation"</dt><dd>{dash(row.stddev_ms, format::duration_ms)}</dd>
-                <dt title="Cantelli's inequality: no distribution with this mean and deviation exceeds it; nor does it the longest call">"P95 at most"</dt><dd>{dash(detail.p95_at_most_ms, format::duration_ms)}</dd>
-                <dt title="Cantelli's inequality: no distribution with this mean and deviation exceeds it; nor does it the longest call">"P99 at most"</dt><dd>{dash(detail.p99_at_most_ms, format::duration_ms)}</dd>
+                <dt title="Cantelli's inequality: no distribution with this mean and deviation exceeds it; nor does it the longest call">"P95 at most"</dt><dd>{dash(at_most_ms.0, format::duration_ms)}</dd>
+                <dt title="Cantelli's inequality: no distribution with this mean and deviation exceeds it; nor does it the longest call">"P99 at most"</dt><dd>{dash(at_most_ms.1, format::duration_ms)}</dd>
                 <dt title="Since the entry was made, not only in this range">"Max"</dt><dd>{dash(row.max_ms, format::duration_ms)}</dd>
                 <dt>"Cache hit"</dt><dd>{dash(row.hit_percent, |it| format!("{} %", format::percent(it)))}</dd>
                 <dt>"Database"</dt><dd>{row.database.clone()}</dd>
                 <dt>"Role"</dt><dd>{row.user.clone()}</dd>
                 <dt>"queryid"</dt><dd><code>{row.fingerprint.clone()}</code></dd>
-                <dt>"First seen"</dt><dd>{detail.first_seen_at.local()}</dd>
-                <dt>"Last seen"</dt><dd>{detail.last_seen_at.local()}</dd>
+                <dt>"First seen"</dt><dd>{first_seen_at.local()}</dd>
+                <dt>"Last seen"</dt><dd>{last_seen_at.local()}</dd>
             </dl>
         </Panel>
-        <Panel title="Calls" span="c4" note="per second" source="pg_stat_statements.calls"><Chart data=calls label="Calls per second" /></Panel>
-        <Panel title="Mean time" span="c4" note="and deviation" source="pg_stat_statements.mean_exec_time"><Chart data=mean label="Mean time" /></Panel>
+        <Panel title="Latency" span="c8" note="mean and deviation; below it calls per second" source="pg_stat_statements: mean_exec_time, stddev_exec_time, calls">
+            <div class="aligned"><Chart data=mean label="Mean time" /><Chart data=calls label="Calls per second" /></div>
+        </Panel>
         <Panel title="Share" span="c4" note="of all statements' time" source="pg_stat_statements.total_exec_time"><Chart data=share label="Share of all time" /></Panel>
         <Panel title="Figures" flush=true>
             <div class="scroll" tabindex="0" role="region" aria-label="Figures table">

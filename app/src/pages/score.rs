@@ -75,7 +75,7 @@ fn line(line: HealthLine, weights: HealthWeights, scope: Scope) -> impl IntoView
     view! {
         <tr>
             <td><a class="link" href=href rel="external">{line.title}</a></td>
-            <td>{line.component.as_str()}</td>
+            <td>{line.component.label()}</td>
             <td class="n">{line.points}</td>
             <td class="n">{weights.of(line.component)}</td>
             <td class="reason">{line.measured}</td>
@@ -89,15 +89,15 @@ fn line(line: HealthLine, weights: HealthWeights, scope: Scope) -> impl IntoView
 fn Weights(page: HealthWeightsView, may_change: bool) -> impl IntoView {
     let (weights, shipped) = (page.weights, page.shipped);
     let rows = HealthWeights::COMPONENTS.map(|component| {
-        let name = component.as_str();
+        let (name, label) = (component.as_str(), component.label());
         let lost = page.health.lines.iter().filter(|line| line.component == component).map(|line| line.points).sum::<u8>();
         let (set, default) = (weights.of(component), shipped.of(component));
         let field = if may_change {
-            view! { <input type="number" name=name min="0" max=HealthWeights::MOST.to_string() step="1" required=true value=set.to_string() aria-label=format!("Points of {name}") /> }.into_any()
+            view! { <input type="number" name=name min="0" max=HealthWeights::MOST.to_string() step="1" required=true value=set.to_string() aria-label=format!("Points of {label}") /> }.into_any()
         } else {
             set.into_any()
         };
-        view! { <tr><th scope="row">{name}</th><td class="n">{field}</td><td class="n">{default}{(set != default).then_some(" (changed)")}</td><td class="n">{lost}</td></tr> }
+        view! { <tr><th scope="row">{label}</th><td class="n">{field}</td><td class="n">{default}{(set != default).then_some(" (changed)")}</td><td class="n">{lost}</td></tr> }
     });
     let table = view! {
         <div class="scroll" tabindex="0" role="region" aria-label="Weights table">

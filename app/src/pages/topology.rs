@@ -13,6 +13,21 @@ pub fn html(ask: &Ask, tree: &ReplicationNode, here: &str) -> String {
     view! { <ul class="topology">{node(tree, here, &link)}</ul> }.to_html()
 }
 
+/// Standbys that are gone, each with the button that gives it up.
+pub fn gone(ask: &Ask, standbys: &[&StandbyRow], cluster: &str) -> String {
+    let one = |row: &&StandbyRow| {
+        view! {
+            <form class="dismiss" method="post" action="/database/standbys/forget">
+                <input type="hidden" name="cluster" value=cluster.to_owned() />
+                <input type="hidden" name="name" value=row.name.clone() />
+                <input type="hidden" name="next" value=ask.to("/database/replication", &[]) />
+                <button class="btn">{format!("{} is gone for good", row.name)}</button>
+            </form>
+        }
+    };
+    view! { <div>{standbys.iter().map(one).collect_view()}</div> }.to_html()
+}
+
 fn node(tree: &ReplicationNode, here: &str, link: &dyn Fn(&str) -> String) -> AnyView {
     let current = tree.cluster.as_deref() == Some(here);
     let name = match &tree.cluster {

@@ -30,6 +30,10 @@ pub struct OverviewData {
     pub charts: Vec<PanelData>,
     /// What happened in the range, the newest first.
     pub events: Vec<Event>,
+    /// The load as CSV: a button, as HTML of ours.
+    pub load_csv: String,
+    /// The events as CSV.
+    pub events_csv: String,
 }
 
 /// The overview of a cluster.
@@ -132,7 +136,15 @@ pub async fn load_overview(
         let full = days.map(|days| format!(", full in {days:.0} days"));
         Some((row.used_percent?, full.unwrap_or_default()))
     });
+    let of_cluster = |what: &str| format!("/api/v1/clusters/{}/{what}", dashboard.cluster.id);
+    let kept = range.pairs(if matches!(range, Range::Between { .. }) { Range::default() } else { range });
+    let events_csv = layout::csv_button(&of_cluster("events"), &kept, "events.csv");
+    let taken_apart = (by != LoadBy::default()).then(|| ("by", by.to_string()));
+    let kept = kept.into_iter().chain(taken_apart).collect::<Vec<_>>();
+    let load_csv = layout::csv_button(&of_cluster("waits"), &kept, "load.csv");
     Ok(OverviewData {
+        load_csv,
+        events_csv,
         tiles: tiles(&dashboard, load.cpus, &histories, &sizes, disk, control::now()),
         dashboard,
         cpus: load.cpus,

@@ -274,7 +274,7 @@ mod build {
         use super::*;
 
         fn line(values: &[Option<f64>]) -> TimeSeriesLine {
-            TimeSeriesLine { name: "a".to_owned(), values: values.to_vec() }
+            TimeSeriesLine { name: "a".to_owned(), values: values.to_vec(), ..TimeSeriesLine::default() }
         }
 
         #[test]

@@ -17,9 +17,15 @@ impl From<&str> for Cell {
     }
 }
 
-/// Header and rows.
+/// Header and rows. Names in the header may be labels, as of a standby or an application: they are written as text too.
 pub fn write(header: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> String {
-    let mut out = header.join(",");
+    let mut out = String::new();
+    for (i, name) in header.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        push_text(&mut out, name);
+    }
     out.push_str("\r\n");
     for row in rows {
         for (i, cell) in row.iter().enumerate() {
@@ -59,12 +65,12 @@ mod tests {
     #[test]
     fn cells_are_quoted_where_they_must_be_and_formulas_are_defused() {
         let csv = write(
-            &["a", "b", "c"],
+            &["a", "=b", "calls, earlier"],
             [
                 vec!["x,\"y\"".into(), Cell::Number(None), Cell::Whole(-3)],
                 vec!["=1+1".into(), Cell::Number(Some(0.5)), "-".into()],
             ],
         );
-        assert_eq!(csv, "a,b,c\r\n\"x,\"\"y\"\"\",,-3\r\n\"'=1+1\",0.5,\"'-\"\r\n");
+        assert_eq!(csv, "a,\"'=b\",\"calls, earlier\"\r\n\"x,\"\"y\"\"\",,-3\r\n\"'=1+1\",0.5,\"'-\"\r\n");
     }
 }

@@ -38,8 +38,10 @@ pub struct HealthInput {
     pub replicas: Option<Vec<ReplicaView>>,
     /// Slots that keep WAL and are not in use.
     pub inactive_slots: Option<i64>,
-    /// What is wrong with backups and restore tests; `None` when they are not set up here or not known yet.
+    /// What is wrong with backups and restore tests; `None` when no backups are known: not set up here, or not looked at yet.
     pub recovery: Option<Vec<RecoveryProblem>>,
+    /// It is a standby: its primary is what is backed up.
+    pub is_standby: bool,
     /// Shared-buffer hit ratio, when enough blocks were touched.
     pub cache_hit_percent: Option<f64>,
     /// Temporary files.
@@ -378,8 +380,9 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
     let archiver = input.archiver_failing.map(|failing| (if failing { 6 } else { 0 }, "failing".to_owned()));
     lines.rule(C::Wal, "archiver_failing", "WAL is not archived", "no failures", "/database/maintenance", archiver);
 
-    // A cluster that is not backed up here may be elsewhere: there is no rule to break.
-    if let Some(problems) = &input.recovery {
+    // A cluster that is not backed up here may be elsewhere: that costs nothing, and is not known. Whoever does not want to
+    // be asked takes the weight from backups.
+    if input.recovery.is_some() || !input.is_standby {
         for (rule, title, tests, critical, warning) in [
             ("backups", "Backups are not as they should be", false, 8, 3),
             ("restore_tests", "Restores are not proved as they should be", true, 6, 2),
@@ -391,11 +394,13 @@ fn rules(lines: &mut Lines<'_>, input: &HealthInput) {
                     == tests
             };
             // The worst is the first.
-            let worst = problems.iter().find(is_test);
-            let points = worst.map_or(0, |it| if it.severity == "critical" { critical } else { warning });
-            let measured = worst.map_or_else(String::new, |it| it.message.clone());
-            let threshold = worst.map_or_else(String::new, |it| it.threshold.clone());
-            lines.rule(C::Backups, rule, title, &threshold, "/recovery", Some((points, measured)));
+            let worst = input.recovery.as_ref().map(|problems| problems.iter().find(is_test));
+            let threshold = worst.flatten().map_or_else(String::new, |it| it.threshold.clone());
+            let lost = worst.map(|worst| {
+                let points = worst.map_or(0, |it| if it.severity == "critical" { critical } else { warning });
+                (points, worst.map_or_else(String::new, |it| it.message.clone()))
+            });
+            lines.rule(C::Backups, rule, title, &threshold, "/recovery", lost);
         }
     }
 

@@ -56,13 +56,14 @@ pub struct Replicas {
     seen: BTreeMap<String, (Timestamp, Option<Lsn>)>,
     /// Names that standbys of several machines had at once.
     shared: BTreeSet<String>,
-    /// A lag below this is shown as streaming, above as catching up.
     now: Vec<ReplicaView>,
 }
 
-/// A standby that does not come back is forgotten.
-const FORGET_MS: i64 = 24 * 60 * 60 * 1_000;
-/// Behind by less is ordinary.
+/// A standby that is gone is missed until it is back or a person says that it will not come back: one that was only
+/// forgotten would end its alert, and nobody would know that the copy is not there. Of more than so many, as where each
+/// start makes a new name, the one that has been gone longest is given up.
+const MISSED_AT_MOST: usize = 200;
+/// A lag below this is shown as streaming, above as catching up.
 const CATCHING_UP_SECONDS: f64 = 5.0;
 
 impl Replicas {
@@ -119,7 +120,7 @@ impl Replicas {
             };
             views.push(ReplicaView { name: sender.name.clone(), state, lag_seconds: seconds, lag_bytes: bytes });
         }
-        self.seen.retain(|_, (last, _)| at.0 - last.0 < FORGET_MS);
+        self.give_up_beyond(MISSED_AT_MOST, at);
         for (name, (last, replayed)) in &self.seen {
             if views.iter().any(|view| view.name == *name) {
                 continue;
@@ -140,6 +141,36 @@ impl Replicas {
         views.sort_by(|a, b| a.name.cmp(&b.name).then(behind(a).cmp(&behind(b))));
         views.dedup_by(|later, kept| later.name == kept.name);
         self.now = views;
+    }
+
+    /// Of those that are not there at `at`, keeps so many.
+    fn give_up_beyond(&mut self, most: usize, at: Timestamp) {
+        if self.seen.len() <= most {
+            return;
+        }
+        let gone = self.seen.iter().filter(|(_, (last, _))| *last < at);
+        let mut gone = gone.map(|(name, (last, _))| (*last, name.clone())).collect::<Vec<_>>();
+        gone.sort();
+        for (_, name) in gone.iter().take(gone.len().saturating_sub(most)) {
+            self.seen.remove(name);
+        }
+    }
+
+    /// A person says that a standby will not come back: it is missed no longer. Whether it was missed: one that streams
+    /// stays.
+    pub fn forget(&mut self, name: &str) -> bool {
+        let missed = self.gone_since(name).is_some();
+        if missed {
+            self.seen.remove(name);
+            self.now.retain(|view| view.name != name);
+        }
+        missed
+    }
+
+    /// When a standby that is gone was seen last; `None` while it is there, and for one that is not known.
+    pub fn gone_since(&self, name: &str) -> Option<Timestamp> {
+        let gone = self.now.iter().any(|view| view.name == name && view.state == ReplicaState::Disconnected);
+        self.seen.get(name).filter(|_| gone).map(|(last, _)| *last)
     }
 
     /// The standbys by name.
@@ -312,5 +343,37 @@ mod tests {
         assert_eq!(replicas.views()[0].lag_seconds, Some(30.0));
         replicas.advance(&reading(100, Some(100)), at(31));
         assert_eq!(replicas.views()[0].state, ReplicaState::Idle);
+    }
+
+    #[test]
+    fn a_standby_that_is_gone_is_missed_until_it_is_back_or_a_person_says_that_it_is_gone_for_good() {
+        const DAY: i64 = 86_400;
+        let mut replicas = Replicas::default();
+        replicas.advance(&reading(100, Some(100)), at(0));
+        assert_eq!((replicas.gone_since("r1"), replicas.forget("r1")), (None, false), "it streams");
+        replicas.advance(&reading(100, None), at(30 * DAY));
+        assert_eq!(replicas.views()[0].state, ReplicaState::Disconnected);
+        assert_eq!(replicas.gone_since("r1"), Some(at(0)));
+        replicas.advance(&reading(100, Some(100)), at(30 * DAY + 1));
+        assert_eq!((replicas.views()[0].state, replicas.gone_since("r1")), (ReplicaState::Idle, None));
+        replicas.advance(&reading(100, None), at(30 * DAY + 2));
+        assert!(replicas.forget("r1") && replicas.views().is_empty());
+        replicas.advance(&reading(100, None), at(30 * DAY + 3));
+        assert!(replicas.views().is_empty(), "it comes back only when it streams again");
+        replicas.advance(&reading(100, Some(100)), at(30 * DAY + 4));
+        assert_eq!(replicas.views().len(), 1);
+    }
+
+    #[test]
+    fn of_very_many_that_are_gone_the_last_are_missed() {
+        let mut replicas = Replicas::default();
+        for second in 0..300 {
+            let mut one = reading(100, Some(100));
+            one.senders[0].name = format!("pod-{second:03}");
+            replicas.advance(&one, at(second));
+        }
+        replicas.advance(&reading(100, Some(100)), at(300));
+        assert_eq!(replicas.views().len(), MISSED_AT_MOST + 1);
+        assert_eq!(replicas.views()[0].name, "pod-100");
     }
 }

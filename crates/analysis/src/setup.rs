@@ -1,6 +1,6 @@
 //! What a server needs to be watched: the commands, and how far it is.
 use domain::{
-    reading::{ExtensionState, ServerReading},
+    reading::{ClockSkew, ExtensionState, ServerReading},
     view::{Attention, ClusterState},
 };
 
@@ -17,10 +17,13 @@ pub const PRELOAD_SQL: &str =
 /// How long reads and writes take.
 pub const TIMING_SQL: &str = "ALTER SYSTEM SET track_io_timing = on;\nSELECT pg_reload_conf();";
 
-/// Connected, `pg_monitor`, `pg_stat_statements`, `track_io_timing`: whether it is so, and the cure. Before the first reading
-/// of the server the last three are not known.
+/// Clocks that differ by more are told: what is logged and committed at one moment stands at another here.
+pub const CLOCK_OFF_SECONDS: f64 = 2.0;
+
+/// Connected, `pg_monitor`, `pg_stat_statements`, `track_io_timing`, the clock: whether it is so, and the cure. Before the
+/// first reading of the server the last four are not known.
 pub fn checklist(state: &ClusterState, server: Option<&ServerReading>) -> Vec<Attention> {
-    vec![connected(state), rights(server), statements(server), timing(server)]
+    vec![connected(state), rights(server), statements(server), timing(server), clock(server.map(|it| it.clock))]
 }
 
 fn item(key: &str, level: &str, title: impl Into<String>, detail: impl Into<String>, sql: Option<String>) -> Attention {
@@ -124,6 +127,20 @@ fn timing(server: Option<&ServerReading>) -> Attention {
     }
 }
 
+fn clock(clock: Option<ClockSkew>) -> Attention {
+    let key = "setup_clock";
+    match clock {
+        None => awaited(key, "its clock"),
+        Some(clock) if clock.at_least_seconds() <= CLOCK_OFF_SECONDS => {
+            item(key, "good", "Its clock is ours", "", None)
+        }
+        Some(clock) => {
+            let detail = "Commits, logs and the moment of a restore are by its clock, figures and alerts by that of Holdfast's machine: have both follow the same time servers (NTP).";
+            item(key, "warning", format!("Its clock is {}", clock.to_human()), detail, None)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,11 +149,22 @@ mod tests {
     #[test]
     fn before_the_first_reading_only_the_connection_is_judged() {
         let levels = |state| checklist(&state, None).into_iter().map(|item| item.level).collect::<Vec<_>>();
-        assert_eq!(levels(ClusterState::Connecting), ["unknown"; 4]);
+        assert_eq!(levels(ClusterState::Connecting), ["unknown"; 5]);
         let refused = ClusterState::Refused { reason: "no role".to_owned(), since: Timestamp(0) };
-        assert_eq!(levels(refused.clone()), ["critical", "unknown", "unknown", "unknown"]);
+        assert_eq!(levels(refused.clone()), ["critical", "unknown", "unknown", "unknown", "unknown"]);
         let cure = checklist(&refused, None).swap_remove(0).sql.unwrap_or_default();
         assert!(cure.starts_with("CREATE ROLE"), "{cure}");
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_told_with_its_side() {
+        let of = |ahead_ms| {
+            let item = clock(Some(ClockSkew { ahead_ms, within_ms: 4 }));
+            (item.level, item.title)
+        };
+        assert_eq!(of(-2_000).0, "good", "the answer may have been slow");
+        assert_eq!(of(-90_000), ("warning".to_owned(), "Its clock is 1 min 30 s behind ours".to_owned()));
+        assert_eq!(of(7_200_000), ("warning".to_owned(), "Its clock is 2 h 00 min ahead of ours".to_owned()));
     }
 
     #[test]

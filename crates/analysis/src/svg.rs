@@ -1,19 +1,23 @@
 //! Paths of small charts, for the server's picture of a chart and for sparklines. Gaps stay gaps.
 
-/// The path of a line through `values` in a box of `width` by `height`, from zero to `top`; empty without values.
-pub fn line(values: &[Option<f64>], top: f64, width: f64, height: f64) -> String {
+/// The path of a line through `values` in a box of `width` by `height`, from zero to `top`; empty without values. At the
+/// places in `breaks` the line is broken on both sides, though there is a value.
+pub fn line(values: &[Option<f64>], breaks: &[usize], top: f64, width: f64, height: f64) -> String {
     let mut path = String::new();
     let mut pen_down = false;
     for (i, value) in values.iter().enumerate() {
         match value {
             Some(value) => {
                 let (x, y) = place(i, values.len(), *value, top, width, height);
-                path.push_str(&format!("{}{x:.1} {y:.1}", if pen_down { "L" } else { "M" }));
+                let broken = breaks.contains(&i);
+                let joined = pen_down && !broken;
+                path.push_str(&format!("{}{x:.1} {y:.1}", if joined { "L" } else { "M" }));
                 // A point alone between gaps would be invisible.
-                if !pen_down && values.get(i + 1).is_none_or(Option::is_none) {
+                let ends = broken || breaks.contains(&(i + 1)) || values.get(i + 1).is_none_or(Option::is_none);
+                if !joined && ends {
                     path.push_str(&format!("L{:.1} {y:.1}", x + 0.5));
                 }
-                pen_down = true;
+                pen_down = !broken;
             }
             None => pen_down = false,
         }
@@ -21,14 +25,14 @@ pub fn line(values: &[Option<f64>], top: f64, width: f64, height: f64) -> String
     path
 }
 
-/// The path of the area between two lines, the upper being `base + values`; parts with gaps are left out.
-pub fn area(values: &[Option<f64>], base: &[f64], top: f64, width: f64, height: f64) -> String {
+/// The path of the area between two lines, the upper being `base + values`; parts with gaps, and those around the places in
+/// `breaks`, are left out.
+pub fn area(values: &[Option<f64>], breaks: &[usize], base: &[f64], top: f64, width: f64, height: f64) -> String {
     let mut path = String::new();
     let mut start = 0;
     while start < values.len() {
-        let Some(length) = values[start..]
-            .iter()
-            .position(Option::is_none)
+        let Some(length) = (start..values.len())
+            .position(|i| values[i].is_none() || breaks.contains(&i))
             .or(Some(values.len() - start))
             .filter(|length| *length > 0)
         else {
@@ -85,11 +89,22 @@ mod tests {
     #[test]
     fn a_gap_lifts_the_pen() {
         assert_eq!(
-            line(&[Some(0.0), Some(1.0), None, Some(1.0)], 1.0, 30.0, 10.0),
+            line(&[Some(0.0), Some(1.0), None, Some(1.0)], &[], 1.0, 30.0, 10.0),
             "M0.0 10.0L10.0 0.0M30.0 0.0L30.5 0.0"
         );
-        assert_eq!(line(&[None, None], 1.0, 30.0, 10.0), "");
-        assert_eq!(area(&[Some(1.0), None], &[0.0, 0.0], 1.0, 10.0, 10.0), "M0.0 0.0L0.0 10.0Z");
+        assert_eq!(line(&[None, None], &[], 1.0, 30.0, 10.0), "");
+        assert_eq!(area(&[Some(1.0), None], &[], &[0.0, 0.0], 1.0, 10.0, 10.0), "M0.0 0.0L0.0 10.0Z");
+    }
+
+    #[test]
+    fn a_break_lifts_the_pen_on_both_sides_of_a_point_that_is_drawn() {
+        let values = [Some(0.0), Some(1.0), Some(0.0), Some(1.0), Some(0.0)];
+        assert_eq!(line(&values, &[2], 1.0, 40.0, 10.0), "M0.0 10.0L10.0 0.0M20.0 10.0L20.5 10.0M30.0 0.0L40.0 10.0");
+        assert_eq!(line(&values[..2], &[1], 1.0, 10.0, 10.0), "M0.0 10.0L0.5 10.0M10.0 0.0L10.5 0.0");
+        assert_eq!(
+            area(&values, &[2], &[0.0; 5], 1.0, 40.0, 10.0),
+            "M0.0 10.0L10.0 0.0L10.0 10.0L0.0 10.0ZM30.0 0.0L40.0 10.0L40.0 10.0L30.0 10.0Z"
+        );
     }
 
     #[test]

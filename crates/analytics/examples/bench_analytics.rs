@@ -56,13 +56,8 @@ fn rate(name: &str, rows: i64, took: Duration, processor_ms: f64) -> f64 {
 async fn main() {
     let argument = |n, default| std::env::args().nth(n).map_or(default, |text| text.parse::<i64>().expect("a number"));
     let (metrics, events, tenants) = (argument(1, 5_000_000), argument(2, 1_000_000), argument(3, 100));
-    let cluster = test_support::private_cluster(&[
-        ("max_connections", "100"),
-        ("shared_buffers", "256MB"),
-        ("max_wal_size", "4GB"),
-        ("fsync", "on"),
-    ])
-    .await;
+    let settings = [test_support::PLATFORM_SETTINGS.as_slice(), &[("max_wal_size", "4GB"), ("fsync", "on")]].concat();
+    let cluster = test_support::private_cluster(&settings).await;
     let url = cluster.server.url("postgres");
     let postmaster = cluster.server.postmaster_pid().unwrap_or_default().to_string();
     let mut options = sea_orm::ConnectOptions::new(url.clone());

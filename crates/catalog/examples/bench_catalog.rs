@@ -13,13 +13,14 @@ use std::{
 
 const CLIENTS: u64 = 64;
 
-fn row(name: &str, histogram: &Histogram, spent: Option<Spent>) {
+fn row(name: &str, histogram: &Histogram, spent: Option<(Spent, Duration)>) {
     let snapshot = histogram.snapshot();
     let at = |share| snapshot.quantile_ms(share).unwrap_or(f64::NAN);
-    print!("{name:<58} {:>9} {:>9.2} {:>9.2} {:>9.2}", snapshot.count(), at(0.5), at(0.95), at(0.99));
-    if let Some(spent) = spent {
+    print!("{name:<68} {:>9} {:>9.2} {:>9.2} {:>9.2}", snapshot.count(), at(0.5), at(0.95), at(0.99));
+    if let Some((spent, took)) = spent {
         let each = |ticks: u64| ticks as f64 * 10.0 / snapshot.count() as f64;
-        print!(" {:>10.3} {:>10.3}", each(spent.server), each(spent.client));
+        let rate = snapshot.count() as f64 / took.as_secs_f64();
+        print!(" {rate:>9.0} {:>10.3} {:>10.3}", each(spent.server), each(spent.client));
     }
     println!();
 }
@@ -43,6 +44,9 @@ impl Spent {
             let ticks = number(11) + number(12);
             if pid.parse() == Ok(std::process::id()) {
                 spent.client += ticks;
+            } else if pid.parse().is_ok_and(|pid| postmasters.contains(&pid)) {
+                // What its sessions that ended had spent.
+                spent.server += ticks + number(13) + number(14);
             } else if postmasters.contains(&number(1)) {
                 spent.server += ticks;
             }
@@ -62,7 +66,7 @@ where
     F: Future<Output = ()> + Send,
 {
     let (histogram, work) = (Arc::new(Histogram::default()), Arc::new(work));
-    let before = Spent::now(postmasters);
+    let (before, begun) = (Spent::now(postmasters), Instant::now());
     let clients = (0..clients).map(|client| {
         let (histogram, work) = (histogram.clone(), work.clone());
         tokio::spawn(async move {
@@ -76,7 +80,7 @@ where
     for client in clients.collect::<Vec<_>>() {
         client.await.unwrap();
     }
-    row(name, &histogram, Some(Spent::now(postmasters).since(before)));
+    row(name, &histogram, Some((Spent::now(postmasters).since(before), begun.elapsed())));
 }
 
 /// The process that a session's server began as.
@@ -87,11 +91,17 @@ async fn postmaster(url: &str) -> u64 {
     stat.rsplit_once(") ").unwrap().1.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
+async fn ready(pools: &Pools) {
+    while pools.snapshot().nodes[1].state.as_str() != "replica" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::main]
 async fn main() {
     let plugins = std::env::args().nth(1).map_or(100_000, |text| text.parse::<u64>().expect("plugins: a number"));
     let tenants = (plugins / 100).clamp(1, 1_000);
-    let cluster = test_support::private_cluster(&[("max_connections", "200"), ("shared_buffers", "256MB")]).await;
+    let cluster = test_support::private_cluster(&test_support::PLATFORM_SETTINGS).await;
     let url = cluster.server.url("postgres");
     let mut options = sea_orm::ConnectOptions::new(url.clone());
     options.max_connections(1).sqlx_logging(false);
@@ -116,17 +126,14 @@ async fn main() {
     println!("{plugins} plugins, {tenants} tenants, {CLIENTS} clients; made in {:.0} s", begun.elapsed().as_secs_f64());
     let standby = cluster.standby("standby").await;
     let mut settings = PoolSettings::new(url.clone(), Some(standby.url("postgres").into()));
-    // More sessions than processors share these; whether fewer answer sooner can be tried.
     if let Some(most) = std::env::var("HOLDFAST_BENCH_CONNECTIONS").ok().and_then(|text| text.parse::<u32>().ok()) {
         settings.replica_max = most;
     }
-    let pools = Pools::start(settings).unwrap();
-    while pools.snapshot().nodes[1].state.as_str() != "replica" {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    let pools = Pools::start(settings.clone()).unwrap();
+    ready(&pools).await;
     // It cannot listen, so it remembers nothing: every answer is the database's.
     let nowhere = "postgres://nobody@127.0.0.1:1/nothing".to_owned();
-    let catalog = Catalog::new(pools.clone(), nowhere.into());
+    let catalog = Catalog::new(pools.clone(), nowhere.clone().into());
     let remembering = Catalog::new(pools.clone(), url.clone().into());
     while !remembering.cache_stats().listening {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -134,8 +141,8 @@ async fn main() {
     let postmasters = [postmaster(&url).await, postmaster(&standby.url("postgres")).await];
     let postmasters = postmasters.as_slice();
     println!(
-        "{:<58} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}",
-        "", "n", "p50 ms", "p95 ms", "p99 ms", "server ms", "client ms"
+        "{:<68} {:>9} {:>9} {:>9} {:>9} {:>9} {:>10} {:>10}",
+        "", "n", "p50 ms", "p95 ms", "p99 ms", "per s", "server ms", "client ms"
     );
 
     // A tenant has enough of each that every question is answered by a full page.
@@ -147,10 +154,19 @@ async fn main() {
         health_min: Some(20),
         ..Default::default()
     };
-    for clients in [1, 4, 16, CLIENTS] {
-        let asked = catalog.clone();
-        let name = format!("discovery, three filters, one page of 50, {clients} clients");
-        load(&name, postmasters, clients, 6_400 / clients, move |n| {
+    // More sessions than processors share these: whether fewer answer sooner is measured too.
+    let mut fewer = Vec::new();
+    for most in [8, 4] {
+        let pools =
+            Pools::start(PoolSettings { replica_max: most, min: most.min(settings.min), ..settings.clone() }).unwrap();
+        ready(&pools).await;
+        fewer.push((CLIENTS, most, Catalog::new(pools, nowhere.clone().into())));
+    }
+    let all = [1, 4, 16, CLIENTS].map(|clients| (clients, settings.replica_max, catalog.clone()));
+    // Long enough that what a session learns at its first questions is not what is measured.
+    for (clients, most, asked) in all.iter().chain(&fewer).cloned() {
+        let name = format!("discovery, three filters, one page of 50, {clients} clients, pool of {most}");
+        load(&name, postmasters, clients, 32_000 / clients, move |n| {
             let catalog = asked.clone();
             async move {
                 let page = catalog.plugins(of(n), &three(n), Sort::HealthDown, None, 50).await.unwrap();
@@ -160,12 +176,11 @@ async fn main() {
         .await;
     }
     for (name, query, mode, rounds) in [
-        ("search by words, by relevance", "swift pipe", SearchMode::Words, 100),
+        ("search by words, by relevance", "swift pipe", SearchMode::Words, 300),
         ("search by words that nothing has: similar ones", "swift pipr", SearchMode::Similar, 20),
     ] {
-        for clients in [1, CLIENTS] {
-            let asked = catalog.clone();
-            load(&format!("{name}, {clients} clients"), postmasters, clients, rounds, move |n| {
+        for (clients, most, asked) in [all[0].clone(), all[3].clone(), fewer[0].clone(), fewer[1].clone()] {
+            load(&format!("{name}, {clients} clients, pool of {most}"), postmasters, clients, rounds, move |n| {
                 let catalog = asked.clone();
                 async move {
                     let filter = PluginFilter { query: Some(query.to_owned()), ..Default::default() };

@@ -41,6 +41,8 @@ pub trait BackendAgent: fmt::Debug + Send + Sync {
     fn explain(&self, request: ExplainRequest) -> BoxFuture<'_, Result<Explained, AgentFailure>>;
     /// Has the indexes reviewed soon.
     fn review(&self);
+    /// Has a standby missed no longer, from the next look on; one that is there stays.
+    fn forget_standby(&self, name: &str);
 }
 
 impl ControlPlane {
@@ -110,6 +112,44 @@ impl ControlPlane {
                 Err(ControlError::Cluster { kind: failure.kind, message: failure.message })
             }
         }
+    }
+}
+
+impl ControlPlane {
+    /// Says that a standby which is gone will not come back: it is missed no longer, and its alert ends with the next look.
+    /// Should it stream again, it is a standby again.
+    ///
+    /// # Errors
+    /// [`ControlError::Forbidden`], [`ControlError::NotFound`], [`ControlError::Conflict`] for one that is there,
+    /// [`ControlError::Cluster`] where nobody watches.
+    pub async fn standby_forget(&self, actor: &Actor, cluster: Option<&str>, name: &str) -> Result<(), ControlError> {
+        const ACTION: &str = "standby_forget";
+        let (known, id) = self.inner.clusters.named(cluster);
+        let object_id = format!("{id}/{name}");
+        let object = ("standby", object_id.as_str());
+        self.authorize_audited(actor, Permission::AlertAcknowledge, ACTION, object).await?;
+        known?;
+        let page = self.replication_get(actor, Some(&id))?;
+        let Some(standby) = page.standbys.iter().find(|row| row.name == name) else {
+            return Err(ControlError::not_found("standby", name, "see the replication page for their names"));
+        };
+        let Some(gone_since) = standby.gone_since else {
+            let state = standby.state.as_str();
+            return Err(ControlError::Conflict(format!(
+                "{name} is there ({state}): only a standby that is gone can be given up"
+            )));
+        };
+        let Some(agent) = self.inner.clusters.agent(&id) else {
+            return Err(ControlError::Cluster {
+                kind: ErrorKind::Unavailable,
+                message: "nobody watches this cluster here: standbys are given up where 'holdfast serve' runs"
+                    .to_owned(),
+            });
+        };
+        let detail = json!({ "gone_since": gone_since });
+        self.audit_outcome(actor, ACTION, object, Outcome::Ok, Some(detail)).await?;
+        agent.forget_standby(name);
+        Ok(())
     }
 }
 

@@ -128,6 +128,11 @@ impl ControlError {
     }
 }
 
+/// Refuses a page of no rows, and one of more than `most`.
+pub(crate) fn page_limit(limit: u64, most: u64) -> Result<(), ControlError> {
+    domain::view::rows_of_page(limit, most).map_err(|message| ControlError::field("limit", message))
+}
+
 impl From<store::StoreError> for ControlError {
     fn from(error: store::StoreError) -> Self {
         Self::Store(error)

@@ -41,7 +41,13 @@ impl ControlPlane {
         }
         for (bucket, counts) in buckets {
             let value = latency_classes::quantile(&counts, wanted);
-            points.extend(value.map(|value| MetricPoint { label: String::new(), bucket, value }));
+            points.extend(value.map(|value| MetricPoint {
+                label: String::new(),
+                bucket,
+                value,
+                gap: false,
+                reset: false,
+            }));
         }
         Ok(())
     }

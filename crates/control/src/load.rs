@@ -5,7 +5,7 @@ use domain::{
     reading::CollectorKind,
     view::{LoadBy, LoadPage, LoadRow, Range, TimeSeries, TimeSeriesLine},
 };
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use store::{SessionHistoryRepo, StatementRepo};
 
 /// Lines of the chart; more than these cannot be told apart.
@@ -71,7 +71,11 @@ impl ControlPlane {
             HashMap::new()
         };
         let gap = self.gap_seconds(&id);
-        let line = |name: String, values| TimeSeriesLine { name, values: monitoring::bridge(values, step, gap) };
+        let line = |name: String, values| TimeSeriesLine {
+            name,
+            values: monitoring::bridge(values, step, gap),
+            gaps: Vec::new(),
+        };
         let mut series = names
             .iter()
             .zip(lines)
@@ -90,6 +94,7 @@ impl ControlPlane {
             series.push(line("Other".to_owned(), others));
         }
         let top = self.load_by_query(&id, from, to, taken).await?;
+        let events = self.events(&id, from, to).await?;
         let all = points.iter().map(|point| point.samples).sum::<i64>() as f64;
         let sampler = snapshot.dashboard.collectors.iter().find(|one| one.name == CollectorKind::Sessions).cloned();
         Ok(LoadPage {
@@ -104,7 +109,8 @@ impl ControlPlane {
                 step_seconds: step as f64 / 1_000.0,
                 times: monitoring::times(from, step),
                 series,
-                events: self.events(&id, from, to).await?,
+                resets: monitoring::resets(BTreeSet::new(), &events, from, step),
+                events,
                 earlier: Vec::new(),
             },
             top,

@@ -3,10 +3,14 @@ use crate::{Actor, ControlError, ControlPlane, clusters::live_event, now};
 use domain::{
     Permission, Timestamp,
     view::{
-        ActivityPage, ClusterSummary, Compare, Dashboard, Event, LiveEvent, Metric, Range, TimeSeries, TimeSeriesLine,
+        ActivityPage, ClusterSummary, Compare, Dashboard, Event, EventKind, LiveEvent, Metric, Range, TimeSeries,
+        TimeSeriesLine,
     },
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use store::{EventRepo, MetricRepo};
 use tokio::sync::broadcast;
 
@@ -149,7 +153,7 @@ impl ControlPlane {
             let id = self.inner.clusters.find(cluster)?.0.id.clone();
             let (from, to, step) = grid(range, now());
             let gap = self.gap_seconds(&id);
-            series.earlier = self.lines(&id, metric, from.plus_ms(-shift), to.plus_ms(-shift), step, gap).await?;
+            series.earlier = self.lines(&id, metric, from.plus_ms(-shift), to.plus_ms(-shift), step, gap).await?.0;
         }
         Ok(series)
     }
@@ -164,8 +168,9 @@ impl ControlPlane {
     ) -> Result<TimeSeries, ControlError> {
         let at = now();
         let (from, to, step) = grid(known(range, at, HISTORY_DAYS)?, at);
-        let series = self.lines(id, metric, from, to, step, gap).await?;
+        let (series, anew) = self.lines(id, metric, from, to, step, gap).await?;
         let events = self.events(id, from, to).await?;
+        let resets = resets(anew, &events, from, step);
         Ok(TimeSeries {
             metric: metric.as_str().to_owned(),
             unit: metric.unit().to_owned(),
@@ -175,11 +180,12 @@ impl ControlPlane {
             times: times(from, step),
             series,
             events,
+            resets,
             earlier: Vec::new(),
         })
     }
 
-    /// The lines of a metric from one moment to another.
+    /// The lines of a metric from one moment to another, and the steps in which counters began anew, as roll-ups say.
     async fn lines(
         &self,
         id: &str,
@@ -188,22 +194,32 @@ impl ControlPlane {
         to: Timestamp,
         step: i64,
         gap: f64,
-    ) -> Result<Vec<TimeSeriesLine>, ControlError> {
+    ) -> Result<(Vec<TimeSeriesLine>, BTreeSet<usize>), ControlError> {
         let mut points = MetricRepo(self.inner.store.db()).history(id, metric, from, to, step).await?;
         self.percentiles_of_distributions(id, metric, from, to, step, &mut points).await?;
         let mut lines = BTreeMap::<String, Vec<Option<f64>>>::new();
+        let mut gaps = BTreeMap::<String, Vec<usize>>::new();
+        let mut anew = BTreeSet::new();
         for point in points {
-            let line = lines.entry(point.label).or_insert_with(|| vec![None; POINTS as usize]);
-            if let Some(slot) = usize::try_from(point.bucket).ok().and_then(|bucket| line.get_mut(bucket)) {
-                *slot = Some(point.value);
+            let line = lines.entry(point.label.clone()).or_insert_with(|| vec![None; POINTS as usize]);
+            let place = usize::try_from(point.bucket).unwrap_or(usize::MAX);
+            let Some(slot) = line.get_mut(place) else { continue };
+            *slot = Some(point.value);
+            if point.gap {
+                gaps.entry(point.label).or_default().push(place);
+            }
+            if point.reset {
+                anew.insert(place);
             }
         }
         if metric == Metric::ConnectionsByState {
+            gaps = gaps_of_all(&lines, &gaps);
             nobody(&mut lines);
         }
         let mut series = lines
             .into_iter()
             .map(|(name, values)| TimeSeriesLine {
+                gaps: gaps.remove(&name).unwrap_or_default(),
                 name: if name.is_empty() { metric.as_str().to_owned() } else { name },
                 values: bridge(values, step, gap),
             })
@@ -213,7 +229,7 @@ impl ControlPlane {
             let rank = |line: &TimeSeriesLine| analysis::waits::CLASSES.iter().position(|class| *class == line.name);
             series.sort_by_key(rank);
         }
-        Ok(series)
+        Ok((series, anew))
     }
 
     /// What happened over a range.
@@ -292,10 +308,56 @@ fn nobody(lines: &mut BTreeMap<String, Vec<Option<f64>>>) {
     }
 }
 
+/// A state that somebody is in now and then lacks samples without a gap: some are missing where each state lacks some.
+fn gaps_of_all(
+    lines: &BTreeMap<String, Vec<Option<f64>>>,
+    gaps: &BTreeMap<String, Vec<usize>>,
+) -> BTreeMap<String, Vec<usize>> {
+    let lacks = |label: &str, place: usize| gaps.get(label).is_some_and(|own| own.contains(&place));
+    let of_all = |place: &usize| {
+        let mut read = lines.iter().filter(|line| line.1.get(*place).copied().flatten().is_some()).peekable();
+        read.peek().is_some() && read.all(|line| lacks(line.0, *place))
+    };
+    let places = (0..POINTS as usize).filter(of_all).collect::<Vec<_>>();
+    lines.keys().map(|label| (label.clone(), places.clone())).collect()
+}
+
+/// Steps in which counters began anew: as roll-ups say, and as events do.
+pub(crate) fn resets(mut anew: BTreeSet<usize>, events: &[Event], from: Timestamp, step_ms: i64) -> Vec<usize> {
+    let told = events.iter().filter(|event| EventKind::COUNTERS_BEGIN.contains(&event.kind));
+    let places = told.filter_map(|event| usize::try_from((event.at.0 - from.0).div_euclid(step_ms.max(1))).ok());
+    anew.extend(places.filter(|place| *place < POINTS as usize));
+    anew.into_iter().collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn samples_of_sessions_are_missing_where_each_state_lacks_some() {
+        let lines = BTreeMap::from([
+            ("active".to_owned(), vec![Some(2.0), Some(1.0), Some(1.0), None]),
+            ("idle".to_owned(), vec![Some(9.0), Some(8.0), None, None]),
+        ]);
+        let gaps = BTreeMap::from([("active".to_owned(), vec![1, 2]), ("idle".to_owned(), vec![0, 1])]);
+        let both = gaps_of_all(&lines, &gaps);
+        assert_eq!((&both["active"], &both["idle"]), (&vec![1, 2], &vec![1, 2]), "nobody was idle in the third step");
+    }
+
+    #[test]
+    fn counters_begin_anew_where_roll_ups_say_so_and_where_an_event_does() {
+        let event = |at, kind| Event::new(Timestamp(at), kind, String::new());
+        let events = [
+            event(900, EventKind::StatsReset),
+            event(3_999, EventKind::StatsReset),
+            event(5_000, EventKind::Restart),
+            event(6_000, EventKind::SettingChange),
+            event(1_000 + 1_000 * POINTS, EventKind::Restart),
+        ];
+        assert_eq!(resets(BTreeSet::from([2, 7]), &events, Timestamp(1_000), 1_000), [2, 4, 7]);
+    }
 
     #[test]
     fn a_state_that_nobody_is_in_is_zero_where_others_were_read_and_a_gap_where_nothing_was() {

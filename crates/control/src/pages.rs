@@ -10,7 +10,7 @@ use domain::{
         SettingsPage, TableDetail, TablesPage, TimeSeries, TimeSeriesLine,
     },
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 use store::{EventRepo, MetricRepo};
 
 /// Under this id our own figures are kept.
@@ -120,11 +120,15 @@ impl ControlPlane {
         let (from, to, step) = monitoring::grid(monitoring::known(range, at, monitoring::HISTORY_DAYS)?, at);
         let points = MetricRepo(self.inner.store.db()).history_of(cluster, metric, label, from, to, step).await?;
         let mut values = vec![None; monitoring::POINTS as usize];
+        let (mut gaps, mut anew) = (Vec::new(), BTreeSet::new());
         for point in points {
-            if let Some(slot) = usize::try_from(point.bucket).ok().and_then(|bucket| values.get_mut(bucket)) {
-                *slot = Some(point.value);
-            }
+            let place = usize::try_from(point.bucket).unwrap_or(usize::MAX);
+            let Some(slot) = values.get_mut(place) else { continue };
+            *slot = Some(point.value);
+            gaps.extend(point.gap.then_some(place));
+            anew.extend(point.reset.then_some(place));
         }
+        let events = self.events(cluster, from, to).await?;
         let gap = interval_seconds * 120.0 * 2.5;
         Ok(TimeSeries {
             metric: metric.as_str().to_owned(),
@@ -133,8 +137,9 @@ impl ControlPlane {
             to,
             step_seconds: step as f64 / 1_000.0,
             times: monitoring::times(from, step),
-            series: vec![TimeSeriesLine { name: name.to_owned(), values: monitoring::bridge(values, step, gap) }],
-            events: self.events(cluster, from, to).await?,
+            series: vec![TimeSeriesLine { name: name.to_owned(), values: monitoring::bridge(values, step, gap), gaps }],
+            resets: monitoring::resets(anew, &events, from, step),
+            events,
             earlier: Vec::new(),
         })
     }

@@ -1,5 +1,5 @@
 //! Statements over a range, from the store's history.
-use crate::{Actor, ControlError, ControlPlane, monitoring, now};
+use crate::{Actor, ControlError, ControlPlane, error::page_limit, monitoring, now};
 use analysis::{latency, queries as rules, queries::StatementSum, sqltext};
 use domain::{
     Permission, Timestamp,
@@ -7,7 +7,7 @@ use domain::{
     view::{Compare, QueriesPage, QueriesParams, QueryDetail, Range, TimeSeries, TimeSeriesLine},
 };
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
 use store::{StatementBucket, StatementRepo};
@@ -56,9 +56,7 @@ impl ControlPlane {
     /// [`ControlError::NotFound`], [`ControlError::Invalid`].
     pub async fn queries_top(&self, actor: &Actor, params: &QueriesParams) -> Result<QueriesPage, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
-        if params.limit == 0 || params.limit > 500 {
-            return Err(ControlError::field("limit", "a page has 1 to 500 rows"));
-        }
+        page_limit(u64::from(params.limit), QueriesParams::MOST_ROWS)?;
         if params.cursor.as_deref().is_some_and(|cursor| cursor.parse::<StatementKey>().is_err()) {
             return Err(ControlError::field("cursor", "take the cursor from 'next_cursor' of the page before"));
         }
@@ -146,6 +144,7 @@ impl ControlPlane {
             None => None,
         };
         let events = self.events(&config.id, from, to).await?;
+        let resets = monitoring::resets(BTreeSet::new(), &events, from, step);
         let gap = self.gap_seconds(&config.id) * 2.0;
         let drawn = |buckets: &Buckets, lines: &[NamedValue<'_>]| {
             let line = |(name, value): &NamedValue<'_>| TimeSeriesLine {
@@ -155,6 +154,7 @@ impl ControlPlane {
                     step,
                     gap,
                 ),
+                gaps: Vec::new(),
             };
             lines.iter().map(line).collect::<Vec<_>>()
         };
@@ -167,6 +167,7 @@ impl ControlPlane {
             times: monitoring::times(from, step),
             series: drawn(&here, lines),
             events: events.clone(),
+            resets: resets.clone(),
             earlier: earlier.as_ref().map(|earlier| drawn(earlier, lines)).unwrap_or_default(),
         };
         let at_most = |quantile: f64| {

@@ -102,6 +102,7 @@ mod tests {
             address: None,
             state: ReplicaState::Streaming,
             sync_state: "async".to_owned(),
+            gone_since: None,
             lag_seconds: Some(0.0),
             lag_bytes: Some(0),
             send_bytes: None,

@@ -2,6 +2,7 @@
 //! and the JSON API serve. Pure: no I/O, no clock; it compiles for the browser too.
 
 pub mod alert;
+pub mod audit;
 pub mod error;
 pub mod format;
 pub mod reading;

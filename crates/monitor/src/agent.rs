@@ -1,4 +1,5 @@
 //! What a person can make us do to a monitored server, passed on to it.
+use crate::state::Shared;
 use control::{AgentFailure, BackendAgent, Signalled};
 use domain::view::{ExplainRequest, Explained, SignalRequest};
 use futures::future::{BoxFuture, FutureExt as _};
@@ -11,6 +12,10 @@ pub(crate) struct Agent {
     pub(crate) cluster: Arc<Cluster>,
     /// Wakes the advisor.
     pub(crate) review: Arc<tokio::sync::Notify>,
+    /// Id of the cluster.
+    pub(crate) id: String,
+    /// Tells its watch.
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl BackendAgent for Agent {
@@ -53,5 +58,9 @@ impl BackendAgent for Agent {
 
     fn review(&self) {
         self.review.notify_one();
+    }
+
+    fn forget_standby(&self, name: &str) {
+        self.shared.forget_standby(&self.id, name);
     }
 }

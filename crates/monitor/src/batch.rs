@@ -5,7 +5,11 @@ use domain::{
     reading::{SessionBucket, SessionKey, StatementKey, StatementText},
     view::{Event, Explained, LockNode, LockSnapshot, LogSample},
 };
+use std::collections::HashSet;
 use store::Sample;
+
+/// So many events outlive the batches that they came in; of more the oldest go.
+const EVENTS_AT_MOST: usize = 1_000;
 
 /// What one tick has to say.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +40,30 @@ impl Batch {
             + sessions) as u64
     }
 
+    /// The statements that its rows are of: without their texts in the store those rows cannot be kept.
+    pub(crate) fn statement_keys(&self) -> impl Iterator<Item = &StatementKey> {
+        let deltas = self.statements.iter().map(|row| &row.key);
+        let samples = self.log_samples.iter().map(|(key, _)| key);
+        deltas.chain(samples).chain(self.plans.iter().map(|(key, _)| key))
+    }
+
+    /// Takes over what is said only once from the batch before, which is given up: what happened and, where there is `room`
+    /// in memory, texts, graphs and samples of the log. What is left there is of its moment or comes again.
+    pub(crate) fn inherit(&mut self, before: &mut Self, room: bool) {
+        put_before(&mut self.events, &mut before.events);
+        let surplus = self.events.len().saturating_sub(EVENTS_AT_MOST);
+        self.events.drain(..surplus);
+        if !room {
+            return;
+        }
+        // Twice in one insert PostgreSQL refuses a row.
+        let newer = self.texts.iter().map(|text| text.key).collect::<HashSet<_>>();
+        before.texts.retain(|text| !newer.contains(&text.key));
+        put_before(&mut self.texts, &mut before.texts);
+        put_before(&mut self.locks, &mut before.locks);
+        put_before(&mut self.log_samples, &mut before.log_samples);
+    }
+
     /// About the bytes that it takes in memory: its rows and the texts in them, without what the allocator adds.
     pub(crate) fn bytes(&self) -> u64 {
         let rows = sized(&self.metrics, |it| {
@@ -51,6 +79,12 @@ impl Batch {
             });
         (size_of::<Self>() + rows) as u64
     }
+}
+
+/// Moves the older rows before the others.
+fn put_before<T>(rows: &mut Vec<T>, older: &mut Vec<T>) {
+    older.append(rows);
+    std::mem::swap(rows, older);
 }
 
 /// Bytes of rows and of what each holds elsewhere.
@@ -84,6 +118,45 @@ fn node(node: &LockNode) -> usize {
 mod tests {
     use super::*;
     use domain::view::{EventKind, ExplainMethod, Metric};
+
+    #[test]
+    fn what_is_said_once_is_taken_over_and_figures_are_not() {
+        let key = |queryid| StatementKey { dbid: 1, userid: 2, queryid, toplevel: true };
+        let text = |queryid, query: &str| StatementText {
+            key: key(queryid),
+            database: String::new(),
+            user: String::new(),
+            query: query.to_owned(),
+        };
+        let event = |at: i64| Event::new(Timestamp(at), EventKind::SettingChange, at.to_string());
+        let older = || Batch {
+            at: Timestamp(1),
+            metrics: vec![Sample { metric: Metric::HealthScore, label: String::new(), value: 1.0, histogram: None }],
+            events: vec![event(1)],
+            texts: vec![text(1, "older"), text(2, "only here")],
+            locks: vec![LockSnapshot::default()],
+            ..Batch::default()
+        };
+        let newer =
+            || Batch { at: Timestamp(2), events: vec![event(2)], texts: vec![text(1, "newer")], ..Batch::default() };
+        let (mut given_up, mut heir) = (older(), newer());
+        heir.inherit(&mut given_up, true);
+        let queries = |batch: &Batch| batch.texts.iter().map(|text| text.query.clone()).collect::<Vec<_>>();
+        assert_eq!(queries(&heir), ["only here", "newer"], "each statement once");
+        assert_eq!(heir.events, [event(1), event(2)]);
+        assert_eq!((heir.at, heir.metrics.len(), heir.locks.len()), (Timestamp(2), 0, 1));
+        assert_eq!((given_up.rows(), given_up.metrics.len()), (1, 1), "its figures go with it");
+
+        let (mut given_up, mut heir) = (older(), newer());
+        heir.inherit(&mut given_up, false);
+        assert_eq!((heir.events.len(), queries(&heir)), (2, vec!["newer".to_owned()]));
+        assert_eq!(queries(&given_up), ["older", "only here"]);
+
+        let mut many = Batch { events: (0..2_000).map(event).collect(), ..Batch::default() };
+        let mut heir = newer();
+        heir.inherit(&mut many, true);
+        assert_eq!((heir.events.len(), heir.events.last()), (EVENTS_AT_MOST, Some(&event(2))), "the newest");
+    }
 
     /// Whatever it stands in, a long text weighs as much as it is long.
     #[test]

@@ -65,7 +65,7 @@ fn shown(value: &str, unit: &Option<String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::reading::{ExtensionState, ServerRole, Setting};
+    use domain::reading::{ClockSkew, ExtensionState, ServerRole, Setting};
 
     fn server(started_ms: i64, role: ServerRole) -> ServerReading {
         ServerReading {
@@ -73,7 +73,7 @@ mod tests {
             version: "15.18".into(),
             role,
             started_at: Timestamp(started_ms),
-            clock: Timestamp(started_ms),
+            clock: ClockSkew::default(),
             lsn: None,
             timeline: None,
             system_identifier: None,

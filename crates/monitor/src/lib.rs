@@ -65,9 +65,13 @@ impl Monitor {
             }
             let cluster = Arc::new(Cluster::new(one.target, limits(cadence)));
             let review = Arc::<tokio::sync::Notify>::default();
-            control
-                .clusters()
-                .set_agent(&one.config.id, Arc::new(agent::Agent { cluster: cluster.clone(), review: review.clone() }));
+            let agent = agent::Agent {
+                cluster: cluster.clone(),
+                review: review.clone(),
+                id: one.config.id.clone(),
+                shared: shared.clone(),
+            };
+            control.clusters().set_agent(&one.config.id, Arc::new(agent));
             tasks.spawn(advisor::run(
                 control.clone(),
                 cluster.clone(),

@@ -1,5 +1,7 @@
 //! Writing history. A store that does not answer must not stop the watching: batches wait in a bounded queue and are
-//! tried again; when it is full the oldest is dropped, counted and told. Each cluster has a queue of its own.
+//! tried again; when it is full the oldest is dropped, counted and told. Each cluster has a queue of its own. What is said
+//! only once does not go with what is dropped: the next batch takes it over, and which texts of statements the store lacks
+//! all the same is told to whoever reads them.
 use crate::batch::Batch;
 use control::{ControlError, ControlPlane, now};
 use domain::{
@@ -8,12 +10,12 @@ use domain::{
     view::{Event, EventKind, LogSample, Metric},
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use store::{
     EventRepo, LockRepo, LogSampleRepo, MetricRepo, SessionHistoryRepo, StatementRepo, StatementSampleRow, StoreError,
@@ -25,6 +27,9 @@ use tokio_util::sync::CancellationToken;
 /// By then what happened may be rolled up.
 const LATE_SECONDS: f64 = 45.0;
 const RETRY: Duration = Duration::from_secs(5);
+/// After so long it is looked which statements the store still has: those that did nothing for as long as history is kept
+/// are removed there.
+const IDS_KEPT: Duration = Duration::from_secs(600);
 
 /// How much of one cluster may wait while the store does not answer, with what is being written.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +76,35 @@ struct Waiting {
     bytes: u64,
     /// What was given up and not told yet.
     lost: Option<Lost>,
+    /// Statements whose texts the store lacks, and that was not told yet.
+    lost_texts: HashSet<StatementKey>,
+}
+
+impl Waiting {
+    /// Drops the oldest; what is said only once goes to the next, which is `newest` when nothing else waits. Says whether
+    /// something is lost by it.
+    fn give_up(&mut self, mut oldest: Batch, newest: &mut Batch, room: bool) -> bool {
+        let heir = self.batches.front_mut().unwrap_or(newest);
+        let before = oldest.bytes() + heir.bytes();
+        heir.inherit(&mut oldest, room);
+        self.bytes = (self.bytes + heir.bytes()).saturating_sub(before);
+        self.lost_texts.extend(oldest.texts.iter().map(|text| text.key));
+        if oldest.rows() == 0 {
+            return false;
+        }
+        let one = Lost { batches: 1, from: oldest.at, to: oldest.at };
+        self.lost = Some(self.lost.map_or(one, |before| before.and(Some(one))));
+        true
+    }
+
+    /// `batch` is in the store; of `lacking` the texts are not.
+    fn written(&mut self, batch: &Batch, lacking: HashSet<StatementKey>) {
+        self.bytes = self.bytes.saturating_sub(batch.bytes());
+        self.lost_texts.extend(lacking);
+        for text in &batch.texts {
+            self.lost_texts.remove(&text.key);
+        }
+    }
 }
 
 /// Readings that were given up.
@@ -113,16 +147,29 @@ impl Recorder {
         self.counters.clone()
     }
 
-    pub(crate) fn push(&self, batch: Batch) {
+    /// Statements whose texts the store lacks and nothing that waits will bring it: their figures are kept once their texts
+    /// are read and pushed again. Each is told once. A text that was never read is among them too.
+    pub(crate) fn lost_texts(&self) -> HashSet<StatementKey> {
+        let mut waiting = self.queue.lock();
+        let mut lost = std::mem::take(&mut waiting.lost_texts);
+        if !lost.is_empty() {
+            for text in waiting.batches.iter().flat_map(|batch| &batch.texts) {
+                lost.remove(&text.key);
+            }
+        }
+        lost
+    }
+
+    pub(crate) fn push(&self, mut batch: Batch) {
         let Bounds { batches, bytes } = self.queue.bounds;
         let mut waiting = self.queue.lock();
         waiting.bytes += batch.bytes();
         while waiting.batches.len() >= batches || (waiting.bytes > bytes && !waiting.batches.is_empty()) {
+            let room = waiting.bytes <= bytes;
             let Some(oldest) = waiting.batches.pop_front() else { break };
-            waiting.bytes = waiting.bytes.saturating_sub(oldest.bytes());
-            let one = Lost { batches: 1, from: oldest.at, to: oldest.at };
-            waiting.lost = Some(waiting.lost.map_or(one, |before| before.and(Some(one))));
-            self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+            if waiting.give_up(oldest, &mut batch, room) {
+                self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+            }
             self.counters.queued.fetch_sub(1, Ordering::Relaxed);
         }
         self.counters.queued.fetch_add(1, Ordering::Relaxed);
@@ -154,18 +201,17 @@ fn start_with(
     let counters = counters.clone();
     let recorder = Recorder { queue: queue.clone(), counters: counters.clone() };
     tasks.spawn(async move {
-        let mut writer = Writer { control, cluster, series: HashMap::new(), names: HashMap::new(), statements: HashMap::new() };
+        let mut writer = Writer::new(control, cluster);
         loop {
             let next = queue.lock().batches.pop_front();
             match next {
-                Some(batch) => {
-                    let outcome = writer.write(&batch).await;
-                    if outcome.is_ok() {
+                Some(batch) => match writer.write(&batch).await {
+                    Ok(lacking) => {
                         counters.queued.fetch_sub(1, Ordering::Relaxed);
                         counters.rows.fetch_add(batch.rows(), Ordering::Relaxed);
                         let lost = {
                             let mut waiting = queue.lock();
-                            waiting.bytes = waiting.bytes.saturating_sub(batch.bytes());
+                            waiting.written(&batch, lacking);
                             waiting.lost.take()
                         };
                         // Told when the store answers again, and not by the queue: full as it is, the telling would push
@@ -173,7 +219,7 @@ fn start_with(
                         if let Some(lost) = lost {
                             let told = Batch { at: lost.to, events: vec![gap(lost)], ..Batch::default() };
                             match writer.write(&told).await {
-                                Ok(()) => {
+                                Ok(_) => {
                                     counters.rows.fetch_add(told.rows(), Ordering::Relaxed);
                                     tracing::warn!(
                                         dropped = lost.batches,
@@ -189,7 +235,7 @@ fn start_with(
                             }
                         }
                     }
-                    if let Err(error) = outcome {
+                    Err(error) => {
                         tracing::error!(%error, cluster = writer.cluster, "history could not be written; it is tried again");
                         queue.lock().batches.push_front(batch);
                         tokio::select! {
@@ -197,7 +243,7 @@ fn start_with(
                             () = stop.cancelled() => return,
                         }
                     }
-                }
+                },
                 None => tokio::select! {
                     () = queue.more.notified() => {}
                     () = stop.cancelled() => return,
@@ -227,10 +273,25 @@ struct Writer {
     names: HashMap<String, i64>,
     /// Our ids of known statements.
     statements: HashMap<StatementKey, i64>,
+    /// When those were read.
+    statements_read: Option<Instant>,
 }
 
 impl Writer {
-    async fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    fn new(control: ControlPlane, cluster: String) -> Self {
+        Self {
+            control,
+            cluster,
+            series: HashMap::new(),
+            names: HashMap::new(),
+            statements: HashMap::new(),
+            statements_read: None,
+        }
+    }
+
+    /// Writes all of it or nothing. What is of a statement without a text in the store is left out: those statements are
+    /// given back, with those that the store had and has no more.
+    async fn write(&mut self, batch: &Batch) -> Result<HashSet<StatementKey>, StoreError> {
         let store = self.control.store().clone();
         let transaction = store.begin().await?;
         // Ids learnt in a transaction that fails may not exist: keep them only after the commit.
@@ -252,10 +313,13 @@ impl Writer {
         if !batch.texts.is_empty() {
             statements.insert_texts(&self.cluster, &batch.texts, batch.at).await?;
         }
-        let keys = batch.statements.iter().map(|row| &row.key).chain(batch.log_samples.iter().map(|(key, _)| key));
-        let unknown = keys.into_iter().any(|key| !self.statements.contains_key(key));
-        let learnt = if unknown || !batch.texts.is_empty() { Some(statements.ids(&self.cluster).await?) } else { None };
+        let unknown = batch.statement_keys().any(|key| !self.statements.contains_key(key));
+        let aged = !batch.statements.is_empty() && self.statements_read.is_none_or(|at| at.elapsed() >= IDS_KEPT);
+        let learnt =
+            if unknown || aged || !batch.texts.is_empty() { Some(statements.ids(&self.cluster).await?) } else { None };
         let ids = learnt.as_ref().unwrap_or(&self.statements);
+        let lacking = batch.statement_keys().chain(learnt.iter().flat_map(|_| self.statements.keys()));
+        let lacking = lacking.filter(|key| !ids.contains_key(*key)).copied().collect::<HashSet<_>>();
         let rows = batch.statements.iter().filter_map(|row| {
             Some(StatementSampleRow {
                 statement_id: *ids.get(&row.key)?,
@@ -280,9 +344,10 @@ impl Writer {
         }
         if let Some(learnt) = learnt {
             self.statements = learnt;
+            self.statements_read = Some(Instant::now());
         }
         self.plans(batch).await;
-        Ok(())
+        Ok(lacking)
     }
 
     /// Plans of the log come again as long as they matter: one that cannot be kept is not tried again.
@@ -305,9 +370,9 @@ impl Writer {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use analysis::statements::StatementDelta;
     use control::{ClusterConfig, Clusters};
     use domain::reading::StatementText;
-    use std::time::Instant;
     use store::{Sample, Store};
 
     fn at(number: i64) -> Batch {
@@ -317,6 +382,23 @@ mod tests {
 
     fn recorder(bounds: Bounds) -> Recorder {
         Recorder { queue: Arc::new(Queue { bounds, ..Queue::default() }), counters: Arc::default() }
+    }
+
+    fn key(queryid: i64) -> StatementKey {
+        StatementKey { dbid: 1, userid: 1, queryid, toplevel: true }
+    }
+
+    fn text(queryid: i64, query: String) -> StatementText {
+        StatementText { key: key(queryid), database: String::new(), user: String::new(), query }
+    }
+
+    async fn control() -> (ControlPlane, tempfile::TempDir, String) {
+        let (url, directory) = test_support::sqlite_url();
+        let store = Store::connect(&url).await.unwrap();
+        store.migrate().await.unwrap();
+        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+        let clusters = Clusters::new(vec![config], |config| crate::first_snapshot(config, Duration::from_secs(1)));
+        (ControlPlane::new(store, clusters, 500.0).await.unwrap(), directory, url)
     }
 
     #[test]
@@ -345,30 +427,102 @@ mod tests {
 
     #[test]
     fn few_rows_of_long_texts_are_bounded_too() {
-        let text = |number: i64| {
-            let key = StatementKey { dbid: 1, userid: 1, queryid: number, toplevel: true };
-            let query = "SELECT ".repeat(1_000);
-            let text = StatementText { key, database: String::new(), user: String::new(), query };
-            Batch { at: Timestamp(number), texts: vec![text], ..Batch::default() }
+        let long = |number: i64| {
+            let texts = vec![text(number, "SELECT ".repeat(1_000))];
+            Batch { at: Timestamp(number), texts, ..Batch::default() }
         };
         let recorder = recorder(Bounds { batches: 1_000, bytes: 100_000 });
-        (0..1_000).for_each(|number| recorder.push(text(number)));
+        (0..1_000).for_each(|number| recorder.push(long(number)));
         let waiting = recorder.queue.lock();
         assert!(waiting.bytes <= 100_000, "{}", waiting.bytes);
         assert_eq!(waiting.bytes, waiting.batches.iter().map(Batch::bytes).sum::<u64>());
         let held = waiting.batches.iter().map(|batch| batch.at.0).collect::<Vec<_>>();
         assert!((10..15).contains(&held.len()) && held[held.len() - 1] == 999, "the newest: {held:?}");
+        drop(waiting);
+        // The others are to be read again, and are told once.
+        assert_eq!(recorder.lost_texts(), (0..held[0]).map(key).collect::<HashSet<_>>());
+        assert_eq!(recorder.lost_texts(), HashSet::new());
+        // One that was read again is on its way, unless that is given up too.
+        recorder.push(Batch { at: Timestamp(1_000), texts: vec![text(0, String::new())], ..Batch::default() });
+        assert!(!recorder.lost_texts().contains(&key(0)));
+        (1_001..1_100).for_each(|number| recorder.push(long(number)));
+        assert!(recorder.lost_texts().contains(&key(0)));
+    }
+
+    #[test]
+    fn what_is_said_once_outlives_its_batch() {
+        let recorder = recorder(Bounds { batches: 3, bytes: u64::MAX });
+        let changed = |number: i64| Event::new(Timestamp(number), EventKind::SettingChange, number.to_string());
+        (0..20).for_each(|number| {
+            let texts = vec![text(number % 4, number.to_string())];
+            recorder.push(Batch { events: vec![changed(number)], texts, ..at(number) });
+        });
+        let waiting = recorder.queue.lock();
+        let events = waiting.batches.iter().flat_map(|batch| &batch.events).map(|event| event.at.0);
+        assert_eq!(events.collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+        // Read anew meanwhile: once in a batch.
+        let texts = waiting.batches.iter().map(|batch| batch.texts.len()).collect::<Vec<_>>();
+        assert_eq!(texts, [4, 1, 1]);
+        assert_eq!(waiting.lost.map(|lost| lost.batches), Some(17), "their figures are lost all the same");
+        assert_eq!(waiting.bytes, waiting.batches.iter().map(Batch::bytes).sum::<u64>());
+        drop(waiting);
+        assert_eq!(recorder.lost_texts(), HashSet::new());
+        assert_eq!((recorder.counters.dropped(), recorder.counters.queued()), (17, 3));
+    }
+
+    #[test]
+    fn a_batch_without_figures_is_not_lost() {
+        let recorder = recorder(Bounds { batches: 1, bytes: u64::MAX });
+        recorder.push(Batch { texts: vec![text(1, String::new())], ..Batch::default() });
+        recorder.push(at(1));
+        let waiting = recorder.queue.lock();
+        assert_eq!((waiting.lost, waiting.batches.len(), waiting.batches[0].texts.len()), (None, 1, 1));
+        assert_eq!((recorder.counters.dropped(), recorder.counters.queued()), (0, 1));
+    }
+
+    /// However the store came to lack a text: lost before it was written, or removed as nothing was done for long.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn statements_without_a_text_in_the_store_are_told() {
+        let (control, _directory, _url) = control().await;
+        let mut writer = Writer::new(control.clone(), "main".to_owned());
+        let delta = StatementDelta {
+            key: key(1),
+            calls: 1,
+            total_ms: 1.0,
+            m2: 0.0,
+            max_ms: 1.0,
+            rows: 1,
+            shared_blks_hit: 0,
+            shared_blks_read: 0,
+            temp_blks_written: 0,
+            wal_bytes: 0,
+        };
+        let figures = Batch { at: now(), statements: vec![delta], interval_ms: 1_000, ..Batch::default() };
+        let named = Batch { texts: vec![text(1, "SELECT 1".to_owned())], ..figures.clone() };
+        let lacking = HashSet::from([key(1)]);
+        assert_eq!(writer.write(&figures).await.unwrap(), lacking);
+        assert_eq!(writer.write(&named).await.unwrap(), HashSet::new());
+        assert_eq!(writer.write(&figures).await.unwrap(), HashSet::new());
+        let statements = StatementRepo(control.store().db());
+        let forget = async || assert_eq!(statements.forget(now().plus_ms(60_000)).await.unwrap(), 1);
+        forget().await;
+        // As after ten minutes.
+        writer.statements_read = None;
+        assert_eq!(writer.write(&figures).await.unwrap(), lacking);
+        assert_eq!(writer.write(&named).await.unwrap(), HashSet::new());
+        forget().await;
+        // Its ids are read anew for another's text, before it does anything again.
+        let other = Batch { at: now(), texts: vec![text(2, "SELECT 2".to_owned())], ..Batch::default() };
+        assert_eq!(writer.write(&other).await.unwrap(), lacking);
+        assert_eq!(writer.write(&named).await.unwrap(), HashSet::new());
+        let found = statements.find("main", key(1)).await.unwrap();
+        assert_eq!(found.map(|it| it.text.query).as_deref(), Some("SELECT 1"));
     }
 
     /// Somebody holds the store; more comes than may wait. What was lost is said once, with its stretch, and the rest is there.
     #[tokio::test(flavor = "multi_thread")]
     async fn what_overflows_while_the_store_is_away_is_told_when_it_answers() {
-        let (url, _directory) = test_support::sqlite_url();
-        let store = Store::connect(&url).await.unwrap();
-        store.migrate().await.unwrap();
-        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
-        let clusters = Clusters::new(vec![config], |config| crate::first_snapshot(config, Duration::from_secs(1)));
-        let control = ControlPlane::new(store, clusters, 500.0).await.unwrap();
+        let (control, _directory, url) = control().await;
         let other = Store::connect(&url).await.unwrap();
         let holding = other.begin().await.unwrap();
         let (mut tasks, counters, stop) = (JoinSet::new(), Arc::default(), CancellationToken::new());

@@ -97,6 +97,7 @@ pub(crate) fn make(
             count(reading.rows.iter().filter(|it| it.dead_rows > 10_000 && it.dead_rows * 5 > tables::live_rows(it)))
         }),
         recovery: state.recovery.clone(),
+        is_standby,
         archiver_failing: state.wal.as_ref().map(|_| state.archiver_failing.unwrap_or(false)),
         wasted_index_percent: index_totals
             .as_ref()

@@ -24,7 +24,7 @@ use domain::{
 };
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
@@ -40,6 +40,22 @@ pub(crate) struct Shared {
     pub(crate) indexes: Mutex<HashMap<String, NodeIndexes>>,
     /// Directories of this machine that are being asked for their room.
     pub(crate) disks: disk::Asking,
+    /// Cluster and name of standbys that a person has said will not come back, until its watch has taken them out.
+    gone_for_good: Mutex<Vec<(String, String)>>,
+}
+
+impl Shared {
+    /// A standby of a cluster will not come back.
+    pub(crate) fn forget_standby(&self, cluster: &str, name: &str) {
+        let mut all = self.gone_for_good.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push((cluster.to_owned(), name.to_owned()));
+    }
+
+    /// Those of a cluster that were said since the last look.
+    pub(crate) fn take_gone_for_good(&self, cluster: &str) -> Vec<String> {
+        let mut all = self.gone_for_good.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extract_if(.., |(of, _)| of == cluster).map(|(_, name)| name).collect()
+    }
 }
 
 /// The newest index reading of one server.
@@ -80,6 +96,8 @@ pub(crate) struct State {
     pub(crate) auto_explain: Option<String>,
     pub(crate) statement_names: HashMap<StatementKey, (Arc<str>, String, String)>,
     pub(crate) unnamed: HashSet<StatementKey>,
+    /// Of those that have a name here: the store lacks their texts, and they are to be read again.
+    pub(crate) lost_texts: HashSet<StatementKey>,
     pub(crate) evictions: VecDeque<(Instant, i64)>,
     pub(crate) load: VecDeque<(f64, Vec<WaitLoad>)>,
     /// The trees of the last look.
@@ -164,6 +182,7 @@ impl State {
             auto_explain: None,
             statement_names: HashMap::new(),
             unnamed: HashSet::new(),
+            lost_texts: HashSet::new(),
             evictions: VecDeque::new(),
             load: VecDeque::new(),
             locks: Vec::new(),
@@ -239,6 +258,19 @@ impl State {
         self.log_read = None;
         self.durations.clear();
     }
+
+    /// Statements whose texts are to be read: those without a name, and those whose text the store lacks, `lost` being the
+    /// ones that were not told before.
+    pub(crate) fn unknown(&mut self, rows: &[StatementCounters], lost: HashSet<StatementKey>) -> Vec<StatementKey> {
+        self.lost_texts.extend(lost);
+        // What has no name is asked for without that.
+        self.lost_texts.retain(|key| self.statement_names.contains_key(key));
+        let known = |key: &StatementKey| {
+            (self.statement_names.contains_key(key) && !self.lost_texts.contains(key)) || self.unnamed.contains(key)
+        };
+        rows.iter().map(|row| row.key).filter(|key| !known(key)).collect()
+    }
+
     /// Drops names of statements that the server no longer has, once they are many: one that makes new statements all
     /// day would fill our memory with what it has long forgotten itself.
     pub(crate) fn forget_names(&mut self, rows: &[StatementCounters]) {
@@ -309,6 +341,24 @@ mod tests {
         let text = StatementText { key: key(queryid), database: "shop".to_owned(), user: "api".to_owned(), query };
         state.log_names.learn(&text);
         state.statement_names.insert(text.key, (text.query.into(), text.database, text.user));
+    }
+
+    #[test]
+    fn a_text_that_was_lost_is_asked_for_until_it_is_read() {
+        let mut state = State::new(Cadence::new(Duration::from_secs(10)));
+        learn(&mut state, 1);
+        learn(&mut state, 2);
+        state.unnamed.insert(key(3));
+        let rows = [counters(1), counters(2), counters(3), counters(4)];
+        assert_eq!(state.unknown(&rows, HashSet::new()), [key(4)]);
+        // Told once; what has no name or is not on the server makes no difference.
+        let lost = HashSet::from([key(2), key(3), key(4), key(5)]);
+        assert_eq!(state.unknown(&rows, lost), [key(2), key(4)]);
+        assert_eq!(state.unknown(&rows, HashSet::new()), [key(2), key(4)], "nothing was read");
+        assert!(state.statement_names.contains_key(&key(2)), "its name is shown meanwhile");
+        assert_eq!(state.lost_texts, HashSet::from([key(2)]));
+        state.lost_texts.remove(&key(2));
+        assert_eq!(state.unknown(&rows, HashSet::new()), [key(4)]);
     }
 
     #[test]

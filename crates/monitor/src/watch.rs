@@ -362,6 +362,10 @@ impl Watch {
             status.judged_at.map(|_| status.problems.clone())
         });
         self.know_missing();
+        // After it: an alert that is still open must not bring back what a person has just given up.
+        for name in self.shared.take_gone_for_good(&self.config.id) {
+            self.state.replicas.forget(&name);
+        }
         let mut snapshot = snapshot::make(
             &mut self.state,
             &self.config,

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use store::Store;
 use test_support::{
     ChaosProxy, ClusterOptions, LocalCluster, ShutdownMode, TestCluster, Weather, private_cluster, private_cluster_of,
-    versions,
+    versions, watched_versions,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -139,7 +139,7 @@ async fn with_statements(settings: &[(&str, &str)]) -> TestCluster {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_every_version_each_collector_becomes_fresh_and_history_is_kept() {
-    for install in versions() {
+    for install in watched_versions() {
         let version = install.version.clone();
         let cluster = private_cluster_of(install, &[]).await;
         cluster.execute("postgres", "CREATE EXTENSION pg_stat_statements; CREATE TABLE t (a int PRIMARY KEY, b int); CREATE INDEX t_b ON t (b); CREATE SEQUENCE narrow AS smallint; SELECT setval('narrow', 32000)").await;

@@ -6,7 +6,7 @@ use lettre::{
     message::{Mailbox, Message as Mail, header::ContentType},
     transport::smtp::{authentication::Credentials, extension::ClientId},
 };
-use std::net::IpAddr;
+use std::{error::Error as _, io, net::IpAddr};
 
 pub(crate) fn check(destination: &Destination) -> Result<(), (&'static str, String)> {
     let Destination::Email { host, port, security, username, password, from, to } = destination else { return Ok(()) };
@@ -89,7 +89,13 @@ fn failed(host: &str, port: u16, security: SmtpSecurity, error: &lettre::transpo
             _ => SendError::later(format!("{server} cannot take the message now ({said})")),
         };
     }
-    if error.is_tls() || (error.is_client() && security == SmtpSecurity::Starttls) {
+    if let Some(rustls::Error::InvalidCertificate(_)) = of_handshake(error) {
+        return SendError::later(format!(
+            "{server}: its certificate is not accepted ({said}); it must be made for the name {host}, by an authority that \
+             this machine trusts"
+        ));
+    }
+    if error.is_tls() || of_handshake(error).is_some() || (error.is_client() && security == SmtpSecurity::Starttls) {
         let cure = match security {
             SmtpSecurity::Starttls => {
                 "does it offer STARTTLS on this port, with a certificate that this machine trusts?"
@@ -100,4 +106,9 @@ fn failed(host: &str, port: u16, security: SmtpSecurity, error: &lettre::transpo
         return SendError::later(format!("{server}: no TLS ({said}); {cure}"));
     }
     SendError::later(format!("{server} is not reached ({said})"))
+}
+
+/// What rustls said, when it was the handshake that failed: to lettre that is a connection like any other.
+fn of_handshake(error: &lettre::transport::smtp::Error) -> Option<&rustls::Error> {
+    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()
 }

@@ -1,6 +1,9 @@
 //! Messages against real servers on the loopback: what arrives, what is said when it does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "it/email.rs"]
+mod email;
+
 use domain::{
     Timestamp,
     alert::{Severity, SmtpSecurity},
@@ -124,100 +127,6 @@ async fn what_goes_wrong_is_said_in_plain_words_with_whether_it_is_worth_trying_
     assert!(refused.to_string().contains("is not reached") && !refused.is_permanent(), "{refused}");
 }
 
-/// An SMTP server as small as the protocol allows. `refuse` answers RCPT with 550.
-async fn smtp(refuse: bool) -> (u16, mpsc::UnboundedReceiver<String>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let (tell, told) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let tell = tell.clone();
-            tokio::spawn(async move {
-                let mut stream = BufReader::new(stream);
-                stream.get_mut().write_all(b"220 ready\r\n").await.unwrap();
-                let (mut line, mut mail, mut in_data) = (String::new(), String::new(), false);
-                while stream.read_line(&mut line).await.unwrap_or(0) > 0 {
-                    let command = line.trim_end().to_uppercase();
-                    let answer = if in_data {
-                        if line.trim_end() == "." {
-                            in_data = false;
-                            let _ = tell.send(std::mem::take(&mut mail));
-                            "250 queued\r\n"
-                        } else {
-                            mail.push_str(&line);
-                            ""
-                        }
-                    } else if command.starts_with("EHLO") {
-                        "250-smtp.test\r\n250 AUTH PLAIN\r\n"
-                    } else if command.starts_with("AUTH") {
-                        // \0ada\0secret
-                        if line.contains("AGFkYQBzZWNyZXQ=") { "235 in\r\n" } else { "535 no\r\n" }
-                    } else if command.starts_with("RCPT") && refuse {
-                        "550 no such mailbox\r\n"
-                    } else if command.starts_with("DATA") {
-                        in_data = true;
-                        "354 go on\r\n"
-                    } else if command.starts_with("QUIT") {
-                        "221 bye\r\n"
-                    } else {
-                        "250 ok\r\n"
-                    };
-                    stream.get_mut().write_all(answer.as_bytes()).await.unwrap();
-                    line.clear();
-                }
-            });
-        }
-    });
-    (port, told)
-}
-
-fn email(port: u16, password: Option<&str>) -> Destination {
-    Destination::Email {
-        host: "127.0.0.1".into(),
-        port,
-        security: SmtpSecurity::None,
-        username: password.map(|_| "ada".into()),
-        password: password.map(str::to_owned),
-        from: "Holdfast <holdfast@example.org>".into(),
-        to: vec!["dba@example.org".into(), "ops@example.org".into()],
-    }
-}
-
-#[tokio::test]
-async fn an_email_arrives_with_subject_text_and_an_id_of_its_own() {
-    let (port, mut told) = smtp(false).await;
-    Notifier::new().send(&email(port, Some("secret")), &message(), Timestamp(0)).await.unwrap();
-    let mail = told.recv().await.unwrap();
-    for part in [
-        "Subject: CRITICAL Shop: Connection slots are running out (92.1 %, > 90 %)",
-        "Message-ID: <1-firing-critical-2-3@holdfast>",
-        "To: dba@example.org, ops@example.org",
-        "https://holdfast.example/alerts",
-    ] {
-        assert!(mail.contains(part), "{part} is not in {mail}");
-    }
-}
-
-#[tokio::test]
-async fn an_email_that_is_refused_says_by_whom_and_why() {
-    let (port, _told) = smtp(true).await;
-    let refused = Notifier::new().send(&email(port, None), &message(), Timestamp(0)).await.unwrap_err();
-    assert!(refused.is_permanent() && refused.to_string().contains("refuses an address"), "{refused}");
-    let (port, _told) = smtp(false).await;
-    let wrong = Notifier::new().send(&email(port, Some("guess")), &message(), Timestamp(0)).await.unwrap_err();
-    assert!(wrong.is_permanent() && wrong.to_string().contains("check name and password"), "{wrong}");
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    let nobody = Notifier::new().send(&email(free, None), &message(), Timestamp(0)).await.unwrap_err();
-    assert!(!nobody.is_permanent() && nobody.to_string().contains("is not reached"), "{nobody}");
-    // A server that has no STARTTLS gets no message.
-    let (port, mut told) = smtp(false).await;
-    let Destination::Email { host, username, password, from, to, .. } = email(port, None) else { panic!() };
-    let starttls = Destination::Email { security: SmtpSecurity::Starttls, host, port, username, password, from, to };
-    let plain = Notifier::new().send(&starttls, &message(), Timestamp(0)).await.unwrap_err();
-    assert!(plain.to_string().contains("STARTTLS"), "{plain}");
-    assert!(told.try_recv().is_err());
-}
-
 #[test]
 fn a_destination_is_checked_by_field_and_shows_no_secret() {
     let hook =
@@ -229,7 +138,7 @@ fn a_destination_is_checked_by_field_and_shows_no_secret() {
         assert_eq!(field(Destination::Slack { url: url.into() }), "url", "{url}");
     }
     let with = |change: fn(&mut Destination)| {
-        let mut to = email(587, None);
+        let mut to = email::destination(587, SmtpSecurity::None, None);
         change(&mut to);
         field(to)
     };

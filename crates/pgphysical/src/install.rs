@@ -9,6 +9,9 @@ use std::{
 /// Versions that a cluster is run with.
 const SUPPORTED: std::ops::RangeInclusive<u32> = 15..=18;
 
+/// Versions that can be watched.
+const WATCHED: std::ops::RangeInclusive<u32> = 13..=18;
+
 /// One installed PostgreSQL with the programs to make and run a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Install {
@@ -25,9 +28,21 @@ impl Install {
     /// then `PATH`, Debian's and Red Hat's folders, and the packages of PyPI and npm unpacked in the tool folder
     /// (`HOLDFAST_TOOLS`); `HOLDFAST_PG_ONLY` replaces all of these. An install without `pg_basebackup` is taken only when there is no complete one.
     pub fn discover() -> Vec<Self> {
+        Self::discover_among(&SUPPORTED)
+    }
+
+    /// As [`Self::discover`], with the versions that are only watched: nothing is backed up or run with them.
+    pub fn discover_watched() -> Vec<Self> {
+        Self::discover_among(&WATCHED)
+    }
+
+    fn discover_among(majors: &std::ops::RangeInclusive<u32>) -> Vec<Self> {
         let mut found = BTreeMap::<u32, Self>::new();
         for bin_dir in candidates() {
-            let Some(install) = Self::inspect(&bin_dir) else { continue };
+            let Some(install) = Self::look(&bin_dir) else { continue };
+            if !majors.contains(&install.major) {
+                continue;
+            }
             match found.get(&install.major) {
                 Some(other) if other.is_complete() || !install.is_complete() => {}
                 _ => {
@@ -50,6 +65,11 @@ impl Install {
 
     /// What is in one folder, if it can make and run a supported cluster.
     pub fn inspect(bin_dir: &Path) -> Option<Self> {
+        Self::look(bin_dir).filter(|install| SUPPORTED.contains(&install.major))
+    }
+
+    /// What is in one folder, whatever its version.
+    fn look(bin_dir: &Path) -> Option<Self> {
         if !bin_dir.join("initdb").is_file() {
             return None;
         }
@@ -58,7 +78,7 @@ impl Install {
         let text = String::from_utf8(output.stdout).ok()?;
         let version = text.split_whitespace().nth(2)?.to_owned();
         let major = version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()?;
-        SUPPORTED.contains(&major).then(|| Self { bin_dir: bin_dir.to_owned(), major, version })
+        Some(Self { bin_dir: bin_dir.to_owned(), major, version })
     }
 
     /// Whether a standby can be made with it.

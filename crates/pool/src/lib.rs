@@ -6,6 +6,7 @@
 //! fails with 25006 and never writes.
 mod asker;
 mod breaker;
+mod connect;
 mod error;
 mod fields;
 mod histogram;

@@ -1,6 +1,6 @@
 //! Connections for work that takes longer than a piece of work may: exports, loads.
-use crate::{PoolError, Pools, error::one_line};
-use sqlx::{ConnectOptions as _, PgConnection};
+use crate::{PoolError, Pools, connect::connect_within};
+use sqlx::PgConnection;
 use std::time::Instant;
 
 impl Pools {
@@ -15,11 +15,8 @@ impl Pools {
         let options = settings
             .options(&node.target, false)
             .options([("statement_timeout", "0"), ("idle_in_transaction_session_timeout", "0")]);
-        let why = match tokio::time::timeout(settings.connect_timeout, options.connect()).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => one_line(&error),
-            Err(_) => format!("no connection within {} ms", settings.connect_timeout.as_millis()),
-        };
-        Err(PoolError::Unavailable(format!("{} cannot be connected to: {why}", node.address)))
+        connect_within(options, settings.connect_timeout)
+            .await
+            .map_err(|why| PoolError::Unavailable(format!("{} cannot be connected to: {why}", node.address)))
     }
 }

@@ -1,10 +1,11 @@
 //! One look at a server: what it is, and how far it is.
 use crate::{
+    connect::connect,
     error::{Trouble, one_line, trouble},
     settings::{PoolSettings, Target},
 };
 use domain::Lsn;
-use sqlx::{ConnectOptions as _, PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _};
 use tokio::time::timeout;
 
 /// The timeline of a primary is read from the name of its WAL file: the control file knows a promotion only after the
@@ -69,7 +70,7 @@ impl Probe {
         let work = async {
             let mut connection = match held {
                 Some(connection) => connection,
-                None => settings.options(target, true).application_name(name).connect().await?,
+                None => connect(settings.options(target, true).application_name(name)).await?,
             };
             let row = sqlx::query(SQL).fetch_one(&mut connection).await?;
             let reading = Reading {

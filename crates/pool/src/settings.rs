@@ -1,5 +1,5 @@
 //! How many, how long, where to.
-use crate::{PoolError, error::one_line};
+use crate::{PoolError, connect::connect_within};
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
     ConnectOptions as _, PgConnection,
@@ -108,12 +108,9 @@ impl PoolSettings {
     pub async fn connect(&self) -> Result<PgConnection, PoolError> {
         let target = self.targets()?.swap_remove(0);
         let options = self.options(&target, true);
-        let why = match tokio::time::timeout(self.connect_timeout, options.connect()).await {
-            Ok(Ok(connection)) => return Ok(connection),
-            Ok(Err(error)) => one_line(&error),
-            Err(_) => format!("no connection within {} ms", self.connect_timeout.as_millis()),
-        };
-        Err(PoolError::Unavailable(format!("{} cannot be connected to: {why}", target.address())))
+        connect_within(options, self.connect_timeout)
+            .await
+            .map_err(|why| PoolError::Unavailable(format!("{} cannot be connected to: {why}", target.address())))
     }
 
     /// The servers in order, with the name that people know them by.

@@ -6,11 +6,11 @@
 use crate::{
     Histogram,
     asker::Prepared,
-    error::one_line,
+    connect::connect_within,
     settings::{PoolSettings, Target},
     snapshot::SlotsSnapshot,
 };
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, postgres::PgConnectOptions};
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
@@ -148,14 +148,9 @@ impl Slots {
     }
 
     async fn connect(&self) -> Result<PgConnection, String> {
-        match timeout(self.connect_timeout, self.options.connect()).await {
-            Ok(Ok(connection)) => {
-                self.opened.fetch_add(1, Ordering::Relaxed);
-                Ok(connection)
-            }
-            Ok(Err(error)) => Err(one_line(&error)),
-            Err(_) => Err(format!("no connection within {} ms", self.connect_timeout.as_millis())),
-        }
+        let connection = connect_within(self.options.clone(), self.connect_timeout).await?;
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(connection)
     }
 
     /// Closes what was idle for too long and opens up to the minimum, one connection a call.

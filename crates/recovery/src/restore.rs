@@ -114,7 +114,8 @@ pub(crate) async fn restore(
             port: None,
             backup: plan.backup.id,
             target,
-            rto_seconds: took(),
+            files_seconds: Some(took()),
+            rto_seconds: None,
             rpo_seconds: None,
             last_commit_at: None,
             written_bytes: restored.written_bytes,
@@ -137,6 +138,7 @@ pub(crate) async fn restore(
     };
     wait_for_predecessor(work, &data).await?;
     let restored = copy.restore(work).await?;
+    let files_seconds = took();
     let written = restored.as_ref().map_or(0, |it| it.written_bytes);
     match &restored {
         Some(it) => {
@@ -171,7 +173,8 @@ pub(crate) async fn restore(
         port: Some(port),
         backup: plan.backup.id.clone(),
         target,
-        rto_seconds,
+        files_seconds: Some(files_seconds),
+        rto_seconds: Some(rto_seconds),
         rpo_seconds: loss.seconds(rpo_limit),
         last_commit_at,
         written_bytes: written,

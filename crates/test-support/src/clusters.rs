@@ -44,9 +44,29 @@ pub struct TestDatabase {
     pub name: String,
 }
 
+/// What the platform's postgresql.conf says of speed: what is measured is measured with these.
+pub const PLATFORM_SETTINGS: [(&str, &str); 7] = [
+    ("max_connections", "200"),
+    ("shared_buffers", "2GB"),
+    ("effective_cache_size", "8GB"),
+    ("work_mem", "32MB"),
+    ("maintenance_work_mem", "512MB"),
+    ("random_page_cost", "1.1"),
+    ("wal_buffers", "64MB"),
+];
+
 /// Every complete PostgreSQL found; tests name them in their output.
 pub fn versions() -> Vec<Install> {
     let found = Install::discover().into_iter().filter(Install::is_complete).collect::<Vec<_>>();
+    assert!(!found.is_empty(), "no PostgreSQL found: run script/setup");
+    eprintln!("PostgreSQL {}", found.iter().map(|install| install.version.as_str()).collect::<Vec<_>>().join(", "));
+    found
+}
+
+/// Every PostgreSQL found that can be watched, from 13 on, also without the programs that make a standby of it; tests name
+/// them in their output.
+pub fn watched_versions() -> Vec<Install> {
+    let found = Install::discover_watched();
     assert!(!found.is_empty(), "no PostgreSQL found: run script/setup");
     eprintln!("PostgreSQL {}", found.iter().map(|install| install.version.as_str()).collect::<Vec<_>>().join(", "));
     found
@@ -74,6 +94,7 @@ pub async fn private_cluster(settings: &[(&str, &str)]) -> TestCluster {
 /// A cluster of one test's own, of a given version.
 pub async fn private_cluster_of(install: Install, settings: &[(&str, &str)]) -> TestCluster {
     let root = fresh_directory();
+    let major = install.major;
     let mut options = ClusterOptions { ephemeral: true, ..ClusterOptions::new(install, "secret") };
     for (name, value) in [
         ("fsync", "off"),
@@ -83,6 +104,7 @@ pub async fn private_cluster_of(install: Install, settings: &[(&str, &str)]) -> 
         ("compute_query_id", "on"),
     ]
     .iter()
+    .filter(|(name, _)| major >= 14 || *name != "compute_query_id")
     .chain(settings)
     {
         options = options.setting(name, value);

@@ -177,9 +177,6 @@ pub async fn top(
     let by = query.by.as_deref().unwrap_or("plugins").parse::<TopBy>();
     let by = by.map_err(|message| Problem::field("by", message))?;
     let limit = query.limit.unwrap_or(10);
-    if !(1..=100).contains(&limit) {
-        return Err(Problem::field("limit", "limit is 1 to 100"));
-    }
     let filter = filter(query.plugin, query.environment, query.event_type, query.country)?;
     Ok(Json(app.control.analytics_top(&actor, query.tenant.as_deref(), (by, &filter), span, limit).await?))
 }

@@ -41,6 +41,7 @@ pub struct AuditQuery {
 /// The newest rows first. Needs the role admin.
 #[utoipa::path(get, path = "/api/v1/audit", tag = "audit", params(AuditQuery), responses(
     (status = 200, description = "A page of rows", body = AuditPage),
+    (status = 400, description = "A wrong parameter", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn list(

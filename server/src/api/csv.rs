@@ -406,23 +406,32 @@ pub fn settings(page: &SettingsPage) -> String {
     )
 }
 
-/// A figure over time: one column a line.
+/// A figure over time: one column a line, and for each time whether samples are missing in a line and whether counters
+/// began anew.
 pub fn history(series: &TimeSeries) -> String {
+    over_time(series, true)
+}
+
+/// Load over time: one column a line. It is of samples of its own, and no counter.
+pub fn load(series: &TimeSeries) -> String {
+    over_time(series, false)
+}
+
+fn over_time(series: &TimeSeries, flags: bool) -> String {
     let earlier = series.earlier.iter().map(|line| format!("{}, earlier", line.name)).collect::<Vec<_>>();
     let mut header = vec!["time"];
     header.extend(series.series.iter().map(|line| line.name.as_str()));
     header.extend(earlier.iter().map(String::as_str));
+    header.extend(["gap", "reset"].into_iter().filter(|_| flags));
     write(
         &header,
         series.times.iter().enumerate().map(|(i, time)| {
+            let lines = series.series.iter().chain(&series.earlier);
+            let gap = series.series.iter().any(|line| line.gaps.contains(&i));
+            let reset = series.resets.contains(&i);
             let mut row = vec![Cell::Text(time.to_rfc3339())];
-            row.extend(
-                series
-                    .series
-                    .iter()
-                    .chain(&series.earlier)
-                    .map(|line| Cell::Number(line.values.get(i).copied().flatten())),
-            );
+            row.extend(lines.map(|line| Cell::Number(line.values.get(i).copied().flatten())));
+            row.extend([gap, reset].into_iter().filter(|_| flags).map(|flag| Cell::Text(flag.to_string())));
             row
         }),
     )

@@ -1,9 +1,10 @@
-//! The shorter lists as CSV: replication, maintenance, advice.
+//! The shorter lists as CSV: replication, maintenance, advice, events, our own cost.
 
 use analysis::csv::{Cell, write};
 use domain::{
     Timestamp,
-    view::{AdvicePage, MaintenancePage, ReplicationPage},
+    reading::CollectorState,
+    view::{AdvicePage, CostPage, Event, MaintenancePage, ReplicationPage},
 };
 
 fn text(value: Option<&str>) -> Cell {
@@ -25,6 +26,7 @@ pub fn standbys(page: &ReplicationPage) -> String {
         "address",
         "state",
         "sync_state",
+        "gone_since",
         "lag_seconds",
         "lag_bytes",
         "send_bytes",
@@ -40,6 +42,7 @@ pub fn standbys(page: &ReplicationPage) -> String {
                 text(row.address.as_deref()),
                 row.state.as_str().into(),
                 row.sync_state.as_str().into(),
+                time(row.gone_since),
                 Cell::Number(row.lag_seconds),
                 whole(row.lag_bytes),
                 whole(row.send_bytes),
@@ -175,6 +178,61 @@ pub fn advice(page: &AdvicePage) -> String {
     write(&header, suggestions.chain(findings))
 }
 
+/// What happened, the oldest first.
+pub fn events(events: &[Event]) -> String {
+    let row = |event: &Event| {
+        vec![
+            time(Some(event.at)),
+            event.kind.as_str().into(),
+            event.title.as_str().into(),
+            text(event.statement.as_deref()),
+        ]
+    };
+    write(&["at", "kind", "title", "statement"], events.iter().map(row))
+}
+
+/// Collectors with what each of them takes.
+pub fn collectors(page: &CostPage) -> String {
+    let header =
+        ["collector", "state", "reason", "collected_at", "duration_ms", "interval_seconds", "share_of_time_percent"];
+    write(
+        &header,
+        page.collectors.iter().map(|status| {
+            let reason = match &status.state {
+                CollectorState::Failed { reason }
+                | CollectorState::Unsupported { reason, .. }
+                | CollectorState::NoPermission { reason, .. } => Some(reason.as_str()),
+                CollectorState::Pending | CollectorState::Fresh | CollectorState::Stale => None,
+            };
+            vec![
+                status.name.as_str().into(),
+                status.state.as_str().into(),
+                text(reason),
+                time(status.collected_at),
+                Cell::Number(status.duration_ms),
+                Cell::Number(Some(status.interval_seconds)),
+                Cell::Number(status.share_percent()),
+            ]
+        }),
+    )
+}
+
+/// What is kept of each kind of history.
+pub fn kept(page: &CostPage) -> String {
+    write(
+        &["history", "rows", "oldest", "kept_for_seconds", "would_be_kept_for_seconds"],
+        page.process.store.tiers.iter().map(|tier| {
+            vec![
+                tier.name.as_str().into(),
+                Cell::Whole(tier.rows),
+                time(tier.from),
+                Cell::Number(Some(tier.keep_seconds)),
+                Cell::Number(Some(tier.wanted_seconds)),
+            ]
+        }),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +245,7 @@ mod tests {
             address: None,
             state: ReplicaState::Unknown,
             sync_state: "async".to_owned(),
+            gone_since: None,
             lag_seconds: None,
             lag_bytes: Some(0),
             send_bytes: None,
@@ -196,7 +255,7 @@ mod tests {
         };
         let slot = SlotRow { name: "replica".to_owned(), slot_type: "physical".to_owned(), ..SlotRow::default() };
         let page = ReplicationPage { standbys: vec![standby], slots: vec![slot], ..ReplicationPage::default() };
-        assert_eq!(standbys(&page).lines().nth(1), Some("\"replica, west\",,unknown,async,,0,,,,"));
+        assert_eq!(standbys(&page).lines().nth(1), Some("\"replica, west\",,unknown,async,,,0,,,,"));
         assert_eq!(slots(&page).lines().nth(1), Some("replica,physical,false,,,,,"));
         assert_eq!(horizon(&MaintenancePage::default()).lines().count(), 1, "the header alone");
     }

@@ -1,6 +1,6 @@
 //! What happened to a cluster, and telling of it.
 
-use super::range;
+use super::{csv, csv_lists, range};
 use crate::http::{
     App, Asking,
     problem::{JsonBody, Params, Problem},
@@ -8,7 +8,8 @@ use crate::http::{
 use axum::{
     Json,
     extract::{Path, State},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
 };
 use domain::{Timestamp, view::Event};
 use serde::Deserialize;
@@ -24,6 +25,8 @@ pub struct EventsQuery {
     from: Option<String>,
     /// Last moment, not later than now.
     to: Option<String>,
+    /// json or csv.
+    format: Option<String>,
 }
 
 /// A change to be marked.
@@ -41,8 +44,8 @@ pub struct NewEvent {
 /// there are more.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/events", tag = "monitoring",
     params(("cluster" = String, Path, description = "Id of the cluster"), EventsQuery), responses(
-    (status = 200, description = "The events", body = [Event]),
-    (status = 400, description = "A wrong range", body = Problem, content_type = "application/problem+json"),
+    (status = 200, description = "The events; CSV by Accept: text/csv or format=csv", body = [Event]),
+    (status = 400, description = "A wrong range or format", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -51,9 +54,12 @@ pub async fn events(
     Asking(actor): Asking,
     Path(cluster): Path<String>,
     Params(query): Params<EventsQuery>,
-) -> Result<Json<Vec<Event>>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let as_csv = csv::wanted(&headers, query.format.as_deref())?;
     let range = range::read(&query.range, &query.from, &query.to)?;
-    Ok(Json(app.control.events_list(&actor, Some(&cluster), range).await?))
+    let events = app.control.events_list(&actor, Some(&cluster), range).await?;
+    Ok(if as_csv { csv::answer("events", csv_lists::events(&events)) } else { Json(events).into_response() })
 }
 
 /// Marks a deploy or another change on every chart of the cluster. Needs the role operator; audited.

@@ -31,7 +31,9 @@ pub struct HistoryQuery {
     format: Option<String>,
 }
 
-/// One metric over time; gaps are `null`, restarts and the like are events.
+/// One metric over time; gaps are `null`, restarts and the like are events. Once history is rolled up, `gaps` of a line are
+/// the places in `times` whose value is made of less than all samples, and `resets` those in which counters began anew; CSV
+/// has both as columns.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/history/{metric}", tag = "monitoring",
     params(("cluster" = String, Path, description = "Id of the cluster"), ("metric" = String, Path, description = "connections_used, active_sessions, latency_p95_ms, …; a wrong one is answered with the list"), HistoryQuery), responses(
     (status = 200, description = "The metric; CSV by Accept: text/csv or format=csv", body = TimeSeries),

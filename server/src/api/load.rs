@@ -53,5 +53,5 @@ pub async fn waits(
         .as_deref()
         .map_or(Ok(LoadBy::default()), |text| text.parse().map_err(|message: String| Problem::field("by", message)))?;
     let page = app.control.load_get(&actor, Some(&cluster), by, range).await?;
-    Ok(if as_csv { csv::answer("load", csv::history(&page.series)) } else { Json(page).into_response() })
+    Ok(if as_csv { csv::answer("load", csv::load(&page.series)) } else { Json(page).into_response() })
 }

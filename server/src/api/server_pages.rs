@@ -7,12 +7,12 @@ use super::{
 };
 use crate::http::{
     App, Asking,
-    problem::{Params, Problem},
+    problem::{JsonBody, Params, Problem},
 };
 use axum::{
     Json,
     extract::{Path, State},
-    http::HeaderMap,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
 use domain::view::{
@@ -109,7 +109,8 @@ pub async fn table(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub struct OfLists {
-    /// Which list CSV has: for replication standbys (default) or slots, for maintenance databases (default), horizon or io.
+    /// Which list CSV has: for replication standbys (default) or slots, for maintenance databases (default), horizon or io, for
+    /// cost collectors (default) or history.
     pub list: Option<String>,
     /// json or csv.
     pub format: Option<String>,
@@ -150,6 +151,35 @@ pub async fn replication(
         "slots" => csv::answer(list, csv_lists::slots(&page)),
         _ => csv::answer(list, csv_lists::standbys(&page)),
     })
+}
+
+/// Which standby.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StandbyName {
+    /// Its name as replication shows it.
+    name: String,
+}
+
+/// Says that a standby which is gone will not come back: it is missed no longer, and its alert ends at the next look. Should
+/// it stream again, it is a standby again. Needs the role operator; written into the audit log.
+#[utoipa::path(post, path = "/api/v1/clusters/{cluster}/standbys/forget", tag = "monitoring", request_body = StandbyName,
+    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
+    (status = 202, description = "It is given up with the next look"),
+    (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
+    (status = 403, description = "Not an operator", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such cluster or standby", body = Problem, content_type = "application/problem+json"),
+    (status = 409, description = "It is there", body = Problem, content_type = "application/problem+json"),
+    (status = 503, description = "Nobody watches it here", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn standby_forget(
+    State(app): State<App>,
+    Asking(actor): Asking,
+    Path(cluster): Path<String>,
+    JsonBody(body): JsonBody<StandbyName>,
+) -> Result<StatusCode, Problem> {
+    app.control.standby_forget(&actor, Some(&cluster), &body.name).await?;
+    Ok(StatusCode::ACCEPTED)
 }
 
 /// Settings with their source and default, and the changes that were seen.
@@ -199,8 +229,9 @@ pub async fn maintenance(
 
 /// What Holdfast itself costs: this process, its store, and watching the cluster.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/cost", tag = "monitoring",
-    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
-    (status = 200, description = "The cost", body = CostPage),
+    params(("cluster" = String, Path, description = "Id of the cluster"), OfLists), responses(
+    (status = 200, description = "The cost; a list of it as CSV by Accept: text/csv or format=csv", body = CostPage),
+    (status = 400, description = "No such list or format", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -208,6 +239,15 @@ pub async fn cost(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(cluster): Path<String>,
-) -> Result<Json<CostPage>, Problem> {
-    Ok(Json(app.control.cost_get(&actor, Some(&cluster))?))
+    Params(query): Params<OfLists>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let as_csv = csv::wanted(&headers, query.format.as_deref())?;
+    let list = query.choose(&["collectors", "history"])?;
+    let page = app.control.cost_get(&actor, Some(&cluster))?;
+    Ok(match list {
+        _ if !as_csv => Json(page).into_response(),
+        "history" => csv::answer(list, csv_lists::kept(&page)),
+        _ => csv::answer(list, csv_lists::collectors(&page)),
+    })
 }

@@ -1,6 +1,6 @@
 //! What a command did to a repository stands in the audit log of Holdfast's own store, as it does when the service did it:
 //! work that takes its time has a row when it begins and one when it ends, so that a command that is killed in its middle
-//! was begun; what is refused has a row with the reason. The rows of one command have one request id.
+//! was begun; so has what is done at once but cannot be undone unseen. What is refused has a row with the reason. The rows of one command have one request id.
 use super::{Failure, complain, health::kept_store};
 use crate::{config::Config, repository::RepositoryArgs};
 use domain::view::JobState;
@@ -41,15 +41,23 @@ pub async fn allowed<T>(
     done
 }
 
-/// Tells that work begins which takes its time, and what exactly.
-pub async fn begun(args: &RepositoryArgs, action: &str, before: Option<Value>, what: Value) {
-    tell(args, action, None, Outcome::Ok, (before, Some(what))).await;
+/// Tells that work begins which takes its time, and what exactly. What is done at once has its row under a name that ends
+/// with `_asked`, and [`audited`] tells the rest.
+pub async fn begun(
+    args: &RepositoryArgs,
+    action: &str,
+    object: Option<(&str, &str)>,
+    before: Option<Value>,
+    what: Value,
+) {
+    tell(args, action, object, Outcome::Ok, (before, Some(what))).await;
 }
 
 /// Tells how that ended, as the end of a job is told, and gives it back.
 pub async fn ended<T>(
     args: &RepositoryArgs,
     action: &str,
+    object: Option<(&str, &str)>,
     done: Result<T, Failure>,
     result: impl FnOnce(&T) -> Value,
 ) -> Result<T, Failure> {
@@ -59,7 +67,7 @@ pub async fn ended<T>(
             (Outcome::Failed, json!({ "state": JobState::Failed, "result": null, "error": failure.to_string() }))
         }
     };
-    tell(args, action, None, outcome, (Some(json!({ "state": JobState::Running })), Some(after))).await;
+    tell(args, action, object, outcome, (Some(json!({ "state": JobState::Running })), Some(after))).await;
     done
 }
 

@@ -8,8 +8,8 @@ use control::{Actor, Clusters, ControlPlane};
 use domain::{
     alert::{AlertState, Severity},
     format,
-    reading::CollectorState,
-    view::{AlertView, Band, ClusterState, Dashboard, HealthWeights},
+    reading::{CollectorState, ServerRole},
+    view::{AlertView, Band, ClusterState, Dashboard, HealthComponent, HealthWeights},
 };
 use monitor::{Monitor, first_snapshot};
 use secrecy::ExposeSecret as _;
@@ -41,6 +41,15 @@ struct Report {
     critical: bool,
     /// Most points of each part of the score.
     weights: HealthWeights,
+}
+
+impl Report {
+    /// Whether backups were judged, or need not be: a standby's are its primary's, and without weight nobody asks.
+    fn knows_backups(&self) -> bool {
+        self.dashboard.backup.is_some()
+            || self.dashboard.cluster.role == Some(ServerRole::Standby)
+            || self.weights.of(HealthComponent::Backups) == 0
+    }
 }
 
 /// Looks, tells, and fails when something is critical.
@@ -168,20 +177,30 @@ fn text(report: &Report) -> String {
         health.band.as_str(),
         health.coverage_percent
     )];
+    let no_backups = !report.knows_backups();
     let parts = HealthWeights::COMPONENTS.map(|component| {
+        if component == HealthComponent::Backups && no_backups {
+            return "backups not known".to_owned();
+        }
         let lost = health.lines.iter().filter(|line| line.component == component).map(|line| u32::from(line.points));
-        format!("{} -{}/{}", component.as_str(), lost.sum::<u32>(), report.weights.of(component))
+        format!("{} -{}/{}", component.label(), lost.sum::<u32>(), report.weights.of(component))
     });
     lines.push(format!("  {}", parts.join(", ")));
     for line in &health.lines {
         lines.push(format!(
             "  -{:<3} {:<13} {}: {} (threshold {})",
             line.points,
-            line.component.as_str(),
+            line.component.label(),
             line.title,
             line.measured,
             line.threshold
         ));
+    }
+    if no_backups {
+        lines.push(
+            "  no backups known: this look judges none; where Holdfast makes them 'holdfast backup list' has them"
+                .to_owned(),
+        );
     }
     if report.alerts.is_empty() {
         lines.push("  no open alert".to_owned());
@@ -224,5 +243,22 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use control::ClusterConfig;
+
+    #[test]
+    fn backups_that_nobody_looked_at_are_not_called_well() {
+        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+        let mut dashboard = first_snapshot(&config, INTERVAL).dashboard;
+        let told = text(&report(dashboard.clone(), &[], &[]));
+        assert!(told.contains("backups not known") && told.contains("\n  no backups known"), "{told}");
+        assert!(!told.contains("backups -0"), "{told}");
+        dashboard.cluster.role = Some(ServerRole::Standby);
+        assert!(text(&report(dashboard, &[], &[])).contains("backups -0/8"), "a standby's are its primary's");
     }
 }

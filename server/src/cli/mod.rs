@@ -21,6 +21,7 @@ mod role;
 mod serve;
 mod stats;
 mod steps;
+mod tablespaces;
 mod wal;
 mod work;
 

@@ -86,22 +86,15 @@ fn write_key(path: &Path, text: &str) -> Result<(), Failure> {
     written.map_err(|error| Failure::failed(format!("the key file {} cannot be written: {error}", path.display())))
 }
 
-async fn init(args: &RepositoryArgs, no_encryption: bool, json: bool) -> Result<(), Failure> {
+/// The key of a repository that is made: `None` when it is not encrypted. A key file that is not there yet is written.
+fn init_key(args: &RepositoryArgs, no_encryption: bool) -> Result<Option<KeySource>, Failure> {
     if no_encryption {
-        let store = args.store(true).await?;
-        let repository = Repository::init(store, None).await?;
-        print(&if json {
-            serde_json::json!({"repository": repository.store().describe(), "id": repository.file().id, "encryption": "none"}).to_string()
-        } else {
-            format!("made an unencrypted repository in {}", repository.store().describe())
-        });
-        return Ok(());
+        return Ok(None);
     }
-    let path = args.key_path();
-    let source = match &path {
+    Ok(Some(match args.key_path() {
         Some(path) if !path.exists() => {
             let (source, text) = KeySource::new_file()?;
-            write_key(path, &text)?;
+            write_key(&path, &text)?;
             source
         }
         None if args.passphrase_is_short() => {
@@ -110,19 +103,44 @@ async fn init(args: &RepositoryArgs, no_encryption: bool, json: bool) -> Result<
         _ => args.key()?.ok_or_else(|| {
             Failure::usage("the repository is encrypted and needs a key: give --key-file FILE (made when it is not there), or HOLDFAST_REPOSITORY_PASSPHRASE; --no-encryption does without")
         })?,
+    }))
+}
+
+async fn init(args: &RepositoryArgs, no_encryption: bool, json: bool) -> Result<(), Failure> {
+    const ACTION: &str = "repository_init";
+    let source = allowed(args, ACTION, None, init_key(args, no_encryption)).await?;
+    let encryption = if source.is_some() { "aes-256-gcm" } else { "none" };
+    let what = serde_json::json!({ "do": "init", "encryption": encryption });
+    begun(args, "repository_init_asked", None, None, what).await;
+    let made = async {
+        let repository = Repository::init(args.store(true).await?, source.as_ref()).await?;
+        let opened = if source.is_some() {
+            let (recovery, code) = KeySource::new_recovery()?;
+            repository.add_key(&recovery, "recovery code").await?;
+            let kit = recovery_kit(args, &repository, &code)?;
+            Some((code, kit))
+        } else {
+            None
+        };
+        Ok::<_, Failure>((repository, opened))
     };
-    let repository = Repository::init(args.store(true).await?, Some(&source)).await?;
-    let (recovery, code) = KeySource::new_recovery()?;
-    repository.add_key(&recovery, "recovery code").await?;
-    let place = repository.store().describe();
-    let kit = recovery_kit(args, &repository, &code)?;
-    if json {
-        print(&serde_json::json!({"repository": place, "id": repository.file().id, "encryption": "aes-256-gcm", "key_file": path, "recovery_code": code, "recovery_kit": kit}).to_string());
-        return Ok(());
+    let made = made.await;
+    // What opens it is told before anything else is done: it is told this once.
+    if let Ok((repository, opened)) = &made {
+        let (place, id) = (repository.store().describe(), repository.file().id);
+        let path = args.key_path();
+        print(&match opened {
+            None if json => serde_json::json!({"repository": place, "id": id, "encryption": encryption}).to_string(),
+            None => format!("made an unencrypted repository in {place}"),
+            Some((code, kit)) if json => serde_json::json!({"repository": place, "id": id, "encryption": encryption, "key_file": path, "recovery_code": code, "recovery_kit": kit}).to_string(),
+            Some((_, kit)) => {
+                let key = path.map_or_else(|| "the passphrase you gave".to_owned(), |path| path.display().to_string());
+                format!("made an encrypted repository in {place}, opened by {key}\n\n{kit}")
+            }
+        });
     }
-    let key = path.map_or_else(|| "the passphrase you gave".to_owned(), |path| path.display().to_string());
-    print(&format!("made an encrypted repository in {place}, opened by {key}\n\n{kit}"));
-    Ok(())
+    let after = |(repository, _): &(Repository, Option<(String, String)>)| serde_json::json!({ "id": repository.file().id, "encryption": encryption });
+    audited(args, ACTION, None, None, made, after).await.map(drop)
 }
 
 /// All that somebody needs who has the storage and a sheet of paper.
@@ -285,7 +303,7 @@ async fn add_key(
     let (repository, before, new) = allowed(args, ACTION, None, asked).await?;
     // As in the service: a key that was made and stands in no log would open the repository unseen.
     let what = serde_json::json!({ "kind": new.kind, "label": label });
-    begun(args, "repository_key_add_asked", None, what).await;
+    begun(args, "repository_key_add_asked", None, None, what).await;
     let done = repository.add_key(&new.source, label).await.map_err(Failure::from);
     // What opens it is told before anything else is done: it is told this once.
     if let Ok(slot) = &done {
@@ -304,6 +322,7 @@ async fn add_key(
 async fn rotate_key(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
     const ACTION: &str = "repository_key_rotate";
     let repository = allowed(args, ACTION, None, args.open().await).await?;
+    begun(args, "repository_key_rotate_asked", None, None, serde_json::json!({ "do": "rotate" })).await;
     let done = repository.rotate_key().await.map_err(Failure::from);
     let before = done.as_ref().ok().map(|epoch| serde_json::json!({ "data_key": epoch - 1 }));
     let made = |epoch: &u32| serde_json::json!({ "data_key": epoch });
@@ -327,6 +346,7 @@ async fn remove_key(args: &RepositoryArgs, id: &str, json: bool) -> Result<(), F
     let found = found.await;
     let (repository, slots) = allowed(args, ACTION, object, found).await?;
     let before = slots.iter().find(|slot| slot.id.to_string() == id).map(told);
+    begun(args, "repository_key_remove_asked", object, before.clone(), serde_json::json!({ "remove": id })).await;
     let done = repository.remove_key(id).await.map_err(Failure::from);
     let gone = |_: &()| serde_json::json!({ "removed": id });
     audited(args, ACTION, object, before, done, gone).await?;

@@ -4,7 +4,7 @@ use super::{
     Failure,
     audited::{allowed, begun, ended},
     long::long,
-    print,
+    print, tablespaces,
 };
 use crate::repository::RepositoryArgs;
 use backup::{
@@ -96,14 +96,7 @@ impl RestoreArgs {
 
 /// Runs `holdfast restore`.
 pub async fn run(args: RestoreArgs, repository_args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
-    let tablespaces = args
-        .tablespace
-        .iter()
-        .map(|text| {
-            let pair = text.split_once('=').map(|(from, to)| (from.to_owned(), PathBuf::from(to)));
-            pair.ok_or_else(|| Failure::usage(format!("--tablespace '{text}' is not OID=DIR")))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let tablespaces = tablespaces::moved(&args.tablespace)?;
     let planned = async {
         let target = args.target()?;
         let repository = repository_args.open().await?;
@@ -154,7 +147,7 @@ pub async fn run(args: RestoreArgs, repository_args: &RepositoryArgs, json: bool
         "delta": options.delta,
     });
     let before = control::lies_in(&options.to);
-    begun(repository_args, "restore_start", Some(before), serde_json::json!({ "what": what })).await;
+    begun(repository_args, "restore_start", None, Some(before), serde_json::json!({ "what": what })).await;
     let since = std::time::Instant::now();
     let done = long("restore", json, &progress, work).await;
     let seconds = since.elapsed().as_secs_f64();
@@ -164,7 +157,7 @@ pub async fn run(args: RestoreArgs, repository_args: &RepositoryArgs, json: bool
             "written_bytes": restored.written_bytes,
         })
     };
-    let restored = ended(repository_args, "restore_finish", done, made).await?;
+    let restored = ended(repository_args, "restore_finish", None, done, made).await?;
     print(&if json {
         serde_json::json!({"plan": plan, "restored": restored, "seconds": seconds}).to_string()
     } else {

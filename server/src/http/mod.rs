@@ -111,6 +111,7 @@ fn plain() -> Vec<Plain> {
         post("/columns", routing::post(forms::columns)),
         post("/database/backends/cancel", routing::post(backends::cancel)),
         post("/database/backends/terminate", routing::post(backends::terminate)),
+        post("/database/standbys/forget", routing::post(backends::forget_standby)),
         post("/database/queries/explain", routing::post(advice_forms::explain)),
         post("/database/advice/dismiss", routing::post(advice_forms::dismiss)),
         post("/database/advice/restore", routing::post(advice_forms::restore)),

@@ -7,6 +7,7 @@ mod bad_input;
 mod bodies;
 mod confirm;
 mod first_page;
+mod history;
 mod job_stream;
 mod live_stream;
 mod metrics;
@@ -90,6 +91,8 @@ const ROWS: &[Row] = &[
         r#"{"started_at":"2026-01-01T00:00:00Z"}"#,
         [401, 403, 400, 400, 403],
     ),
+    // There is no standby.
+    ("POST", "/api/v1/clusters/{cluster}/standbys/forget", r#"{"name":"nobody"}"#, [401, 403, 404, 404, 403]),
     ("GET", "/api/v1/clusters/{cluster}/history/{metric}", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/events", "", READ),
     ("POST", "/api/v1/clusters/{cluster}/events", r#"{"title":"shop 4.2.0"}"#, [401, 403, 201, 201, 403]),
@@ -302,6 +305,7 @@ const ROWS: &[Row] = &[
     ("POST", "/columns", "table=queries&last=4&shown=2", [303; 5]),
     ("POST", "/database/backends/cancel", "pid=7&started_at=2026-01-01T00:00:00Z", [303, 403, 303, 303, 403]),
     ("POST", "/database/backends/terminate", "pid=7&started_at=2026-01-01T00:00:00Z", [303, 403, 303, 303, 403]),
+    ("POST", "/database/standbys/forget", "name=nobody", [303, 403, 303, 303, 403]),
     ("POST", "/database/queries/explain", "id=1.2.3", [303, 403, 303, 303, 403]),
     ("POST", "/database/advice/dismiss", "key=index:a.b.c(d)&reason=mine", [303, 403, 303, 303, 403]),
     ("POST", "/database/advice/restore", "key=index:a.b.c(d)", [303, 403, 303, 303, 403]),
@@ -505,9 +509,15 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
             "{action} was refused to viewer, operator and token, and to the admin who typed another name, by the form and by the API"
         );
     }
-    for action in
-        ["backend_cancel", "backend_terminate", "query_explain", "index_review", "advice_dismiss", "advice_restore"]
-    {
+    for action in [
+        "backend_cancel",
+        "backend_terminate",
+        "standby_forget",
+        "query_explain",
+        "index_review",
+        "advice_dismiss",
+        "advice_restore",
+    ] {
         assert_eq!(count(action), 4, "{action} was refused to viewer and token, by the form and by the API");
     }
     assert_eq!(count("backup_start"), 4, "it was refused to viewer and token, by the form and by the API");

@@ -95,7 +95,7 @@ pub fn active_users(patterns: &UsagePatterns) -> impl IntoView + use<> {
     ]
     .map(|(name, values)| {
         let values = values.into_iter().map(|it| Some(it as f64)).collect::<Vec<_>>();
-        view! { <path class=format!("line {name}") d=svg::line(&values, top, WIDTH, HEIGHT)></path> }
+        view! { <path class=format!("line {name}") d=svg::line(&values, &[], top, WIDTH, HEIGHT)></path> }
     })
     .into_iter()
     .collect_view();

@@ -21,13 +21,13 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
     }
     if let Some(usable) = page.usable {
         let values = vec![Some(usable as f64); used.times.len()];
-        used.series.push(TimeSeriesLine { name: "Usable".to_owned(), values });
+        used.series.push(TimeSeriesLine { name: "Usable".to_owned(), values, gaps: Vec::new() });
     }
     states.events.clear();
     let by = ask.get("by").filter(|by| page.groups.iter().any(|group| group.by == *by)).unwrap_or("user");
-    let mut chips: Vec<_> =
+    let groups =
         page.groups.iter().map(|group| (group.by.clone(), ask.with("by", Some(&group.by)), group.by == by)).collect();
-    chips.extend(ask.databases()?);
+    let choices = vec![("Group by", groups), ("Database", ask.databases()?)];
     let rows = page.groups.iter().find(|group| group.by == by).map(|group| &group.rows[..]).unwrap_or_default();
     let most = rows.iter().map(|row| row.total).max().unwrap_or(1).max(1);
     let lines = rows.iter().map(|row| {
@@ -78,7 +78,10 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
             build::lines(&used),
             false,
         ),
-        panel("Sessions", "pg_stat_activity", 12, content).note(format!("by {by}")).at(page.collected_at).chips(chips),
+        panel("Sessions", "pg_stat_activity", 12, content)
+            .note(format!("by {by}"))
+            .at(page.collected_at)
+            .rows_of_chips(choices),
     ];
     super::pools::strip(ask, &page.cluster, &mut banners, &mut panels)?;
     Ok(PanelPage {

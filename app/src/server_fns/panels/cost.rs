@@ -1,5 +1,5 @@
 //! `/database/cost`: what Holdfast itself costs.
-use super::layout::{Ask, chart, dash, fact, heads, number, panel, some, table, text};
+use super::layout::{Ask, chart, dash, fact, heads, number, panel, some, table_with_csv, text};
 use crate::{
     chart::build,
     panels::{Cell, Content, PanelPage},
@@ -72,6 +72,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
             "batches lost because the store did not answer for too long: history has a gap there",
         ),
     ]);
+    let csv = ask.csv(&page.cluster, "cost");
     let mut panels = vec![
         panel("This process", "/proc", 4, of_process).at(process.at),
         panel("Watching this cluster", "pg_stat_statements, pg_stat_activity", 4, of_watching).at(page.collected_at),
@@ -89,7 +90,7 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
             "What is kept",
             "Holdfast's own records",
             12,
-            table(head, store.tiers.iter().map(tier).collect()),
+            table_with_csv(head, store.tiers.iter().map(tier).collect(), format!("{csv}&list=history")),
         ));
     }
     let durations = ask.history(Metric::CollectorDurationMs).await?;
@@ -108,8 +109,13 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         Ok::<_, ControlError>(chart(title, note, source, 6, build::lines(&series), false))
     };
     panels.extend([
-        panel("Collectors", "our own clock", 6, table(head, page.collectors.iter().map(collector).collect()))
-            .at(page.collected_at),
+        panel(
+            "Collectors",
+            "our own clock",
+            6,
+            table_with_csv(head, page.collectors.iter().map(collector).collect(), csv),
+        )
+        .at(page.collected_at),
         chart("Duration of collectors", "each run", "our own clock", 6, build::lines(&durations), false),
         ask.chart(
             Metric::OwnDatabaseMs,
@@ -163,12 +169,11 @@ fn collector(status: &CollectorStatus) -> Vec<Cell> {
         CollectorState::Stale => "attention",
         _ => "warning",
     };
-    let share = status.duration_ms.map(|ms| ms / 10.0 / status.interval_seconds.max(1e-9));
     vec![
         text(status.name.as_str()),
         Cell::Badge(level.to_owned(), status.state.as_str().replace('_', " ")),
         some(status.duration_ms, format::duration_ms),
         number(format::age_s(status.interval_seconds)),
-        some(share, |share| format!("{share:.2} %")),
+        some(status.share_percent(), |share| format!("{share:.2} %")),
     ]
 }

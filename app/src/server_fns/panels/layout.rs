@@ -135,8 +135,25 @@ impl Ask {
     }
 }
 
-/// Buttons as HTML: text, address, whether it is the chosen one.
-pub fn chips(label: &str, chips: Vec<(String, String, bool)>) -> String {
+/// A button that leads to a list as CSV, as HTML.
+pub fn csv_button(path: &str, pairs: &[(&str, String)], file: &'static str) -> String {
+    use crate::components::Icon;
+    use leptos::prelude::*;
+    let pairs = pairs.iter().cloned().chain([("format", "csv".to_owned())]).collect::<Vec<_>>();
+    let href = address(path, &pairs, None);
+    view! { <a class="btn small" href=href rel="external" download=file><Icon name="download" />"CSV"</a> }.to_html()
+}
+
+/// Text, address, whether it is the chosen one.
+type Chip = (String, String, bool);
+
+/// Buttons as HTML.
+pub fn chips(label: &str, chips: Vec<Chip>) -> String {
+    row_of_chips(label, chips, false)
+}
+
+/// With `said` what they choose stands in front of them; a screen reader is told in any case.
+fn row_of_chips(label: &str, chips: Vec<Chip>, said: bool) -> String {
     use leptos::prelude::*;
     if chips.is_empty() {
         return String::new();
@@ -144,7 +161,15 @@ pub fn chips(label: &str, chips: Vec<(String, String, bool)>) -> String {
     let links = chips.into_iter().map(|(text, href, on)| {
         view! { <a class="chip" class:on=on aria-current=on.then_some("true") href=href>{text}</a> }
     });
-    view! { <nav class="chips" aria-label=label.to_owned()>{links.collect_view()}</nav> }.to_html()
+    let links = links.collect_view();
+    let label = label.to_owned();
+    if said {
+        let shown = label.clone();
+        view! { <nav class="chips" aria-label=label><span class="chips-label" aria-hidden="true">{shown}</span>{links}</nav> }
+            .to_html()
+    } else {
+        view! { <nav class="chips" aria-label=label>{links}</nav> }.to_html()
+    }
 }
 
 pub fn chart(title: &str, note: &str, source: &str, columns: u8, data: ChartData, stacked: bool) -> PanelData {
@@ -174,8 +199,14 @@ impl PanelData {
         self
     }
 
-    pub fn chips(mut self, chips: Vec<(String, String, bool)>) -> Self {
-        self.chips = chips;
+    pub fn chips(mut self, links: Vec<Chip>) -> Self {
+        self.chips = chips(&self.title, links);
+        self
+    }
+
+    /// Several choices, each in a row of its own with its name in front.
+    pub fn rows_of_chips(mut self, rows: Vec<(&str, Vec<Chip>)>) -> Self {
+        self.chips = rows.into_iter().map(|(label, links)| row_of_chips(label, links, true)).collect();
         self
     }
 }
@@ -234,4 +265,21 @@ pub fn since(at: Option<Timestamp>) -> Cell {
 
 pub fn fact(name: &str, value: impl Into<String>, hint: &str) -> (String, String, String) {
     (name.to_owned(), value.into(), hint.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_row_of_buttons_says_what_it_chooses() {
+        let chip = |name: &str, on| (name.to_owned(), format!("/database/connections?by={name}"), on);
+        let rows = vec![("Group by", vec![chip("user", true), chip("state", false)]), ("Database", Vec::new())];
+        let made = panel("Sessions", "", 12, Content::Collecting).rows_of_chips(rows).chips;
+        assert_eq!(made.matches("<nav").count(), 1, "there is but one database: {made}");
+        assert!(made.contains("aria-label=\"Group by\"") && made.contains(">Group by</span>"), "{made}");
+        assert_eq!(made.matches("aria-current").count(), 1, "{made}");
+        let made = panel("Sessions", "", 12, Content::Collecting).chips(vec![chip("user", true)]).chips;
+        assert!(made.contains("aria-label=\"Sessions\"") && !made.contains("chips-label"), "{made}");
+    }
 }

@@ -2,11 +2,13 @@
 use super::layout::{Ask, available, chart, dash, fact, heads, panel, since, size, some, table_with_csv, text};
 use crate::{
     chart::build,
+    pages::topology,
     panels::{Cell, Content, PanelPage},
+    zone::Local as _,
 };
 use control::ControlError;
 use domain::{
-    format,
+    Permission, Timestamp, format,
     reading::ServerRole,
     view::{Metric, ReplicaState, SlotRow, StandbyRow},
 };
@@ -57,14 +59,21 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         )
     };
     let tree = ask.control.replication_tree(&ask.actor, ask.id())?;
-    let line = Content::Html(crate::pages::topology::html(ask, &tree, &page.cluster));
+    let line = Content::Html(topology::html(ask, &tree, &page.cluster));
     let mut panels = vec![
         panel("Topology", "what each server that Holdfast watches says of its standbys", 12, line)
             .note("behind in seconds and bytes; a cascaded standby is known when its upstream is watched too"),
         panel("Standbys", "pg_stat_replication; lag by the positions of the primary, kept each second", 12, available(&page.availability, standbys))
-            .note("idle: nothing new to replay · unknown: cannot be told · disconnected: seen before and gone, its lag is a lower bound")
+            .note("idle: nothing new to replay · unknown: cannot be told · gone: missed until it is back or given up, its lag is a lower bound")
             .at(page.collected_at),
     ];
+    let gone = page.standbys.iter().filter(|row| row.gone_since.is_some()).collect::<Vec<_>>();
+    if !gone.is_empty() && ask.actor.may(Permission::AlertAcknowledge) {
+        let buttons = Content::Html(topology::gone(ask, &gone, &page.cluster));
+        let note =
+            "one that was taken down for good is missed no longer, and its alert ends; written into the audit log";
+        panels.push(panel("Gone", "standbys that were seen before", 12, buttons).note(note));
+    }
     if let Some(upstream) = &page.upstream {
         let streaming = upstream.status.as_deref().unwrap_or("the receiver does not run: disconnected");
         let conflicts = upstream.conflicts.unwrap_or_default();
@@ -158,9 +167,11 @@ fn standby(row: &StandbyRow) -> Vec<Cell> {
         let at_least = if row.state == ReplicaState::Disconnected { "≥ " } else { "" };
         format!("{at_least}{}", format::duration_s(seconds))
     });
+    let since = |at: Timestamp| format!("gone since {}", at.local());
+    let state = row.gone_since.map_or_else(|| row.state.as_str().to_owned(), since);
     vec![
         text(row.name.clone()),
-        Cell::Badge(level.to_owned(), row.state.as_str().to_owned()),
+        Cell::Badge(level.to_owned(), state),
         text(row.sync_state.clone()),
         some(lag, |lag| lag),
         size(row.lag_bytes),

@@ -7,8 +7,8 @@ use crate::activity;
 use domain::{
     format,
     reading::{
-        ActivityReading, Backend, CollectorKind, CollectorState, CollectorStatus, DatabaseReading, HorizonHolder,
-        ReplicationReading, SequenceUse,
+        ActivityReading, Backend, ClockSkew, CollectorKind, CollectorState, CollectorStatus, DatabaseReading,
+        HorizonHolder, ReplicationReading, SequenceUse,
     },
     view::{ClusterState, DiskRow, ReplicaState, ReplicaView},
 };
@@ -66,6 +66,8 @@ pub struct Facts<'a> {
     pub collectors: &'a [CollectorStatus],
     /// Whose long statements are left out.
     pub scope: &'a Scope,
+    /// How the server's clock stands to ours.
+    pub clock: Option<ClockSkew>,
     /// Client backends of the usable slots.
     pub connections_percent: Option<f64>,
     /// The same in numbers, for people.
@@ -309,6 +311,8 @@ pub fn observe(facts: &Facts<'_>) -> BTreeMap<&'static str, Reading> {
         ),
     );
     add("collector_failing", facts.is_up().then(|| facts.collectors.iter().map(collector).collect()));
+    let skew = |clock: ClockSkew| vec![Observed::whole(clock.at_least_seconds(), clock.to_human())];
+    add("clock_skew", when(&[C::Server], facts.clock.map(skew)));
     add(
         "statements_evicted",
         when(

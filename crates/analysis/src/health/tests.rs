@@ -27,6 +27,7 @@ fn healthy() -> HealthInput {
         wasted_index_percent: Some(0.0),
         wasted_index_bytes: Some(0),
         sequence_percent: Some(0.0),
+        recovery: Some(vec![]),
         ..HealthInput::default()
     }
 }
@@ -238,6 +239,12 @@ fn what_is_wrong_with_backups_costs_points_of_their_part_and_no_more() {
     // Both at once: the part has its ceiling.
     let both = lost(vec![problem("wal_gap", "critical"), problem("drill_failed", "critical")]);
     assert_eq!(both.iter().map(|line| line.0).sum::<u8>(), HealthWeights::default().of(HealthComponent::Backups));
-    // Not backed up here: nothing is known, and nothing is lost.
-    assert_eq!(score(&HealthInput { recovery: None, ..healthy() }).score, score(&healthy()).score);
+    // Not backed up here: nothing is lost, and it is not known that all is well. A standby's backups are its primary's, and
+    // without weight nobody asks.
+    let none = HealthInput { recovery: None, ..healthy() };
+    assert_eq!(score(&none).score, score(&healthy()).score);
+    assert!(score(&none).coverage_percent < 100.0);
+    assert_eq!(score(&HealthInput { is_standby: true, ..none.clone() }).coverage_percent, 100.0);
+    let unasked = HealthWeights { backups: 0, ..HealthWeights::default() };
+    assert_eq!(HealthTracker::default().score(&none, unasked, Timestamp(0)).coverage_percent, 100.0);
 }

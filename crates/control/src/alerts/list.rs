@@ -1,5 +1,5 @@
 //! Alerts for people: listing them, taking them on, keeping them quiet.
-use crate::{Actor, ControlError, ControlPlane, now};
+use crate::{Actor, ControlError, ControlPlane, error::page_limit, now};
 use domain::{
     Permission, Timestamp,
     alert::AlertState,
@@ -40,9 +40,7 @@ impl ControlPlane {
             let message = format!("there is no rule '{rule}'; the list of rules names them");
             return Err(ControlError::field("rule", message));
         }
-        if limit == 0 || limit > 500 {
-            return Err(ControlError::field("limit", "a page has 1 to 500 rows"));
-        }
+        page_limit(limit, 500)?;
         if params.state != Some(AlertState::Resolved) {
             let mut rows = self.alerts().open(cluster, now());
             rows.retain(|alert| params.matches(alert));

@@ -1,12 +1,15 @@
 //! Questions, and what comes in.
 use super::{Batch, SeriesFilter, SeriesQuestion, TopBy};
-use crate::{Actor, ControlError, ControlPlane};
+use crate::{Actor, ControlError, ControlPlane, error::page_limit};
 use domain::{
     Permission, Timestamp,
     view::{AnalyticsGeography, AnalyticsSeries, AnalyticsTop, IngestReport, UsagePatterns},
 };
 use serde_json::json;
 use store::Outcome;
+
+/// Of what is used most.
+const ROWS_AT_MOST: u64 = 100;
 
 impl ControlPlane {
     /// A time series of events, users or a metric.
@@ -35,6 +38,7 @@ impl ControlPlane {
         span: (Timestamp, Timestamp),
         limit: usize,
     ) -> Result<AnalyticsTop, ControlError> {
+        page_limit(limit as u64, ROWS_AT_MOST)?;
         let (catalog, tenant) = self.platform_for(actor, Permission::PlatformRead, tenant).await?;
         Ok(self.analytics_over(&catalog).top(tenant, by, filter, span, limit).await?)
     }

@@ -1,9 +1,12 @@
 //! Plugins of a tenant: found, looked at, added, changed, removed.
-use crate::{Actor, Confirmation, ControlError, ControlPlane, FieldError};
+use crate::{Actor, Confirmation, ControlError, ControlPlane, FieldError, error::page_limit};
 use catalog::{NewPlugin, PluginChange, PluginFilter, Sort, Wanted};
 use domain::{
     Permission,
-    view::{ChangePlan, DependencyGraph, Facets, OperationRow, Plugin, PluginDependencies, PluginDetails, PluginsPage},
+    view::{
+        ChangePlan, DependencyGraph, Facets, OperationRow, Plugin, PluginDependencies, PluginDetails, PluginsPage,
+        rows_of_page,
+    },
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -11,6 +14,8 @@ use store::Outcome;
 
 /// Rows of a page that names no number.
 const ROWS: u32 = 50;
+/// Most rows of a page.
+const ROWS_AT_MOST: u64 = 200;
 
 /// A question for plugins, as it stands in an address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -74,11 +79,8 @@ impl PluginQuery {
             "sort" => self.sort = value.parse().map_err(|error: catalog::CatalogError| error.to_string())?,
             "cursor" => self.cursor = Some(value.to_owned()),
             "limit" => {
-                self.limit = value
-                    .parse()
-                    .ok()
-                    .filter(|rows| (1..=200).contains(rows))
-                    .ok_or("limit is a number from 1 to 200")?;
+                self.limit = value.parse().map_err(|_| "limit is the rows of a page, a number")?;
+                rows_of_page(u64::from(self.limit), ROWS_AT_MOST)?;
             }
             _ => {
                 return Err(format!(
@@ -140,6 +142,7 @@ impl ControlPlane {
         cursor: Option<&str>,
         limit: u32,
     ) -> Result<(Vec<OperationRow>, Option<String>), ControlError> {
+        page_limit(u64::from(limit), ROWS_AT_MOST)?;
         let (catalog, tenant) = self.platform_for(actor, Permission::PlatformRead, tenant).await?;
         let id = plugin_id(id)?;
         let before = cursor
@@ -150,7 +153,6 @@ impl ControlPlane {
             .transpose()?;
         // Whether it is there is asked too: an empty list would say so of another tenant's.
         catalog.plugin(tenant, id).await?;
-        let limit = limit.clamp(1, 200);
         let rows = catalog.operations(tenant, id, before, limit).await?;
         let next = rows.last().filter(|_| rows.len() == limit as usize).map(|row| row.id.clone());
         Ok((rows, next))

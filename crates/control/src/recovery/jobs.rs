@@ -1,6 +1,6 @@
 //! Jobs: asking for one, seeing them, stopping them.
 use super::{Catalogue, RestoreParams, TargetAsk, copies::copy_of, engine};
-use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
+use crate::{Actor, Confirmation, ControlError, ControlPlane, error::page_limit, now};
 use domain::{
     Permission,
     view::{DrKind, DrPlanSpec, Event, EventKind, ExpirePlanView, ExpireVerdict, JobKind, JobState, JobView, JobsPage},
@@ -389,7 +389,7 @@ impl ControlPlane {
             })
             .transpose()?;
         let cluster = cluster.map(|id| self.inner.clusters.find(Some(id))).transpose()?.map(|it| it.0.id.clone());
-        let limit = limit.clamp(1, JOBS_AT_MOST);
+        page_limit(limit, JOBS_AT_MOST)?;
         let filter = JobFilter { cluster, kind, state, before_id };
         let rows = JobRepo(self.inner.store.db()).list(&filter, limit).await?;
         let next_cursor = rows.last().filter(|_| rows.len() as u64 == limit).map(|row| row.id.to_string());

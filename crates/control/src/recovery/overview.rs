@@ -1,6 +1,6 @@
 //! What the pages show: from the catalogue and the store, never from the repository itself.
 use super::{Slot, jobs::view};
-use crate::{Actor, ControlError, ControlPlane, now};
+use crate::{Actor, ControlError, ControlPlane, error::page_limit, now};
 use backup::{SourceKind, Summary, retention::Retention};
 use domain::{
     Permission, Timestamp, format,
@@ -116,10 +116,11 @@ impl ControlPlane {
     ) -> Result<BackupsPage, ControlError> {
         self.authorize(actor, Permission::BackupRead)?;
         let after = cursor.map(place).transpose()?;
+        page_limit(limit, BACKUPS_AT_MOST)?;
         let (cluster, slot) = self.protected(cluster)?;
         let (proofs, verified) = self.results(cluster).await?;
         let catalogue = slot.catalogue.load();
-        let (shown, next_cursor) = page_of(&catalogue.backups, after, limit.clamp(1, BACKUPS_AT_MOST));
+        let (shown, next_cursor) = page_of(&catalogue.backups, after, limit);
         Ok(BackupsPage { rows: shown.into_iter().map(|one| row(one, &proofs, &verified)).collect(), next_cursor })
     }
 
@@ -136,8 +137,8 @@ impl ControlPlane {
     ) -> Result<DrRunsPage, ControlError> {
         self.authorize(actor, Permission::BackupRead)?;
         let behind = cursor.map(place).transpose()?;
+        page_limit(limit, RUNS_AT_MOST)?;
         let (cluster, _) = self.protected(cluster)?;
-        let limit = limit.clamp(1, RUNS_AT_MOST);
         let rows = DrRepo(self.inner.store.db()).runs(cluster, behind, limit).await?;
         let last = rows.last().filter(|_| rows.len() as u64 == limit);
         let next_cursor = last.map(|row| format!("{}.{}", row.finished_at.0, row.id));

@@ -147,3 +147,10 @@ pub struct CollectorStatus {
     /// How often it runs.
     pub interval_seconds: f64,
 }
+
+impl CollectorStatus {
+    /// How much of its time it runs, in percent.
+    pub fn share_percent(&self) -> Option<f64> {
+        self.duration_ms.map(|ms| ms / 10.0 / self.interval_seconds.max(1e-9))
+    }
+}

@@ -24,7 +24,7 @@ pub use index::{ForeignKey, IndexCounters, IndexReading};
 pub use log::{LogFormat, LogPosition, LogReading, LogSettings};
 pub use maintenance::{HorizonHolder, IoCounters, IoReading, Progress, TempFiles, VacuumReading};
 pub use replication::{Conflicts, ReplicationReading, Sender, Slot, StandbyState, WalReceiver};
-pub use server::{ExtensionState, ServerReading, ServerRole, Setting, SettingsReading};
+pub use server::{ClockSkew, ExtensionState, ServerReading, ServerRole, Setting, SettingsReading};
 pub use session::{SessionBucket, SessionKey, SessionReading};
 pub use statement::{StatementCounters, StatementKey, StatementReading, StatementText};
 pub use table::{BloatEstimate, ColumnReading, ColumnStatistics, SequenceUse, TableCounters, TableReading};

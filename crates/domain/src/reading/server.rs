@@ -1,5 +1,5 @@
 //! The server as a whole: version, role, limits, settings.
-use crate::{Lsn, Timestamp};
+use crate::{Lsn, Timestamp, format};
 use serde::{Deserialize, Serialize};
 
 /// Whether the server takes writes.
@@ -41,6 +41,39 @@ pub enum ExtensionState {
     NotAvailable,
 }
 
+/// How a server's clock stands to ours, as far as one question and its answer tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ClockSkew {
+    /// Milliseconds that it is ahead of ours; negative when it is behind.
+    pub ahead_ms: i64,
+    /// That may be wrong by so many milliseconds: half of the round trip, and what is rounded away.
+    pub within_ms: i64,
+}
+
+impl ClockSkew {
+    /// Three milliseconds may be lost where three moments are rounded.
+    const ROUNDED_MS: i64 = 3;
+
+    /// By what the server's clock said in answer to a question that was sent and answered at these moments of ours: the answer
+    /// is taken for one of the middle.
+    pub const fn between(sent: Timestamp, there: Timestamp, received: Timestamp) -> Self {
+        let half = received.0.saturating_sub(sent.0) / 2;
+        Self { ahead_ms: there.0.saturating_sub(sent.0.saturating_add(half)), within_ms: half + Self::ROUNDED_MS }
+    }
+
+    /// By how many seconds the clocks differ at least; 0 where a slow answer may be all of it.
+    pub fn at_least_seconds(self) -> f64 {
+        self.ahead_ms.saturating_abs().saturating_sub(self.within_ms).max(0) as f64 / 1_000.0
+    }
+
+    /// For people: `4.20 s ahead of ours`.
+    pub fn to_human(self) -> String {
+        let side = if self.ahead_ms < 0 { "behind" } else { "ahead of" };
+        format!("{} {side} ours", format::duration_ms(self.ahead_ms.saturating_abs() as f64))
+    }
+}
+
 /// One look at the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -53,8 +86,8 @@ pub struct ServerReading {
     pub role: ServerRole,
     /// `pg_postmaster_start_time()`.
     pub started_at: Timestamp,
-    /// `clock_timestamp()` there.
-    pub clock: Timestamp,
+    /// How its clock stands to ours.
+    pub clock: ClockSkew,
     /// Newest WAL position: written on a primary, replayed on a standby.
     pub lsn: Option<Lsn>,
     /// The timeline of the last checkpoint, when the role may read it.
@@ -105,4 +138,23 @@ pub struct Setting {
 pub struct SettingsReading {
     /// The rows.
     pub rows: Vec<Setting>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_is_compared_with_the_middle_of_the_round_trip() {
+        let skew = |there| ClockSkew::between(Timestamp(1_000_000), Timestamp(there), Timestamp(1_000_400));
+        assert_eq!(skew(1_000_200), ClockSkew { ahead_ms: 0, within_ms: 203 });
+        assert_eq!(skew(1_004_200).at_least_seconds(), 3.797);
+        assert_eq!(skew(1_004_200).to_human(), "4.00 s ahead of ours");
+        assert_eq!(skew(940_200).at_least_seconds(), 59.797);
+        assert_eq!(skew(940_200).to_human(), "1 min 00 s behind ours");
+        // Anywhere within the round trip may be right, and so may what rounding makes of its ends.
+        for there in 999_998..=1_000_402 {
+            assert_eq!(skew(there).at_least_seconds(), 0.0, "{there}");
+        }
+    }
 }

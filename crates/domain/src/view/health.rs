@@ -32,7 +32,24 @@ pub enum HealthComponent {
 }
 
 impl HealthComponent {
-    /// Lower-case name.
+    /// Its name, as people read it.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Availability => "Availability",
+            Self::Connections => "Connections",
+            Self::Latency => "Latency",
+            Self::Locks => "Locks",
+            Self::Replication => "Replication",
+            Self::Cache => "Cache",
+            Self::Maintenance => "Maintenance",
+            Self::Wal => "WAL",
+            Self::Capacity => "Capacity",
+            Self::Backups => "Backups",
+            Self::Alerts => "Alerts",
+        }
+    }
+
+    /// Lower-case name, in the API and in forms.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Availability => "availability",

@@ -171,6 +171,16 @@ mod tests {
     }
 
     #[test]
+    fn a_part_is_called_on_pages_as_in_the_api_but_for_capitals() {
+        for component in HealthWeights::COMPONENTS.into_iter().chain([HealthComponent::Alerts]) {
+            let label = component.label();
+            assert_eq!(label.to_lowercase(), component.as_str());
+            assert!(label.starts_with(char::is_uppercase), "{label}");
+        }
+        assert_eq!(HealthComponent::Wal.label(), "WAL");
+    }
+
+    #[test]
     fn a_form_is_read_whole() {
         let with = |changed: &'static str, to: &'static str| {
             HealthWeights::read(move |name| {

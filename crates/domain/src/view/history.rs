@@ -10,6 +10,10 @@ pub struct TimeSeriesLine {
     pub name: String,
     /// One value for each time.
     pub values: Vec<Option<f64>>,
+    /// Places in `times` whose value is made of less than all samples: the line is broken there. Known of history that is
+    /// rolled up; left out where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<usize>,
 }
 
 /// Lines over common times.
@@ -32,6 +36,10 @@ pub struct TimeSeries {
     pub series: Vec<TimeSeriesLine>,
     /// What happened meanwhile.
     pub events: Vec<Event>,
+    /// Places in `times` in whose step counters began anew: the statistics were reset, or the server was started anew. Known
+    /// for longer than its event; left out where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resets: Vec<usize>,
     /// The lines of the time that is compared with, at the same `times`; their names are those of `series`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<TimeSeriesLine>,
@@ -86,6 +94,8 @@ impl EventKind {
             Self::Deploy => "deploy",
         }
     }
+    /// From these on counters begin anew.
+    pub const COUNTERS_BEGIN: [Self; 2] = [Self::StatsReset, Self::Restart];
     /// All kinds.
     pub const ALL: [Self; 12] = [
         Self::Restart,

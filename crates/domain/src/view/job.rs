@@ -196,8 +196,14 @@ pub enum JobResult {
         backup: String,
         /// Until here, for people.
         target: String,
-        /// Seconds until it could be used.
-        rto_seconds: f64,
+        /// Seconds from the begin of the job until all files were there; absent of a result from before this was kept.
+        #[serde(default)]
+        files_seconds: Option<f64>,
+        /// Seconds from the begin of the job until it could be used; absent when nobody started it here: WAL is still to be
+        /// replayed then, and how long that takes is not known. With no `port` and no `files_seconds`, as in a result from
+        /// before those were kept, it is the time until all files were there.
+        #[serde(default)]
+        rto_seconds: Option<f64>,
         /// What was lost when it began, as [`ProofView::rpo_seconds`] has it; only of one to the latest moment that was
         /// started here. A chosen moment is itself the loss that was decided on: what came after it is left out on purpose,
         /// so that nothing is measured, and the last transaction tells how near the copy is to it.

@@ -75,7 +75,7 @@ pub use locks::{LockNode, LockSnapshot, LockSnapshotSummary, LocksPage};
 pub use log::{LogOfQuery, LogSample};
 pub use metric::Metric;
 pub use moment::{ActivityMoment, BusyStretch, MomentRow};
-pub use page::{Availability, LiveEvent};
+pub use page::{Availability, LiveEvent, rows_of_page};
 pub use plan::{
     ExplainMethod, ExplainRequest, Explained, HypotheticalIndex, PlanComparison, PlanFinding, PlanNode, PlanSeverity,
     PlanSummary, PlanView, QueryPlanPage, QuerySample, TouchedTable,

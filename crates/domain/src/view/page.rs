@@ -20,6 +20,18 @@ pub enum Availability {
     },
 }
 
+/// Whether a page may have so many rows: none is as wrong as more than `most`, and neither is changed in silence.
+///
+/// # Errors
+/// What is allowed.
+pub fn rows_of_page(limit: u64, most: u64) -> Result<(), String> {
+    if (1..=most).contains(&limit) {
+        Ok(())
+    } else {
+        Err(format!("a page has 1 to {most} rows; the limit was {limit}"))
+    }
+}
+
 /// One event of `GET /api/database/stream`, by its `event:` name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -1,5 +1,5 @@
 //! Statements.
-use super::{Availability, Compare, Range, TimeSeries};
+use super::{Availability, Compare, Range, TimeSeries, rows_of_page};
 use crate::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -211,6 +211,9 @@ impl Default for QueriesParams {
 }
 
 impl QueriesParams {
+    /// Of a page.
+    pub const MOST_ROWS: u64 = 500;
+
     /// The names of all parameters in an address.
     pub const NAMES: [&str; 14] = [
         "cluster",
@@ -268,11 +271,8 @@ impl QueriesParams {
             params.kind = Some(kind.parse().map_err(wrong("kind"))?);
         }
         if let Some(limit) = text("limit") {
-            params.limit = limit
-                .parse()
-                .ok()
-                .filter(|limit| (1..=500).contains(limit))
-                .ok_or_else(|| ("limit".to_owned(), "a page has 1 to 500 rows".to_owned()))?;
+            params.limit = limit.parse().map_err(|_| ("limit".to_owned(), "rows of a page, a number".to_owned()))?;
+            rows_of_page(u64::from(params.limit), Self::MOST_ROWS).map_err(|message| ("limit".to_owned(), message))?;
         }
         params.slow_only = flag("slow")?;
         params.hide_monitoring = !flag("monitoring")?;

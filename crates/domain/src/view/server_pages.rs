@@ -71,6 +71,9 @@ pub struct StandbyRow {
     pub state: ReplicaState,
     /// `sync_state`.
     pub sync_state: String,
+    /// When it was last seen, while it is disconnected. It is missed until it is back or a person says that it is gone
+    /// for good.
+    pub gone_since: Option<Timestamp>,
     /// Time behind; a lower bound when disconnected; `None` when unknown.
     pub lag_seconds: Option<f64>,
     /// WAL not yet replayed.

@@ -70,6 +70,7 @@ fn facts<'a>(state: &'a State, snapshot: &'a ClusterSnapshot, scope: &'a Scope) 
         connection: &dashboard.cluster.state,
         collectors: &dashboard.collectors,
         scope,
+        clock: state.server.as_ref().map(|server| server.clock),
         connections_percent: dashboard.connections.as_ref().map(|it| it.utilization_percent),
         connections: dashboard.connections.as_ref().map(|it| (it.used, it.usable)),
         activity: state.activity.as_ref().map(|(_, reading)| reading),

@@ -25,18 +25,20 @@ impl Watch {
         };
         let read_at = Instant::now();
         self.state.forget_names(&reading.rows);
-        let unknown =
-            reading.rows.iter().map(|row| row.key).filter(|key| !self.state.statement_names.contains_key(key));
-        let unknown = unknown.filter(|key| !self.state.unnamed.contains(key)).collect::<Vec<_>>();
+        let unknown = self.state.unknown(&reading.rows, self.recorder.lost_texts());
         let seconds = self.state.statements_read.map(|last| read_at.duration_since(last).as_secs_f64());
         self.state.statements_read = Some(read_at);
         let interval = self.state.statement_tracker.advance(reading);
-        let texts = self.texts(&unknown).await?;
+        let (texts, outcome) = match self.texts(&unknown).await {
+            Ok(texts) => (texts, Ok(())),
+            // The next reading counts from this one: what was read is kept all the same.
+            Err(error) => (Vec::new(), Err(error)),
+        };
         // Also when there is no interval yet: what was logged before it is not of it.
         let logged = self.state.durations.fresh();
         let (Some(interval), Some(seconds)) = (interval, seconds) else {
             self.recorder.push(Batch { at: now(), texts, ..Batch::default() });
-            return Ok(());
+            return outcome;
         };
         if interval.reset {
             self.events.push(Event::new(now(), EventKind::StatsReset, "pg_stat_statements was reset".to_owned()));
@@ -53,10 +55,11 @@ impl Watch {
         });
         let interval_ms = (seconds * 1_000.0) as i64;
         self.recorder.push(Batch { at: now(), texts, statements: interval.rows, interval_ms, ..Batch::default() });
-        Ok(())
+        outcome
     }
 
-    /// Names of statements not seen before. A failure costs the names, not the figures.
+    /// Names of statements not seen before, or whose text was lost on its way to the store. A failure costs the names, not
+    /// the figures.
     async fn texts(&mut self, unknown: &[StatementKey]) -> Result<Vec<domain::reading::StatementText>, PgstatError> {
         let resting = self.state.texts_rest.is_some_and(|until| Instant::now() < until);
         if unknown.is_empty() || resting {
@@ -76,6 +79,7 @@ impl Watch {
         for text in &texts {
             let line = sqltext::one_line(&text.query, 400);
             self.state.log_names.learn(text);
+            self.state.lost_texts.remove(&text.key);
             self.state.statement_names.insert(text.key, (line.into(), text.database.clone(), text.user.clone()));
         }
         // Evicted between the two statements: do not ask for it for ever.

@@ -8,7 +8,7 @@ use domain::{
 };
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use std::time::{Duration, Instant};
-use store::{History, MetricRepo, Store, TierRepo};
+use store::{History, MetricRepo, StatementRepo, Store, TierRepo};
 use test_support::{ConnInfo, ReplicationConnection, Room};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,6 +151,10 @@ async fn the_lag_of_a_standby_is_true_while_idle_paused_and_cut() {
     there.execute("SELECT pg_wal_replay_resume()").await.unwrap();
     replication(&watching, "caught up", |page| first(page).is_some_and(|it| it.lag_seconds == Some(0.0))).await;
 
+    let person = Actor::cli();
+    let forget = || watching.control.standby_forget(&person, None, "replica1");
+    assert_eq!(forget().await.unwrap_err().kind(), domain::ErrorKind::Conflict, "it is there");
+
     // Cut: seen before and gone is disconnected, never 0.
     drop(there);
     drop(standby);
@@ -159,7 +163,15 @@ async fn the_lag_of_a_standby_is_true_while_idle_paused_and_cut() {
     })
     .await;
     assert!(first(&cut).unwrap().lag_seconds.is_some_and(|seconds| seconds > 0.0), "{cut:?}");
+    assert!(first(&cut).unwrap().gone_since.is_some(), "{cut:?}");
     assert!(cut.slots.iter().any(|slot| slot.name == "replica1" && !slot.active), "{cut:?}");
+
+    // It is missed until a person says that it will not come back.
+    forget().await.unwrap();
+    replication(&watching, "given up", |page| page.standbys.is_empty()).await;
+    let rows = watching.control.audit_list(&Actor::cli(), store::AuditFilter::default(), None, 10).await.unwrap().rows;
+    let row = rows.iter().find(|row| row.action == "standby_forget").unwrap();
+    assert!(row.object_id.ends_with("/replica1") && row.outcome == "ok", "{row:?}");
     watching.end().await;
 }
 
@@ -185,6 +197,31 @@ async fn what_is_kept_and_what_it_costs_is_shown() {
     while TierRepo(watching.control.store().db()).size(History::Metrics, 0).await.unwrap().number == 0 {
         assert!(begun.elapsed() < PATIENCE, "no tick is written down");
         tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    watching.end().await;
+}
+
+/// A text is read once. One that the store lacks all the same, however it came to, is read again: without it nothing that its
+/// statement does could be kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_the_store_lacks_is_read_again() {
+    let cluster = with_statements(&[]).await;
+    cluster.execute("postgres", "SELECT 1 AS first_of_all").await;
+    let watching = Watching::start(&cluster.server.url("postgres")).await;
+    let statements = StatementRepo(watching.control.store().db());
+    let stored = async |word: &str| !statements.mentioning("main", "postgres", word, 1).await.unwrap().is_empty();
+    let begun = Instant::now();
+    while !stored("first_of_all").await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "no text is kept");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(statements.forget(control::now().plus_ms(60_000)).await.unwrap() > 0);
+    // The text of another has the recorder look which there are.
+    cluster.execute("postgres", "SELECT 2 AS one_more").await;
+    let begun = Instant::now();
+    while !stored("first_of_all").await || !stored("one_more").await {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the text did not come again");
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
     watching.end().await;
 }

@@ -3,8 +3,9 @@ use super::{get, lsn};
 use crate::{Cluster, PgstatError, sql};
 use domain::{
     Timestamp,
-    reading::{ServerReading, ServerRole, Setting, SettingsReading},
+    reading::{ClockSkew, ServerReading, ServerRole, Setting, SettingsReading},
 };
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 impl Cluster {
     /// Version, role, start time, connection limits, rights. A server that was started anew, changed its role or its
@@ -15,15 +16,18 @@ impl Cluster {
     pub async fn server(&self) -> Result<ServerReading, PgstatError> {
         const NAME: &str = "server";
         let mut probe = self.probe().await?;
+        let mut asked = Asked::now();
         let row = match self.fetch_one(NAME, &sql::server(&probe)).await {
             // A right was taken, or this is another server by now: look again at what there is.
             Err(PgstatError::Query { .. } | PgstatError::NoPermission { .. }) => {
                 self.forget();
                 probe = self.probe().await?;
+                asked = Asked::now();
                 self.fetch_one(NAME, &sql::server(&probe)).await?
             }
             row => row?,
         };
+        let received = asked.answered();
         let version_num = get(NAME, &row, "version_num")?;
         if probe.version_num != version_num
             || !matches!(probe.statements, domain::reading::ExtensionState::Installed { .. })
@@ -38,7 +42,7 @@ impl Cluster {
             version: get(NAME, &row, "version")?,
             role: if in_recovery { ServerRole::Standby } else { ServerRole::Primary },
             started_at: Timestamp(get(NAME, &row, "started_at")?),
-            clock: Timestamp(get(NAME, &row, "clock")?),
+            clock: ClockSkew::between(asked.at, Timestamp(get(NAME, &row, "clock")?), received),
             lsn: lsn(NAME, &row, "lsn")?,
             timeline: get(NAME, &row, "timeline")?,
             system_identifier: get(NAME, &row, "system_identifier")?,
@@ -73,4 +77,27 @@ impl Cluster {
         };
         Ok(SettingsReading { rows: rows.iter().map(setting).collect::<Result<_, PgstatError>>()? })
     }
+}
+
+/// When a question was sent. The way to its answer is measured by a clock that nobody sets.
+struct Asked {
+    at: Timestamp,
+    began: Instant,
+}
+
+impl Asked {
+    fn now() -> Self {
+        Self {
+            at: Timestamp(whole_ms(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())),
+            began: Instant::now(),
+        }
+    }
+
+    fn answered(&self) -> Timestamp {
+        self.at.plus_ms(whole_ms(self.began.elapsed()))
+    }
+}
+
+fn whole_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,7 +1,7 @@
 //! Columns with the planner's statistics, on every PostgreSQL found: what there is, and what a role without the right sees.
 use crate::cluster;
 use domain::reading::{ColumnReading, ColumnStatistics};
-use test_support::{private_cluster_of, versions};
+use test_support::{private_cluster_of, watched_versions};
 
 const TABLES: &str = "CREATE TABLE orders (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, state text NOT NULL DEFAULT 'new', \
   total numeric(12,2), twice numeric GENERATED ALWAYS AS (total * 2) STORED, note text, gone int); \
@@ -21,7 +21,7 @@ fn of<'a>(reading: &'a ColumnReading, table: &str, column: &str) -> &'a ColumnSt
 
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_are_read_with_what_the_role_may_see_of_their_statistics_and_without_values() {
-    for install in versions() {
+    for install in watched_versions() {
         let server = private_cluster_of(install, &[]).await;
         server.execute("postgres", TABLES).await;
         let all = cluster(&server.server.url("postgres")).columns().await.unwrap();

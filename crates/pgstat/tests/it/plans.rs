@@ -6,7 +6,7 @@ use domain::{
     view::{ExplainMethod, ExplainRequest},
 };
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
-use test_support::{TestCluster, private_cluster_of, versions};
+use test_support::{TestCluster, private_cluster_of, versions, watched_versions};
 
 fn request(user: &str, sql: &str) -> ExplainRequest {
     ExplainRequest {
@@ -46,7 +46,7 @@ async fn count(server: &TestCluster) -> (i64, i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_is_planned_as_its_role_and_not_run() {
-    for install in versions() {
+    for install in watched_versions() {
         let major = install.major;
         let server = prepared(install).await;
         let planner = cluster(&server.server.url_as("planner", "p", "postgres"));

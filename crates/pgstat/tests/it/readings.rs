@@ -2,13 +2,14 @@
 use crate::cluster;
 use domain::reading::{ExtensionState, ServerRole};
 use pgstat::{Cluster, PgstatError};
-use test_support::{private_cluster_of, versions};
+use test_support::{private_cluster_of, watched_versions};
 
 async fn every_reading(cluster: &Cluster) {
     let server = cluster.server().await.unwrap();
     assert!(server.has_pg_monitor && server.used_connections >= 1 && server.usable_connections > 0, "{server:?}");
     assert!(server.system_identifier.is_some() && server.timeline.is_some(), "{server:?}");
     assert!(matches!(server.statements_extension, ExtensionState::Installed { .. }), "{server:?}");
+    assert_eq!(server.clock.at_least_seconds(), 0.0, "it runs on this machine: {:?}", server.clock);
     let databases = cluster.database(true).await.unwrap();
     assert!(databases.rows.iter().any(|row| row.name == "postgres" && row.bytes.is_some()), "{databases:?}");
     let activity = cluster.activity().await.unwrap();
@@ -49,7 +50,8 @@ async fn every_reading(cluster: &Cluster) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_reading_works_as_superuser_and_with_pg_monitor_alone_on_primary_and_standby() {
-    for install in versions() {
+    for install in watched_versions() {
+        let complete = install.is_complete();
         let primary = private_cluster_of(install, &[]).await;
         primary.execute("postgres", "CREATE EXTENSION pg_stat_statements").await;
         primary.execute("postgres", "CREATE TABLE parent (id int PRIMARY KEY)").await;
@@ -58,6 +60,9 @@ async fn every_reading_works_as_superuser_and_with_pg_monitor_alone_on_primary_a
         every_reading(&cluster(&primary.server.url("postgres"))).await;
         let watcher = cluster(&primary.server.url_as("watcher", "w", "postgres"));
         every_reading(&watcher).await;
+        if !complete {
+            continue;
+        }
 
         let standby = primary.standby("replica1").await;
         let there = cluster(&standby.url_as("watcher", "w", "postgres"));

@@ -7,7 +7,7 @@ use domain::{
 use pgstat::{Cluster, SignalError};
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 use std::time::{Duration, Instant};
-use test_support::{TestCluster, private_cluster_of, versions};
+use test_support::{TestCluster, private_cluster_of, versions, watched_versions};
 
 /// A session that runs `sql`, and what is known of it.
 async fn session(url: &str, sql: &'static str) -> (tokio::task::JoinHandle<Result<(), sqlx::Error>>, i32) {
@@ -54,7 +54,7 @@ async fn prepared(install: test_support::Install) -> TestCluster {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_is_cancelled_and_a_session_ended_on_every_version() {
-    for install in versions() {
+    for install in watched_versions() {
         let server = prepared(install).await;
         let signaller = cluster(&server.server.url_as("signaller", "s", "postgres"));
         let app = server.server.url_as("app", "a", "postgres");

@@ -126,10 +126,15 @@ async fn a_listed_stopped_cluster_is_restored_over_and_no_other_and_no_running_o
 
     let job = control.restore_start(&actor, None, &delta(&listed), &confirmed()).await.unwrap();
     let job = succeeded(&control, &job).await;
-    let Some(JobResult::Restore { directory, port, written_bytes, kept_bytes, next, .. }) = job.result else {
+    let Some(JobResult::Restore {
+        directory, port, files_seconds, rto_seconds, written_bytes, kept_bytes, next, ..
+    }) = job.result
+    else {
         panic!("{job:#?}")
     };
     assert_eq!((directory, port), (listed.display().to_string(), None));
+    // Nobody has started it: that its files are there is no recovery time.
+    assert!(files_seconds.is_some_and(|it| it > 0.0) && rto_seconds.is_none(), "{files_seconds:?} {rto_seconds:?}");
     assert!(next.contains("pg_ctl") && next.contains(&listed.display().to_string()), "{next}");
     // Most of it was there already.
     assert!(kept_bytes > 0 && written_bytes > 0 && kept_bytes > written_bytes, "{kept_bytes} {written_bytes}");

@@ -26,7 +26,7 @@ pub struct Sample {
 }
 
 /// The mean of one bucket of one line.
-#[derive(Clone, Debug, PartialEq, FromQueryResult)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct MetricPoint {
     /// Which line.
     pub label: String,
@@ -34,6 +34,20 @@ pub struct MetricPoint {
     pub bucket: i64,
     /// Mean of its samples.
     pub value: f64,
+    /// Samples are missing in it, as its roll-ups say; raw samples say nothing of that.
+    pub gap: bool,
+    /// Counters began anew in it, as its roll-ups say.
+    pub reset: bool,
+}
+
+/// A point as both databases have it: a condition is a number in the one and none in the other.
+#[derive(FromQueryResult)]
+struct PointRow {
+    label: String,
+    bucket: i64,
+    value: f64,
+    missing: i64,
+    anew: i64,
 }
 
 /// Metrics over a connection or a transaction.
@@ -144,13 +158,15 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
         let [raw, middle, _] = TierRepo(self.0).marks(History::Metrics).await?.pruned_to;
         let series = format!("s.cluster_id = $3 AND s.metric = $4 {only}");
         let mut arms = vec![format!(
-            "SELECT s.label AS label, m.at AS at, m.value AS total, m.value AS top, 1 AS n FROM metric_sample m JOIN metric_series s ON s.id = m.series_id \
+            "SELECT s.label AS label, m.at AS at, m.value AS total, m.value AS top, 1 AS n, 0 AS missing, 0 AS anew FROM metric_sample m JOIN metric_series s ON s.id = m.series_id \
              WHERE {series} AND m.at >= $1 AND m.at <= $5 AND m.at >= {raw}"
         )];
         for (tier, since, until) in [(1, middle, raw), (2, 0, middle)] {
             if from.0 < until {
                 arms.push(format!(
-                    "SELECT s.label AS label, m.at AS at, m.sum AS total, m.max AS top, m.count AS n FROM metric_rollup m JOIN metric_series s ON s.id = m.series_id \
+                    "SELECT s.label AS label, m.at AS at, m.sum AS total, m.max AS top, m.count AS n, \
+                      CASE WHEN m.gap THEN 1 ELSE 0 END AS missing, CASE WHEN m.reset THEN 1 ELSE 0 END AS anew \
+                     FROM metric_rollup m JOIN metric_series s ON s.id = m.series_id \
                      WHERE {series} AND m.tier = {tier} AND m.at >= $1 AND m.at <= $5 AND m.at >= {since} AND m.at < {until}"
                 ));
             }
@@ -158,17 +174,25 @@ impl<C: ConnectionTrait> MetricRepo<'_, C> {
         // Of waiting sessions the most at once counts: a short spike must not drown in its surroundings.
         let value = if metric == Metric::BlockedSessions { "MAX(u.top)" } else { "SUM(u.total) / SUM(u.n)" };
         let sql = format!(
-            "SELECT u.label AS label, (u.at - $1) / $2 AS bucket, {value} AS value FROM ({}) u \
+            "SELECT u.label AS label, (u.at - $1) / $2 AS bucket, {value} AS value, \
+              CAST(MAX(u.missing) AS BIGINT) AS missing, CAST(MAX(u.anew) AS BIGINT) AS anew FROM ({}) u \
              GROUP BY u.label, (u.at - $1) / $2 ORDER BY 2, 1",
             arms.join(" UNION ALL ")
         );
         let mut values: Vec<sea_orm::Value> =
             vec![from.0.into(), step_ms.max(1).into(), cluster.into(), metric.as_str().into(), to.0.into()];
         values.extend(label.map(sea_orm::Value::from));
-        MetricPoint::find_by_statement(Statement::from_sql_and_values(self.0.get_database_backend(), sql, values))
-            .all(self.0)
-            .await
-            .map_err(StoreError::query("read metrics"))
+        let statement = Statement::from_sql_and_values(self.0.get_database_backend(), sql, values);
+        let rows =
+            PointRow::find_by_statement(statement).all(self.0).await.map_err(StoreError::query("read metrics"))?;
+        let point = |row: PointRow| MetricPoint {
+            label: row.label,
+            bucket: row.bucket,
+            value: row.value,
+            gap: row.missing > 0,
+            reset: row.anew > 0,
+        };
+        Ok(rows.into_iter().map(point).collect())
     }
 
     /// Counts by class of a metric that has a distribution, put together for each bucket, as [`Self::history`] has them.

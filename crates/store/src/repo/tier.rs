@@ -249,7 +249,7 @@ impl<C: ConnectionTrait> TierRepo<'_, C> {
     async fn resets(&self, from: i64, to: i64, width: i64) -> Result<(HashSet<(i64, i64)>, HashSet<i64>), StoreError> {
         use crate::entity::{event, metric_series};
         let failed = || StoreError::query("read events");
-        let kinds = [EventKind::StatsReset, EventKind::Restart].map(EventKind::as_str);
+        let kinds = EventKind::COUNTERS_BEGIN.map(EventKind::as_str);
         let events = event::Entity::find()
             .filter(event::Column::At.gte(from))
             .filter(event::Column::At.lt(to))

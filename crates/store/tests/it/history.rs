@@ -26,7 +26,7 @@ fn sample(metric: Metric, label: &str, value: f64) -> Sample {
 }
 
 fn point(label: &str, bucket: i64, value: f64) -> MetricPoint {
-    MetricPoint { label: label.into(), bucket, value }
+    MetricPoint { label: label.into(), bucket, value, gap: false, reset: false }
 }
 
 async fn metrics_come_back_as_means_of_buckets(store: Store) {

@@ -14,6 +14,7 @@ use store::{
 on_both_databases!(
     rolled_up_in_any_order_is_what_a_recount_says,
     a_range_over_all_tiers_reads_each_moment_once,
+    a_point_says_what_its_roll_ups_say,
     distributions_are_put_together_over_all_tiers,
     a_damaged_distribution_is_left_out_and_told_once,
     statements_keep_their_totals_and_their_variance,
@@ -133,6 +134,29 @@ async fn a_range_over_all_tiers_reads_each_moment_once(store: Store) {
     write(&store, start + MINUTE, 1e9).await;
     roll_up(&store, Timestamp(start + 12 * HOUR), GAP).await.unwrap();
     assert_eq!(means(&store, start, start + 12 * HOUR, HOUR).await, after);
+}
+
+/// Missing samples and counters that began anew come along with the points of either tier that is rolled up.
+async fn a_point_says_what_its_roll_ups_say(store: Store) {
+    let start = 1_000 * HOUR;
+    for i in (0..(3 * 60)).filter(|i| !(21..29).contains(i)) {
+        write(&store, start + i * MINUTE, 1.0).await;
+    }
+    let events = [Event::new(Timestamp(start + 100 * MINUTE), EventKind::StatsReset, String::new())];
+    EventRepo(store.db()).insert("main", &events).await.unwrap();
+    roll_up(&store, Timestamp(start + 3 * HOUR), GAP).await.unwrap();
+    let flags = async || {
+        let (from, to) = (Timestamp(start), Timestamp(start + 3 * HOUR));
+        let points = MetricRepo(store.db()).history("main", Metric::CallsPerSecond, from, to, HOUR).await.unwrap();
+        points.into_iter().map(|point| (point.bucket, point.gap, point.reset)).collect::<Vec<_>>()
+    };
+    let silent = [(0, false, false), (1, false, false), (2, false, false)];
+    assert_eq!(flags().await, silent, "raw samples say nothing, and are read while they are there");
+    let told = [(0, true, false), (1, false, true), (2, false, false)];
+    prune(&store, History::Metrics, 0, Timestamp(start + 3 * HOUR)).await.unwrap();
+    assert_eq!(flags().await, told, "the middle tier");
+    prune(&store, History::Metrics, 1, Timestamp(start + 3 * HOUR)).await.unwrap();
+    assert_eq!(flags().await, told, "the coarse tier");
 }
 
 /// Counts by class are the same sums whether the samples lie there raw, rolled up, or partly both.

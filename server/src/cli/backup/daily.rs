@@ -1,7 +1,15 @@
 //! `holdfast backup verify --daily`: what can be verified every day, so that in the end everything is.
 
-use super::{now, record, to_json, told};
-use crate::cli::{Failure, long::long, print};
+use super::{VERIFY, VERIFY_END, now, record, to_json, told};
+use crate::{
+    cli::{
+        Failure,
+        audited::{allowed, begun, ended},
+        long::long,
+        print,
+    },
+    repository::RepositoryArgs,
+};
 use backup::{Progress, Repository, Summary};
 use domain::{format, view::RecoveryGap};
 use recovery::Held;
@@ -47,7 +55,16 @@ fn chosen(backups: &[Summary], day: i64) -> Vec<(&Summary, &'static str)> {
 }
 
 /// Runs it over all clusters of the repository; fails when anything is wrong.
-pub async fn run(repository: &Repository, json: bool) -> Result<(), Failure> {
+pub async fn run(args: &RepositoryArgs, json: bool) -> Result<(), Failure> {
+    let repository = allowed(args, VERIFY, None, args.open().await).await?;
+    begun(args, VERIFY, None, None, serde_json::json!({ "what": { "do": "verify", "daily": true } })).await;
+    let done = verify(&repository, json).await;
+    let result = |verified: &Vec<String>| serde_json::json!({ "verified": verified });
+    ended(args, VERIFY_END, None, done, result).await.map(drop)
+}
+
+/// The ids of the backups that were read, all of them sound.
+async fn verify(repository: &Repository, json: bool) -> Result<Vec<String>, Failure> {
     let (mut all, mut damaged) = (Vec::new(), Vec::new());
     let systems = repository.clusters().await?;
     if systems.is_empty() {
@@ -100,7 +117,7 @@ pub async fn run(repository: &Repository, json: bool) -> Result<(), Failure> {
     print(&if json { to_json(&all)? } else { all.iter().map(described).collect::<Vec<_>>().join("\n") });
     told(damaged)?;
     match all.iter().flat_map(|daily| &daily.problems).next() {
-        None => Ok(()),
+        None => Ok(all.iter().flat_map(|daily| daily.verified.iter().map(|one| one.id.clone())).collect()),
         Some(problem) => Err(Failure::failed(format!("not everything can be restored: {problem}"))),
     }
 }

@@ -2,7 +2,11 @@
 
 use super::{Failure, find, to_json};
 use crate::{
-    cli::{long::long, print},
+    cli::{
+        audited::{allowed, begun, ended},
+        long::long,
+        print, tablespaces,
+    },
     repository::RepositoryArgs,
 };
 use backup::{ExportFormat, ExportOptions, Progress};
@@ -37,18 +41,17 @@ enum Format {
 
 /// Runs `holdfast backup export`.
 pub async fn run(args: &RepositoryArgs, export_args: &ExportArgs, json: bool) -> Result<(), Failure> {
-    let tablespaces = export_args
-        .tablespace
-        .iter()
-        .map(|text| {
-            let pair = text.split_once('=').map(|(from, to)| (from.to_owned(), PathBuf::from(to)));
-            pair.ok_or_else(|| Failure::usage(format!("--tablespace '{text}' is not OID=DIR")))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    const ACTION: &str = "backup_export";
+    let tablespaces = tablespaces::moved(&export_args.tablespace)?;
     let to = std::path::absolute(&export_args.to)
         .map_err(|error| Failure::usage(format!("--to {}: {error}", export_args.to.display())))?;
-    let repository = args.open().await?;
-    let one = find(&repository, export_args.id.as_deref()).await?;
+    let asked = async {
+        let repository = args.open().await?;
+        let one = find(&repository, export_args.id.as_deref()).await?;
+        Ok::<_, Failure>((repository, one))
+    };
+    let asked = asked.await;
+    let (repository, one) = allowed(args, ACTION, None, asked).await?;
     let options = ExportOptions {
         to,
         format: match export_args.format {
@@ -59,9 +62,14 @@ pub async fn run(args: &RepositoryArgs, export_args: &ExportArgs, json: bool) ->
         workers: usize::from(export_args.cpu),
     };
     let progress = Arc::new(Progress::default());
-    let begun = Instant::now();
+    // What leaves the repository is no longer sealed: who took it and where to stands in the log.
+    let what = serde_json::json!({ "do": "export", "backup": one.id, "directory": options.to.display().to_string() });
+    begun(args, ACTION, None, None, serde_json::json!({ "what": what })).await;
+    let since = Instant::now();
     let work = async { Ok(backup::export(&repository, &one, &options, &progress).await?) };
-    let done = long("export", json, &progress, work).await?;
+    let done = long("export", json, &progress, work).await;
+    let made = |done: &backup::Exported| serde_json::json!({ "backup": done.id, "bytes": done.bytes });
+    let done = ended(args, "export_finish", None, done, made).await?;
     print(&if json {
         to_json(&done)?
     } else {
@@ -76,7 +84,7 @@ pub async fn run(args: &RepositoryArgs, export_args: &ExportArgs, json: bool) ->
             "exported {} to {} in {}: {} in {} and {}\n{check}",
             done.id,
             options.to.display(),
-            format::duration_s(begun.elapsed().as_secs_f64()),
+            format::duration_s(since.elapsed().as_secs_f64()),
             format::bytes(done.bytes as f64),
             format::counted(done.files, "file", "files"),
             format::counted(done.wal_segments, "WAL segment", "WAL segments"),

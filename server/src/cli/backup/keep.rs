@@ -9,7 +9,7 @@ use crate::{
     repository::RepositoryArgs,
 };
 use backup::{
-    Repository, Summary,
+    Repository,
     retention::{self, Retention},
 };
 use clap::Args;
@@ -61,16 +61,18 @@ pub struct HoldArgs {
 /// Holds a backup.
 pub async fn hold(place: &RepositoryArgs, args: &HoldArgs, json: bool) -> Result<(), Failure> {
     let object = Some(("backup", args.id.as_str()));
-    let repository = allowed(place, "backup_hold", object, place.open().await).await?;
-    let mut before = None;
-    let done = async {
+    let asked = async {
+        let repository = place.open().await?;
         let until = args.until.as_deref().map(moment).transpose()?;
         let one = find(&repository, Some(&args.id)).await?;
-        before = Some(json!({ "holds": holds_of(&repository, &one).await? }));
-        Ok::<_, Failure>(repository.hold(&one, &args.reason, until).await?)
+        let before = json!({ "holds": holds_of(&repository, &one).await? });
+        Ok::<_, Failure>((repository, until, one, before))
     };
-    let done = done.await;
-    let hold = audited(place, "backup_hold", object, before, done, |hold| json!({ "hold": hold })).await?;
+    let (repository, until, one, before) = allowed(place, "backup_hold", object, asked.await).await?;
+    let what = json!({ "reason": args.reason, "until": until });
+    begun(place, "backup_hold_asked", object, Some(before.clone()), what).await;
+    let done = repository.hold(&one, &args.reason, until).await.map_err(Failure::from);
+    let hold = audited(place, "backup_hold", object, Some(before), done, |hold| json!({ "hold": hold })).await?;
     print(&if json { to_json(&hold)? } else { format!("{}  {}", hold.backup, hold.describe()) });
     Ok(())
 }
@@ -85,15 +87,17 @@ fn moment(text: &str) -> Result<Timestamp, Failure> {
 /// Takes all holds off a backup.
 pub async fn release(place: &RepositoryArgs, id: &str, json: bool) -> Result<(), Failure> {
     let object = Some(("backup", id));
-    let repository = allowed(place, "backup_release", object, place.open().await).await?;
-    let mut before = None;
-    let done = async {
+    let asked = async {
+        let repository = place.open().await?;
         let one = find(&repository, Some(id)).await?;
-        before = Some(json!({ "holds": holds_of(&repository, &one).await? }));
-        Ok::<_, Failure>(repository.release(&one).await?)
+        let before = json!({ "holds": holds_of(&repository, &one).await? });
+        Ok::<_, Failure>((repository, one, before))
     };
-    let done = done.await;
-    let holds = audited(place, "backup_release", object, before, done, |holds| json!({ "released": holds })).await?;
+    let (repository, one, before) = allowed(place, "backup_release", object, asked.await).await?;
+    begun(place, "backup_release_asked", object, Some(before.clone()), json!({ "release": id })).await;
+    let done = repository.release(&one).await.map_err(Failure::from);
+    let released = |holds: &usize| json!({ "released": holds });
+    let holds = audited(place, "backup_release", object, Some(before), done, released).await?;
     print(&if json {
         json!({"released": id, "holds": holds}).to_string()
     } else {
@@ -105,10 +109,16 @@ pub async fn release(place: &RepositoryArgs, id: &str, json: bool) -> Result<(),
 /// Takes an expiry back.
 pub async fn recall(place: &RepositoryArgs, id: &str, json: bool) -> Result<(), Failure> {
     let object = Some(("backup", id));
-    let repository = allowed(place, "backup_recall", object, place.open().await).await?;
-    let done = recalled(&repository, id).await;
-    let before = done.is_ok().then(|| json!({ "expired": true }));
-    let one = audited(place, "backup_recall", object, before, done, |_| json!({ "expired": false })).await?;
+    let asked = async {
+        let repository = place.open().await?;
+        let system = expired_of(&repository, id).await?;
+        Ok::<_, Failure>((repository, system))
+    };
+    let (repository, system) = allowed(place, "backup_recall", object, asked.await).await?;
+    let before = || Some(json!({ "expired": true }));
+    begun(place, "backup_recall_asked", object, before(), json!({ "recall": id })).await;
+    let done = repository.recall(system, id).await.map_err(Failure::from);
+    let one = audited(place, "backup_recall", object, before(), done, |_| json!({ "expired": false })).await?;
     print(&if json {
         to_json(&one)?
     } else {
@@ -117,19 +127,19 @@ pub async fn recall(place: &RepositoryArgs, id: &str, json: bool) -> Result<(), 
     Ok(())
 }
 
-async fn recalled(repository: &Repository, id: &str) -> Result<Summary, Failure> {
+/// The cluster of an expired backup.
+async fn expired_of(repository: &Repository, id: &str) -> Result<u64, Failure> {
     let mut found = None;
     for system in repository.clusters().await? {
         if repository.expired(system).await?.iter().any(|one| one.id == id) {
             found = Some(system);
         }
     }
-    let system = found.ok_or_else(|| {
+    found.ok_or_else(|| {
         Failure::missing(format!(
             "there is no expired backup {id} that could be recalled; 'holdfast backup list --expired' shows them"
         ))
-    })?;
-    Ok(repository.recall(system, id).await?)
+    })
 }
 
 /// Plans, and does it when told so.
@@ -185,9 +195,9 @@ pub async fn expire(place: &RepositoryArgs, args: &ExpireArgs, json: bool) -> Re
                 "wal_before": plan.wal_before,
             });
             let what = json!({ "do": "expire", "only": plan.expiring });
-            begun(place, "expire", Some(before), json!({ "what": what })).await;
+            begun(place, "expire", None, Some(before), json!({ "what": what })).await;
             let done = retention::expire(&repository, &plan).await.map_err(Failure::from);
-            ended(place, "expire_finish", done, |_| json!({ "removed": plan.expiring })).await?;
+            ended(place, "expire_finish", None, done, |_| json!({ "removed": plan.expiring })).await?;
         }
     }
     if !args.yes && !json {

@@ -209,8 +209,8 @@ pub async fn run(command: BackupCommand, args: &RepositoryArgs, json: bool) -> R
         BackupCommand::Hold(hold_args) => keep::hold(args, &hold_args, json).await,
         BackupCommand::Release { id } => keep::release(args, &id, json).await,
         BackupCommand::Recall { id } => keep::recall(args, &id, json).await,
-        BackupCommand::Verify { daily: true, .. } => daily::run(&args.open().await?, json).await,
-        BackupCommand::Verify { id, all, .. } => verify(&args.open().await?, id.as_deref(), all, json).await,
+        BackupCommand::Verify { daily: true, .. } => daily::run(args, json).await,
+        BackupCommand::Verify { id, all, .. } => verify(args, id.as_deref(), all, json).await,
         BackupCommand::TestRestore(test_args) => test_restore::run(args, test_args, json).await,
         BackupCommand::Test { source } => test::run(args, &source, json).await,
         BackupCommand::Expire(expire_args) => keep::expire(args, &expire_args, json).await,
@@ -260,7 +260,7 @@ async fn create(
     let progress = Arc::new(Progress::default());
     let database = info.database.clone();
     let what = serde_json::json!({ "do": "backup", "kind": options.kind.to_string() });
-    begun(args, "backup_start", None, serde_json::json!({ "what": what })).await;
+    begun(args, "backup_start", None, None, serde_json::json!({ "what": what })).await;
     let work = async { Ok(backup::create(&repository, &info, &database, options, &progress).await?) };
     let done = long("backup", json, &progress, work).await;
     let made = |one: &Summary| {
@@ -273,7 +273,7 @@ async fn create(
             "damaged_pages": one.damaged.len(),
         })
     };
-    let summary = ended(args, "backup_finish", done, made).await?;
+    let summary = ended(args, "backup_finish", None, done, made).await?;
     print(&if json { to_json(&summary)? } else { describe(&summary, &[]) });
     if summary.damaged.is_empty() {
         Ok(())
@@ -415,12 +415,33 @@ async fn list(repository: &Repository, expired: bool, json: bool) -> Result<(), 
     told(damaged)
 }
 
-async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool) -> Result<(), Failure> {
-    let backup::Catalogue { backups, damaged } = match all {
-        true => repository.whole_catalogue().await?,
-        false => backup::Catalogue { backups: vec![find(repository, id).await?], damaged: Vec::new() },
+/// How verifications are named in the audit log: as the service names them.
+const VERIFY: &str = "backup_verify";
+const VERIFY_END: &str = "verify_finish";
+
+async fn verify(args: &RepositoryArgs, id: Option<&str>, all: bool, json: bool) -> Result<(), Failure> {
+    let asked = async {
+        let repository = args.open().await?;
+        let found = match all {
+            true => repository.whole_catalogue().await?,
+            false => backup::Catalogue { backups: vec![find(&repository, id).await?], damaged: Vec::new() },
+        };
+        Ok::<_, Failure>((repository, found))
     };
-    let mut bad = 0;
+    let object = id.map(|id| ("backup", id));
+    let (repository, found) = allowed(args, VERIFY, object, asked.await).await?;
+    let what =
+        serde_json::json!({ "do": "verify", "backups": found.backups.iter().map(|one| &one.id).collect::<Vec<_>>() });
+    begun(args, VERIFY, object, None, serde_json::json!({ "what": what })).await;
+    let done = verify_each(&repository, found, json).await;
+    let result = |sums: &(usize, u64)| serde_json::json!({ "verified": sums.0, "checked_bytes": sums.1 });
+    ended(args, VERIFY_END, object, done, result).await.map(drop)
+}
+
+/// How many are sound, and the bytes that were read; fails when one is not.
+async fn verify_each(repository: &Repository, found: backup::Catalogue, json: bool) -> Result<(usize, u64), Failure> {
+    let backup::Catalogue { backups, damaged } = found;
+    let (mut bad, mut checked_bytes) = (0, 0);
     for one in &backups {
         let progress = Arc::new(Progress::default());
         let work = async { Ok(backup::verify(repository, one, &progress).await?) };
@@ -428,6 +449,7 @@ async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool
         let found = long("verify", json, &progress, work).await?;
         record::verified(repository, one, begun, &found).await;
         bad += usize::from(!found.problems.is_empty());
+        checked_bytes += found.checked_bytes;
         if json {
             print(&to_json(&found)?);
         } else {
@@ -447,7 +469,7 @@ async fn verify(repository: &Repository, id: Option<&str>, all: bool, json: bool
     }
     told(damaged)?;
     if bad == 0 {
-        Ok(())
+        Ok((backups.len(), checked_bytes))
     } else {
         Err(Failure::failed(format!(
             "{bad} of {} cannot be restored whole; take a full backup now",

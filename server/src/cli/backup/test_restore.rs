@@ -3,7 +3,9 @@
 use super::{find, now, record, to_json};
 use crate::{
     cli::{
-        Failure, dr, print, serve,
+        Failure,
+        audited::{allowed, begun, ended},
+        dr, print, serve,
         steps::{alone, watched},
     },
     config::Config,
@@ -44,23 +46,34 @@ pub struct TestRestoreArgs {
 
 /// Runs `holdfast backup test-restore`.
 pub async fn run(args: &RepositoryArgs, given: TestRestoreArgs, json: bool) -> Result<(), Failure> {
-    let named = match &given.cluster {
-        Some(id) => {
-            let config = Config::load()?;
-            let cluster = dr::protected(&config, Some(id.as_str()))?.clone();
-            Some((config, cluster))
-        }
-        None => None,
+    const ACTION: &str = "backup_test_restore";
+    // As it was asked for; a cluster that is not configured is refused.
+    let named = given.cluster.clone();
+    let object = named.as_deref().map(|id| ("cluster", id));
+    let asked = async {
+        let named = match &given.cluster {
+            Some(id) => {
+                let config = Config::load()?;
+                let cluster = dr::protected(&config, Some(id.as_str()))?.clone();
+                Some((config, cluster))
+            }
+            None => None,
+        };
+        let repository = match &named {
+            Some((_, cluster)) if args.repo.is_none() => (cluster.open.0)().await.map_err(Failure::failed)?,
+            _ => args.open().await?,
+        };
+        let one = chosen(&repository, named.as_ref(), given.id.as_deref()).await?;
+        let cluster = match named {
+            Some((_, cluster)) => Some(cluster),
+            None => only_configured(&repository, args).await?,
+        };
+        Ok::<_, Failure>((repository, one, cluster))
     };
-    let repository = match &named {
-        Some((_, cluster)) if args.repo.is_none() => (cluster.open.0)().await.map_err(Failure::failed)?,
-        _ => args.open().await?,
-    };
-    let one = chosen(&repository, named.as_ref(), given.id.as_deref()).await?;
-    let cluster = match named {
-        Some((_, cluster)) => Some(cluster),
-        None => only_configured(&repository, args).await?,
-    };
+    let asked = asked.await;
+    let (repository, one, cluster) = allowed(args, ACTION, object, asked).await?;
+    let what = serde_json::json!({ "do": "restore_test", "backup": one.id, "latest": given.latest });
+    begun(args, ACTION, object, None, serde_json::json!({ "what": what })).await;
     let parent = given.directory.unwrap_or_else(std::env::temp_dir);
     let directory = parent.join(format!("holdfast-test-restore-{}", backup::format::ObjectId::random()));
     let configured = cluster.as_ref();
@@ -80,15 +93,27 @@ pub async fn run(args: &RepositoryArgs, given: TestRestoreArgs, json: bool) -> R
         // Of another repository the configuration says nothing.
         heartbeat: args.repo.is_none() && configured.is_some_and(Protected::writes_heartbeat),
     };
-    let (test, begun) = (alone(JobKind::RestoreTest, json), now());
-    let proof = watched("restore test", json, &test, test.test_restore(of)).await?;
-    record::tested(&repository, system, given.latest, begun, &proof).await;
-    print(&if json { to_json(&proof)? } else { described(&proof) });
-    match proof.problems.first() {
-        None => Ok(()),
-        Some(reason) if proof.measured_rto().is_none() => Err(Failure::failed(reason)),
-        Some(problem) => Err(Failure::failed(format!("the restored copy is not sound: {problem}"))),
-    }
+    let (test, since) = (alone(JobKind::RestoreTest, json), now());
+    let work = async {
+        let proof = watched("restore test", json, &test, test.test_restore(of)).await?;
+        record::tested(&repository, system, given.latest, since, &proof).await;
+        print(&if json { to_json(&proof)? } else { described(&proof) });
+        match proof.problems.first() {
+            None => Ok(proof),
+            Some(reason) if proof.measured_rto().is_none() => Err(Failure::failed(reason)),
+            Some(problem) => Err(Failure::failed(format!("the restored copy is not sound: {problem}"))),
+        }
+    };
+    let done = work.await;
+    let shown = |proof: &ProofView| {
+        serde_json::json!({
+            "backup": proof.backup,
+            "rto_seconds": proof.measured_rto(),
+            "rpo_seconds": proof.rpo_seconds,
+            "checks": proof.checks.len(),
+        })
+    };
+    ended(args, "restore_test_finish", object, done, shown).await.map(drop)
 }
 
 /// The backup by its id, or the newest: of the named cluster, where the repository holds several.

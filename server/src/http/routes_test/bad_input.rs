@@ -14,6 +14,18 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
     let cases = [
         ("GET", "/api/v1/clusters/main/queries?sort=speed", "", 400, "sort"),
         ("GET", "/api/v1/clusters/main/queries?limit=0", "", 400, "limit"),
+        // Refused everywhere, and changed nowhere in silence.
+        ("GET", "/api/v1/clusters/main/queries?limit=501", "", 400, "limit"),
+        ("GET", "/api/v1/jobs?limit=0", "", 400, "limit"),
+        ("GET", "/api/v1/jobs?limit=201", "", 400, "limit"),
+        ("GET", "/api/v1/audit?limit=0", "", 400, "limit"),
+        ("GET", "/api/v1/audit?limit=501", "", 400, "limit"),
+        ("GET", "/api/v1/alerts?limit=0", "", 400, "limit"),
+        ("GET", "/api/v1/clusters/main/backups?limit=0", "", 400, "limit"),
+        ("GET", "/api/v1/clusters/main/drills?limit=201", "", 400, "limit"),
+        ("GET", "/api/v1/plugins?limit=0", "", 400, "limit"),
+        ("GET", "/api/v1/plugins/7/operations?limit=201", "", 400, "limit"),
+        ("GET", "/api/v1/analytics/top?limit=101", "", 400, "limit"),
         ("GET", "/api/v1/clusters/main/queries?colour=red", "", 400, "colour"),
         ("GET", "/api/v1/clusters/main/queries?cursor=x", "", 400, "cursor"),
         ("GET", "/api/v1/clusters/main/queries?format=xml", "", 400, "format"),

@@ -300,3 +300,48 @@ async fn lists_of_replication_maintenance_and_advice_are_had_as_csv_and_the_page
     assert!(shown.contains("/api/v1/clusters/main/replication?format=csv&amp;list=slots"), "{shown}");
     assert!(page(&site, &token, "/database/advice").await.contains("/index-advice?format=csv"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_load_and_own_cost_are_had_as_csv_and_the_pages_lead_there() {
+    use domain::{
+        Timestamp,
+        reading::{CollectorKind, CollectorState, CollectorStatus},
+        view::{Event, EventKind},
+    };
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    publish(&site, "main", |snapshot| {
+        snapshot.dashboard.collectors = vec![CollectorStatus {
+            name: CollectorKind::Wal,
+            state: CollectorState::Failed { reason: "slow, and refused".to_owned() },
+            collected_at: Some(Timestamp(1_800_000_000_000)),
+            age_seconds: Some(1.0),
+            duration_ms: Some(15.0),
+            interval_seconds: 30.0,
+        }];
+    });
+    let at = control::now().plus_ms(-600_000);
+    let deploy = Event::new(at, EventKind::Deploy, "shop 4.2.0, \"blue\"".to_owned());
+    store::EventRepo(site.control.store().db()).insert("main", &[deploy]).await.unwrap();
+
+    let csv = async |path: &str| page(&site, &token, path).await.lines().map(str::to_owned).collect::<Vec<_>>();
+    let events = csv("/api/v1/clusters/main/events?format=csv").await;
+    let told = format!("{},deploy,\"shop 4.2.0, \"\"blue\"\"\",", at.to_rfc3339());
+    assert_eq!((events[0].as_str(), events[1].as_str()), ("at,kind,title,statement", told.as_str()));
+    let load = csv("/api/v1/clusters/main/waits?format=csv").await;
+    assert_eq!((load.len(), load[0].as_str()), (121, "time,CPU,IO,Lock,LWLock,IPC,Client,Other"));
+    let cost = csv("/api/v1/clusters/main/cost?format=csv").await;
+    assert!(cost[0].starts_with("collector,state,reason,"), "{cost:?}");
+    assert_eq!(cost[1], "wal,failed,\"slow, and refused\",2027-01-15T08:00:00Z,15,30,0.05");
+    let kept = csv("/api/v1/clusters/main/cost?format=csv&list=history").await;
+    assert!(kept[0].starts_with("history,rows,oldest,"), "{kept:?}");
+    let wrong = page(&site, &token, "/api/v1/clusters/main/cost?list=disks").await;
+    assert!(wrong.contains("is not a list here; use collectors or history"), "{wrong}");
+
+    // In the range of the page, taken apart as there.
+    let shown = page(&site, &token, "/database?range=6h&by=user").await;
+    for href in ["/main/events?range=6h&amp;format=csv", "/main/waits?range=6h&amp;by=user&amp;format=csv"] {
+        assert!(shown.contains(href), "{href}: {shown}");
+    }
+    assert!(page(&site, &token, "/database/cost").await.contains("/api/v1/clusters/main/cost?format=csv"));
+}

@@ -21,6 +21,7 @@ fn facts<'a>(connection: &'a ClusterState, collectors: &'a [CollectorStatus], sc
         connection,
         collectors,
         scope,
+        clock: None,
         connections_percent: Some(50.0),
         connections: Some((50, 100)),
         activity: None,
@@ -67,6 +68,24 @@ fn an_unreachable_server_is_known_and_everything_else_of_it_is_not() {
     assert_eq!(
         observe(&facts(&ClusterState::Connecting, &collectors, &scope))["cluster_unreachable"],
         Reading::Unknown
+    );
+}
+
+#[test]
+fn a_clock_is_off_by_what_no_slow_answer_explains() {
+    let (collectors, scope) = (fresh(), Scope::default());
+    let seen = |ahead_ms, within_ms| {
+        let clock = Some(ClockSkew { ahead_ms, within_ms });
+        let reading = observe(&Facts { clock, ..facts(&ClusterState::Up, &collectors, &scope) }).remove("clock_skew");
+        let Some(Reading::Known(seen)) = &reading else { panic!("{reading:?}") };
+        (seen[0].value, seen[0].measured.clone())
+    };
+    assert_eq!(seen(-5_000, 5), (Some(4.995), "5.00 s behind ours".to_owned()));
+    assert_eq!(seen(5_000, 6_000), (Some(0.0), "5.00 s ahead of ours".to_owned()));
+    let threshold = crate::alerts::rule("clock_skew").unwrap().default_settings().levels[0].threshold;
+    assert!(
+        seen(2_100, 5).0.is_some_and(|seconds| seconds > threshold)
+            && seen(1_900, 5).0.is_some_and(|seconds| seconds < threshold)
     );
 }
 

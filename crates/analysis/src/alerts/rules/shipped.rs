@@ -1,5 +1,6 @@
 //! The rules that are shipped. Thresholds follow the guide where it names one; for the others see the comment of each.
 use super::Rule;
+use crate::setup::CLOCK_OFF_SECONDS;
 use domain::{
     alert::{
         Comparison::{Above, Below},
@@ -153,7 +154,7 @@ pub const RULES: &[Rule] = &[
     Rule {
         key: "replica_disconnected",
         title: "A standby is gone",
-        about: "A standby that streamed before does not any more.",
+        about: "A standby that streamed before does not any more; it is missed until it is back or given up on the replication page.",
         kind: Condition,
         object: Some("standby"),
         page: "/database/replication",
@@ -268,6 +269,19 @@ pub const RULES: &[Rule] = &[
         page: "/database#panel-collectors",
         levels: &[(Warning, YES, YES)],
         for_seconds: 120,
+        ..BASE
+    },
+    Rule {
+        key: "clock_skew",
+        title: "The server's clock is not ours",
+        about: "How far the clock of the server is from that of Holdfast's machine, beyond what a slow answer may explain. \
+                Commits, logs and the moment of a restore are by the server's clock, figures and alerts by ours; between \
+                servers whose clocks differ the lag in seconds is wrong.",
+        unit: "s",
+        page: "/start",
+        levels: &[(Warning, CLOCK_OFF_SECONDS, CLOCK_OFF_SECONDS / 2.0)],
+        for_seconds: 60,
+        clear_for_seconds: 60,
         ..BASE
     },
     Rule {
