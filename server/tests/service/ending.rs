@@ -46,8 +46,13 @@ async fn a_server_that_is_asked_to_end_gives_its_backup_back_and_leaves_nothing_
     let mut bench = Bench::new().await;
     let url = bench.cluster.url("postgres");
     sql(&url, "CREATE TABLE public.big AS SELECT n AS id, (SELECT string_agg(md5((n * 17 + k)::text), '') FROM generate_series(1, 40) k) AS filler FROM generate_series(1, 30000) n").await;
+    // Looked for before there is anybody who takes it: the first one comes at once.
+    let freezing = std::thread::spawn({
+        let url = url.clone();
+        move || tokio::runtime::Runtime::new().unwrap().block_on(freeze_backup(&url))
+    });
     bench.serve();
-    let source = freeze_backup(&url).await;
+    let source = freezing.join().unwrap();
     let first = bench.ask("GET", "/api/v1/jobs?kind=backup", None)["rows"][0].clone();
     assert_eq!((first["state"].as_str(), first["attempt"].as_i64()), (Some("running"), Some(1)), "{first}");
     let id = first["id"].as_str().unwrap().to_owned();

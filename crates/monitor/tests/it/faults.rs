@@ -212,7 +212,7 @@ async fn a_text_that_the_store_lacks_is_read_again() {
     let stored = async |word: &str| !statements.mentioning("main", "postgres", word, 1).await.unwrap().is_empty();
     let begun = Instant::now();
     while !stored("first_of_all").await {
-        assert!(begun.elapsed() < Duration::from_secs(30), "no text is kept");
+        assert!(begun.elapsed() < PATIENCE, "no text is kept");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(statements.forget(control::now().plus_ms(60_000)).await.unwrap() > 0);
@@ -220,7 +220,7 @@ async fn a_text_that_the_store_lacks_is_read_again() {
     cluster.execute("postgres", "SELECT 2 AS one_more").await;
     let begun = Instant::now();
     while !stored("first_of_all").await || !stored("one_more").await {
-        assert!(begun.elapsed() < Duration::from_secs(30), "the text did not come again");
+        assert!(begun.elapsed() < PATIENCE, "the text did not come again");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     watching.end().await;
