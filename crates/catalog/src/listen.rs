@@ -3,7 +3,7 @@ use crate::{Tenant, cache::ResultCache};
 use domain::Lsn;
 use pool::PoolSettings;
 use secrecy::SecretString;
-use sqlx::{ConnectOptions as _, PgConnection, postgres::PgListener};
+use sqlx::{PgConnection, postgres::PgListener};
 use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -42,10 +42,11 @@ async fn listen(url: &SecretString, cache: &ResultCache) -> Result<(), sqlx::Err
         .max_connections(1)
         .acquire_timeout(DEADLINE)
         .connect_lazy_with(options.clone());
-    let mut listener = timeout(DEADLINE, PgListener::connect_with(&pool)).await.map_err(late)??;
+    let listening = pgconnect::aside(async move { PgListener::connect_with(&pool).await });
+    let mut listener = timeout(DEADLINE, listening).await.map_err(late)??;
     listener.eager_reconnect(false);
     // A second connection asks for positions: the listening one may have messages in front of the answer.
-    let mut asking = timeout(DEADLINE, options.connect()).await.map_err(late)??;
+    let mut asking = timeout(DEADLINE, pgconnect::connect(options)).await.map_err(late)??;
     timeout(DEADLINE, listener.listen(CHANNEL)).await.map_err(late)??;
     cache.begin_listening(position(&mut asking).await?);
     loop {

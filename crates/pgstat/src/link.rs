@@ -39,7 +39,10 @@ impl Link {
     pub(crate) async fn fetch(&self, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {
         let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // The text is from our own catalogue; values that are not ours never stand in it but as numbers.
-        let query = sqlx::query(AssertSqlSafe(tagged(sql))).fetch_all(&pool);
+        let query = async {
+            let mut connection = pgconnect::acquire(&pool).await?;
+            sqlx::query(AssertSqlSafe(tagged(sql))).fetch_all(&mut *connection).await
+        };
         match timeout(self.limits.deadline, query).await {
             Ok(Ok(rows)) => {
                 self.starved.store(0, Ordering::Relaxed);
@@ -75,8 +78,9 @@ impl Link {
         let Ok(_permit) = self.ephemeral.acquire().await else { return self.fetch(name, sql).await };
         let options = limited(&self.target, &self.limits).database(database);
         let work = async {
-            let mut connection =
-                timeout(self.limits.connect, options.connect()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+            let mut connection = timeout(self.limits.connect, pgconnect::connect(options))
+                .await
+                .map_err(|_| sqlx::Error::PoolTimedOut)??;
             let rows = sqlx::query(AssertSqlSafe(tagged(sql))).persistent(false).fetch_all(&mut connection).await;
             let _ = connection.close().await;
             rows
@@ -102,7 +106,7 @@ impl Link {
             return self.fetch(name, sql).await?.into_iter().try_for_each(each);
         };
         let options = limited(&self.target, &self.limits).options([("work_mem", LARGE_RESULT)]);
-        let Ok(Ok(mut connection)) = timeout(self.limits.connect, options.connect()).await else {
+        let Ok(Ok(mut connection)) = timeout(self.limits.connect, pgconnect::connect(options)).await else {
             // All slots may be taken: what is held already still reads.
             return self.fetch(name, sql).await?.into_iter().try_for_each(each);
         };
@@ -127,7 +131,7 @@ impl Link {
 
     /// A connection outside the pool, with the same limits.
     pub(crate) async fn connection(&self) -> Result<sqlx::PgConnection, PgstatError> {
-        match timeout(self.limits.connect, limited(&self.target, &self.limits).connect()).await {
+        match timeout(self.limits.connect, pgconnect::connect(limited(&self.target, &self.limits))).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(self.sort("connect", error)),
             Err(_) => Err(self.sort("connect", sqlx::Error::PoolTimedOut)),
@@ -147,7 +151,7 @@ impl Link {
             Err(_) => return Err(self.sort("connect", sqlx::Error::PoolTimedOut)),
         };
         let options = bounded(&self.target, &self.limits).database(database);
-        match timeout(self.limits.connect, options.connect()).await {
+        match timeout(self.limits.connect, pgconnect::connect(options)).await {
             Ok(Ok(connection)) => Ok((permit, connection)),
             Ok(Err(error)) => Err(self.sort("connect", error)),
             Err(_) => Err(self.sort("connect", sqlx::Error::PoolTimedOut)),

@@ -4,6 +4,7 @@
 //! Servers end and their files go with the process, however it ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // a test that cannot have its server must fail loudly
 
+mod busy;
 mod chaos;
 mod clusters;
 mod mutate;
@@ -12,6 +13,7 @@ mod room;
 pub mod tracer;
 pub mod webhooks;
 
+pub use busy::Busy;
 pub use chaos::{ChaosProxy, Weather};
 pub use clusters::{
     PLATFORM_SETTINGS, TestCluster, TestDatabase, cluster, database, private_cluster, private_cluster_of, sqlite_url,

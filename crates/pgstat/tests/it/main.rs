@@ -1,5 +1,6 @@
 //! Readings from real clusters, as the roles people have and in the weather they get.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod busy;
 mod columns;
 mod horizon;
 mod plans;
