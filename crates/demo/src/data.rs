@@ -183,8 +183,8 @@ pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
         let mut connection = PgConnection::connect(url).await?;
         connection.execute("SET synchronous_commit = off").await?;
         copy(&mut connection, "COPY plugin_operations (tenant_id, plugin_id, environment, operation_type, status, started_by, started_at, finished_at, error) FROM STDIN", sizes.operations, move |i, rng, row| operation(i, plugins, tenants, rng, row)).await?;
-        copy(&mut connection, "COPY plugin_analytics (plugin_id, tenant_id, event_type, user_id, country, properties, \"timestamp\") FROM STDIN", sizes.analytics, move |_, rng, row| {
-            usage::event(rng, (plugins, tenants), seconds_now(), seconds_ago, row);
+        copy(&mut connection, "COPY plugin_analytics (plugin_id, tenant_id, event_type, user_id, country, properties, \"timestamp\") FROM STDIN", sizes.analytics, move |i, rng, row| {
+            usage::event(rng, i, (plugins, tenants), seconds_now(), seconds_ago, row);
         })
         .await?;
         copy(
@@ -206,7 +206,7 @@ pub async fn load(url: &str, scale: f64) -> Result<(), DemoError> {
         .await?;
         Ok::<_, DemoError>(())
     };
-    // Thirty days, each plugin at its own phase: what a collector that runs round robin leaves.
+    // Thirty days of some plugins, and the last of all: what collectors that run round robin leave.
     let total = sizes.metrics;
     let metrics = copy(
         &mut connection,
@@ -329,7 +329,8 @@ fn operation(i: u32, plugins: u32, tenants: u32, rng: &mut StdRng, row: &mut Str
     let environment = ["production", "staging", "development"][i as usize % 3];
     let started = rng.random_range(60..90 * 86_400);
     let took = rng.random_range(1..50);
-    let plugin = rng.random_range(1..=plugins);
+    // One of each, so that none is without; the others as it comes.
+    let plugin = if i < plugins { i + 1 } else { rng.random_range(1..=plugins) };
     let _ = writeln!(
         row,
         "{}\t{plugin}\t{environment}\t{kind}\t{}\tuser-{}\t{}\t{}\t{}",

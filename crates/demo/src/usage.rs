@@ -10,8 +10,11 @@ use std::fmt::Write as _;
 const DAYS: u32 = 145;
 /// Days of metrics.
 const METRIC_DAYS: u64 = 30;
-/// Plugins that measure themselves.
+/// Plugins that were measured all the time.
 const MEASURED: u32 = 100;
+const DAY: u64 = 86_400;
+/// How often all plugins were measured in the last day besides, so that the page of each has figures.
+const ROUNDS: u32 = 3;
 const METRICS: [&str; 6] = ["cpu_usage", "memory_usage", "request_rate", "error_rate", "latency_ms", "queue_depth"];
 /// Of a hundred users.
 const COUNTRIES: [(&str, u32); 16] = [
@@ -75,16 +78,21 @@ fn moment(rng: &mut StdRng, now_seconds: u64) -> (u32, u32) {
     }
 }
 
-/// Writes one event as a line of COPY: plugin, tenant, type, user, country, properties, moment.
+/// Writes event `i` as a line of COPY: plugin, tenant, type, user, country, properties, moment. The first ones are one of each
+/// plugin, all others as use goes.
 pub fn event(
     rng: &mut StdRng,
+    i: u32,
     (plugins, tenants): (u32, u32),
     now_seconds: u64,
     at: impl Fn(u32) -> String,
     row: &mut String,
 ) {
     // Two fifths are the first tenant's; the others have the less the later they come.
-    let tenant = if rng.random_bool(0.4) {
+    let each = i < plugins;
+    let tenant = if each {
+        i % tenants + 1
+    } else if rng.random_bool(0.4) {
         1
     } else {
         let x: f64 = rng.random();
@@ -110,17 +118,40 @@ pub fn event(
         let x: f64 = rng.random();
         (x * x * 60.0) as u32
     } % of_tenant;
+    let plugin = if each { i + 1 } else { (tenant + tenants * k).min(plugins) };
     let country = chosen(&COUNTRIES, mixed(user, tenant));
     // Writing to a String cannot fail.
     let _ = writeln!(
         row,
-        "{}\t{tenant}\t{}\tuser-{}\t{country}\t{{\"source\": \"{}\"}}\t{}",
-        (tenant + tenants * k).min(plugins),
+        "{plugin}\t{tenant}\t{}\tuser-{}\t{country}\t{{\"source\": \"{}\"}}\t{}",
         chosen(&EVENTS, rng.random()),
         tenant * 1_000 + user,
         ["portal", "portal", "cli", "api"][rng.random_range(0..4)],
         at(ago)
     );
+}
+
+/// Which plugin a sample is of: of the few that were always measured, or of all in the last day; with its number among those.
+#[derive(Debug, PartialEq)]
+enum Turn {
+    Few(u32),
+    All(u32),
+}
+
+/// Whose turn sample `i` of `total` is, and how many seconds ago. In the order of time; in the last day the rounds of all
+/// plugins come between the samples of the few, evenly.
+fn turn(i: u32, total: u32, plugins: u32) -> (Turn, u32) {
+    let span = METRIC_DAYS * DAY;
+    let share = |of: u64, part: u64, whole: u64| (of * part / whole.max(1)) as u32;
+    let all = (ROUNDS * METRICS.len() as u32).saturating_mul(plugins).min(total);
+    let before = share(u64::from(total - all), METRIC_DAYS - 1, METRIC_DAYS);
+    if i < before {
+        return (Turn::Few(i), (span - u64::from(i) * (span - DAY) / u64::from(before)) as u32);
+    }
+    let (j, last) = (u64::from(i - before), u64::from(total - before));
+    let ago = (DAY - j * DAY / last) as u32;
+    let (done, next) = (share(j, u64::from(all), last), share(j + 1, u64::from(all), last));
+    (if next > done { Turn::All(done) } else { Turn::Few(i - done) }, ago)
 }
 
 /// Writes sample `i` of `total` as a line of COPY: tenant, plugin, metric, value, moment. In the order of time, each plugin
@@ -133,16 +164,21 @@ pub fn metric(
     at: impl Fn(u32) -> String,
     row: &mut String,
 ) {
-    let span = METRIC_DAYS * 86_400;
-    let ago = (span - u64::from(i) * span / u64::from(total)) as u32;
-    let name = METRICS[i as usize % METRICS.len()];
-    let turn = i / METRICS.len() as u32 % MEASURED;
-    // Three fifths are the first tenant's.
-    let plugin = if turn % 5 < 3 { 1 + tenants * (turn / 5 * 3 + turn % 5) } else { 2 + turn };
-    let plugin = if plugin > plugins { plugin % plugins + 1 } else { plugin };
+    let kinds = METRICS.len() as u32;
+    let (turn, ago) = turn(i, total, plugins);
+    let (kind, plugin) = match turn {
+        Turn::All(n) => (n % kinds, n / kinds % plugins + 1),
+        Turn::Few(n) => {
+            let turn = n / kinds % MEASURED;
+            // Three fifths are the first tenant's.
+            let plugin = if turn % 5 < 3 { 1 + tenants * (turn / 5 * 3 + turn % 5) } else { 2 + turn };
+            (n % kinds, if plugin > plugins { plugin % plugins + 1 } else { plugin })
+        }
+    };
+    let name = METRICS[kind as usize];
     let hour = (now_seconds - u64::from(ago)) / 3_600 % 24;
     let busy = f64::from(HOURS[hour as usize]) / 37.0;
-    let own = f64::from(mixed(plugin, i % 6) % 1_000) / 1_000.0;
+    let own = f64::from(mixed(plugin, kind) % 1_000) / 1_000.0;
     let noise: f64 = rng.random();
     let value = match name {
         "cpu_usage" => 4.0 + own * 30.0 + busy * 45.0 + noise * 12.0,
@@ -163,4 +199,40 @@ pub fn metric(
     };
     let tenant = (plugin - 1) % tenants + 1;
     let _ = writeln!(row, "{tenant}\t{plugin}\t{name}\t{value:.2}\t{}", at(ago));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn samples_are_in_the_order_of_time_and_none_is_left_out() {
+        for (total, plugins) in [(60_000, 800), (300, 10), (10, 10), (7, 4_000)] {
+            let turns = (0..total).map(|i| turn(i, total, plugins)).collect::<Vec<_>>();
+            assert!(turns.is_sorted_by(|a, b| a.1 >= b.1), "{total}");
+            assert!(turns.iter().all(|(_, ago)| (1..=30 * 86_400).contains(ago)), "{total}");
+            let (few, all): (Vec<_>, Vec<_>) = turns.iter().partition(|(turn, _)| matches!(turn, Turn::Few(_)));
+            for (n, (turn, _)) in (0_u32..).zip(few) {
+                assert_eq!(*turn, Turn::Few(n), "{total}");
+            }
+            assert_eq!(all.len() as u32, (ROUNDS * 6 * plugins).min(total));
+            for (n, (turn, ago)) in (0_u32..).zip(all) {
+                assert_eq!((turn, *ago <= 86_400), (&Turn::All(n), true), "{total}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_plugin_is_measured_in_the_last_day() {
+        let (total, plugins) = (60_000, 800);
+        let mut kinds = HashMap::<u32, u32>::new();
+        for i in 0..total {
+            if let (Turn::All(n), _) = turn(i, total, plugins) {
+                *kinds.entry(n / 6 % plugins).or_default() |= 1 << (n % 6);
+            }
+        }
+        assert_eq!(kinds.len() as u32, plugins);
+        assert!(kinds.values().all(|kinds| *kinds == 0b11_1111));
+    }
 }

@@ -68,6 +68,15 @@ async fn the_demo_has_data_faults_and_a_workload_and_is_taken_up_again() {
             && number(&mut primary, "SELECT count(*) FROM v_plugin_performance_summary").await > 0
     );
 
+    // The page of each plugin has something to show.
+    for without in [
+        "SELECT count(*) FROM plugins p WHERE NOT EXISTS (SELECT FROM plugin_operations o WHERE o.plugin_id = p.id)",
+        "SELECT count(*) FROM plugins p WHERE NOT EXISTS (SELECT FROM plugin_analytics e WHERE e.plugin_id = p.id AND e.tenant_id = p.tenant_id)",
+        "SELECT count(*) FROM plugins p WHERE (SELECT count(DISTINCT m.metric_name) FROM plugin_metrics m WHERE m.plugin_id = p.id AND m.tenant_id = p.tenant_id AND m.\"timestamp\" > now() - interval '1 day') < 6",
+    ] {
+        assert_eq!(number(&mut primary, without).await, 0, "{without}");
+    }
+
     // Nothing was left for the backfill, and tenants need only what is theirs.
     for table in ["plugin_versions", "plugin_dependencies", "plugin_operations", "plugin_metrics"] {
         let sql = format!("SELECT count(*) FROM {table} WHERE tenant_id IS NULL");

@@ -301,24 +301,7 @@ mod tests {
     }
 
     fn counters(queryid: i64) -> StatementCounters {
-        StatementCounters {
-            key: key(queryid),
-            calls: 1,
-            total_ms: 1.0,
-            stddev_ms: 0.0,
-            max_ms: 1.0,
-            rows: 1,
-            shared_blks_hit: 0,
-            shared_blks_read: 0,
-            shared_blks_dirtied: 0,
-            shared_blks_written: 0,
-            temp_blks_read: 0,
-            temp_blks_written: 0,
-            blk_read_ms: 0.0,
-            blk_write_ms: 0.0,
-            wal_bytes: 0,
-            stats_since: None,
-        }
+        StatementCounters { calls: 1, total_ms: 1.0, max_ms: 1.0, rows: 1, ..StatementCounters::zero(key(queryid)) }
     }
 
     fn delta(queryid: i64) -> StatementDelta {

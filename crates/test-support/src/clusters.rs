@@ -57,16 +57,22 @@ pub const PLATFORM_SETTINGS: [(&str, &str); 7] = [
 
 /// Every complete PostgreSQL found; tests name them in their output.
 pub fn versions() -> Vec<Install> {
-    let found = Install::discover().into_iter().filter(Install::is_complete).collect::<Vec<_>>();
-    assert!(!found.is_empty(), "no PostgreSQL found: run script/setup");
-    eprintln!("PostgreSQL {}", found.iter().map(|install| install.version.as_str()).collect::<Vec<_>>().join(", "));
-    found
+    named(Install::discover().into_iter().filter(Install::is_complete).collect())
+}
+
+/// Every PostgreSQL found that can be backed up and restored, 15 to 18, also without the programs that make a standby of
+/// it; tests name them in their output.
+pub fn served_versions() -> Vec<Install> {
+    named(Install::discover())
 }
 
 /// Every PostgreSQL found that can be watched, from 13 on, also without the programs that make a standby of it; tests name
 /// them in their output.
 pub fn watched_versions() -> Vec<Install> {
-    let found = Install::discover_watched();
+    named(Install::discover_watched())
+}
+
+fn named(found: Vec<Install>) -> Vec<Install> {
     assert!(!found.is_empty(), "no PostgreSQL found: run script/setup");
     eprintln!("PostgreSQL {}", found.iter().map(|install| install.version.as_str()).collect::<Vec<_>>().join(", "));
     found

@@ -16,8 +16,8 @@ pub mod webhooks;
 pub use busy::Busy;
 pub use chaos::{ChaosProxy, Weather};
 pub use clusters::{
-    PLATFORM_SETTINGS, TestCluster, TestDatabase, cluster, database, private_cluster, private_cluster_of, sqlite_url,
-    versions, watched_versions,
+    PLATFORM_SETTINGS, TestCluster, TestDatabase, cluster, database, private_cluster, private_cluster_of,
+    served_versions, sqlite_url, versions, watched_versions,
 };
 pub use mutate::{mutate, peak_memory};
 pub use pgphysical::{

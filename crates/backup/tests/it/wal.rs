@@ -68,7 +68,7 @@ impl Streaming {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_committed_seconds_survive_the_loss_of_the_server() {
-    for install in test_support::versions() {
+    for install in test_support::served_versions() {
         println!("PostgreSQL {}", install.version);
         let mut bench = Bench::new(install).await;
         let streaming = start(&bench);

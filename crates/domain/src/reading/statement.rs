@@ -93,6 +93,30 @@ pub struct StatementCounters {
     pub stats_since: Option<Timestamp>,
 }
 
+impl StatementCounters {
+    /// An entry as it was before its statement ran: what the first reading of a new one is compared with.
+    pub const fn zero(key: StatementKey) -> Self {
+        Self {
+            key,
+            calls: 0,
+            total_ms: 0.0,
+            stddev_ms: 0.0,
+            max_ms: 0.0,
+            rows: 0,
+            shared_blks_hit: 0,
+            shared_blks_read: 0,
+            shared_blks_dirtied: 0,
+            shared_blks_written: 0,
+            temp_blks_read: 0,
+            temp_blks_written: 0,
+            blk_read_ms: 0.0,
+            blk_write_ms: 0.0,
+            wal_bytes: 0,
+            stats_since: None,
+        }
+    }
+}
+
 /// All statements at one moment: never limited before it is diffed, or the totals lie.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StatementReading {
