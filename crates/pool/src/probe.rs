@@ -1,6 +1,5 @@
 //! One look at a server: what it is, and how far it is.
 use crate::{
-    connect::connect,
     error::{Trouble, one_line, trouble},
     settings::{PoolSettings, Target},
 };
@@ -70,7 +69,7 @@ impl Probe {
         let work = async {
             let mut connection = match held {
                 Some(connection) => connection,
-                None => connect(settings.options(target, true).application_name(name)).await?,
+                None => pgconnect::connect(settings.options(target, true).application_name(name)).await?,
             };
             let row = sqlx::query(SQL).fetch_one(&mut connection).await?;
             let reading = Reading {
