@@ -1,17 +1,21 @@
 //! Measures the catalogue and the pools on a primary and a standby of its own; `script/bench catalog` runs it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
-use catalog::{Catalog, PluginFilter, Sort, Tenant};
+use catalog::{Catalog, PluginChange, PluginFilter, Sort, Tenant};
 use domain::view::SearchMode;
 use migration::{IdpMigrator, MigratorTrait as _};
 use pool::{Histogram, PoolSettings, Pools, Reader, Scope, Work};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 const CLIENTS: u64 = 64;
+const WRITES_PER_SECOND: u32 = 50;
 
 fn row(name: &str, histogram: &Histogram, spent: Option<(Spent, Duration)>) {
     let snapshot = histogram.snapshot();
@@ -217,6 +221,37 @@ async fn main() {
         }
     })
     .await;
+    // As the product serves it: what was asked before is remembered until its tenant's plugins change.
+    let (writer, written) = (remembering.clone(), Arc::new(AtomicU64::new(0)));
+    let (counted, before) = (written.clone(), remembering.cache_stats());
+    let writing = tokio::spawn(async move {
+        let mut often = tokio::time::interval(Duration::from_secs(1) / WRITES_PER_SECOND);
+        loop {
+            often.tick().await;
+            let number = counted.fetch_add(1, Ordering::Relaxed);
+            let id = (number * 7_919 % plugins) as i64 + 1;
+            let change = PluginChange { description: Some(format!("Change {number}")), ..Default::default() };
+            writer.plugin_change(Tenant((id - 1) % tenants as i64 + 1), "bench", id, &change).await.unwrap();
+        }
+    });
+    let asked = remembering.clone();
+    let name = format!("the same 3,000 questions as served, beside {WRITES_PER_SECOND} changes a second, 64 clients");
+    load(&name, postmasters, CLIENTS, 2_000, move |n| {
+        let catalog = asked.clone();
+        async move {
+            let page = catalog.plugins(of(n), &three(n), Sort::HealthDown, None, 50).await.unwrap();
+            assert!(!large || page.plugins.len() == 50);
+        }
+    })
+    .await;
+    writing.abort();
+    let after = remembering.cache_stats();
+    println!(
+        "  of them {} answered from memory, {} by the database; {} changes written",
+        after.hits - before.hits,
+        after.misses - before.misses,
+        written.load(Ordering::Relaxed)
+    );
     let asked = remembering.clone();
     load("discovery, remembered answers", postmasters, CLIENTS, 200, move |n| {
         let catalog = asked.clone();
