@@ -236,7 +236,7 @@ async fn main() {
     });
     let asked = remembering.clone();
     let name = format!("the same 3,000 questions as served, beside {WRITES_PER_SECOND} changes a second, 64 clients");
-    load(&name, postmasters, CLIENTS, 2_000, move |n| {
+    load(&name, postmasters, CLIENTS, 500, move |n| {
         let catalog = asked.clone();
         async move {
             let page = catalog.plugins(of(n), &three(n), Sort::HealthDown, None, 50).await.unwrap();
