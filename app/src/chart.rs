@@ -116,8 +116,8 @@ pub mod build {
     /// In the legend, and the title of each dotted line.
     const RESETS: &str = "Counters were reset";
 
-    /// Moments from which counters began anew, which are dotted, and what else happened. Roll-ups know of a reset for longer
-    /// than its event is kept: then its step is all that is known of when.
+    /// Moments from which counters began anew, which are dotted, and what else happened. Roll-ups know of a reset also where
+    /// its event is not among the newest that come along: then its step is all that is known of when.
     fn resets_and_others(series: &TimeSeries) -> (Vec<domain::Timestamp>, Vec<&domain::view::Event>) {
         let (resets, others): (Vec<_>, Vec<_>) =
             series.events.iter().partition(|event| event.kind == EventKind::StatsReset);

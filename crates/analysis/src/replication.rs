@@ -102,8 +102,8 @@ impl Replicas {
         }
         let mut views = Vec::new();
         for sender in reading.senders.iter().filter(|sender| sender.state != "backup" && sender.state != "startup") {
-            // What never replayed is no standby, and is not missed when it ends.
-            if sender.replay_lsn.is_some() || self.seen.contains_key(&sender.name) {
+            // What never replayed is no standby, and is not missed when it ends; nor is what copies a table for a subscription.
+            if (sender.replay_lsn.is_some() && !copies_a_table(&sender.name)) || self.seen.contains_key(&sender.name) {
                 self.seen.insert(sender.name.clone(), (at, sender.replay_lsn));
             }
             let newest = self.ring.newest();
@@ -182,6 +182,14 @@ impl Replicas {
     pub fn clear(&mut self) {
         *self = Self::default();
     }
+}
+
+/// Whether a sender is called as those that copy a table for a logical subscription, each under a name of its own and until
+/// the table is there: `pg_16394_sync_16387_7012345678901234567`, up to PostgreSQL 13 `orders_16394_sync_16387`.
+fn copies_a_table(name: &str) -> bool {
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((of, table)) = name.rsplit_once("_sync_") else { return false };
+    of.rsplit_once('_').is_some_and(|(_, subscription)| number(subscription)) && table.split('_').all(number)
 }
 
 /// What a standby that is watched itself is called on its own pages.
@@ -281,6 +289,31 @@ mod tests {
         silent.senders.push(Sender { name: "r1".into(), state: "catchup".into(), ..Sender::default() });
         replicas.advance(&silent, at(61));
         assert_eq!(replicas.views()[0].state, ReplicaState::Unknown);
+    }
+
+    #[test]
+    fn what_copies_a_table_for_a_subscription_is_not_missed_when_the_table_is_there() {
+        let mut replicas = Replicas::default();
+        let mut copying = reading(100, Some(100));
+        let names = ["pg_16394_sync_16387_7012345678901234567", "orders_16394_sync_16387", "orders"];
+        copying.senders.extend(names.map(|name| Sender {
+            name: name.into(),
+            state: "streaming".into(),
+            replay_lsn: Some(Lsn(90)),
+            ..Sender::default()
+        }));
+        replicas.advance(&copying, at(0));
+        assert_eq!(replicas.views().len(), 4, "all are shown");
+        replicas.advance(&reading(200, Some(200)), at(60));
+        let gone = replicas.views().iter().filter(|it| it.state == ReplicaState::Disconnected);
+        assert_eq!(
+            gone.map(|it| it.name.as_str()).collect::<Vec<_>>(),
+            ["orders"],
+            "the subscription itself is missed"
+        );
+        for standby in ["db_sync_2", "sync", "pg_sync_1", "node_1_sync_west"] {
+            assert!(!copies_a_table(standby), "{standby}");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
-use store::{EventRepo, MetricRepo};
+use store::{EventRepo, History, MetricRepo};
 use tokio::sync::broadcast;
 
 /// Points of a chart: more than pixels show nothing.
@@ -322,10 +322,19 @@ fn gaps_of_all(
     lines.keys().map(|label| (label.clone(), places.clone())).collect()
 }
 
-/// Steps in which counters began anew: as roll-ups say, and as events do.
+/// Steps in which counters began anew: those of events, and those of roll-ups that no event explains. A roll-up tells it with
+/// the begin of its stretch: the event is up to a stretch later, and the same would be told twice.
 pub(crate) fn resets(mut anew: BTreeSet<usize>, events: &[Event], from: Timestamp, step_ms: i64) -> Vec<usize> {
+    let step = step_ms.max(1);
     let told = events.iter().filter(|event| EventKind::COUNTERS_BEGIN.contains(&event.kind));
-    let places = told.filter_map(|event| usize::try_from((event.at.0 - from.0).div_euclid(step_ms.max(1))).ok());
+    let told = told.map(|event| event.at.0 - from.0).collect::<Vec<_>>();
+    let longest = History::Metrics.width_ms(2);
+    anew.retain(|place| {
+        let begin = i64::try_from(*place).unwrap_or(i64::MAX).saturating_mul(step);
+        let end = begin.saturating_add(step).saturating_add(longest);
+        !told.iter().any(|at| (begin..end).contains(at))
+    });
+    let places = told.iter().filter_map(|at| usize::try_from(at.div_euclid(step)).ok());
     anew.extend(places.filter(|place| *place < POINTS as usize));
     anew.into_iter().collect()
 }
@@ -347,16 +356,23 @@ mod tests {
     }
 
     #[test]
-    fn counters_begin_anew_where_roll_ups_say_so_and_where_an_event_does() {
-        let event = |at, kind| Event::new(Timestamp(at), kind, String::new());
+    fn counters_begin_anew_where_an_event_says_so_and_where_a_roll_up_does_that_no_event_explains() {
+        const MINUTE: i64 = 60_000;
+        let begin = 1_000 * 60 * MINUTE;
+        let event = |minute, kind| Event::new(Timestamp(begin + minute * MINUTE), kind, String::new());
         let events = [
-            event(900, EventKind::StatsReset),
-            event(3_999, EventKind::StatsReset),
-            event(5_000, EventKind::Restart),
-            event(6_000, EventKind::SettingChange),
-            event(1_000 + 1_000 * POINTS, EventKind::Restart),
+            event(-1, EventKind::StatsReset),
+            event(43, EventKind::StatsReset),
+            event(44, EventKind::SettingChange),
+            event(100, EventKind::Restart),
         ];
-        assert_eq!(resets(BTreeSet::from([2, 7]), &events, Timestamp(1_000), 1_000), [2, 4, 7]);
+        let told = |anew: &[usize], events: &[Event]| {
+            resets(anew.iter().copied().collect(), events, Timestamp(begin), 5 * MINUTE)
+        };
+        // The hour began with the first step, and the hour of the restart with the thirteenth.
+        assert_eq!(told(&[0, 12], &events), [8, 20], "each is told once");
+        assert_eq!(told(&[0, 12, 24], &events[2..3]), [0, 12, 24], "of those the roll-ups alone know");
+        assert_eq!(told(&[], &[event(5 * POINTS, EventKind::Restart)]), [0_usize; 0], "it is behind the last step");
     }
 
     #[test]

@@ -148,9 +148,13 @@ impl Recorder {
     }
 
     /// Statements whose texts the store lacks and nothing that waits will bring it: their figures are kept once their texts
-    /// are read and pushed again. Each is told once. A text that was never read is among them too.
+    /// are read and pushed again. Each is told once, and none before the store answers again: read until then they would push
+    /// out what waits. A text that was never read is among them too.
     pub(crate) fn lost_texts(&self) -> HashSet<StatementKey> {
         let mut waiting = self.queue.lock();
+        if waiting.lost.is_some() {
+            return HashSet::new();
+        }
         let mut lost = std::mem::take(&mut waiting.lost_texts);
         if !lost.is_empty() {
             for text in waiting.batches.iter().flat_map(|batch| &batch.texts) {
@@ -439,13 +443,18 @@ mod tests {
         let held = waiting.batches.iter().map(|batch| batch.at.0).collect::<Vec<_>>();
         assert!((10..15).contains(&held.len()) && held[held.len() - 1] == 999, "the newest: {held:?}");
         drop(waiting);
-        // The others are to be read again, and are told once.
+        // The others are to be read again once the store answers, and are told once.
+        assert_eq!(recorder.lost_texts(), HashSet::new());
+        let answers = || recorder.queue.lock().lost = None;
+        answers();
         assert_eq!(recorder.lost_texts(), (0..held[0]).map(key).collect::<HashSet<_>>());
         assert_eq!(recorder.lost_texts(), HashSet::new());
         // One that was read again is on its way, unless that is given up too.
         recorder.push(Batch { at: Timestamp(1_000), texts: vec![text(0, String::new())], ..Batch::default() });
+        answers();
         assert!(!recorder.lost_texts().contains(&key(0)));
         (1_001..1_100).for_each(|number| recorder.push(long(number)));
+        answers();
         assert!(recorder.lost_texts().contains(&key(0)));
     }
 
@@ -466,6 +475,7 @@ mod tests {
         assert_eq!(waiting.lost.map(|lost| lost.batches), Some(17), "their figures are lost all the same");
         assert_eq!(waiting.bytes, waiting.batches.iter().map(Batch::bytes).sum::<u64>());
         drop(waiting);
+        recorder.queue.lock().lost = None;
         assert_eq!(recorder.lost_texts(), HashSet::new());
         assert_eq!((recorder.counters.dropped(), recorder.counters.queued()), (17, 3));
     }

@@ -180,7 +180,7 @@ fn text(report: &Report) -> String {
     let no_backups = !report.knows_backups();
     let parts = HealthWeights::COMPONENTS.map(|component| {
         if component == HealthComponent::Backups && no_backups {
-            return "backups not known".to_owned();
+            return format!("{} not known", component.label());
         }
         let lost = health.lines.iter().filter(|line| line.component == component).map(|line| u32::from(line.points));
         format!("{} -{}/{}", component.label(), lost.sum::<u32>(), report.weights.of(component))
@@ -256,9 +256,9 @@ mod tests {
         let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
         let mut dashboard = first_snapshot(&config, INTERVAL).dashboard;
         let told = text(&report(dashboard.clone(), &[], &[]));
-        assert!(told.contains("backups not known") && told.contains("\n  no backups known"), "{told}");
-        assert!(!told.contains("backups -0"), "{told}");
+        assert!(told.contains("Backups not known") && told.contains("\n  no backups known"), "{told}");
+        assert!(!told.contains("Backups -0"), "{told}");
         dashboard.cluster.role = Some(ServerRole::Standby);
-        assert!(text(&report(dashboard, &[], &[])).contains("backups -0/8"), "a standby's are its primary's");
+        assert!(text(&report(dashboard, &[], &[])).contains("Backups -0/8"), "a standby's are its primary's");
     }
 }

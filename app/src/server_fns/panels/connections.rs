@@ -23,7 +23,9 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         let values = vec![Some(usable as f64); used.times.len()];
         used.series.push(TimeSeriesLine { name: "Usable".to_owned(), values, gaps: Vec::new() });
     }
+    // What happened stands in the chart beside it.
     states.events.clear();
+    states.resets.clear();
     let by = ask.get("by").filter(|by| page.groups.iter().any(|group| group.by == *by)).unwrap_or("user");
     let groups =
         page.groups.iter().map(|group| (group.by.clone(), ask.with("by", Some(&group.by)), group.by == by)).collect();
