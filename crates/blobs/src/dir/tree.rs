@@ -88,13 +88,23 @@ impl Place {
             Err(error) if is_missing(&error) => return Ok(listed),
             Err(error) => return Err(self.failed("list", &path)(error)),
         };
+        // All names first, each file after: a large directory is read in parts, and what is replaced between two of them
+        // would be missing without a trace. Whatever goes later is seen to be gone.
+        let entries = entries.collect::<io::Result<Vec<_>>>().map_err(self.failed("list", &path))?;
         for entry in entries {
-            let entry = entry.map_err(self.failed("list", &path))?;
             let name = entry.file_name();
             let Some(key) = name.to_str().map(|name| join(parent, name)).filter(|key| is_valid(key)) else {
                 continue;
             };
-            let kind = entry.file_type().map_err(self.failed("list", &path))?;
+            let kind = match entry.file_type() {
+                Ok(kind) => kind,
+                // Where a directory does not say of what kind its entries are, each is asked.
+                Err(error) if is_missing(&error) => {
+                    listed.vanished = true;
+                    continue;
+                }
+                Err(error) => return Err(self.failed("list", &entry.path())(error)),
+            };
             if kind.is_dir() && (key.starts_with(prefix) || prefix.starts_with(&key)) {
                 listed.directories.push(key);
             } else if kind.is_file() && key.starts_with(prefix) {
