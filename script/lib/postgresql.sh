@@ -4,7 +4,7 @@
 postgresql_bins() {
   local dir IFS=:
   for dir in ${HOLDFAST_PG_BIN:-} $PATH; do [ -x "$dir/initdb" ] && printf '%s\n' "$dir"; done
-  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-1[5-8]/bin /usr/local/pgsql/bin /opt/homebrew/bin "$tools"/postgresql/*/pginstall/bin "$tools"/postgresql/*/native/bin; do
+  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-1[3-8]/bin /usr/local/pgsql/bin /opt/homebrew/bin "$tools"/postgresql/*/pginstall/bin "$tools"/postgresql/*/native/bin; do
     [ -x "$dir/initdb" ] && printf '%s\n' "$dir"
   done
   return 0
