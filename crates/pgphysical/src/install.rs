@@ -63,11 +63,6 @@ impl Install {
         })
     }
 
-    /// What is in one folder, if it can make and run a supported cluster.
-    pub fn inspect(bin_dir: &Path) -> Option<Self> {
-        Self::look(bin_dir).filter(|install| SUPPORTED.contains(&install.major))
-    }
-
     /// What is in one folder, whatever its version.
     fn look(bin_dir: &Path) -> Option<Self> {
         if !bin_dir.join("initdb").is_file() {
@@ -116,7 +111,7 @@ fn candidates() -> Vec<PathBuf> {
         }
     }
     folders.extend(children("/usr/lib/postgresql", "bin"));
-    folders.extend((15..=18).map(|major| PathBuf::from(format!("/usr/pgsql-{major}/bin"))));
+    folders.extend(WATCHED.map(|major| PathBuf::from(format!("/usr/pgsql-{major}/bin"))));
     folders.extend(["/usr/local/pgsql/bin", "/opt/homebrew/bin"].map(PathBuf::from));
     let tools = tool_folder().join("postgresql");
     for inside in ["bin", "pginstall/bin", "native/bin"] {

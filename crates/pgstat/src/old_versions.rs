@@ -1,6 +1,6 @@
 //! PostgreSQL 13 and 14, also where neither is installed: the catalogue's statements over views of a newer server that have the
 //! columns of those versions and no others. How those servers themselves behave is shown by the tests of reading, which run on
-//! each that is found (`script/setup` fetches them where it can).
+//! each that is found (`script/setup --test` fetches them where it can).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use crate::{Probe, sql};

@@ -427,7 +427,8 @@ impl Receiver<'_> {
     }
 
     fn note_durable(&self) {
-        self.status.durable.store(self.durable().0, Ordering::Relaxed);
+        // Who sees it sees what was received before it.
+        self.status.durable.store(self.durable().0, Ordering::Release);
         self.status.objects.fetch_add(1, Ordering::Relaxed);
     }
 

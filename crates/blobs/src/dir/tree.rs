@@ -11,8 +11,8 @@ use std::{
     time::SystemTime,
 };
 
-/// So often a directory is read again in which an object vanished under the reading: what was written in its place, as a
-/// segment of WAL for its pieces, may have come behind it, and neither would be listed.
+/// So often a directory is read again that changed under the reading: what was written in the place of an object that
+/// vanished, as a segment of WAL for its pieces, may have come behind it, and neither would be listed.
 const READ_AGAIN: usize = 3;
 
 /// What a directory has.
@@ -20,8 +20,8 @@ const READ_AGAIN: usize = 3;
 struct Listed {
     files: Vec<BlobInfo>,
     directories: Vec<String>,
-    /// There was more a moment ago.
-    vanished: bool,
+    /// There was more a moment ago, or there may have been.
+    changed: bool,
 }
 
 impl Place {
@@ -67,7 +67,7 @@ impl Place {
         while let Some(parent) = todo.pop() {
             let mut here = self.read_directory(&parent, prefix)?;
             for _ in 0..READ_AGAIN {
-                if !here.vanished {
+                if !here.changed {
                     break;
                 }
                 here = self.read_directory(&parent, prefix)?;
@@ -83,25 +83,38 @@ impl Place {
     fn read_directory(&self, parent: &str, prefix: &str) -> Result<Listed, BlobError> {
         let mut listed = Listed::default();
         let path = self.path(parent);
+        let last_change = || fs::metadata(&path).and_then(|metadata| metadata.modified()).ok();
+        let before = last_change();
         let entries = match fs::read_dir(&path) {
             Ok(entries) => entries,
             Err(error) if is_missing(&error) => return Ok(listed),
             Err(error) => return Err(self.failed("list", &path)(error)),
         };
+        // All names first, each file after: a large directory is read in parts, and what is replaced between two of them
+        // would be missing without a trace. Whatever goes later is seen to be gone.
+        let entries = entries.collect::<io::Result<Vec<_>>>().map_err(self.failed("list", &path))?;
+        listed.changed = last_change() != before;
         for entry in entries {
-            let entry = entry.map_err(self.failed("list", &path))?;
             let name = entry.file_name();
             let Some(key) = name.to_str().map(|name| join(parent, name)).filter(|key| is_valid(key)) else {
                 continue;
             };
-            let kind = entry.file_type().map_err(self.failed("list", &path))?;
+            let kind = match entry.file_type() {
+                Ok(kind) => kind,
+                // Where a directory does not say of what kind its entries are, each is asked.
+                Err(error) if is_missing(&error) => {
+                    listed.changed = true;
+                    continue;
+                }
+                Err(error) => return Err(self.failed("list", &entry.path())(error)),
+            };
             if kind.is_dir() && (key.starts_with(prefix) || prefix.starts_with(&key)) {
                 listed.directories.push(key);
             } else if kind.is_file() && key.starts_with(prefix) {
                 match entry.metadata() {
                     Ok(metadata) => listed.files.push(info(key, &metadata)),
                     // Deleted since.
-                    Err(error) if is_missing(&error) => listed.vanished = true,
+                    Err(error) if is_missing(&error) => listed.changed = true,
                     Err(error) => return Err(self.failed("list", &entry.path())(error)),
                 }
             }
