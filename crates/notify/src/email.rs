@@ -108,7 +108,19 @@ fn failed(host: &str, port: u16, security: SmtpSecurity, error: &lettre::transpo
     SendError::later(format!("{server} is not reached ({said})"))
 }
 
-/// What rustls said, when it was the handshake that failed: to lettre that is a connection like any other.
+/// What rustls said, when it was the handshake that failed: to lettre that is a connection like any other, and it wraps one
+/// error into another.
 fn of_handshake(error: &lettre::transport::smtp::Error) -> Option<&rustls::Error> {
-    error.source()?.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()
+    let mut next = error.source();
+    while let Some(one) = next {
+        if let Some(said) = one.downcast_ref::<rustls::Error>() {
+            return Some(said);
+        }
+        // The source of an `io::Error` is that of what it holds: what it holds itself would be passed over.
+        next = match one.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(held) => Some(held),
+            None => one.source(),
+        };
+    }
+    None
 }

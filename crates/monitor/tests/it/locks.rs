@@ -114,7 +114,8 @@ async fn active_sessions_are_sampled_each_second_and_can_be_taken_apart() {
     cluster.execute("postgres", "CREATE ROLE app LOGIN PASSWORD 'a'; GRANT pg_read_all_stats TO app").await;
     let url = format!("{}?application_name=reports", cluster.server.url_as("app", "a", "postgres"));
     let mut busy = sqlx::PgConnection::connect(&url).await.unwrap();
-    let sleeper = tokio::spawn(async move { busy.execute("SELECT pg_sleep(300)").await.map(|_| ()) });
+    // Again and again: pg_stat_statements knows a statement once it has ended.
+    let sleeper = tokio::spawn(async move { while busy.execute("SELECT pg_sleep(20)").await.is_ok() {} });
     let watching = Watching::start(&cluster.server.url("postgres")).await;
     watching.until("up", is_up).await;
     let actor = Actor::system();
