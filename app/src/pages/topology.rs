@@ -67,5 +67,6 @@ fn behind(row: &StandbyRow) -> String {
         row.lag_seconds.map_or_else(|| "—".to_owned(), |lag| format!("{at_least}{}", format::duration_s(lag)));
     let bytes = row.lag_bytes.map_or_else(|| "—".to_owned(), |bytes| format::bytes(bytes as f64));
     let sync = if row.sync_state.is_empty() { String::new() } else { format!(", {}", row.sync_state) };
-    format!("{seconds}, {bytes}{sync}")
+    let logical = if row.logical { ", logical" } else { "" };
+    format!("{seconds}, {bytes}{sync}{logical}")
 }

@@ -102,8 +102,10 @@ impl Replicas {
         }
         let mut views = Vec::new();
         for sender in reading.senders.iter().filter(|sender| sender.state != "backup" && sender.state != "startup") {
-            // What never replayed is no standby, and is not missed when it ends; nor is what copies a table for a subscription.
-            if (sender.replay_lsn.is_some() && !copies_a_table(&sender.name)) || self.seen.contains_key(&sender.name) {
+            // What never replayed is no standby, and is not missed when it ends. Nor is a subscriber, whose slot says that it is
+            // gone, and what copies a table for one.
+            let standby = sender.replay_lsn.is_some() && !sender.logical && !copies_a_table(&sender.name);
+            if standby || self.seen.contains_key(&sender.name) {
                 self.seen.insert(sender.name.clone(), (at, sender.replay_lsn));
             }
             let newest = self.ring.newest();
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_copies_a_table_for_a_subscription_is_not_missed_when_the_table_is_there() {
+    fn subscribers_and_what_copies_a_table_for_one_are_shown_and_not_missed() {
         let mut replicas = Replicas::default();
         let mut copying = reading(100, Some(100));
         let names = ["pg_16394_sync_16387_7012345678901234567", "orders_16394_sync_16387", "orders"];
@@ -300,16 +302,16 @@ mod tests {
             name: name.into(),
             state: "streaming".into(),
             replay_lsn: Some(Lsn(90)),
+            logical: name == "orders",
             ..Sender::default()
         }));
         replicas.advance(&copying, at(0));
         assert_eq!(replicas.views().len(), 4, "all are shown");
         replicas.advance(&reading(200, Some(200)), at(60));
-        let gone = replicas.views().iter().filter(|it| it.state == ReplicaState::Disconnected);
         assert_eq!(
-            gone.map(|it| it.name.as_str()).collect::<Vec<_>>(),
-            ["orders"],
-            "the subscription itself is missed"
+            replicas.views().iter().map(|it| it.name.as_str()).collect::<Vec<_>>(),
+            ["r1"],
+            "that a subscriber is gone its slot says"
         );
         for standby in ["db_sync_2", "sync", "pg_sync_1", "node_1_sync_west"] {
             assert!(!copies_a_table(standby), "{standby}");

@@ -60,7 +60,8 @@ fn node(all: &[Watched], id: &str, streams: Option<StandbyRow>, depth: usize) ->
         }
     }
     // One stream and one server without a name in common are the same.
-    let replaying = strangers.iter().enumerate().filter(|(_, row)| row.state != ReplicaState::Receiving);
+    let replaying =
+        strangers.iter().enumerate().filter(|(_, row)| row.state != ReplicaState::Receiving && !row.logical);
     if let ([(i, row)], [own]) = (replaying.collect::<Vec<_>>().as_slice(), watched.as_slice())
         && depth > 0
     {
@@ -102,6 +103,7 @@ mod tests {
             address: None,
             state: ReplicaState::Streaming,
             sync_state: "async".to_owned(),
+            logical: *name == "subscriber",
             gone_since: None,
             lag_seconds: Some(0.0),
             lag_bytes: Some(0),
@@ -132,6 +134,13 @@ mod tests {
         let tree = node(&all, "main", None, DEEPEST);
         assert_eq!(tree.standbys.last().map(|it| it.streams.is_none()), Some(true));
         assert_eq!(tree.standbys[0].standbys[0].streams.as_ref().map(|row| row.name.as_str()), Some("cascade"));
+    }
+
+    #[test]
+    fn a_subscriber_is_not_taken_for_the_standby_that_is_watched() {
+        let all = [watched("main", None, &["subscriber"]), watched("standby", Some("main"), &[])];
+        assert_eq!(names(&node(&all, "main", None, DEEPEST)), "main(subscriber standby)");
+        assert_eq!(node(&all, "main", None, DEEPEST).standbys.last().map(|it| it.streams.is_none()), Some(true));
     }
 
     #[test]

@@ -77,6 +77,7 @@ fn replication(state: &State) -> ReplicationPage {
             address: sender.and_then(|sender| sender.client_address.clone()),
             state: view.state,
             sync_state: sender.map(|sender| sender.sync_state.clone()).unwrap_or_default(),
+            logical: sender.is_some_and(|sender| sender.logical),
             gone_since: state.replicas.gone_since(&view.name),
             lag_seconds: view.lag_seconds,
             lag_bytes: view.lag_bytes,

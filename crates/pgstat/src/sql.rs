@@ -100,26 +100,30 @@ pub(crate) fn locks(probe: &Probe) -> String {
     )
 }
 
-/// All rows and no texts: the texts lie in a file that would be read whole for each call.
+/// All rows and no texts: the texts lie in a file that would be read whole for each call. What holds for all of them is on
+/// each row: a question of its own would be a call more.
 pub(crate) fn statements(probe: &Probe) -> String {
     let view = "pg_stat_statements";
-    let toplevel = if probe.has(view, "toplevel") { "toplevel" } else { "true" };
-    let read_time = if probe.has(view, "shared_blk_read_time") { "shared_blk_read_time" } else { "blk_read_time" };
-    let write_time = if probe.has(view, "shared_blk_write_time") { "shared_blk_write_time" } else { "blk_write_time" };
-    let since = probe.column(view, "stats_since", "(extract(epoch FROM stats_since) * 1000)::int8", "int8");
+    let schema = &probe.statements_schema;
+    let toplevel = if probe.has(view, "toplevel") { "s.toplevel" } else { "true" };
+    let read_time = if probe.has(view, "shared_blk_read_time") { "s.shared_blk_read_time" } else { "s.blk_read_time" };
+    let write_time =
+        if probe.has(view, "shared_blk_write_time") { "s.shared_blk_write_time" } else { "s.blk_write_time" };
+    let since = probe.column(view, "stats_since", "(extract(epoch FROM s.stats_since) * 1000)::int8", "int8");
+    // In 13 there is none.
+    let info = if probe.has("pg_stat_statements_info", "dealloc") {
+        format!(
+            "(SELECT dealloc, (extract(epoch FROM stats_reset) * 1000)::int8 AS stats_reset FROM {schema}.pg_stat_statements_info)"
+        )
+    } else {
+        "(SELECT NULL::int8 AS dealloc, NULL::int8 AS stats_reset)".to_owned()
+    };
     format!(
-        "/* holdfast:statements */ SELECT dbid::int8 AS dbid, userid::int8 AS userid, queryid, {toplevel} AS toplevel, calls, \
-         total_exec_time AS total_ms, stddev_exec_time AS stddev_ms, max_exec_time AS max_ms, rows, shared_blks_hit, shared_blks_read, \
-         shared_blks_dirtied, shared_blks_written, temp_blks_read, temp_blks_written, {read_time} AS blk_read_ms, {write_time} AS blk_write_ms, \
-         wal_bytes::int8 AS wal_bytes, {since} AS stats_since FROM {}.pg_stat_statements(false)",
-        probe.statements_schema
-    )
-}
-
-pub(crate) fn statements_info(probe: &Probe) -> String {
-    format!(
-        "/* holdfast:statements info */ SELECT dealloc, (extract(epoch FROM stats_reset) * 1000)::int8 AS stats_reset FROM {}.pg_stat_statements_info",
-        probe.statements_schema
+        "/* holdfast:statements */ SELECT s.dbid::int8 AS dbid, s.userid::int8 AS userid, s.queryid, {toplevel} AS toplevel, s.calls, \
+         s.total_exec_time AS total_ms, s.stddev_exec_time AS stddev_ms, s.max_exec_time AS max_ms, s.rows, s.shared_blks_hit, s.shared_blks_read, \
+         s.shared_blks_dirtied, s.shared_blks_written, s.temp_blks_read, s.temp_blks_written, {read_time} AS blk_read_ms, {write_time} AS blk_write_ms, \
+         s.wal_bytes::int8 AS wal_bytes, {since} AS stats_since, i.dealloc, i.stats_reset \
+         FROM {info} i LEFT JOIN {schema}.pg_stat_statements(false) s ON true"
     )
 }
 
@@ -401,33 +405,32 @@ const IO_BEFORE_16: &str = "/* holdfast:io */ SELECT x.* FROM (SELECT current_se
 pub(crate) const CONFLICTS: &str = "/* holdfast:conflicts */ SELECT sum(confl_tablespace)::int8 AS tablespace, sum(confl_lock)::int8 AS lock, \
  sum(confl_snapshot)::int8 AS snapshot, sum(confl_bufferpin)::int8 AS buffer_pin, sum(confl_deadlock)::int8 AS deadlock FROM pg_stat_database_conflicts";
 
-/// Where this server is, on each line; and a sender on each line, or one line without one.
-pub(crate) const SENDERS: &str = "/* holdfast:senders */ SELECT p.*, r.pid AS sender, r.application_name AS name, host(r.client_addr) AS client_address, r.state, r.sync_state, \
- r.sent_lsn::text AS sent_lsn, r.write_lsn::text AS write_lsn, r.flush_lsn::text AS flush_lsn, r.replay_lsn::text AS replay_lsn, \
- extract(epoch FROM r.replay_lag)::float8 AS replay_lag_seconds FROM (SELECT pg_is_in_recovery() AS in_recovery, \
- (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END)::text AS lsn, \
- pg_last_wal_receive_lsn()::text AS received_here, pg_last_wal_replay_lsn()::text AS replayed_here, \
- extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8 AS last_replay_seconds, \
- CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused) p LEFT JOIN pg_stat_replication r \
- ON coalesce(r.state, '') NOT IN ('startup', 'backup') ORDER BY r.application_name";
+/// Where this server is, on each line; beside it a sender with the slot that it holds, or one of the two, or neither.
+pub(crate) fn replication(probe: &Probe) -> String {
+    let view = "pg_replication_slots";
+    let inactive = probe.column(view, "inactive_since", "(extract(epoch FROM s.inactive_since) * 1000)::int8", "int8");
+    let reason = probe.column(view, "invalidation_reason", "s.invalidation_reason", "text");
+    format!(
+        "/* holdfast:replication */ SELECT p.*, r.pid AS sender, r.application_name AS name, host(r.client_addr) AS client_address, r.state, r.sync_state, \
+         r.sent_lsn::text AS sent_lsn, r.write_lsn::text AS write_lsn, r.flush_lsn::text AS flush_lsn, r.replay_lsn::text AS replay_lsn, \
+         extract(epoch FROM r.replay_lag)::float8 AS replay_lag_seconds, s.slot_name::text AS slot_name, s.slot_type, s.active, s.wal_status, \
+         s.safe_wal_size AS safe_wal_bytes, {inactive} AS inactive_since, {reason} AS invalidation_reason, \
+         pg_wal_lsn_diff(p.written::pg_lsn, s.restart_lsn)::int8 AS retained_bytes FROM (SELECT pg_is_in_recovery() AS in_recovery, \
+         (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_receive_lsn() ELSE pg_current_wal_lsn() END)::text AS lsn, \
+         (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text AS written, \
+         pg_last_wal_receive_lsn()::text AS received_here, pg_last_wal_replay_lsn()::text AS replayed_here, \
+         extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float8 AS last_replay_seconds, \
+         CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() ELSE false END AS paused) p \
+         LEFT JOIN ((SELECT * FROM pg_stat_replication WHERE coalesce(state, '') NOT IN ('startup', 'backup')) r \
+         FULL JOIN {view} s ON s.active_pid = r.pid) ON true ORDER BY r.application_name, s.slot_name"
+    )
+}
 
 pub(crate) fn receiver(probe: &Probe) -> String {
     let flushed = if probe.has("pg_stat_wal_receiver", "flushed_lsn") { "flushed_lsn" } else { "received_lsn" };
     format!(
         "/* holdfast:receiver */ SELECT status, sender_host, {flushed}::text AS flushed_lsn, latest_end_lsn::text AS latest_end_lsn, \
          extract(epoch FROM clock_timestamp() - latest_end_time)::float8 AS latest_end_age_seconds FROM pg_stat_wal_receiver"
-    )
-}
-
-pub(crate) fn slots(probe: &Probe) -> String {
-    let view = "pg_replication_slots";
-    let inactive = probe.column(view, "inactive_since", "(extract(epoch FROM inactive_since) * 1000)::int8", "int8");
-    let reason = probe.column(view, "invalidation_reason", "invalidation_reason", "text");
-    format!(
-        "/* holdfast:slots */ SELECT slot_name::text AS name, slot_type, active, wal_status, safe_wal_size AS safe_wal_bytes, \
-         {inactive} AS inactive_since, {reason} AS invalidation_reason, \
-         pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END, restart_lsn)::int8 AS retained_bytes \
-         FROM pg_replication_slots ORDER BY 1"
     )
 }
 
@@ -486,13 +489,28 @@ pub(crate) fn signal(function: &str, pid: i32, started_at: i64) -> String {
 
 /// `pg_current_logfile` and `pg_ls_logdir` are open to `pg_monitor`. The directory need not be there without a collector.
 /// `auto_explain.log_min_duration` is there when our own session has loaded the library, as every new session does.
-pub(crate) const LOG: &str = "/* holdfast:log */ SELECT f.file, CASE WHEN f.file IS NOT NULL THEN \
- (SELECT size FROM pg_ls_logdir() WHERE name = regexp_replace(f.file, '^.*/', '')) END AS size, \
- (SELECT setting::float8 FROM pg_settings WHERE name = 'log_min_duration_statement') AS min_duration_statement, \
- (SELECT setting::float8 FROM pg_settings WHERE name = 'log_min_duration_sample') AS min_duration_sample, \
- (SELECT setting::float8 FROM pg_settings WHERE name = 'log_statement_sample_rate') AS sample_rate, \
- current_setting('log_duration')::bool AS log_duration, current_setting('log_line_prefix') AS line_prefix, \
- (SELECT setting::float8 FROM pg_settings WHERE name = 'auto_explain.log_min_duration') AS auto_explain FROM (SELECT pg_current_logfile() AS file) f";
+/// What was written after `from` comes along, while the file is still the same; of more than `limit` bytes the newest.
+pub(crate) fn log(from: Option<(&str, i64)>, limit: i64) -> String {
+    let content = from.map_or_else(String::new, |(file, offset)| {
+        format!(
+            ", greatest({offset}, size - {limit}) AS start, CASE WHEN file = '{}' AND size > {offset} AND durations \
+             THEN pg_read_binary_file(file, greatest({offset}, size - {limit}), size - greatest({offset}, size - {limit})) END AS content",
+            file.replace('\'', "''")
+        )
+    });
+    format!(
+        "/* holdfast:log */ SELECT l.*{content} FROM (SELECT f.file, CASE WHEN f.file IS NOT NULL THEN \
+         (SELECT size FROM pg_ls_logdir() WHERE name = regexp_replace(f.file, '^.*/', '')) END AS size, \
+         s.*, s.min_duration_statement >= 0 OR s.min_duration_sample >= 0 AND s.sample_rate > 0 OR coalesce(s.auto_explain >= 0, false) AS durations, \
+         current_setting('log_duration')::bool AS log_duration, current_setting('log_line_prefix') AS line_prefix \
+         FROM (SELECT pg_current_logfile() AS file) f, (SELECT \
+         max(setting::float8) FILTER (WHERE name = 'log_min_duration_statement') AS min_duration_statement, \
+         max(setting::float8) FILTER (WHERE name = 'log_min_duration_sample') AS min_duration_sample, \
+         max(setting::float8) FILTER (WHERE name = 'log_statement_sample_rate') AS sample_rate, \
+         max(setting::float8) FILTER (WHERE name = 'auto_explain.log_min_duration') AS auto_explain FROM pg_settings \
+         WHERE name IN ('log_min_duration_statement', 'log_min_duration_sample', 'log_statement_sample_rate', 'auto_explain.log_min_duration')) s) l"
+    )
+}
 
 /// Rows of settings that the role may not see are left out rather than refused.
 pub(crate) const PLACES: &str = "/* holdfast:places */ SELECT p.name, p.path FROM ( \

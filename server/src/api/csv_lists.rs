@@ -26,6 +26,7 @@ pub fn standbys(page: &ReplicationPage) -> String {
         "address",
         "state",
         "sync_state",
+        "logical",
         "gone_since",
         "lag_seconds",
         "lag_bytes",
@@ -42,6 +43,7 @@ pub fn standbys(page: &ReplicationPage) -> String {
                 text(row.address.as_deref()),
                 row.state.as_str().into(),
                 row.sync_state.as_str().into(),
+                if row.logical { "true" } else { "false" }.into(),
                 time(row.gone_since),
                 Cell::Number(row.lag_seconds),
                 whole(row.lag_bytes),
@@ -245,6 +247,7 @@ mod tests {
             address: None,
             state: ReplicaState::Unknown,
             sync_state: "async".to_owned(),
+            logical: false,
             gone_since: None,
             lag_seconds: None,
             lag_bytes: Some(0),
@@ -255,7 +258,7 @@ mod tests {
         };
         let slot = SlotRow { name: "replica".to_owned(), slot_type: "physical".to_owned(), ..SlotRow::default() };
         let page = ReplicationPage { standbys: vec![standby], slots: vec![slot], ..ReplicationPage::default() };
-        assert_eq!(standbys(&page).lines().nth(1), Some("\"replica, west\",,unknown,async,,,0,,,,"));
+        assert_eq!(standbys(&page).lines().nth(1), Some("\"replica, west\",,unknown,async,false,,,0,,,,"));
         assert_eq!(slots(&page).lines().nth(1), Some("replica,physical,false,,,,,"));
         assert_eq!(horizon(&MaintenancePage::default()).lines().count(), 1, "the header alone");
     }

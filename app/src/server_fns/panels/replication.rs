@@ -172,7 +172,7 @@ fn standby(row: &StandbyRow) -> Vec<Cell> {
     vec![
         text(row.name.clone()),
         Cell::Badge(level.to_owned(), state),
-        text(row.sync_state.clone()),
+        text(if row.logical { format!("{}, logical", row.sync_state) } else { row.sync_state.clone() }),
         some(lag, |lag| lag),
         size(row.lag_bytes),
         size(row.send_bytes),

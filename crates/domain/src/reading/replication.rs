@@ -13,6 +13,9 @@ pub struct Sender {
     pub state: String,
     /// `async`, `sync`, `quorum`, `potential`.
     pub sync_state: String,
+    /// It holds a logical slot: a subscriber or another reader of decoded changes, and no standby.
+    #[serde(default)]
+    pub logical: bool,
     /// Sent.
     pub sent_lsn: Option<Lsn>,
     /// Written by the standby.

@@ -71,6 +71,9 @@ pub struct StandbyRow {
     pub state: ReplicaState,
     /// `sync_state`.
     pub sync_state: String,
+    /// A subscriber or another reader of decoded changes, and no standby: its slot tells when it is gone.
+    #[serde(default)]
+    pub logical: bool,
     /// When it was last seen, while it is disconnected. It is missed until it is back or a person says that it is gone
     /// for good.
     pub gone_since: Option<Timestamp>,

@@ -15,7 +15,11 @@ impl Cluster {
     /// [`PgstatError::Unsupported`] when no durations are written, [`PgstatError::NoPermission`] when the file cannot be read,
     /// both with the cure; others.
     pub async fn log(&self, from: Option<LogPosition>) -> Result<LogReading, PgstatError> {
-        let row = self.fetch_one(NAME, sql::LOG).await?;
+        let known = from.as_ref().map(|from| (from.file.as_str(), from.offset));
+        let row = self
+            .fetch_one(NAME, &sql::log(known, READ_LIMIT))
+            .await
+            .map_err(|error| self.with_the_right_to_grant(error))?;
         let settings = settings(&row)?;
         let durations = settings.min_duration_statement_ms.or(settings.min_duration_sample_ms);
         if durations.or(settings.auto_explain_ms).is_none() {
@@ -60,7 +64,12 @@ impl Cluster {
             }
         };
         let start = begin.max(size - READ_LIMIT);
-        let bytes = self.read_log(&file, start, size - start).await?;
+        let bytes = match &from {
+            Some(from) if from.file == file && begin == from.offset => {
+                get::<Option<Vec<u8>>>(NAME, &row, "content")?.unwrap_or_default()
+            }
+            _ => self.read_log(&file, start, size - start).await?,
+        };
         let skipped_bytes = start - begin;
         // In the middle of a line after a leap; the last line may still be being written.
         let first = if skipped_bytes > 0 {
@@ -83,7 +92,15 @@ impl Cluster {
     }
 
     async fn read_log(&self, file: &str, from: i64, length: i64) -> Result<Vec<u8>, PgstatError> {
-        let row = self.fetch_one(NAME, &sql::log_read(file, from, length)).await.map_err(|error| match error {
+        let row = self
+            .fetch_one(NAME, &sql::log_read(file, from, length))
+            .await
+            .map_err(|error| self.with_the_right_to_grant(error))?;
+        Ok(get::<Option<Vec<u8>>>(NAME, &row, "content")?.unwrap_or_default())
+    }
+
+    fn with_the_right_to_grant(&self, error: PgstatError) -> PgstatError {
+        match error {
             PgstatError::NoPermission { reason, .. } => PgstatError::NoPermission {
                 reason: format!(
                     "{reason}, so percentiles are estimated; the right reaches every file of the data directory"
@@ -96,8 +113,7 @@ impl Cluster {
                 )),
             },
             other => other,
-        })?;
-        Ok(get::<Option<Vec<u8>>>(NAME, &row, "content")?.unwrap_or_default())
+        }
     }
 }
 

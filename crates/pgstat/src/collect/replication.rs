@@ -4,19 +4,20 @@ use crate::{Cluster, PgstatError, sql};
 use domain::reading::{Conflicts, ReplicationReading, Sender, Slot, StandbyState, WalReceiver};
 use sqlx::postgres::PgRow;
 
+const NAME: &str = "replication";
+
 impl Cluster {
     /// Replication as this server sees it.
     ///
     /// # Errors
     /// [`PgstatError`].
     pub async fn replication(&self) -> Result<ReplicationReading, PgstatError> {
-        const NAME: &str = "replication";
-        let senders = self.fetch(NAME, sql::SENDERS).await?;
+        let probe = self.probe().await?;
+        let rows = self.fetch(NAME, &sql::replication(&probe)).await?;
         let missing = || PgstatError::Query { name: NAME, source: sqlx::Error::RowNotFound };
-        let current = senders.first().ok_or_else(missing)?;
-        let slots = self.fetch("slots", &sql::slots(&*self.probe().await?)).await?;
+        let current = rows.first().ok_or_else(missing)?;
         let standby = if get::<bool>(NAME, current, "in_recovery")? {
-            let receiver = self.fetch("receiver", &sql::receiver(&*self.probe().await?)).await?;
+            let receiver = self.fetch("receiver", &sql::receiver(&probe)).await?;
             let receiver = receiver
                 .first()
                 .map(|row| {
@@ -54,38 +55,46 @@ impl Cluster {
             }
             None => None,
         };
-        let is_sender = |row: &&PgRow| get::<Option<i32>>(NAME, row, "sender").is_ok_and(|pid| pid.is_some());
-        let sender = |row| {
-            Ok(Sender {
-                name: get::<Option<String>>(NAME, row, "name")?.unwrap_or_default(),
-                client_address: get(NAME, row, "client_address")?,
-                state: get::<Option<String>>(NAME, row, "state")?.unwrap_or_else(|| "hidden".to_owned()),
-                sync_state: get::<Option<String>>(NAME, row, "sync_state")?.unwrap_or_default(),
-                sent_lsn: lsn(NAME, row, "sent_lsn")?,
-                write_lsn: lsn(NAME, row, "write_lsn")?,
-                flush_lsn: lsn(NAME, row, "flush_lsn")?,
-                replay_lsn: lsn(NAME, row, "replay_lsn")?,
-                replay_lag_seconds: get(NAME, row, "replay_lag_seconds")?,
-            })
-        };
-        let slot = |row| {
-            Ok(Slot {
-                name: get(NAME, row, "name")?,
-                slot_type: get(NAME, row, "slot_type")?,
-                active: get(NAME, row, "active")?,
-                wal_status: get(NAME, row, "wal_status")?,
-                safe_wal_bytes: get(NAME, row, "safe_wal_bytes")?,
-                retained_bytes: get(NAME, row, "retained_bytes")?,
-                inactive_since: time(NAME, row, "inactive_since")?,
-                invalidation_reason: get(NAME, row, "invalidation_reason")?,
-            })
-        };
-        Ok(ReplicationReading {
-            conflicts,
-            current_lsn: lsn(NAME, current, "lsn")?,
-            senders: senders.iter().filter(is_sender).map(sender).collect::<Result<_, PgstatError>>()?,
-            standby,
-            slots: slots.iter().map(slot).collect::<Result<_, PgstatError>>()?,
-        })
+        let mut senders = Vec::new();
+        let mut slots = Vec::new();
+        for row in &rows {
+            if get::<Option<i32>>(NAME, row, "sender")?.is_some() {
+                senders.push(sender(row)?);
+            }
+            if let Some(name) = get::<Option<String>>(NAME, row, "slot_name")? {
+                slots.push(slot(row, name)?);
+            }
+        }
+        slots.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(ReplicationReading { conflicts, current_lsn: lsn(NAME, current, "lsn")?, senders, standby, slots })
     }
+}
+
+fn sender(row: &PgRow) -> Result<Sender, PgstatError> {
+    Ok(Sender {
+        name: get::<Option<String>>(NAME, row, "name")?.unwrap_or_default(),
+        client_address: get(NAME, row, "client_address")?,
+        state: get::<Option<String>>(NAME, row, "state")?.unwrap_or_else(|| "hidden".to_owned()),
+        sync_state: get::<Option<String>>(NAME, row, "sync_state")?.unwrap_or_default(),
+        // What is decoded goes through a slot; who sends blocks as they are may have none.
+        logical: get::<Option<String>>(NAME, row, "slot_type")?.is_some_and(|kind| kind == "logical"),
+        sent_lsn: lsn(NAME, row, "sent_lsn")?,
+        write_lsn: lsn(NAME, row, "write_lsn")?,
+        flush_lsn: lsn(NAME, row, "flush_lsn")?,
+        replay_lsn: lsn(NAME, row, "replay_lsn")?,
+        replay_lag_seconds: get(NAME, row, "replay_lag_seconds")?,
+    })
+}
+
+fn slot(row: &PgRow, name: String) -> Result<Slot, PgstatError> {
+    Ok(Slot {
+        name,
+        slot_type: get(NAME, row, "slot_type")?,
+        active: get(NAME, row, "active")?,
+        wal_status: get(NAME, row, "wal_status")?,
+        safe_wal_bytes: get(NAME, row, "safe_wal_bytes")?,
+        retained_bytes: get(NAME, row, "retained_bytes")?,
+        inactive_since: time(NAME, row, "inactive_since")?,
+        invalidation_reason: get(NAME, row, "invalidation_reason")?,
+    })
 }

@@ -28,16 +28,17 @@ impl Cluster {
             rows => rows?,
         };
         let mut reading = StatementReading { rows: Vec::with_capacity(rows.len()), ..StatementReading::default() };
+        if let Some(row) = rows.first() {
+            reading.dealloc = get(NAME, row, "dealloc")?;
+            reading.stats_reset = time(NAME, row, "stats_reset")?;
+        }
         for row in &rows {
             match get::<Option<i64>>(NAME, row, "queryid")? {
                 Some(queryid) => reading.rows.push(counters(NAME, row, queryid)?),
-                None => reading.hidden += 1,
+                // Of a statement of others the role sees neither number nor text. Without any there is a row of nothing.
+                None if get::<Option<i64>>(NAME, row, "dbid")?.is_some() => reading.hidden += 1,
+                None => {}
             }
-        }
-        if probe.has("pg_stat_statements_info", "dealloc") {
-            let info = self.fetch_one("statements info", &sql::statements_info(&probe)).await?;
-            reading.dealloc = get("statements info", &info, "dealloc")?;
-            reading.stats_reset = time("statements info", &info, "stats_reset")?;
         }
         Ok(reading)
     }

@@ -1,6 +1,6 @@
 //! Every reading, on every PostgreSQL found.
 use crate::cluster;
-use domain::reading::{ExtensionState, ServerRole};
+use domain::reading::{ExtensionState, ReplicationReading, ServerRole};
 use pgstat::{Cluster, PgstatError};
 use std::time::{Duration, Instant};
 use test_support::{private_cluster_of, watched_versions};
@@ -66,7 +66,7 @@ async fn every_reading(cluster: &Cluster) {
 async fn every_reading_works_as_superuser_and_with_pg_monitor_alone_on_primary_and_standby() {
     for install in watched_versions() {
         let complete = install.is_complete();
-        let primary = private_cluster_of(install, &[]).await;
+        let primary = private_cluster_of(install, &[("wal_level", "logical")]).await;
         primary.execute("postgres", "CREATE EXTENSION pg_stat_statements").await;
         primary.execute("postgres", "CREATE TABLE parent (id int PRIMARY KEY)").await;
         primary.execute("postgres", "CREATE TABLE child (parent int REFERENCES parent)").await;
@@ -95,9 +95,40 @@ async fn every_reading_works_as_superuser_and_with_pg_monitor_alone_on_primary_a
         there.columns().await.unwrap();
         there.statements().await.unwrap();
         assert!(there.wal().await.unwrap().lsn.is_some());
+        let senders = |seen: &ReplicationReading| {
+            seen.senders.iter().map(|sender| (sender.name.clone(), sender.logical)).collect::<Vec<_>>()
+        };
         let seen = watcher.replication().await.unwrap();
-        assert_eq!(seen.senders.iter().map(|sender| sender.name.as_str()).collect::<Vec<_>>(), ["replica1"]);
+        assert_eq!(senders(&seen), [("replica1".to_owned(), false)]);
         assert!(seen.slots.iter().any(|slot| slot.name == "replica1" && slot.active), "{seen:?}");
+
+        // A subscriber is known by its slot, and a slot that nobody uses is there too.
+        primary.execute("postgres", "SELECT pg_create_logical_replication_slot('subscriber', 'pgoutput')").await;
+        primary.execute("postgres", "SELECT pg_create_physical_replication_slot('idle')").await;
+        primary.execute("postgres", "CREATE PUBLICATION parents FOR TABLE parent").await;
+        primary.execute("postgres", "CREATE DATABASE elsewhere").await;
+        primary.execute("elsewhere", "CREATE TABLE parent (id int PRIMARY KEY)").await;
+        let subscribe = format!(
+            "CREATE SUBSCRIPTION subscriber CONNECTION '{}' PUBLICATION parents WITH (create_slot = false, copy_data = false)",
+            primary.server.url("postgres")
+        );
+        primary.execute("elsewhere", &subscribe).await;
+        let begun = Instant::now();
+        let seen = loop {
+            let seen = watcher.replication().await.unwrap();
+            if seen.senders.iter().any(|sender| sender.name == "subscriber" && sender.replay_lsn.is_some()) {
+                break seen;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{seen:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        assert_eq!(senders(&seen), [("replica1".to_owned(), false), ("subscriber".to_owned(), true)]);
+        let slots = seen.slots.iter().map(|slot| (slot.name.as_str(), slot.slot_type.as_str(), slot.active));
+        assert_eq!(
+            slots.collect::<Vec<_>>(),
+            [("idle", "physical", false), ("replica1", "physical", true), ("subscriber", "logical", true)]
+        );
+        primary.execute("elsewhere", "DROP SUBSCRIPTION subscriber").await;
     }
 }
 
