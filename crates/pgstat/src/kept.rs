@@ -8,11 +8,12 @@ use sqlx::{
     postgres::{PgConnectOptions, PgDatabaseError, PgSeverity},
 };
 use std::{
+    collections::VecDeque,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{Notify, Semaphore, SemaphorePermit},
     time::timeout,
 };
 
@@ -24,8 +25,11 @@ const LIFETIME: Duration = Duration::from_secs(1_800);
 /// The places for connections, and those that lie idle.
 #[derive(Debug)]
 pub(crate) struct Kept {
+    size: usize,
     places: Semaphore,
-    idle: Mutex<Vec<One>>,
+    /// The one that was used last stands last: they take turns, so that none is closed while the server is read.
+    idle: Mutex<VecDeque<One>>,
+    given_back: Notify,
 }
 
 #[derive(Debug)]
@@ -44,30 +48,43 @@ pub(crate) struct Taken<'a> {
 }
 
 impl Kept {
-    pub(crate) fn new(places: usize) -> Self {
-        Self { places: Semaphore::new(places), idle: Mutex::default() }
+    pub(crate) fn new(size: usize) -> Self {
+        Self { size, places: Semaphore::new(size), idle: Mutex::default(), given_back: Notify::new() }
     }
 
-    /// An idle connection as it is, or a new one, within `limit`. What the server or the system refuses is said at once.
+    /// An idle connection as it is, or a new one, within `limit`. What the server or the system refuses is said at once; but
+    /// where the server lets in no more, one that is in use is waited for: what is held still reads.
     pub(crate) async fn take(
         &self,
         limit: Duration,
-        options: impl FnOnce() -> PgConnectOptions,
+        options: impl Fn() -> PgConnectOptions,
     ) -> Result<Taken<'_>, SqlxError> {
         let taking = async move {
             let place = self.places.acquire().await.map_err(|_| SqlxError::PoolClosed)?;
             for old in self.too_old() {
                 let _ = old.connection.close().await;
             }
-            let idle = self.idle().pop();
-            let one = match idle {
-                Some(one) => one,
-                None => {
-                    let connection = pgconnect::connect(options()).await?;
-                    One { connection, opened: Instant::now(), used: Instant::now() }
+            let one = loop {
+                if let Some(idle) = self.first() {
+                    break idle;
+                }
+                match pgconnect::connect(options()).await {
+                    Ok(connection) => break One { connection, opened: Instant::now(), used: Instant::now() },
+                    Err(error) if is_full(&error) => {
+                        // In this order: one that was given back in between is found.
+                        let others = self.places.available_permits() + 1 < self.size;
+                        if let Some(idle) = self.first() {
+                            break idle;
+                        }
+                        if !others {
+                            return Err(error);
+                        }
+                        self.given_back.notified().await;
+                    }
+                    Err(error) => return Err(error),
                 }
             };
-            Ok::<_, SqlxError>(Taken { kept: self, one, place })
+            Ok(Taken { kept: self, one, place })
         };
         timeout(limit, taking).await.unwrap_or(Err(SqlxError::PoolTimedOut))
     }
@@ -79,14 +96,18 @@ impl Kept {
         drop(idle);
     }
 
-    fn too_old(&self) -> Vec<One> {
+    fn first(&self) -> Option<One> {
+        self.idle().pop_front()
+    }
+
+    fn too_old(&self) -> VecDeque<One> {
         let mut idle = self.idle();
         let (old, good) = idle.drain(..).partition(|it| it.used.elapsed() > IDLE || it.opened.elapsed() > LIFETIME);
         *idle = good;
         old
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<One>> {
+    fn idle(&self) -> MutexGuard<'_, VecDeque<One>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -101,13 +122,19 @@ impl Taken<'_> {
         let Self { kept, mut one, place } = self;
         if failure.is_none_or(is_of_the_statement) {
             one.used = Instant::now();
-            kept.idle().push(one);
+            kept.idle().push_back(one);
         } else {
             kept.forget();
         }
-        // Last: whoever waits for the place finds the connection.
+        // After the connection is there: whoever waits for either finds it.
+        kept.given_back.notify_one();
         drop(place);
     }
+}
+
+/// All connections of the server, the database or the role are taken.
+fn is_full(error: &SqlxError) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "53300")
 }
 
 /// The server refused the statement alone; the connection is as good as before.
@@ -157,5 +184,23 @@ mod tests {
         assert!(matches!(waited, SqlxError::PoolTimedOut), "{waited}");
         drop(taken);
         kept.take(Duration::from_secs(60), options).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn where_no_other_is_let_in_the_one_in_use_is_waited_for() {
+        let database = test_support::database().await;
+        let shared = test_support::cluster().await;
+        let role = format!("one_{}", database.name);
+        shared.execute("postgres", &format!("CREATE ROLE {role} LOGIN PASSWORD 'o' CONNECTION LIMIT 1")).await;
+        let url = shared.server.url_as(&role, "o", &database.name);
+        let kept = Kept::new(2);
+        let mut first = kept.take(Duration::from_secs(60), || url.parse().unwrap()).await.unwrap();
+        let pid = sqlx::query_scalar::<_, i32>(PID).fetch_one(first.connection()).await.unwrap();
+        let given_back = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            first.give_back(None);
+        };
+        let (second, ()) = tokio::join!(ask(&kept, &url, PID), given_back);
+        assert_eq!(second.unwrap(), pid);
     }
 }
