@@ -70,13 +70,19 @@ test.describe("at 390 px", () => {
     await expect(page.locator("nav#nav")).toBeHidden();
   });
 
-  test("a line of the guide has its reason in sight, without scrolling sideways", async ({ page }) => {
+  test("a line of the guide and one of the advice have their reason in sight, without scrolling sideways", async ({ page }) => {
     await signIn(page, "viewer", "/database/settings");
     const line = page.locator("[aria-labelledby='panel-the-guide-s-postgresql-conf'] tbody tr").first();
     await expect(line).toBeVisible();
     const [name, reason] = await Promise.all([line.locator("td").first().boundingBox(), line.locator("td").last().boundingBox()]);
     expect(reason!.x + reason!.width).toBeLessThanOrEqual(390);
     expect(reason!.y, "below its name").toBeGreaterThan(name!.y);
+    // Advice: why, and the statement to run.
+    const advice = page.locator("[aria-labelledby='panel-advice'] tbody tr").first();
+    for (const cell of ["td.reason", "td.statement"]) {
+      const box = (await advice.locator(cell).boundingBox())!;
+      expect(box.x + box.width, cell).toBeLessThanOrEqual(390);
+    }
   });
 });
 

@@ -96,16 +96,10 @@ mod tests {
         let total_ms = calls.iter().sum::<f64>();
         let m2 = calls.iter().map(|call| (call - total_ms / n).powi(2)).sum();
         StatementDelta {
-            key: StatementKey { dbid: 0, userid: 0, queryid: 0, toplevel: true },
             calls: calls.len() as i64,
             total_ms,
             m2,
-            max_ms: 0.0,
-            rows: 0,
-            shared_blks_hit: 0,
-            shared_blks_read: 0,
-            temp_blks_written: 0,
-            wal_bytes: 0,
+            ..StatementDelta::zero(StatementKey { dbid: 0, userid: 0, queryid: 0, toplevel: true })
         }
     }
 

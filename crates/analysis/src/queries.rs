@@ -96,8 +96,7 @@ pub fn list(
         .and_then(|cursor| cursor.parse::<StatementKey>().ok())
         .and_then(|key| matching.iter().position(|(_, sum)| sum.key == key))
         .map_or(0, |last| last + 1);
-    let limit = usize::try_from(params.limit.clamp(1, 500)).unwrap_or(500);
-    let shown = matching.iter().skip(start).take(limit).map(|(_, sum)| *sum).collect::<Vec<_>>();
+    let shown = matching.iter().skip(start).take(params.limit as usize).map(|(_, sum)| *sum).collect::<Vec<_>>();
     let next_cursor = (start + shown.len() < count).then(|| shown.last().map(|sum| sum.key.to_string())).flatten();
     let rows = shown
         .iter()

@@ -29,6 +29,21 @@ pub struct StatementDelta {
 }
 
 impl StatementDelta {
+    /// Of a statement that did nothing.
+    pub const fn zero(key: StatementKey) -> Self {
+        Self {
+            key,
+            calls: 0,
+            total_ms: 0.0,
+            m2: 0.0,
+            max_ms: 0.0,
+            rows: 0,
+            shared_blks_hit: 0,
+            shared_blks_read: 0,
+            temp_blks_written: 0,
+            wal_bytes: 0,
+        }
+    }
     /// Mean of the interval.
     pub fn mean_ms(&self) -> f64 {
         self.total_ms / self.calls.max(1) as f64

@@ -96,7 +96,7 @@ async fn events_before_and_after(
 }
 
 impl Analytics {
-    /// The `limit` (1 to 100) keys with most events, beside the equally long range before. Users are those of all types of
+    /// The `limit` keys with most events, beside the equally long range before. Users are those of all types of
     /// events, whatever the filter says of these.
     ///
     /// # Errors
@@ -113,9 +113,7 @@ impl Analytics {
         filter.check()?;
         self.pools
             .read(&tenant.asking(), |reader: &mut Reader, _: Work<'_, '_>| {
-                Box::pin(async move {
-                    top(reader.connection()?, tenant, (by, filter), (from, to), limit.clamp(1, 100)).await
-                })
+                Box::pin(async move { top(reader.connection()?, tenant, (by, filter), (from, to), limit).await })
             })
             .await
             .map_err(said)

@@ -42,7 +42,7 @@ impl Catalog {
         let session = self.cache.session(tenant);
         self.pools
             .read_after(&tenant.asking(), &session, |reader: &mut Reader, _: Work<'_, '_>| {
-                Box::pin(async move { operations(reader.connection()?, plugin, before, limit.clamp(1, 200)).await })
+                Box::pin(async move { operations(reader.connection()?, plugin, before, limit).await })
             })
             .await
             .map_err(said)

@@ -38,15 +38,14 @@ async fn listen(url: &SecretString, cache: &ResultCache) -> Result<(), sqlx::Err
         .connect_options()
         .map_err(|error| sqlx::Error::Configuration(error.to_string().into()))?
         .application_name("holdfast-listen");
-    let pool = sqlx::postgres::PgPoolOptions::new()
-        .max_connections(1)
-        .acquire_timeout(DEADLINE)
-        .connect_lazy_with(options.clone());
+    // A second connection asks for positions: the listening one may have messages in front of the answer. It comes first: what
+    // refuses it is said at once, while the listener's, of a pool, is tried until the deadline.
+    let mut asking = timeout(DEADLINE, pgconnect::connect(options.clone())).await.map_err(late)??;
+    let pool =
+        sqlx::postgres::PgPoolOptions::new().max_connections(1).acquire_timeout(DEADLINE).connect_lazy_with(options);
     let listening = pgconnect::aside(async move { PgListener::connect_with(&pool).await });
     let mut listener = timeout(DEADLINE, listening).await.map_err(late)??;
     listener.eager_reconnect(false);
-    // A second connection asks for positions: the listening one may have messages in front of the answer.
-    let mut asking = timeout(DEADLINE, pgconnect::connect(options)).await.map_err(late)??;
     timeout(DEADLINE, listener.listen(CHANNEL)).await.map_err(late)??;
     cache.begin_listening(position(&mut asking).await?);
     loop {

@@ -258,7 +258,7 @@ fn seconds_ago(seconds: u32) -> String {
 }
 
 /// Since 1970.
-fn seconds_now() -> u64 {
+pub fn seconds_now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

@@ -15,7 +15,7 @@ const MEASURED: u32 = 100;
 const DAY: u64 = 86_400;
 /// How often all plugins were measured in the last day besides, so that the page of each has figures.
 const ROUNDS: u32 = 3;
-const METRICS: [&str; 6] = ["cpu_usage", "memory_usage", "request_rate", "error_rate", "latency_ms", "queue_depth"];
+pub const METRICS: [&str; 6] = ["cpu_usage", "memory_usage", "request_rate", "error_rate", "latency_ms", "queue_depth"];
 /// Of a hundred users.
 const COUNTRIES: [(&str, u32); 16] = [
     ("US", 27),
@@ -133,9 +133,25 @@ pub fn event(
 
 /// Which plugin a sample is of: of the few that were always measured, or of all in the last day; with its number among those.
 #[derive(Debug, PartialEq)]
-enum Turn {
+pub enum Turn {
     Few(u32),
     All(u32),
+}
+
+impl Turn {
+    /// The number of a metric, and a plugin.
+    pub const fn series(&self, (plugins, tenants): (u32, u32)) -> (u32, u32) {
+        let kinds = METRICS.len() as u32;
+        match *self {
+            Self::All(n) => (n % kinds, n / kinds % plugins + 1),
+            Self::Few(n) => {
+                let turn = n / kinds % MEASURED;
+                // Three fifths are the first tenant's.
+                let plugin = if turn % 5 < 3 { 1 + tenants * (turn / 5 * 3 + turn % 5) } else { 2 + turn };
+                (n % kinds, if plugin > plugins { plugin % plugins + 1 } else { plugin })
+            }
+        }
+    }
 }
 
 /// Whose turn sample `i` of `total` is, and how many seconds ago. In the order of time; in the last day the rounds of all
@@ -164,23 +180,20 @@ pub fn metric(
     at: impl Fn(u32) -> String,
     row: &mut String,
 ) {
-    let kinds = METRICS.len() as u32;
     let (turn, ago) = turn(i, total, plugins);
-    let (kind, plugin) = match turn {
-        Turn::All(n) => (n % kinds, n / kinds % plugins + 1),
-        Turn::Few(n) => {
-            let turn = n / kinds % MEASURED;
-            // Three fifths are the first tenant's.
-            let plugin = if turn % 5 < 3 { 1 + tenants * (turn / 5 * 3 + turn % 5) } else { 2 + turn };
-            (n % kinds, if plugin > plugins { plugin % plugins + 1 } else { plugin })
-        }
-    };
-    let name = METRICS[kind as usize];
-    let hour = (now_seconds - u64::from(ago)) / 3_600 % 24;
+    let (kind, plugin) = turn.series((plugins, tenants));
+    let (name, value) = (METRICS[kind as usize], value(rng, (kind, plugin), now_seconds - u64::from(ago)));
+    let tenant = (plugin - 1) % tenants + 1;
+    let _ = writeln!(row, "{tenant}\t{plugin}\t{name}\t{value:.2}\t{}", at(ago));
+}
+
+/// What a plugin's metric shows at a moment, in seconds since 1970.
+pub fn value(rng: &mut StdRng, (kind, plugin): (u32, u32), at_seconds: u64) -> f64 {
+    let hour = at_seconds / 3_600 % 24;
     let busy = f64::from(HOURS[hour as usize]) / 37.0;
     let own = f64::from(mixed(plugin, kind) % 1_000) / 1_000.0;
     let noise: f64 = rng.random();
-    let value = match name {
+    match METRICS[kind as usize] {
         "cpu_usage" => 4.0 + own * 30.0 + busy * 45.0 + noise * 12.0,
         "memory_usage" => 80.0 + own * 700.0 + busy * 60.0 + noise * 20.0,
         "request_rate" => busy * (20.0 + own * 400.0) * (0.8 + noise * 0.4),
@@ -196,9 +209,7 @@ pub fn metric(
             (6.0 + own * 40.0) * (1.0 + busy * 0.6) * (0.6 + noise + if noise > 0.98 { 14.0 * own } else { 0.0 })
         }
         _ => (busy * own * 60.0 * noise).floor(),
-    };
-    let tenant = (plugin - 1) % tenants + 1;
-    let _ = writeln!(row, "{tenant}\t{plugin}\t{name}\t{value:.2}\t{}", at(ago));
+    }
 }
 
 #[cfg(test)]

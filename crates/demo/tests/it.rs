@@ -110,6 +110,16 @@ async fn the_demo_has_data_faults_and_a_workload_and_is_taken_up_again() {
         assert!(begun.elapsed() < Duration::from_secs(100), "the workload does not start");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    // Operations end as they do elsewhere, and metrics of all kinds come in.
+    for done in [
+        "SELECT count(*) FROM plugin_operations WHERE started_by = 'operator' AND status IN ('succeeded', 'failed') AND finished_at > started_at",
+        "SELECT count(*) FROM plugin_metrics WHERE metric_name = 'queue_depth' AND \"timestamp\" > (SELECT min(started_at) FROM plugin_operations WHERE started_by = 'operator')",
+    ] {
+        while number(&mut primary, done).await == 0 {
+            assert!(begun.elapsed() < Duration::from_secs(100), "in vain: {done}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
     stop.cancel();
     tokio::time::timeout(Duration::from_secs(60), workload.join())
         .await

@@ -495,18 +495,7 @@ mod tests {
     async fn statements_without_a_text_in_the_store_are_told() {
         let (control, _directory, _url) = control().await;
         let mut writer = Writer::new(control.clone(), "main".to_owned());
-        let delta = StatementDelta {
-            key: key(1),
-            calls: 1,
-            total_ms: 1.0,
-            m2: 0.0,
-            max_ms: 1.0,
-            rows: 1,
-            shared_blks_hit: 0,
-            shared_blks_read: 0,
-            temp_blks_written: 0,
-            wal_bytes: 0,
-        };
+        let delta = StatementDelta { calls: 1, total_ms: 1.0, max_ms: 1.0, rows: 1, ..StatementDelta::zero(key(1)) };
         let figures = Batch { at: now(), statements: vec![delta], interval_ms: 1_000, ..Batch::default() };
         let named = Batch { texts: vec![text(1, "SELECT 1".to_owned())], ..figures.clone() };
         let lacking = HashSet::from([key(1)]);

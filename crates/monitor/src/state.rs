@@ -305,18 +305,7 @@ mod tests {
     }
 
     fn delta(queryid: i64) -> StatementDelta {
-        StatementDelta {
-            key: key(queryid),
-            calls: 1,
-            total_ms: 1.0,
-            m2: 0.0,
-            max_ms: 1.0,
-            rows: 1,
-            shared_blks_hit: 0,
-            shared_blks_read: 0,
-            temp_blks_written: 0,
-            wal_bytes: 0,
-        }
+        StatementDelta { calls: 1, total_ms: 1.0, max_ms: 1.0, rows: 1, ..StatementDelta::zero(key(queryid)) }
     }
 
     fn learn(state: &mut State, queryid: i64) {

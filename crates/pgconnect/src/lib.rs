@@ -4,7 +4,7 @@
 //! 819 steps waits until the tasks in front of it had their turn: with 64 clients at work a connection took more than three
 //! seconds, and pools grew into a failure or a server seemed not to answer. Here it is opened on a thread outside of the
 //! workers and takes what the server takes (ADR 76). Its socket belongs to the runtime all the same.
-use sqlx::{ConnectOptions as _, PgConnection, PgPool, Postgres, pool::PoolConnection, postgres::PgConnectOptions};
+use sqlx::{ConnectOptions as _, PgConnection, postgres::PgConnectOptions};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
@@ -17,23 +17,6 @@ use tokio_util::sync::CancellationToken;
 /// Outside of a tokio runtime.
 pub async fn connect(options: PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     aside(async move { options.connect().await }).await
-}
-
-/// A connection of a pool: one that lies idle there, or a new one; given up when the caller no longer waits.
-///
-/// An idle one is taken as it is: for pools that do not test a connection before they hand it out.
-///
-/// # Errors
-/// As of [`sqlx::Pool::acquire`]; [`sqlx::Error::WorkerCrashed`] when the runtime ends meanwhile.
-///
-/// # Panics
-/// Outside of a tokio runtime.
-pub async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-    if let Some(idle) = pool.try_acquire() {
-        return Ok(idle);
-    }
-    let pool = pool.clone();
-    aside(async move { pool.acquire().await }).await
 }
 
 /// Something else that opens a connection, on a thread outside of the workers; given up when the caller no longer waits.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 use sqlx::{
     Row as _,
-    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
+    postgres::{PgConnectOptions, PgSslMode},
 };
 use std::{str::FromStr as _, time::Duration};
 use test_support::Busy;
@@ -14,15 +14,9 @@ async fn a_connection_does_not_wait_for_the_busy_tasks_turns() {
     let options = PgConnectOptions::from_str(&database.url).unwrap();
     let busy = Busy::start().await;
 
-    let (connected, turns) = busy.turns_during(pgconnect::connect(options.clone())).await;
+    let (connected, turns) = busy.turns_during(pgconnect::connect(options)).await;
     let mut connection = connected.unwrap();
     assert!(turns < Busy::TURNS_OF_SCRAM / 4, "the busy tasks had {turns} turns");
-
-    let pool = PgPoolOptions::new().max_connections(1).test_before_acquire(false).connect_lazy_with(options);
-    let asked = pool.clone();
-    let (acquired, turns) = busy.turns_during(async move { pgconnect::acquire(&asked).await }).await;
-    let mut acquired = acquired.unwrap();
-    assert!(turns < Busy::TURNS_OF_SCRAM / 4, "the busy tasks had {turns} turns while the pool connected");
     drop(busy);
 
     // The password was asked for, with as many rounds as are said.
@@ -34,13 +28,6 @@ async fn a_connection_does_not_wait_for_the_busy_tasks_turns() {
     assert_eq!(row.get::<String, _>(1), database.name);
     let methods = "SELECT DISTINCT auth_method FROM pg_hba_file_rules";
     assert_eq!(sqlx::query_scalar::<_, String>(methods).fetch_all(&mut connection).await.unwrap(), ["scram-sha-256"]);
-
-    // What lies idle in the pool is handed out again.
-    let pid = "SELECT pg_backend_pid()";
-    let first = sqlx::query_scalar::<_, i32>(pid).fetch_one(&mut *acquired).await.unwrap();
-    drop(acquired);
-    let mut again = pgconnect::acquire(&pool).await.unwrap();
-    assert_eq!(sqlx::query_scalar::<_, i32>(pid).fetch_one(&mut *again).await.unwrap(), first);
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ impl Cluster {
         &self.signals
     }
 
-    /// A connection outside the pool, to be closed by the caller.
+    /// A connection besides those that are kept, to be closed by the caller.
     pub(crate) async fn connection(&self) -> Result<sqlx::PgConnection, PgstatError> {
         self.link.connection().await
     }

@@ -8,6 +8,7 @@ mod cluster;
 mod collect;
 mod error;
 mod explain;
+mod kept;
 mod link;
 #[cfg(test)]
 mod old_versions;

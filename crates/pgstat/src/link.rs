@@ -1,18 +1,14 @@
 //! Connections to one cluster: few, limited by the server, and replaced when they are lost for good.
-use crate::{PgstatError, Target, cluster::Limits};
+use crate::{PgstatError, Target, cluster::Limits, kept::Kept};
 use futures::TryStreamExt as _;
 use sqlx::{
-    AssertSqlSafe, ConnectOptions as _, Connection as _, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
-};
-use std::sync::{
-    Mutex, PoisonError,
-    atomic::{AtomicU32, Ordering},
+    AssertSqlSafe, ConnectOptions as _, Connection as _,
+    postgres::{PgConnectOptions, PgRow},
 };
 use tokio::{sync::Semaphore, time::timeout};
 
-/// The pool's share of the five; two are for looks into other databases, one for a person's cancel or terminate.
-const POOL_SIZE: u32 = 2;
+/// The share of the five that is kept; two are for looks into other databases, one for a person's cancel or terminate.
+const KEPT: usize = 2;
 const EPHEMERAL: usize = 2;
 /// The server puts all texts of pg_stat_statements into one result before it gives the first: with less than they take
 /// it writes them into a temporary file. It is memory of one backend that ends right after.
@@ -23,43 +19,33 @@ const LARGE_RESULT: &str = "256MB";
 pub(crate) struct Link {
     pub(crate) target: Target,
     limits: Limits,
-    pool: Mutex<PgPool>,
-    /// Acquire time-outs in a row.
-    starved: AtomicU32,
+    kept: Kept,
     ephemeral: Semaphore,
 }
 
 impl Link {
     pub(crate) fn new(target: Target, limits: Limits) -> Self {
-        let pool = Mutex::new(new_pool(&target, &limits));
-        Self { target, limits, pool, starved: AtomicU32::new(0), ephemeral: Semaphore::new(EPHEMERAL) }
+        Self { target, limits, kept: Kept::new(KEPT), ephemeral: Semaphore::new(EPHEMERAL) }
     }
 
     /// Runs one statement of the catalogue in the database of the URL.
     pub(crate) async fn fetch(&self, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {
-        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // The text is from our own catalogue; values that are not ours never stand in it but as numbers.
         let query = async {
-            let mut connection = pgconnect::acquire(&pool).await?;
-            sqlx::query(AssertSqlSafe(tagged(sql))).fetch_all(&mut *connection).await
+            let mut taken = self.kept.take(self.limits.connect, || limited(&self.target, &self.limits)).await?;
+            let rows = sqlx::query(AssertSqlSafe(tagged(sql))).fetch_all(taken.connection()).await;
+            taken.give_back(rows.as_ref().err());
+            rows
         };
         match timeout(self.limits.deadline, query).await {
-            Ok(Ok(rows)) => {
-                self.starved.store(0, Ordering::Relaxed);
-                Ok(rows)
-            }
-            Ok(Err(error)) => {
-                let starving =
-                    matches!(error, sqlx::Error::PoolTimedOut) && self.starved.fetch_add(1, Ordering::Relaxed) >= 1;
-                if starving {
-                    self.replace_pool("two acquire time-outs in a row");
-                }
-                Err(self.sort(name, error))
-            }
+            Ok(result) => result.map_err(|error| self.sort(name, error)),
             Err(_) => {
-                // The peer is silent. The driver would wait for it on return of the connection and keep the permit
-                // for ever (transact-rs/sqlx#4349): leave the whole pool.
-                self.replace_pool("no answer within the deadline");
+                // The peer is silent, mostly to the other connection as well.
+                tracing::warn!(
+                    host = self.target.host(),
+                    "a monitored cluster is silent: its connections are replaced"
+                );
+                self.kept.forget();
                 Err(PgstatError::Unreachable {
                     host: self.target.host(),
                     reason: format!("no answer within {} s", self.limits.deadline.as_secs()),
@@ -129,7 +115,7 @@ impl Link {
         }
     }
 
-    /// A connection outside the pool, with the same limits.
+    /// A connection besides those that are kept, with the same limits.
     pub(crate) async fn connection(&self) -> Result<sqlx::PgConnection, PgstatError> {
         match timeout(self.limits.connect, pgconnect::connect(limited(&self.target, &self.limits))).await {
             Ok(Ok(connection)) => Ok(connection),
@@ -160,13 +146,6 @@ impl Link {
 
     fn sort(&self, name: &'static str, error: sqlx::Error) -> PgstatError {
         PgstatError::sort(name, &self.target.host(), self.target.role(), error)
-    }
-
-    /// The old pool is dropped without being closed: closing would wait for the peer that does not answer.
-    fn replace_pool(&self, reason: &str) {
-        tracing::warn!(host = self.target.host(), reason, "the connections to a monitored cluster are replaced");
-        self.starved.store(0, Ordering::Relaxed);
-        *self.pool.lock().unwrap_or_else(PoisonError::into_inner) = new_pool(&self.target, &self.limits);
     }
 }
 
@@ -202,17 +181,6 @@ fn limited(target: &Target, limits: &Limits) -> PgConnectOptions {
         // Plans of catalogue queries are cheap; compiling them is not.
         ("jit", "off"),
     ])
-}
-
-fn new_pool(target: &Target, limits: &Limits) -> PgPool {
-    PgPoolOptions::new()
-        .max_connections(POOL_SIZE)
-        .min_connections(0)
-        .acquire_timeout(limits.connect)
-        .idle_timeout(std::time::Duration::from_secs(120))
-        .max_lifetime(std::time::Duration::from_secs(1_800))
-        .test_before_acquire(false)
-        .connect_lazy_with(limited(target, limits))
 }
 
 #[cfg(test)]

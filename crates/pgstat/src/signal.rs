@@ -1,6 +1,6 @@
 //! Cancelling a statement and ending a session: the one thing that is done to a monitored server, and only when a
-//! person asks for it. It has a connection of its own for the length of the act, so that it works when the pool does
-//! not, and it never decides beforehand what the role may: the server is asked and its refusal explained.
+//! person asks for it. It has a connection of its own for the length of the act, so that it works when those that
+//! are kept do not, and it never decides beforehand what the role may: the server is asked and its refusal explained.
 use crate::{Cluster, PgstatError, collect::get, sql};
 use domain::{
     ErrorKind,

@@ -38,6 +38,8 @@ pub(crate) struct State {
     /// When it was last seen to have replayed all that the primary was known to have written.
     pub(crate) level_at: Option<Instant>,
     pub(crate) used: Use,
+    /// As what it was last used, primary or replica.
+    pub(crate) role: Option<Use>,
     pub(crate) trouble: Option<String>,
     pub(crate) backoff: Backoff,
     pub(crate) retry_at: Option<Instant>,
@@ -53,6 +55,7 @@ impl Node {
                 before: None,
                 level_at: None,
                 used: Use::Down,
+                role: None,
                 trouble: Some("not looked at yet".to_owned()),
                 backoff: Backoff::new(settings.backoff.0, settings.backoff.1),
                 retry_at: None,
@@ -92,7 +95,8 @@ impl Node {
         self.replayed.store(0, Ordering::Release);
     }
 
-    /// Gives it the connections of its use; those of another use are retired, and the work on them ends.
+    /// Gives it the connections of its use; those of another use are retired, and the work on them ends. Says whether its
+    /// role is another than the one it last had: neither a start nor coming and going is a change.
     pub(crate) fn apply(&self, settings: &PoolSettings, used: &Use) -> bool {
         let mut state = self.state();
         if state.used == *used {
@@ -109,7 +113,7 @@ impl Node {
             tracing::info!(server = self.address, from = ?state.used, to = ?used, "a database server is used differently now");
         }
         state.used = used.clone();
-        changed
+        serves(used) && state.role.replace(used.clone()).is_some_and(|before| before != *used)
     }
 
     pub(crate) fn slots_if(&self, wanted: &Use) -> Option<Arc<Slots>> {

@@ -109,7 +109,7 @@ pub struct Routing {
     pub retries: u64,
     /// Statements that tried to write in a read.
     pub refused_writes: u64,
-    /// Changes of a role since the start.
+    /// How often a server was used as a primary after it had been a replica, or the other way round, since the start.
     pub role_changes: u64,
 }
 

@@ -127,7 +127,7 @@ impl Inner {
         {
             tracing::error!(said, "split brain");
         }
-        if changed > 0 || *before != decision {
+        if *before != decision {
             self.counts.role_changes.fetch_add(changed, Ordering::Relaxed);
             self.changes.send_modify(|n| *n += 1);
         }

@@ -75,17 +75,21 @@ pub const fn begin(at: i64, width_ms: i64) -> i64 {
 
 /// Puts parts together by stretch: `(series, at, part)` in any order. A part is as long as `part_ms` (samples have no
 /// length); where two neighbours, or a part and the edge of its stretch, are further apart than `gap_ms`, something
-/// is missing. `resets` are moments at which all counters began anew.
+/// is missing. Nothing is missing before the first part of a series that `begins` here. `resets` are moments at which all
+/// counters began anew.
 pub fn roll(
     mut parts: Vec<(i64, i64, Rollup)>,
     width_ms: i64,
     part_ms: i64,
     gap_ms: impl Fn(i64) -> Option<i64>,
+    begins: impl Fn(i64) -> bool,
     resets: impl Fn(i64, i64) -> bool,
 ) -> BTreeMap<(i64, i64), Rollup> {
     parts.sort_by_key(|(series, at, _)| (*series, *at));
     let mut rolled = BTreeMap::<(i64, i64), (Rollup, i64)>::new();
+    let mut before = None;
     for (series, at, part) in parts {
+        let first = before.replace(series) != Some(series);
         let start = begin(at, width_ms);
         let gap = gap_ms(series);
         let missing = |from: i64, to: i64| gap.is_some_and(|gap| to - from > gap);
@@ -97,7 +101,7 @@ pub fn roll(
             }
             None => {
                 let mut whole = part;
-                whole.gap |= missing(start, at);
+                whole.gap |= missing(start, at) && !(first && begins(series));
                 whole.reset |= resets(series, start);
                 rolled.insert((series, start), (whole, at + part_ms));
             }
@@ -124,8 +128,8 @@ mod tests {
         #[test]
         fn rolling_up_in_steps_is_a_recount(samples in proptest::collection::btree_map((0i64..4, 0i64..(6 * 60 * MINUTE)), -1e6f64..1e6, 1..200)) {
             let parts = samples.iter().map(|((series, at), value)| (*series, *at, Rollup { histogram: Some(vec![1, *at as u64 % 3]), ..Rollup::of(*value) })).collect::<Vec<_>>();
-            let five = roll(parts.clone(), 5 * MINUTE, 0, |_| Some(MINUTE), |_, _| false);
-            let hours = roll(five.iter().map(|((series, at), part)| (*series, *at, part.clone())).collect(), 60 * MINUTE, 5 * MINUTE, |_| Some(MINUTE), |_, _| false);
+            let five = roll(parts.clone(), 5 * MINUTE, 0, |_| Some(MINUTE), |_| false, |_, _| false);
+            let hours = roll(five.iter().map(|((series, at), part)| (*series, *at, part.clone())).collect(), 60 * MINUTE, 5 * MINUTE, |_| Some(MINUTE), |_| false, |_, _| false);
             let mut naive = BTreeMap::<(i64, i64), Vec<(i64, f64)>>::new();
             for ((series, at), value) in &samples {
                 naive.entry((*series, begin(*at, 60 * MINUTE))).or_default().push((*at, *value));
@@ -155,7 +159,7 @@ mod tests {
     #[test]
     fn a_reset_marks_its_stretch_and_what_is_made_of_it() {
         let parts = (0..20).map(|i| (1, i * MINUTE, Rollup::of(1.0))).collect::<Vec<_>>();
-        let five = roll(parts, 5 * MINUTE, 0, |_| Some(2 * MINUTE), |_, start| start == 5 * MINUTE);
+        let five = roll(parts, 5 * MINUTE, 0, |_| Some(2 * MINUTE), |_| false, |_, start| start == 5 * MINUTE);
         assert_eq!(five.values().map(|it| it.reset).collect::<Vec<_>>(), [false, true, false, false]);
         assert!(five.values().all(|it| !it.gap));
         let hour = roll(
@@ -163,9 +167,19 @@ mod tests {
             60 * MINUTE,
             5 * MINUTE,
             |_| Some(2 * MINUTE),
+            |_| false,
             |_, _| false,
         );
         let whole = &hour[&(1, 0)];
         assert!(whole.reset && whole.gap, "40 minutes are missing");
+    }
+
+    #[test]
+    fn nothing_is_missing_before_a_series_begins_but_within_it_and_before_another() {
+        let parts =
+            [(1, 4), (1, 9), (1, 14), (2, 4)].map(|(series, minute)| (series, minute * MINUTE, Rollup::of(1.0)));
+        let rolled = roll(parts.to_vec(), 5 * MINUTE, 0, |_| Some(2 * MINUTE), |series| series == 1, |_, _| false);
+        let gaps = rolled.iter().filter(|(_, it)| it.gap).map(|((series, at), _)| (*series, at / MINUTE));
+        assert_eq!(gaps.collect::<Vec<_>>(), [(1, 5), (1, 10), (2, 0)]);
     }
 }

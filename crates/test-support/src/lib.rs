@@ -9,6 +9,7 @@ mod chaos;
 mod clusters;
 mod mutate;
 mod room;
+mod skipped;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 pub mod tracer;
 pub mod webhooks;
@@ -25,3 +26,4 @@ pub use pgphysical::{
     replication::{ConnInfo, ReplicationConnection},
 };
 pub use room::Room;
+pub use skipped::skipped;

@@ -1,6 +1,7 @@
 //! What a command did to a repository stands in the audit log of Holdfast's own store, as it does when the service did it:
 //! work that takes its time has a row when it begins and one when it ends, so that a command that is killed in its middle
-//! was begun; so has what is done at once but cannot be undone unseen. What is refused has a row with the reason. The rows of one command have one request id.
+//! was begun; so has what is done at once but cannot be undone unseen. What is refused has a row with the reason. The rows of
+//! one command have one request id.
 use super::{Failure, complain, health::kept_store};
 use crate::{config::Config, repository::RepositoryArgs};
 use domain::view::JobState;

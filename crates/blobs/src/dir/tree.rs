@@ -13,6 +13,10 @@ use std::{
 
 /// So often a directory is read again that changed under the reading: what was written in the place of an object that
 /// vanished, as a segment of WAL for its pieces, may have come behind it, and neither would be listed.
+///
+/// One that never stands still, as under a backup, has what any of the readings had: what is left out was replaced anew
+/// during each of them. What is listed may be gone, as in any listing by the time it is used. An error instead would let
+/// nobody list while others write.
 const READ_AGAIN: usize = 3;
 
 /// What a directory has.
@@ -22,6 +26,19 @@ struct Listed {
     directories: Vec<String>,
     /// There was more a moment ago, or there may have been.
     changed: bool,
+}
+
+impl Listed {
+    /// Adds what an earlier reading had besides.
+    fn add(&mut self, earlier: Self) {
+        self.files.extend(earlier.files);
+        // Stable: of two of a name the newer one stays.
+        self.files.sort_by(|a, b| a.key.cmp(&b.key));
+        self.files.dedup_by(|a, b| a.key == b.key);
+        self.directories.extend(earlier.directories);
+        self.directories.sort_unstable();
+        self.directories.dedup();
+    }
 }
 
 impl Place {
@@ -70,7 +87,11 @@ impl Place {
                 if !here.changed {
                     break;
                 }
+                let earlier = here;
                 here = self.read_directory(&parent, prefix)?;
+                if here.changed {
+                    here.add(earlier);
+                }
             }
             found.append(&mut here.files);
             todo.append(&mut here.directories);
@@ -175,4 +196,29 @@ fn info(key: String, metadata: &Metadata) -> BlobInfo {
         .and_then(|age| i64::try_from(age.as_millis()).ok())
         .unwrap_or_default();
     BlobInfo { key, size: metadata.len(), modified: Timestamp(modified) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(key: &str, size: u64) -> BlobInfo {
+        BlobInfo { key: key.to_owned(), size, modified: Timestamp(0) }
+    }
+
+    #[test]
+    fn what_one_of_two_readings_had_is_listed_once_and_as_it_was_last() {
+        let mut newer = Listed {
+            files: vec![file("c", 3), file("a", 9)],
+            directories: vec!["y".to_owned(), "x".to_owned()],
+            changed: true,
+        };
+        newer.add(Listed {
+            files: vec![file("a", 1), file("b", 2)],
+            directories: vec!["x".to_owned(), "z".to_owned()],
+            changed: true,
+        });
+        assert_eq!(newer.files, [file("a", 9), file("b", 2), file("c", 3)]);
+        assert_eq!(newer.directories, ["x", "y", "z"]);
+    }
 }

@@ -38,6 +38,7 @@ impl ControlPlane {
         span: (Timestamp, Timestamp),
         limit: usize,
     ) -> Result<AnalyticsTop, ControlError> {
+        self.may_ask_platform(actor, Permission::PlatformRead)?;
         page_limit(limit as u64, ROWS_AT_MOST)?;
         let (catalog, tenant) = self.platform_for(actor, Permission::PlatformRead, tenant).await?;
         Ok(self.analytics_over(&catalog).top(tenant, by, filter, span, limit).await?)

@@ -80,12 +80,9 @@ impl ControlPlane {
         permission: Permission,
         wanted: Option<&str>,
     ) -> Result<(Arc<Catalog>, Tenant), ControlError> {
-        self.authorize(actor, permission)?;
+        self.may_ask_platform(actor, permission)?;
         let wanted = wanted.map(str::trim).filter(|text| !text.is_empty());
         let own = actor.identity.as_ref().and_then(|identity| identity.tenant);
-        if own.is_none() {
-            self.authorize(actor, Permission::TenantChoose)?;
-        }
         let catalog = self.platform_catalog()?;
         let tenant = match (own, wanted) {
             (Some(own), None) => Tenant(own),
@@ -109,6 +106,19 @@ impl ControlPlane {
             }
         };
         Ok((catalog, tenant))
+    }
+
+    /// The rights that [`Self::platform_for`] asks for, before anything of a request is judged: a permission, and for whoever
+    /// belongs to no tenant that of choosing one.
+    ///
+    /// # Errors
+    /// [`ControlError::Forbidden`].
+    pub(crate) fn may_ask_platform(&self, actor: &Actor, permission: Permission) -> Result<(), ControlError> {
+        self.authorize(actor, permission)?;
+        if actor.identity.as_ref().and_then(|identity| identity.tenant).is_none() {
+            self.authorize(actor, Permission::TenantChoose)?;
+        }
+        Ok(())
     }
 
     /// As [`Self::platform_for`], for use cases that change something: a refusal is written into the audit log.

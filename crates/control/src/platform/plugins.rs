@@ -142,6 +142,7 @@ impl ControlPlane {
         cursor: Option<&str>,
         limit: u32,
     ) -> Result<(Vec<OperationRow>, Option<String>), ControlError> {
+        self.may_ask_platform(actor, Permission::PlatformRead)?;
         page_limit(u64::from(limit), ROWS_AT_MOST)?;
         let (catalog, tenant) = self.platform_for(actor, Permission::PlatformRead, tenant).await?;
         let id = plugin_id(id)?;

@@ -36,8 +36,8 @@ pub struct TimeSeries {
     pub series: Vec<TimeSeriesLine>,
     /// What happened meanwhile.
     pub events: Vec<Event>,
-    /// Places in `times` in whose step counters began anew: the statistics were reset, or the server was started anew. Known
-    /// for longer than its event; left out where there is none.
+    /// Places in `times` in whose step counters began anew: the statistics were reset, or the server was started anew. Still
+    /// told when the event itself is too old to be kept; left out where there is none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub resets: Vec<usize>,
     /// The lines of the time that is compared with, at the same `times`; their names are those of `series`.

@@ -63,7 +63,7 @@ async fn the_missing_index_is_suggested_and_no_longer_once_it_is_there() {
         let mut admin = PgConnection::connect(&url).await.unwrap();
         admin.execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
         if hypopg && let Err(error) = admin.execute("CREATE EXTENSION hypopg").await {
-            eprintln!("SKIPPED with HypoPG: it is not installed ({error})");
+            test_support::skipped(&format!("with HypoPG, which is not installed ({error})"));
             continue;
         }
         admin.execute(sqlx::raw_sql(SCHEMA)).await.unwrap();

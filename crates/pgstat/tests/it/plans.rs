@@ -154,7 +154,7 @@ async fn a_hypothetical_index_is_used_and_gone_afterwards() {
         let root = cluster(&server.server.url("postgres"));
         let mut connection = PgConnection::connect(&server.server.url("postgres")).await.unwrap();
         if let Err(error) = connection.execute("CREATE EXTENSION hypopg").await {
-            eprintln!("SKIPPED: HypoPG is not installed for this PostgreSQL ({error})");
+            test_support::skipped(&format!("HypoPG is not installed for this PostgreSQL ({error})"));
             let mut with = request("app", "SELECT 1");
             with.hypothetical = vec!["CREATE INDEX ON shop.orders (customer)".to_owned()];
             assert_eq!(root.explain(&with).await.unwrap_err().kind, ErrorKind::Unavailable);

@@ -18,7 +18,27 @@ async fn a_wrong_password_is_refused_with_the_role_and_without_the_password() {
 async fn a_server_that_is_down_is_unreachable_at_once() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = cluster(&format!("postgres://postgres:secret@127.0.0.1:{port}/postgres")).server().await.unwrap_err();
-    assert!(matches!(&error, PgstatError::Unreachable { host, .. } if host.ends_with(&port.to_string())), "{error:?}");
+    // Not asked again and again until time is up: then the reason would be another.
+    assert!(
+        matches!(&error, PgstatError::Unreachable { host, reason } if host.ends_with(&port.to_string()) && reason.contains("refused")),
+        "{error:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_a_free_connection_says_so_and_is_read_as_soon_as_there_is_one() {
+    let database = database().await;
+    let shared = test_support::cluster().await;
+    let role = format!("full_{}", database.name);
+    shared.execute("postgres", &format!("CREATE ROLE {role} LOGIN PASSWORD 'f' CONNECTION LIMIT 0")).await;
+    let cluster = cluster(&shared.server.url_as(&role, "f", &database.name));
+    let error = cluster.server().await.unwrap_err();
+    assert!(
+        matches!(&error, PgstatError::Refused { reason, password: false, .. } if reason.contains("too many connections")),
+        "{error:?}"
+    );
+    shared.execute("postgres", &format!("ALTER ROLE {role} CONNECTION LIMIT 1")).await;
+    cluster.server().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

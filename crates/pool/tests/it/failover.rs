@@ -105,7 +105,8 @@ async fn a_failover_under_load_loses_nothing_that_was_confirmed() {
     until_states(&pools, ["primary", "down"]).await;
     put(&pools, &Session::default(), -2, "x").await.unwrap();
     assert!(ids(&rebuilt.url("postgres")).await.contains(&-2));
-    assert!(pools.snapshot().routing.role_changes >= 6);
+    // The standby was promoted, the old primary came back as a standby and was promoted: however often they came and went.
+    assert_eq!(pools.snapshot().routing.role_changes, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -80,4 +80,5 @@ async fn a_replica_that_is_too_far_behind_is_left_and_taken_back() {
     standby.execute("SELECT pg_wal_replay_resume()").await.unwrap();
     until_states(&pools, ["primary", "replica"]).await;
     assert!(read_in_recovery(&pools).await.unwrap());
+    assert_eq!(pools.snapshot().routing.role_changes, 0, "it came and went as a replica");
 }

@@ -274,6 +274,27 @@ impl<C: ConnectionTrait> TierRepo<'_, C> {
         Ok((resets, seldom))
     }
 
+    /// Which of these series a tier has from before a moment.
+    async fn known_before(&self, tier: i32, series: &[i64], before: i64) -> Result<HashSet<i64>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Known {
+            id: i64,
+        }
+        let mut known = HashSet::new();
+        for some in series.chunks(CHUNK) {
+            let ids = some.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+            // One look into the index for each: a series may have a row for every five minutes of months.
+            let sql = format!(
+                "SELECT s.id AS id FROM metric_series s WHERE s.id IN ({ids}) AND EXISTS \
+                  (SELECT 1 FROM metric_rollup m WHERE m.tier = {tier} AND m.series_id = s.id AND m.at < $1)"
+            );
+            let statement = Statement::from_sql_and_values(self.0.get_database_backend(), sql, [before.into()]);
+            let found = Known::find_by_statement(statement).all(self.0).await;
+            known.extend(found.map_err(StoreError::query("read history"))?.into_iter().map(|it| it.id));
+        }
+        Ok(known)
+    }
+
     async fn roll_metrics(&self, tier: i32, from: i64, to: i64, gap_ms: i64) -> Result<Vec<LeftOut>, StoreError> {
         let width = History::Metrics.width_ms(tier);
         let part = if tier == 1 { 0 } else { History::Metrics.width_ms(tier - 1) };
@@ -283,7 +304,15 @@ impl<C: ConnectionTrait> TierRepo<'_, C> {
         }
         let (resets, seldom) = self.resets(from, to, width).await?;
         let gap = |series: i64| (!seldom.contains(&series)).then_some(gap_ms);
-        let rolled = roll(parts, width, part, gap, |series, start| resets.contains(&(series, start)));
+        let mut first = HashMap::<i64, i64>::new();
+        for (series, at, _) in &parts {
+            first.entry(*series).and_modify(|it| *it = (*it).min(*at)).or_insert(*at);
+        }
+        let is_late = |series: i64, at: i64| gap(series).is_some_and(|gap| at - begin(at, width) > gap);
+        let late = first.into_iter().filter(|(series, at)| is_late(*series, *at)).map(|it| it.0).collect::<Vec<_>>();
+        let known = self.known_before(tier, &late, from).await?;
+        let begins = |series: i64| !known.contains(&series);
+        let rolled = roll(parts, width, part, gap, begins, |series, start| resets.contains(&(series, start)));
         self.keep_metrics(tier, rolled).await?;
         leave_out(self.0, tier - 1, damaged).await
     }

@@ -88,6 +88,13 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
         );
         assert_eq!(problem["errors"][0]["field"].as_str(), Some(field), "{method} {uri} {sent}: {problem}");
     }
+    // Whoever may not ask is told that, and not what the question lacks: a viewer who belongs to no tenant may choose none.
+    let (_, viewer) = site.control.token_create(&Actor::cli(), "viewer", Role::Viewer, None).await.unwrap();
+    for uri in ["/api/v1/plugins/7/operations?limit=201", "/api/v1/analytics/top?limit=101"] {
+        let request = Request::get(uri).header(header::AUTHORIZATION, format!("Bearer {viewer}"));
+        let response = ask(&site, request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), StatusCode::FORBIDDEN, "{uri}");
+    }
     let big = Request::post("/api/v1/users")
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .header(header::CONTENT_TYPE, "application/json")
