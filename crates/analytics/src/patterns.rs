@@ -10,7 +10,7 @@ use crate::{
     rollup::Kind,
     series::{finer_than_hours, known, range, snap},
     top::plugin_names,
-    users::{Sets, numbers},
+    users::{Days, Sets, numbers},
     zone::Zone,
 };
 use catalog::Tenant;
@@ -20,7 +20,7 @@ use domain::{
 };
 use pool::{Reader, Work};
 use sqlx::PgConnection;
-use std::{cmp::Reverse, collections::HashSet};
+use std::cmp::Reverse;
 
 /// Plugins among which pairs are looked for: those with most users.
 const CO_USE_PLUGINS: usize = 25;
@@ -73,14 +73,16 @@ async fn patterns(
     let plan = Plan::of_zone(from, to, Bucket::Hour, &known, &zone);
     let hours = hours(&mut *connection, tenant, (filter, &zone), &plan).await?;
     let only = filter.of_users();
-    let all = Sets::under(&mut *connection, tenant, Dimension::All, &only, (earliest, to), &known).await?;
+    let all =
+        Sets::under(&mut *connection, tenant, (Dimension::All, Days::Apart), &only, (earliest, to), &known).await?;
     let active_users = active(&all, from, to);
     let first_shown = monday(to - 1) - (COHORT_WEEKS - 1) * WEEK_MS;
     let new = new_users(&mut *connection, tenant, first_shown).await?;
     let cohorts = cohorts(&all, &new, first_shown, to);
     // What one plugin is used together with is looked for among all of them.
     let others = SeriesFilter { plugin: None, ..filter.clone() }.of_users();
-    let plugins = Sets::under(&mut *connection, tenant, Dimension::Plugin, &others, (from, to), &known).await?;
+    let of = (Dimension::Plugin, Days::Together);
+    let plugins = Sets::under(&mut *connection, tenant, of, &others, (from, to), &known).await?;
     let co_use = co_use(connection, tenant, filter.plugin, &plugins).await?;
     let time_zone = zone.name;
     Ok(UsagePatterns { from: Timestamp(from), to: Timestamp(to), time_zone, hours, active_users, cohorts, co_use })
@@ -155,17 +157,17 @@ fn active(sets: &Sets, from: i64, to: i64) -> Vec<ActiveUsers> {
 }
 
 /// Numbers of users whose first day of all that are kept is not before a moment.
-async fn new_users(connection: &mut PgConnection, tenant: Tenant, since: i64) -> Result<HashSet<u32>, AnalyticsError> {
+async fn new_users(connection: &mut PgConnection, tenant: Tenant, since: i64) -> Result<Vec<u32>, AnalyticsError> {
     let bytes: Option<Vec<u8>> = sqlx::query_scalar("SELECT string_agg(int4send(number), '') FROM analytics_users WHERE tenant_id = $1 AND first_day >= (to_timestamp($2::int8 / 1000.0) AT TIME ZONE 'UTC')::date")
         .bind(tenant.0)
         .bind(since)
         .fetch_one(connection)
         .await?;
-    Ok(numbers(&bytes.unwrap_or_default()).into_iter().collect())
+    Ok(numbers(&bytes.unwrap_or_default()))
 }
 
 /// Weeks in which users came for the first time, and in which weeks they came again. Whoever has no number yet is new.
-fn cohorts(sets: &Sets, new: &HashSet<u32>, first_shown: i64, to: i64) -> Vec<Cohort> {
+fn cohorts(sets: &Sets, new: &[u32], first_shown: i64, to: i64) -> Vec<Cohort> {
     let weeks = usize::try_from((monday(to - 1) - first_shown) / WEEK_MS + 1).unwrap_or(1);
     // A bit for each week that a new user was seen in.
     let mut seen = vec![0_u32; sets.width()];
@@ -175,15 +177,21 @@ fn cohorts(sets: &Sets, new: &HashSet<u32>, first_shown: i64, to: i64) -> Vec<Co
             seen[sets.place(*number)] |= week;
         }
     }
-    let is_new = |number: u32| number >= sets.unknown_from || new.contains(&number);
+    let mut is_new = vec![false; sets.width()];
+    for number in new {
+        // Whoever did not come in the range has no place.
+        if let Some(place) = number.checked_sub(sets.lowest()).and_then(|place| is_new.get_mut(place as usize)) {
+            *place = true;
+        }
+    }
     let mut counted = vec![vec![0_i64; weeks]; weeks];
     // Rows that are late may tell of a user before the first day that is known: then the user is not new.
     let mut old = vec![false; sets.width()];
     for number in sets.days.iter().filter(|it| it.day < first_shown).flat_map(|it| &it.users) {
         old[sets.place(*number)] = true;
     }
-    for (number, (seen, old)) in (sets.lowest()..).zip(seen.into_iter().zip(old)) {
-        if seen == 0 || old || !is_new(number) {
+    for (number, ((seen, old), is_new)) in (sets.lowest()..).zip(seen.into_iter().zip(old).zip(is_new)) {
+        if seen == 0 || old || !(is_new || number >= sets.unknown_from) {
             continue;
         }
         let first = seen.trailing_zeros() as usize;

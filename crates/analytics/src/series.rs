@@ -7,7 +7,7 @@ use crate::{
     floor, metrics,
     plan::{Known, Plan},
     rollup::{Kind, MINUTES_KEPT_MS},
-    users::{Sets, day_sizes, dirty_pieces},
+    users::{Days, Sets, day_sizes, dirty_pieces},
     zone::Zone,
 };
 use catalog::Tenant;
@@ -287,7 +287,8 @@ async fn users(
         let Some(first) = first else { return Ok(as_points(counts)) };
         united = (floor(first, DAY_MS), floor(last.unwrap_or(first), DAY_MS) + DAY_MS);
     }
-    let sets = Sets::load(connection, tenant, (dimension, Some(std::slice::from_ref(&key))), united, known).await?;
+    let of = (dimension, Some(std::slice::from_ref(&key)), Days::Apart);
+    let sets = Sets::load(connection, tenant, of, united, known).await?;
     counts.extend(sets.united(|day, _| buckets::start(bucket, day)).into_iter().map(|(at, users)| (at, users.count())));
     Ok(as_points(counts))
 }

@@ -31,6 +31,14 @@ pub(crate) struct Sets {
     width: usize,
 }
 
+/// Whether it matters on which day of a range a user came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Days {
+    Apart,
+    /// Sets of up to 30 days come as one, of no day: rows cost the driver more than their numbers do. A user may be in one several times.
+    Together,
+}
+
 /// Hours that are not rolled up, as pieces.
 pub(crate) fn dirty_pieces(known: &Known, from: i64, to: i64) -> (Vec<i64>, Vec<i64>) {
     let mut pieces: Vec<(i64, i64)> = Vec::new();
@@ -64,12 +72,19 @@ impl Sets {
     pub(crate) async fn load(
         connection: &mut PgConnection,
         tenant: Tenant,
-        (dimension, only): (Dimension, Option<&[String]>),
+        (dimension, only, apart): (Dimension, Option<&[String]>, Days),
         (from, to): (i64, i64),
         known: &Known,
     ) -> Result<Self, AnalyticsError> {
+        // In an order, so that the server puts one set together after the other and not all at once.
+        let (columns, groups) = match apart {
+            Days::Apart => ("(date_part('epoch', day::timestamp AT TIME ZONE 'UTC') * 1000)::int8, key, users", ""),
+            Days::Together => {
+                ("0::int8, key, string_agg(users, '' ORDER BY day)", " GROUP BY key, (day - date '2000-01-01') / 30")
+            }
+        };
         let sql = format!(
-            "SELECT (date_part('epoch', day::timestamp AT TIME ZONE 'UTC') * 1000)::int8, key, users FROM analytics_user_sets WHERE tenant_id = $1 AND dimension = $4 AND {DAYS} AND ($5::text[] IS NULL OR key = ANY ($5))"
+            "SELECT {columns} FROM analytics_user_sets WHERE tenant_id = $1 AND dimension = $4 AND {DAYS} AND ($5::text[] IS NULL OR key = ANY ($5)){groups}"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(tenant.0)
@@ -93,13 +108,13 @@ impl Sets {
     pub(crate) async fn under(
         connection: &mut PgConnection,
         tenant: Tenant,
-        dimension: Dimension,
+        (dimension, apart): (Dimension, Days),
         only: &[Only],
         (from, to): (i64, i64),
         known: &Known,
     ) -> Result<Self, AnalyticsError> {
         if only.is_empty() {
-            return Self::load(connection, tenant, (dimension, None), (from, to), known).await;
+            return Self::load(connection, tenant, (dimension, None, apart), (from, to), known).await;
         }
         let conditions = (4..).zip(only).map(|(n, one)| one.sql("r.country", n)).collect::<String>();
         let sql = format!(
@@ -239,7 +254,7 @@ pub(crate) async fn users_by(
     if !only.is_empty() {
         return users_by_under(connection, tenant, dimension, &only, range, known).await;
     }
-    let sets = Sets::load(connection, tenant, (dimension, keys), range, known).await?;
+    let sets = Sets::load(connection, tenant, (dimension, keys, Days::Together), range, known).await?;
     Ok(sets.united(|_, key| key.to_owned()).into_iter().map(|(key, users)| (key, users.count())).collect())
 }
 

@@ -221,7 +221,10 @@ async fn main() {
         }
     })
     .await;
-    // As the product serves it: what was asked before is remembered until its tenant's plugins change.
+    // As the product serves it: what was asked before is remembered until its tenant's plugins change. Each was asked once.
+    for n in 0..3 * tenants {
+        remembering.plugins(of(n), &three(n), Sort::HealthDown, None, 50).await.unwrap();
+    }
     let (writer, written) = (remembering.clone(), Arc::new(AtomicU64::new(0)));
     let (counted, before) = (written.clone(), remembering.cache_stats());
     let writing = tokio::spawn(async move {
@@ -236,7 +239,7 @@ async fn main() {
     });
     let asked = remembering.clone();
     let name = format!("the same 3,000 questions as served, beside {WRITES_PER_SECOND} changes a second, 64 clients");
-    load(&name, postmasters, CLIENTS, 500, move |n| {
+    load(&name, postmasters, CLIENTS, 5_000, move |n| {
         let catalog = asked.clone();
         async move {
             let page = catalog.plugins(of(n), &three(n), Sort::HealthDown, None, 50).await.unwrap();

@@ -8,7 +8,7 @@ use domain::{
     Timestamp,
     view::{FacetValue, Facets, Plugin, PluginsPage, SearchMode},
 };
-use pool::{Asker, Fields, Question, Work};
+use pool::{Asker, Fields, Question, Sheet, Work};
 use sqlx::{Row as _, postgres::PgRow};
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ pub(crate) fn plugin(row: &PgRow) -> Result<Plugin, sqlx::Error> {
     })
 }
 
-/// As [`plugin`], of an answer in text: the values in the order of [`columns`](crate::question::columns).
+/// As [`plugin`], of a row of a sheet.
 fn listed(fields: &mut Fields<'_>) -> Result<Plugin, sqlx::Error> {
     Ok(Plugin {
         id: fields.text()?.to_owned(),
@@ -139,8 +139,8 @@ async fn page(
         (Some(_), Some(cursor)) if cursor.similar => Look::Similar,
         (Some(_), _) => Look::Words,
     };
-    let rows = select(asker, tenant, filter, sort, look, after, limit).await?;
-    if look == Look::Words && rows.is_empty() && after.is_none() {
+    let found = select(asker, tenant, filter, sort, look, after, limit).await?;
+    if look == Look::Words && found.rows() == 0 && after.is_none() {
         if !has_trigrams(asker).await? {
             return Ok(PluginsPage {
                 plugins: Vec::new(),
@@ -149,32 +149,32 @@ async fn page(
                 message: Some(NO_TRIGRAMS.to_owned()),
             });
         }
-        let rows = select(asker, tenant, filter, sort, Look::Similar, None, limit).await?;
-        let message = (!rows.is_empty()).then(|| "nothing has these words; these are similar".to_owned());
-        return answer(&rows, sort, Look::Similar, limit, message);
+        let found = select(asker, tenant, filter, sort, Look::Similar, None, limit).await?;
+        let message = (found.rows() > 0).then(|| "nothing has these words; these are similar".to_owned());
+        return answer(&found, sort, Look::Similar, limit, message);
     }
-    answer(&rows, sort, look, limit, None)
+    answer(&found, sort, look, limit, None)
 }
 
 fn answer(
-    rows: &[PgRow],
+    found: &Sheet,
     sort: Sort,
     look: Look,
     limit: u32,
     message: Option<String>,
 ) -> Result<PluginsPage, CatalogError> {
-    let shown = rows.len().min(limit as usize);
+    let shown = found.rows().min(limit as usize);
     let mut plugins = Vec::with_capacity(shown);
     let mut next_cursor = None;
-    for row in rows.iter().take(shown) {
-        let mut fields = Fields::new(row);
+    for row in 0..shown {
+        let mut fields = found.row(row);
         let plugin = listed(&mut fields)?;
-        if plugins.len() + 1 == shown && rows.len() > shown {
+        if row + 1 == shown && found.rows() > shown {
             let key = match Order::of(sort, look).shown(&plugin) {
                 Some(key) => key,
                 None => fields.text()?.to_owned(),
             };
-            let cursor = Cursor { similar: look == Look::Similar, id: Fields::new(row).parsed()?, key };
+            let cursor = Cursor { similar: look == Look::Similar, id: found.row(row).parsed()?, key };
             next_cursor = Some(cursor.text());
         }
         plugins.push(plugin);
@@ -195,13 +195,13 @@ async fn select(
     look: Look,
     after: Option<&Cursor>,
     limit: u32,
-) -> Result<Vec<PgRow>, CatalogError> {
-    match asker.ask(&page_question(tenant, filter, sort, look, after, limit)).await {
+) -> Result<Sheet, CatalogError> {
+    match asker.sheet(&page_question(tenant, filter, sort, look, after, limit)).await {
         // A cursor that was made up.
         Err(sqlx::Error::Database(error)) if after.is_some() && error.code().is_some_and(|it| it.starts_with("22")) => {
             Err(CatalogError::invalid("cursor", "take the cursor from 'next_cursor' of the page before"))
         }
-        rows => Ok(rows?),
+        found => Ok(found?),
     }
 }
 

@@ -4,7 +4,7 @@
 //! and us about as much as choosing the rows of a page. Several statements in one message are one transaction in PostgreSQL,
 //! and what was set for the transaction ends with it, however it ends.
 use crate::{
-    Question,
+    Question, Sheet,
     error::{code, out_of_step},
     slots::Lease,
 };
@@ -61,6 +61,24 @@ impl Asker {
         let stale = |error: &sqlx::Error| matches!(code(error).as_deref(), Some("26000" | "0A000"));
         self.in_doubt |= asked.as_ref().is_err_and(|error| out_of_step(error) || stale(error));
         asked
+    }
+
+    /// The rows of the answer to a [`Question::sheet`].
+    ///
+    /// # Errors
+    /// As [`Self::ask`]; and a column that is not to be NULL is.
+    pub async fn sheet(&mut self, question: &Question) -> Result<Sheet, sqlx::Error> {
+        let text = one_text(&self.ask(question).await?)?;
+        if let Some(sheet) = Sheet::read(text, &Question::plain(), question.columns) {
+            return Ok(sheet);
+        }
+        // A value has in it what parts them: it was there before this is made up.
+        let (again, separator) = question.parted_anew();
+        let text = one_text(&self.ask(&again).await?)?;
+        Sheet::read(text, &separator, question.columns).ok_or_else(|| sqlx::Error::ColumnDecode {
+            index: "0".to_owned(),
+            source: "a row has fewer values than columns: one of them is NULL".into(),
+        })
     }
 
     async fn asked(&mut self, question: &Question) -> Result<Vec<PgRow>, sqlx::Error> {
@@ -142,6 +160,10 @@ impl Prepared {
         self.known.insert(body, (number, self.asked));
         Ok(name(number))
     }
+}
+
+fn one_text(rows: &[PgRow]) -> Result<String, sqlx::Error> {
+    rows.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)
 }
 
 async fn message(connection: &mut PgConnection, sql: String) -> Result<Vec<PgRow>, sqlx::Error> {

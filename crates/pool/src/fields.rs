@@ -1,41 +1,41 @@
 //! The values of a row of text, one after the other.
-use sqlx::{Error, Row as _, postgres::PgRow};
+use crate::Sheet;
+use sqlx::Error;
 use std::str::FromStr;
 
-/// Reads the values of a row that an [`Asker`](crate::Asker) brought, in the order of its columns. By their names, each looked up
-/// and its type compared, a page of plugins takes the driver nearly as long as choosing it takes the server.
-#[derive(Debug)]
-pub struct Fields<'r> {
-    row: &'r PgRow,
+/// Reads the values of a row of a [`Sheet`], in the order of its columns. By their names, each looked up and its type compared, a page of
+/// plugins takes the driver nearly as long as choosing it takes the server.
+#[derive(Clone, Debug)]
+pub struct Fields<'s> {
+    sheet: &'s Sheet,
+    first: usize,
     next: usize,
+    columns: usize,
 }
 
-impl<'r> Fields<'r> {
-    /// From the first column on.
-    pub const fn new(row: &'r PgRow) -> Self {
-        Self { row, next: 0 }
+impl<'s> Fields<'s> {
+    /// So many values of a sheet, from one on.
+    pub(crate) const fn new(sheet: &'s Sheet, first: usize, columns: usize) -> Self {
+        Self { sheet, first, next: 0, columns }
     }
 
     /// The next value.
     ///
     /// # Errors
-    /// There is none, or it is NULL.
-    pub fn text(&mut self) -> Result<&'r str, Error> {
-        self.optional()?.ok_or_else(|| self.wrong("it is NULL"))
+    /// There is none.
+    pub fn text(&mut self) -> Result<&'s str, Error> {
+        let sheet = self.sheet;
+        let value = if self.next < self.columns { sheet.value(self.first + self.next) } else { None };
+        self.next += 1;
+        value.ok_or_else(|| self.wrong("the row has no more values"))
     }
 
-    /// The next value; `None` for NULL.
+    /// The next value, written as `coalesce('=' || value, '')`; `None` for NULL.
     ///
     /// # Errors
     /// There is none.
-    pub fn optional(&mut self) -> Result<Option<&'r str>, Error> {
-        let row: &'r PgRow = self.row;
-        let value = row.try_get_raw(self.next)?;
-        self.next += 1;
-        if sqlx::ValueRef::is_null(&value) {
-            return Ok(None);
-        }
-        value.as_str().map(Some).map_err(|error| self.wrong(error))
+    pub fn optional(&mut self) -> Result<Option<&'s str>, Error> {
+        Ok(self.text()?.strip_prefix('='))
     }
 
     /// The next value, as what its text stands for.
@@ -57,12 +57,12 @@ impl<'r> Fields<'r> {
         Ok(self.text()? == "t")
     }
 
-    /// The next value, a list of texts; NULL, in it or for it, is no word.
+    /// The next value, a list of texts; NULL in it is no word.
     ///
     /// # Errors
     /// There is none.
     pub fn words(&mut self) -> Result<Vec<String>, Error> {
-        Ok(self.optional()?.map(words).unwrap_or_default())
+        Ok(words(self.text()?))
     }
 
     /// Of the value that was read last.

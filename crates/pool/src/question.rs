@@ -45,8 +45,10 @@ impl Value for Vec<String> {
 pub struct Question {
     sql: String,
     types: String,
-    values: String,
+    pub(crate) values: String,
     count: usize,
+    /// Of a sheet; else 0.
+    pub(crate) columns: usize,
 }
 
 impl Question {

@@ -449,6 +449,8 @@ async fn totals_and_sets_are_filled_from_the_roll_ups_that_are_there() {
     IdpMigrator::up(&migrating, None).await.unwrap();
     migrating.close().await.unwrap();
     assert_eq!(world.number(sums).await, before);
+    let wide = "SELECT count(*) FROM pg_index WHERE indrelid IN ('analytics_events_hour_total'::regclass, 'analytics_events_day_total'::regclass) AND indnatts = indnkeyatts + 1 AND indisprimary AND indisvalid";
+    assert_eq!(world.number(wide).await, 2, "the primary keys carry the events");
     assert_eq!(world.number(SETS_DIFFER).await, 0);
     roll_up(&analytics).await;
     assert_eq!(world.number(DIFFERENCES).await, 0);

@@ -1,6 +1,6 @@
 //! Questions that are one message each: the same answers, for nobody else, and nothing stays behind.
 use crate::{Pair, put, until, until_states};
-use pool::{Asker, PoolError, Pools, Question, Scope, Session, Work};
+use pool::{Asker, PoolError, Pools, Question, Scope, Session, Sheet, Work};
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 
 async fn texts(pools: &Pools, scope: &Scope, session: &Session, question: &Question) -> Result<Vec<String>, PoolError> {
@@ -10,6 +10,14 @@ async fn texts(pools: &Pools, scope: &Scope, session: &Session, question: &Quest
                 let rows = asker.ask(question).await?;
                 Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, sqlx::Error>>()?)
             })
+        })
+        .await
+}
+
+async fn sheet(pools: &Pools, question: &Question) -> Result<Sheet, PoolError> {
+    pools
+        .ask(&Scope::default(), &Session::default(), |asker: &mut Asker, _: Work<'_, '_>| {
+            Box::pin(async move { Ok(asker.sheet(question).await?) })
         })
         .await
 }
@@ -48,6 +56,37 @@ async fn values_come_back_as_they_were_and_the_statement_is_prepared_once() {
     assert!(calls[0].starts_with("6,1"), "{calls:?}");
     let openings = said("SELECT count(*)::text FROM pg_prepared_statements WHERE name LIKE 'opening%'");
     assert_eq!(texts(&pools, &nobody, &session, &openings).await.unwrap(), ["1"], "so is what says for whom");
+
+    // Rows as one text come back as they were, also what parts them: for that it is asked once more.
+    let odd = ["it's", "", "=", "{a,\"b\"} NULL\nä€", "\u{1f}", "=\u{1f}\u{1f}"].map(str::to_owned);
+    let calls = said(
+        "SELECT string_agg((generic_plans + custom_plans)::text, ',') FROM pg_prepared_statements WHERE statement LIKE '%ORDI' || 'NALITY%'",
+    );
+    for (values, times) in [(&odd[..4], "1"), (&odd[..0], "2"), (&odd[..], "4")] {
+        let question = Question::sheet(&["n", "coalesce('=' || nullif(v, ''), '')", "v"], |sql| {
+            sql.push("SELECT v, n FROM unnest(").push_bind(values.to_vec());
+            sql.push(") WITH ORDINALITY AS x (v, n) ORDER BY n DESC");
+        });
+        let sheet = sheet(&pools, &question).await.unwrap();
+        assert_eq!(sheet.rows(), values.len());
+        for (row, value) in values.iter().rev().enumerate() {
+            let mut fields = sheet.row(row);
+            assert_eq!(fields.parsed::<usize>().unwrap(), values.len() - row);
+            assert_eq!(fields.optional().unwrap(), Some(value.as_str()).filter(|value| !value.is_empty()));
+            assert_eq!(fields.text().unwrap(), value);
+            assert!(fields.text().is_err(), "the row is over");
+        }
+        assert_eq!(texts(&pools, &nobody, &session, &calls).await.unwrap(), [times]);
+    }
+    // NULL would move the values after it: it is not taken for an answer, and costs no connection.
+    let opened = pools.snapshot().nodes[1].slots.unwrap().opened;
+    let missing = Question::sheet(&["a", "b"], |sql| {
+        sql.push("SELECT 1 AS a, NULL AS b");
+    });
+    let error = sheet(&pools, &missing).await.unwrap_err();
+    assert!(error.to_string().contains("one of them is NULL"), "{error}");
+    assert_eq!(texts(&pools, &nobody, &session, &said("SELECT 'on'")).await.unwrap(), ["on"]);
+    assert_eq!(pools.snapshot().nodes[1].slots.unwrap().opened, opened);
 }
 
 #[tokio::test(flavor = "multi_thread")]
