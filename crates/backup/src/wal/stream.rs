@@ -243,7 +243,8 @@ async fn session(
         Err(error) if error.is_exists() => {}
         Err(error) => return Err(error.into()),
     }
-    let (mut timeline, mut start) = begin_at(repository, system, &identity, segment_size).await?;
+    let kept = connection.slot_kept_from(&options.slot).await?;
+    let (mut timeline, mut start) = begin_at(repository, system, &identity, segment_size, kept).await?;
     if timeline > 1 {
         let (_, content) = connection.timeline_history(timeline).await?;
         repository.write_history(system, timeline, &content).await?;
@@ -279,12 +280,14 @@ async fn session(
     }
 }
 
-/// Where to go on: after what the repository has, or where the server is when it has nothing.
+/// Where to go on: after what the repository has, or where the server is when it has nothing. `kept`: the slot has WAL from
+/// there on.
 async fn begin_at(
     repository: &Repository,
     system: u64,
     identity: &Identity,
     segment_size: u32,
+    kept: Option<Lsn>,
 ) -> Result<(Timeline, Lsn), BackupError> {
     let floor = |timeline, at| WalSegment::containing(timeline, at, segment_size).start(segment_size);
     let known = repository.wal_timelines(system).await?;
@@ -293,12 +296,48 @@ async fn begin_at(
     // A timeline of the past is finished before its successor begins.
     for timeline in known.into_iter().filter(|timeline| *timeline <= identity.timeline).rev() {
         let pieces = repository.wal_pieces(system, timeline).await?;
-        if let Some(end) = pieces.iter().map(|piece| piece.end).max() {
-            let (timeline, end) = gap.map_or((timeline, end), |gap| gap.max((timeline, end)));
+        let Some(end) = pieces.iter().map(|piece| piece.end).max() else { continue };
+        if let Some((timeline, end)) = gap.filter(|gap| *gap > (timeline, end)) {
             return Ok((timeline, floor(timeline, end)));
         }
+        let lost_until = gap.filter(|gap| gap.0 == timeline).map_or(Lsn(0), |gap| gap.1);
+        let end = match kept {
+            Some(kept) => {
+                before_hole(repository, system, timeline, &pieces, kept.max(lost_until), segment_size).await?
+            }
+            None => end,
+        };
+        return Ok((timeline, floor(timeline, end)));
     }
     Ok((identity.timeline, floor(identity.timeline, identity.flush)))
+}
+
+/// Where the pieces of a timeline end without a hole from `kept` on. A backup that cannot wait for a stream far behind fetches
+/// its own WAL: a stream that begins anew goes on where it was, not behind that backup, because what lies between was never
+/// confirmed and is there still.
+async fn before_hole(
+    repository: &Repository,
+    system: u64,
+    timeline: Timeline,
+    pieces: &[WalPieceName],
+    kept: Lsn,
+    segment_size: u32,
+) -> Result<Lsn, BackupError> {
+    let end = pieces.iter().map(|piece| piece.end).max().unwrap_or(kept);
+    if covered_until(pieces, kept) >= end {
+        return Ok(end);
+    }
+    // Before its begin a timeline has nothing of its own.
+    let born = match repository.timeline_history(system, timeline).await {
+        Ok(history) => history.ancestors.last().map_or(Lsn(0), |step| step.end),
+        Err(BackupError::NotFound(_)) => return Ok(end),
+        Err(error) => return Err(error),
+    };
+    // No restore begins before the oldest backup.
+    let backups = repository.catalogue(system).await?.backups;
+    let oldest = backups.first().filter(|one| one.timeline == timeline).map_or(Lsn(0), |one| one.start_lsn);
+    let wanted = WalSegment::containing(timeline, oldest, segment_size).start(segment_size);
+    Ok(covered_until(pieces, kept.max(born).max(wanted)).min(end))
 }
 
 async fn declare(repository: &Repository, place: &Place, given_up: Option<String>) -> Result<(), BackupError> {

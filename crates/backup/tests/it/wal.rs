@@ -2,11 +2,12 @@
 use crate::support::{Bench, oracle, sql, value};
 use backup::{
     BackupType, KeySource, Repository, SourceKind,
-    restore::Target,
-    wal::{Fetched, StreamOptions, StreamStatus, stream},
+    restore::{RestoreRequest, Target},
+    wal::{Fetched, StreamOptions, StreamStatus, covered_until, stream},
 };
 use blobs::DirStore;
 use domain::Lsn;
+use pgphysical::wal::WalSegment;
 use std::{
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
@@ -115,11 +116,11 @@ async fn recovery_stops_at_a_hole_and_never_ends_early() {
     let data = bench.place("hole/data");
     bench.restore(Target::Latest, &bench.options(&data)).await;
     bench.store.delete(&key).await.unwrap();
-    let name = pgphysical::wal::WalSegment { timeline: 1, number: hole.start.0 >> 24 }.file_name(16 << 20);
+    let name = WalSegment { timeline: 1, number: hole.start.0 >> 24 }.file_name(16 << 20);
     let error = backup::wal::fetch(&bench.repository, &data, &name, &data.join("x")).await.unwrap_err();
     assert!(error.to_string().contains("cannot pass this hole"), "{error}");
     // What nobody ever wrote is absent, and that is certain.
-    let after = pgphysical::wal::WalSegment { timeline: 1, number: (hole.start.0 >> 24) + 50 }.file_name(16 << 20);
+    let after = WalSegment { timeline: 1, number: (hole.start.0 >> 24) + 50 }.file_name(16 << 20);
     assert_eq!(backup::wal::fetch(&bench.repository, &data, &after, &data.join("x")).await.unwrap(), Fetched::Absent);
 }
 
@@ -194,4 +195,54 @@ async fn a_lost_slot_is_a_declared_gap() {
     // A backup from here on is whole again.
     let full = bench.backup(BackupType::Full, SourceKind::Local).await;
     assert_eq!(backup::verify(&bench.repository, &full, &Arc::default()).await.unwrap().problems, Vec::<String>::new());
+}
+
+/// A backup brings the WAL that it needs, however far the stream is behind. Whoever streams then goes on where the stream was:
+/// the slot has what lies between, and nobody else would bring it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_a_backup_has_overtaken_goes_on_where_it_was() {
+    let bench = Bench::new(test_support::versions().remove(0)).await;
+    let streaming = start(&bench);
+    let full = bench.backup(BackupType::Full, SourceKind::Local).await;
+    bench.change(1).await;
+    let lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await;
+    streaming.durable(&lsn).await;
+    streaming.end().await;
+    bench.change(2).await;
+    let between = value(&bench.url(), "pg_current_wal_flush_lsn()").await.parse::<Lsn>().unwrap();
+    for seed in 3..5 {
+        sql(&bench.url(), "SELECT pg_switch_wal()").await;
+        bench.change(seed).await;
+    }
+    bench.backup(BackupType::Incremental, SourceKind::Local).await;
+    let system = full.cluster.system_identifier;
+    let from = WalSegment::containing(1, full.start_lsn, 16 << 20).start(16 << 20);
+    let reach = async || covered_until(&bench.repository.wal_pieces(system, 1).await.unwrap(), from);
+    let plan = async || {
+        let target = Target::Lsn(between);
+        let request = RestoreRequest { system: None, backup: None, target, timeline: None };
+        backup::restore::plan(&bench.repository, &request).await.map(|(plan, _)| plan.backup.id)
+    };
+    assert!(reach().await < between, "the backup brought its own WAL alone");
+    assert!(plan().await.is_err(), "moments before it cannot be restored yet");
+
+    let streaming = start(&bench);
+    bench.change(5).await;
+    let lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await;
+    streaming.durable(&lsn).await;
+    streaming.end().await;
+    assert!(reach().await >= lsn.parse::<Lsn>().unwrap(), "there is a hole");
+    assert_eq!(plan().await.unwrap(), full.id);
+    assert!(bench.repository.gaps(system).await.unwrap().is_empty());
+    // With nothing between, the next one goes on in the segment where this one ended.
+    let before = bench.repository.wal_pieces(system, 1).await.unwrap();
+    let end = before.iter().map(|piece| piece.end).max().unwrap();
+    let streaming = start(&bench);
+    bench.change(6).await;
+    let lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await;
+    streaming.durable(&lsn).await;
+    streaming.end().await;
+    let after = bench.repository.wal_pieces(system, 1).await.unwrap();
+    let mut new = after.iter().filter(|piece| !before.contains(piece));
+    assert!(new.all(|piece| piece.start >= WalSegment::containing(1, end, 16 << 20).start(16 << 20)), "{after:#?}");
 }
