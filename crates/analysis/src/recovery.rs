@@ -71,6 +71,9 @@ pub struct Holdings {
     pub complete_at: Option<(Timestamp, Lsn)>,
 }
 
+/// WAL from behind a hole may come for so long before the hole counts as one, by the store's clock.
+const ON_ITS_WAY_MS: i64 = 600_000;
+
 struct Reach {
     timeline: u32,
     lsn: Lsn,
@@ -109,7 +112,23 @@ impl Holdings {
         (lsn >= backup.stop).then_some(Reach { timeline, lsn, at })
     }
 
-    /// Intervals in which each moment can be restored, and the holes between them.
+    /// WAL that is there although what would lead to it from the end of an interval is not.
+    fn behind(&self, interval: &RecoveryInterval) -> impl Iterator<Item = &WalPoint> + Clone {
+        let (timeline, end) = (interval.timeline, interval.to_lsn);
+        self.wal.iter().filter(move |piece| piece.timeline == timeline && piece.start > end)
+    }
+
+    /// Whether what is missing behind an interval will not come any more: the stream, which stores in order, has brought all
+    /// there is, or WAL from further on has been coming for long. A backup that cannot wait for a stream far behind fetches its
+    /// own WAL, and what lies between is on its way then.
+    fn is_lost_behind(&self, interval: &RecoveryInterval) -> bool {
+        let stored = self.behind(interval).map(|piece| piece.stored_at);
+        let (Some(first), Some(last)) = (stored.clone().min(), stored.max()) else { return false };
+        let has_passed = self.complete_at.is_some_and(|(_, durable)| durable > interval.to_lsn);
+        has_passed || last.0 - first.0 > ON_ITS_WAY_MS
+    }
+
+    /// Intervals in which each moment can be restored, and the holes between them and behind the last.
     pub fn window(&self) -> (Vec<RecoveryInterval>, Vec<RecoveryGap>) {
         let mut sorted = self.wal.clone();
         sorted.sort_by_key(|piece| (piece.start, std::cmp::Reverse(piece.end)));
@@ -138,17 +157,18 @@ impl Holdings {
                 .iter()
                 .filter(|gap| gap.start >= interval.to_lsn && next.is_none_or(|next| gap.start < next.from_lsn))
                 .min_by_key(|gap| gap.start);
-            if next.is_none() && declared.is_none() {
+            if next.is_none() && declared.is_none() && !self.is_lost_behind(interval) {
                 continue;
             }
+            let resumes = || self.behind(interval).map(|piece| piece.start).min();
             gaps.push(RecoveryGap {
                 from: interval.to,
                 to: next.map(|next| next.from),
                 start_lsn: declared.map_or(interval.to_lsn, |gap| gap.start),
-                end_lsn: declared.map(|gap| gap.end).or(next.map(|next| next.from_lsn)),
+                end_lsn: declared.map(|gap| gap.end).or(next.map(|next| next.from_lsn)).or_else(resumes),
                 reason: declared.map_or_else(
                     || {
-                        "WAL between is not in the repository; nobody declared it lost: it may have been deleted there"
+                        "WAL between is not in the repository and nobody declared it lost: it is late, or was deleted there"
                             .to_owned()
                     },
                     |gap| gap.reason.clone(),

@@ -387,8 +387,8 @@ pub const RULES: &[Rule] = &[
     Rule {
         key: "wal_gap",
         title: "WAL is missing in the archive",
-        about: "The server removed WAL before it was archived: there are moments that cannot be restored until the next \
-                backup.",
+        about: "WAL is not in the repository: the server removed it before it was archived, or it was deleted there. There \
+                are moments that cannot be restored until the next backup.",
         kind: Condition,
         page: "/backups",
         levels: &[(Critical, YES, YES)],
