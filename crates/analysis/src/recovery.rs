@@ -259,6 +259,10 @@ pub struct ProtectionInput {
     pub oldest_backup_age_seconds: Option<f64>,
     /// Longest time between two scheduled backups.
     pub backup_every_seconds: Option<f64>,
+    /// Age of the newest full backup.
+    pub full_age_seconds: Option<f64>,
+    /// Longest time between two scheduled full backups, when incrementals are scheduled beside them.
+    pub full_every_seconds: Option<f64>,
     /// A backup job is over, well or not.
     pub backup_tried: bool,
     /// Why the newest backup job failed, when it did.
@@ -332,6 +336,17 @@ pub fn problems(input: &ProtectionInput, objectives: Objectives) -> Vec<Recovery
             format::duration_s(every),
         ),
         _ => {}
+    }
+    if let (Some(age), Some(every)) = (input.full_age_seconds, input.full_every_seconds)
+        && age > every * 1.5 + 300.0
+    {
+        add(
+            "backup_overdue",
+            "critical",
+            "No full backup was taken when one was due".into(),
+            format::duration_s(age),
+            format::duration_s(every),
+        );
     }
     if let (Some(error), Some(_)) = (&input.backup_error, input.backup_age_seconds) {
         add("backup_failed", "warning", format!("The last backup failed: {error}"), "failed".into(), "done".into());

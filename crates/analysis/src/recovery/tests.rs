@@ -191,6 +191,10 @@ fn each_problem_has_its_rule_and_a_sound_cluster_has_none() {
         (ProtectionInput { repository_error: Some("denied".into()), ..sound.clone() }, "repository_unreachable"),
         (ProtectionInput { backup_age_seconds: None, ..sound.clone() }, "backup_overdue"),
         (ProtectionInput { backup_age_seconds: Some(9_000.0), ..sound.clone() }, "backup_overdue"),
+        (
+            ProtectionInput { full_age_seconds: Some(9_000.0), full_every_seconds: Some(3_600.0), ..sound.clone() },
+            "backup_overdue",
+        ),
         (ProtectionInput { backup_error: Some("x".into()), ..sound.clone() }, "backup_failed"),
         (ProtectionInput { wal_lag_seconds: Some(61.0), ..sound.clone() }, "wal_behind"),
         (ProtectionInput { wal_error: Some("x".into()), ..sound.clone() }, "wal_behind"),

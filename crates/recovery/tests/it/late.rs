@@ -9,7 +9,7 @@ use blobs::{
     BlobStore as _,
     faulty::{Fault, Operation, Rule},
 };
-use control::{Actor, ControlPlane};
+use control::{Actor, BackupWanted, ControlPlane, ScheduleConfig, ScheduleKind, now};
 use domain::{
     alert::{AlertState, Severity},
     view::{JobKind, JobState, JobView},
@@ -172,6 +172,31 @@ async fn what_is_late_or_missing_is_raised_and_over_when_it_is_there() {
     }
     service.join().await;
     monitor.join().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_backups_that_do_not_come_are_told_although_incrementals_do() {
+    let mut bench = Bench::new().await;
+    bench.schedules.push(ScheduleConfig { kind: ScheduleKind::Incremental, cron: "0 0 1 1 *".to_owned() });
+    let (control, mut running) = bench.watched(PACE).await;
+    let actor = Actor::cli();
+    listed_and_streaming(&control, 1).await;
+    // By a setting of this cluster a quarter of a minute without one is too long.
+    set(&control, "backup_overdue", Severity::Critical, 15.0 / ALLOWED).await;
+    let told = |object: &str| {
+        let mut open = control.alerts().open(Some("main"), now()).into_iter();
+        open.find(|it| it.rule == "backup_overdue" && it.object == object && it.state == AlertState::Firing)
+    };
+    let any = until("the alert that no backup came", async || told("")).await;
+    let full = until("the alert that no full backup came", async || told("full backup")).await;
+    assert!(full.measured.contains(" old, at most "), "{full:#?}");
+
+    succeeded(&control, &control.backup_start(&actor, None, BackupWanted::Incremental).await.unwrap()).await;
+    assert_eq!(resolved(&control, &any).await, ["fired", "resolved"]);
+    assert_eq!(told("full backup").map(|it| it.id), Some(full.id.clone()), "an incremental is no full backup");
+    succeeded(&control, &control.backup_start(&actor, None, BackupWanted::Full).await.unwrap()).await;
+    assert_eq!(resolved(&control, &full).await, ["fired", "resolved"]);
+    running.end().await;
 }
 
 /// A segment's length.
