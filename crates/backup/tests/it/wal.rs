@@ -7,7 +7,7 @@ use backup::{
 };
 use blobs::DirStore;
 use domain::Lsn;
-use pgphysical::wal::WalSegment;
+use pgphysical::{ShutdownMode, replication::ConnInfo, wal::WalSegment};
 use std::{
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
@@ -44,8 +44,12 @@ struct Streaming {
 }
 
 fn start(bench: &Bench) -> Streaming {
+    start_from(bench, bench.source())
+}
+
+fn start_from(bench: &Bench, source: ConnInfo) -> Streaming {
     let (status, stop) = (Arc::new(StreamStatus::default()), CancellationToken::new());
-    let (repository, source, inner, token) = (bench.repository.clone(), bench.source(), status.clone(), stop.clone());
+    let (repository, inner, token) = (bench.repository.clone(), status.clone(), stop.clone());
     let options = StreamOptions { every: Duration::from_millis(500), ..StreamOptions::default() };
     let task = tokio::spawn(async move { stream(&repository, &source, &options, &inner, &token).await });
     Streaming { status, stop, task }
@@ -91,7 +95,7 @@ async fn the_last_committed_seconds_survive_the_loss_of_the_server() {
         )
         .await;
         assert_eq!(kept, "true");
-        bench.cluster.server.stop(pgphysical::ShutdownMode::Immediate).await.unwrap();
+        bench.cluster.server.stop(ShutdownMode::Immediate).await.unwrap();
         streaming.end().await;
         let server = bench.restore_and_start("after", Target::Latest).await;
         assert_eq!(oracle(&server.url("postgres")).await, expected);
@@ -130,7 +134,7 @@ async fn a_standby_is_backed_up_and_its_promotion_is_followed() {
         println!("PostgreSQL {}", install.version);
         let bench = Bench::new(install).await;
         let standby = bench.cluster.standby("follower").await;
-        let source = pgphysical::replication::ConnInfo::parse(&standby.url("postgres")).unwrap();
+        let source = ConnInfo::parse(&standby.url("postgres")).unwrap();
         let (status, stop) = (Arc::new(StreamStatus::default()), CancellationToken::new());
         let options = StreamOptions { every: Duration::from_millis(300), ..StreamOptions::default() };
         let (repository, info, inner, token) = (bench.repository.clone(), source.clone(), status.clone(), stop.clone());
@@ -245,4 +249,37 @@ async fn a_stream_that_a_backup_has_overtaken_goes_on_where_it_was() {
     let after = bench.repository.wal_pieces(system, 1).await.unwrap();
     let mut new = after.iter().filter(|piece| !before.contains(piece));
     assert!(new.all(|piece| piece.start >= WalSegment::containing(1, end, 16 << 20).start(16 << 20)), "{after:#?}");
+}
+
+/// A cluster that was brought back to an earlier moment has left what came behind it, which the repository has: it is not asked
+/// for that, but for what it writes since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_was_brought_back_is_streamed_from_where_it_left_its_past() {
+    let mut bench = Bench::new(test_support::versions().remove(0)).await;
+    let streaming = start(&bench);
+    let full = bench.backup(BackupType::Full, SourceKind::Local).await;
+    bench.change(1).await;
+    let moment = value(&bench.url(), "pg_current_wal_flush_lsn()").await.parse::<Lsn>().unwrap();
+    // More than a segment is left behind.
+    for seed in 2..5 {
+        sql(&bench.url(), "SELECT pg_switch_wal()").await;
+        bench.change(seed).await;
+    }
+    let lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await;
+    streaming.durable(&lsn).await;
+    streaming.end().await;
+    bench.cluster.server.stop(ShutdownMode::Immediate).await.unwrap();
+
+    let server = bench.restore_and_start("back", Target::Lsn(moment)).await;
+    let url = server.url("postgres");
+    let streaming = start_from(&bench, ConnInfo::parse(&url).unwrap());
+    sql(&url, "INSERT INTO history (account, delta) VALUES (1, 1000000)").await;
+    let (expected, lsn) = (oracle(&url).await, value(&url, "pg_current_wal_flush_lsn()").await);
+    streaming.durable(&lsn).await;
+    streaming.end().await;
+    let system = full.cluster.system_identifier;
+    assert_eq!(bench.repository.wal_timelines(system).await.unwrap(), [1, 2]);
+    assert!(bench.repository.gaps(system).await.unwrap().is_empty());
+    let again = bench.restore_and_start("again", Target::Latest).await;
+    assert_eq!(oracle(&again.url("postgres")).await, expected);
 }
