@@ -35,6 +35,8 @@ pub struct WalPoint {
 /// A hole that was declared.
 #[derive(Clone, Debug)]
 pub struct GapPoint {
+    /// Timeline of the first missing byte.
+    pub timeline: u32,
     /// First missing byte.
     pub start: Lsn,
     /// First byte there is again.
@@ -112,6 +114,11 @@ impl Holdings {
         (lsn >= backup.stop).then_some(Reach { timeline, lsn, at })
     }
 
+    /// Whether a hole is in what led to the newest timeline: a cluster that was brought back to a moment before it has left it.
+    fn is_on_the_way(&self, gap: &GapPoint) -> bool {
+        !self.switches.iter().any(|switch| switch.from == gap.timeline && gap.start > switch.at)
+    }
+
     /// WAL that is there although what would lead to it from the end of an interval is not.
     fn behind(&self, interval: &RecoveryInterval) -> impl Iterator<Item = &WalPoint> + Clone {
         let (timeline, end) = (interval.timeline, interval.to_lsn);
@@ -155,6 +162,7 @@ impl Holdings {
             let declared = self
                 .gaps
                 .iter()
+                .filter(|gap| self.is_on_the_way(gap))
                 .filter(|gap| gap.start >= interval.to_lsn && next.is_none_or(|next| gap.start < next.from_lsn))
                 .min_by_key(|gap| gap.start);
             if next.is_none() && declared.is_none() && !self.is_lost_behind(interval) {

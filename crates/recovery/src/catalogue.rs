@@ -188,6 +188,7 @@ impl Held {
             gaps: gaps
                 .into_iter()
                 .map(|gap| GapPoint {
+                    timeline: gap.timeline,
                     start: gap.start,
                     end: gap.end,
                     declared_at: gap.declared_at,

@@ -54,6 +54,7 @@ fn a_declared_gap_parts_the_window_until_the_next_backup_ended() {
         backups: vec![backup(10, 17, 18)],
         wal: vec![wal(1, 16, 32, 15), wal(1, 64, 80, 40)],
         gaps: vec![GapPoint {
+            timeline: 1,
             start: Lsn(32 * MIB),
             end: Lsn(64 * MIB),
             declared_at: Timestamp(35),
@@ -114,6 +115,31 @@ fn the_window_goes_on_over_a_promotion() {
     };
     let (intervals, _) = holdings.window();
     assert_eq!((intervals.len(), intervals[0].timeline, intervals[0].to.0), (1, 2, 30));
+}
+
+#[test]
+fn a_hole_that_a_cluster_was_brought_back_from_is_none_of_its_own() {
+    let gap = |at: u64| GapPoint {
+        timeline: 1,
+        start: Lsn(at * MIB),
+        end: Lsn(64 * MIB),
+        declared_at: Timestamp(20),
+        reason: "slot lost".into(),
+    };
+    let holdings = |at| Holdings {
+        backups: vec![backup(10, 17, 18)],
+        wal: vec![wal(1, 16, 48, 15), wal(1, 64, 80, 25), wal(2, 16, 32, 30)],
+        gaps: vec![gap(at)],
+        switches: vec![Switch { from: 1, to: 2, at: Lsn(20 * MIB) }],
+        ..Holdings::default()
+    };
+    let (intervals, gaps) = holdings(48).window();
+    assert_eq!((intervals.len(), intervals[0].timeline, intervals[0].to.0), (1, 2, 30));
+    assert_eq!(gaps, []);
+    // One that its new timeline has.
+    let mut own = holdings(32);
+    own.gaps[0].timeline = 2;
+    assert_eq!(own.window().1.len(), 1);
 }
 
 fn proof(bytes: u64, seconds: f64, wal: u64, replay: f64) -> ProofView {
