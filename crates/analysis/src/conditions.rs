@@ -27,12 +27,21 @@ fn condition(known: bool, reason: Option<&String>, measured: &str) -> Vec<Observ
 
 /// An age against what its schedule promises.
 fn ratio(age: Option<f64>, allowed: f64) -> Vec<Observed> {
-    vec![age.filter(|_| allowed > 0.0).map_or_else(unknown, |age| {
-        Observed::whole(
-            age / allowed,
-            format!("{} old, at most {}", format::duration_s(age), format::duration_s(allowed)),
-        )
-    })]
+    vec![age.filter(|_| allowed > 0.0).map_or_else(unknown, |age| aged("", age, allowed))]
+}
+
+fn aged(object: &str, age: f64, allowed: f64) -> Observed {
+    let measured = format!("{} old, at most {}", format::duration_s(age), format::duration_s(allowed));
+    Observed::of(object, age / allowed, measured)
+}
+
+/// Full backups, where incrementals are scheduled too: those keep the newest backup young while no full one is taken.
+fn full_overdue(input: &ProtectionInput) -> Option<Observed> {
+    const FULL: &str = "full backup";
+    let every = input.full_every_seconds.filter(|_| input.backup_age_seconds.is_some())?;
+    let none = || Observed::of(FULL, NONE_AT_ALL, "no full backup");
+    let allowed = every * PATIENCE + BACKUP_PATIENCE_SECONDS;
+    Some(input.full_age_seconds.map_or_else(none, |age| aged(FULL, age, allowed)))
 }
 
 /// How full the directory of the repository is. Nothing is known of what is not reached.
@@ -62,13 +71,14 @@ pub fn conditions(input: &ProtectionInput, objectives: Objectives) -> Vec<(&'sta
         ("restore_test_failed", condition(input.test_tried, input.test_problem.as_ref(), "failed")),
         ("wal_gap", condition(reached, input.open_gap.as_ref().filter(|_| reached), "a gap")),
     ];
-    let overdue = match (input.backup_age_seconds, input.backup_every_seconds) {
+    let mut overdue = match (input.backup_age_seconds, input.backup_every_seconds) {
         (None, _) if reached => vec![Observed::whole(NONE_AT_ALL, "no backup at all")],
         (age, Some(every)) => ratio(age, every * PATIENCE + BACKUP_PATIENCE_SECONDS),
         // Nothing is scheduled, so nothing is late.
         (Some(_), None) => vec![Observed::whole(0.0, "")],
         (None, None) => vec![unknown()],
     };
+    overdue.extend(full_overdue(input));
     found.push(("backup_overdue", overdue));
     if input.streams {
         let lag = input.wal_lag_seconds;
@@ -151,6 +161,8 @@ mod tests {
             backup_age_seconds: Some(600.0),
             oldest_backup_age_seconds: Some(86_400.0),
             backup_every_seconds: Some(3_600.0),
+            full_age_seconds: Some(80_000.0),
+            full_every_seconds: Some(86_400.0),
             backup_tried: true,
             wants_stream: true,
             streams: true,
@@ -195,6 +207,8 @@ mod tests {
             ("backup_failed", ProtectionInput { backup_error: bad(), ..sound() }),
             ("backup_overdue", ProtectionInput { backup_age_seconds: Some(5_800.0), ..sound() }),
             ("backup_overdue", ProtectionInput { backup_age_seconds: None, ..sound() }),
+            ("backup_overdue", ProtectionInput { full_age_seconds: Some(130_000.0), ..sound() }),
+            ("backup_overdue", ProtectionInput { full_age_seconds: None, ..sound() }),
             ("wal_behind", ProtectionInput { wal_lag_seconds: Some(301.0), ..sound() }),
             ("rpo_exceeded", ProtectionInput { wal_lag_seconds: Some(61.0), ..sound() }),
             ("wal_gap", ProtectionInput { open_gap: bad(), ..sound() }),

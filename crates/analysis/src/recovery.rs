@@ -35,6 +35,8 @@ pub struct WalPoint {
 /// A hole that was declared.
 #[derive(Clone, Debug)]
 pub struct GapPoint {
+    /// Timeline of the first missing byte.
+    pub timeline: u32,
     /// First missing byte.
     pub start: Lsn,
     /// First byte there is again.
@@ -70,6 +72,9 @@ pub struct Holdings {
     /// Everything the server wrote was in the repository at this moment, up to this position.
     pub complete_at: Option<(Timestamp, Lsn)>,
 }
+
+/// WAL from behind a hole may come for so long before the hole counts as one, by the store's clock.
+const ON_ITS_WAY_MS: i64 = 600_000;
 
 struct Reach {
     timeline: u32,
@@ -109,7 +114,28 @@ impl Holdings {
         (lsn >= backup.stop).then_some(Reach { timeline, lsn, at })
     }
 
-    /// Intervals in which each moment can be restored, and the holes between them.
+    /// Whether a hole is in what led to the newest timeline: a cluster that was brought back to a moment before it has left it.
+    fn is_on_the_way(&self, gap: &GapPoint) -> bool {
+        !self.switches.iter().any(|switch| switch.from == gap.timeline && gap.start > switch.at)
+    }
+
+    /// WAL that is there although what would lead to it from the end of an interval is not.
+    fn behind(&self, interval: &RecoveryInterval) -> impl Iterator<Item = &WalPoint> + Clone {
+        let (timeline, end) = (interval.timeline, interval.to_lsn);
+        self.wal.iter().filter(move |piece| piece.timeline == timeline && piece.start > end)
+    }
+
+    /// Whether what is missing behind an interval will not come any more: the stream, which stores in order, has brought all
+    /// there is, or WAL from further on has been coming for long. A backup that cannot wait for a stream far behind fetches its
+    /// own WAL, and what lies between is on its way then.
+    fn is_lost_behind(&self, interval: &RecoveryInterval) -> bool {
+        let stored = self.behind(interval).map(|piece| piece.stored_at);
+        let (Some(first), Some(last)) = (stored.clone().min(), stored.max()) else { return false };
+        let has_passed = self.complete_at.is_some_and(|(_, durable)| durable > interval.to_lsn);
+        has_passed || last.0 - first.0 > ON_ITS_WAY_MS
+    }
+
+    /// Intervals in which each moment can be restored, and the holes between them and behind the last.
     pub fn window(&self) -> (Vec<RecoveryInterval>, Vec<RecoveryGap>) {
         let mut sorted = self.wal.clone();
         sorted.sort_by_key(|piece| (piece.start, std::cmp::Reverse(piece.end)));
@@ -136,19 +162,21 @@ impl Holdings {
             let declared = self
                 .gaps
                 .iter()
+                .filter(|gap| self.is_on_the_way(gap))
                 .filter(|gap| gap.start >= interval.to_lsn && next.is_none_or(|next| gap.start < next.from_lsn))
                 .min_by_key(|gap| gap.start);
-            if next.is_none() && declared.is_none() {
+            if next.is_none() && declared.is_none() && !self.is_lost_behind(interval) {
                 continue;
             }
+            let resumes = || self.behind(interval).map(|piece| piece.start).min();
             gaps.push(RecoveryGap {
                 from: interval.to,
                 to: next.map(|next| next.from),
                 start_lsn: declared.map_or(interval.to_lsn, |gap| gap.start),
-                end_lsn: declared.map(|gap| gap.end).or(next.map(|next| next.from_lsn)),
+                end_lsn: declared.map(|gap| gap.end).or(next.map(|next| next.from_lsn)).or_else(resumes),
                 reason: declared.map_or_else(
                     || {
-                        "WAL between is not in the repository; nobody declared it lost: it may have been deleted there"
+                        "WAL between is not in the repository and nobody declared it lost: it is late, or was deleted there"
                             .to_owned()
                     },
                     |gap| gap.reason.clone(),
@@ -239,6 +267,10 @@ pub struct ProtectionInput {
     pub oldest_backup_age_seconds: Option<f64>,
     /// Longest time between two scheduled backups.
     pub backup_every_seconds: Option<f64>,
+    /// Age of the newest full backup.
+    pub full_age_seconds: Option<f64>,
+    /// Longest time between two scheduled full backups, when incrementals are scheduled beside them.
+    pub full_every_seconds: Option<f64>,
     /// A backup job is over, well or not.
     pub backup_tried: bool,
     /// Why the newest backup job failed, when it did.
@@ -312,6 +344,17 @@ pub fn problems(input: &ProtectionInput, objectives: Objectives) -> Vec<Recovery
             format::duration_s(every),
         ),
         _ => {}
+    }
+    if let (Some(age), Some(every)) = (input.full_age_seconds, input.full_every_seconds)
+        && age > every * 1.5 + 300.0
+    {
+        add(
+            "backup_overdue",
+            "critical",
+            "No full backup was taken when one was due".into(),
+            format::duration_s(age),
+            format::duration_s(every),
+        );
     }
     if let (Some(error), Some(_)) = (&input.backup_error, input.backup_age_seconds) {
         add("backup_failed", "warning", format!("The last backup failed: {error}"), "failed".into(), "done".into());

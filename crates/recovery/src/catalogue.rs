@@ -2,6 +2,7 @@
 use crate::status;
 use analysis::recovery::{BackupPoint, GapPoint, Holdings, Switch, WalPoint};
 use backup::{BackupError, Repository, Summary, format::layout};
+use blobs::BlobInfo;
 use control::{Catalogue, ControlPlane, Slot, now};
 use domain::{
     Lsn, Timestamp,
@@ -135,7 +136,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// One listing tells of everything, two when there is a new backup; only commits are read, and none of them again while they are the `known` ones.
+    /// One listing tells of everything, two when there is a new backup or WAL is missing; only commits are read, and none of them again while they are the `known` ones.
     /// `complete_at`: all WAL of the server was there at that moment, up to that position.
     ///
     /// # Errors
@@ -158,14 +159,7 @@ impl Held {
                 backups
             }
         };
-        let wal = listed
-            .iter()
-            .filter_map(|info| {
-                let piece = layout::parse_wal_piece(&info.key)?;
-                let stored_at = info.modified;
-                Some(WalPoint { timeline: piece.timeline, start: piece.start, end: piece.end, stored_at })
-            })
-            .collect::<Vec<_>>();
+        let wal = pieces(&listed);
         let newest = wal.iter().map(|piece| piece.timeline).max().unwrap_or(1);
         // A history that is missing leaves the timelines apart, which is what is known then.
         let ancestors = repository.timeline_history(system, newest).await.map(|it| it.ancestors).unwrap_or_default();
@@ -179,7 +173,7 @@ impl Held {
             })
             .collect();
         let gaps = repository.gaps(system).await?;
-        let holdings = Holdings {
+        let mut holdings = Holdings {
             backups: backups
                 .iter()
                 .map(|one| BackupPoint {
@@ -194,6 +188,7 @@ impl Held {
             gaps: gaps
                 .into_iter()
                 .map(|gap| GapPoint {
+                    timeline: gap.timeline,
                     start: gap.start,
                     end: gap.end,
                     declared_at: gap.declared_at,
@@ -203,7 +198,22 @@ impl Held {
             switches,
             complete_at,
         };
-        let (intervals, gaps) = holdings.window();
+        let (mut intervals, mut gaps) = holdings.window();
+        if gaps.last().is_some_and(|gap| gap.to.is_none() && !gap.declared) {
+            // Pieces that a segment replaced meanwhile may be in neither half of a listing.
+            listed = repository.store().list(&layout::cluster(system)).await?;
+            holdings.wal = pieces(&listed);
+            (intervals, gaps) = holdings.window();
+        }
         Ok(Self { backups, intervals, gaps, stored_bytes: listed.iter().map(|info| info.size).sum(), commits })
     }
+}
+
+fn pieces(listed: &[BlobInfo]) -> Vec<WalPoint> {
+    let of = |info: &BlobInfo| {
+        let piece = layout::parse_wal_piece(&info.key)?;
+        let stored_at = info.modified;
+        Some(WalPoint { timeline: piece.timeline, start: piece.start, end: piece.end, stored_at })
+    };
+    listed.iter().filter_map(of).collect()
 }

@@ -80,7 +80,7 @@ async fn look(control: &ControlPlane, slot: &Slot, pace: Pace) -> Result<(), Con
     }
     drills(control, slot, at).await?;
     // What is missing in the WAL cannot be mended; a backup ends the time that cannot be restored.
-    if let Some(gap) = catalogue.gaps.last().filter(|gap| gap.to.is_none() && gap.declared) {
+    if let Some(gap) = catalogue.gaps.last().filter(|gap| gap.to.is_none()) {
         let key = gap_key(control, cluster, gap.start_lsn, at, pace).await?;
         control.job_schedule(cluster, backup(BackupWanted::Incremental), key, "gap in the WAL").await?;
     }

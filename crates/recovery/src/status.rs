@@ -122,6 +122,9 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
         backup_age_seconds: last.map(|one| at.seconds_since(one.stopped_at)),
         oldest_backup_age_seconds: catalogue.backups.first().map(|one| at.seconds_since(one.stopped_at)),
         backup_every_seconds: pause(&[ScheduleKind::Full, ScheduleKind::Incremental]),
+        full_age_seconds: last_full.map(|one| at.seconds_since(one.stopped_at)),
+        full_every_seconds: pause(&[ScheduleKind::Full])
+            .filter(|_| parsed.iter().any(|(it, _)| it.kind == ScheduleKind::Incremental)),
         backup_tried: backup_job.is_some(),
         backup_error: backup_job.filter(|row| row.state == JobState::Failed).and_then(|row| row.error),
         wants_stream: slot.config.stream,

@@ -54,6 +54,7 @@ fn a_declared_gap_parts_the_window_until_the_next_backup_ended() {
         backups: vec![backup(10, 17, 18)],
         wal: vec![wal(1, 16, 32, 15), wal(1, 64, 80, 40)],
         gaps: vec![GapPoint {
+            timeline: 1,
             start: Lsn(32 * MIB),
             end: Lsn(64 * MIB),
             declared_at: Timestamp(35),
@@ -73,6 +74,32 @@ fn a_declared_gap_parts_the_window_until_the_next_backup_ended() {
 }
 
 #[test]
+fn what_vanished_behind_the_last_backup_is_a_gap_unless_it_is_on_its_way() {
+    let open = |pieces: &[WalPoint], complete_at: Option<(Timestamp, Lsn)>| {
+        let backups = vec![backup(10, 17, 18)];
+        let holdings = Holdings { backups, wal: pieces.to_vec(), complete_at, ..Holdings::default() };
+        let (intervals, gaps) = holdings.window();
+        assert_eq!((intervals.len(), intervals[0].to.0, intervals[0].to_lsn), (1, 15, Lsn(32 * MIB)));
+        gaps
+    };
+    let first = wal(1, 16, 32, 15);
+    let streamed = |durable: u64| Some((Timestamp(90), Lsn(durable * MIB)));
+    // The stream has brought everything, and a piece of it is not there any more.
+    let gaps = open(&[first, wal(1, 48, 64, 40), wal(1, 64, 80, 50)], streamed(80));
+    assert_eq!((gaps.len(), gaps[0].to, gaps[0].declared), (1, None, false), "{gaps:?}");
+    assert_eq!((gaps[0].start_lsn, gaps[0].end_lsn), (Lsn(32 * MIB), Some(Lsn(48 * MIB))));
+    assert!(gaps[0].reason.contains("deleted"), "{gaps:?}");
+    // A backup under way has brought its own WAL, and the stream is to bring the rest.
+    let brought = [first, wal(1, 64, 80, 50)];
+    assert_eq!(open(&brought, None), []);
+    // Nobody streams, and the archive goes on without what is missing.
+    let archived = |at: i64| open(&[first, wal(1, 48, 64, 50), wal(1, 64, 80, 50 + at)], None).len();
+    assert_eq!((archived(600_000), archived(600_001)), (0, 1));
+    // Another timeline's WAL says nothing of this one.
+    assert_eq!(open(&[first, wal(2, 64, 80, 50)], streamed(80)), []);
+}
+
+#[test]
 fn a_backup_without_its_wal_is_no_moment_to_restore() {
     let holdings = Holdings { backups: vec![backup(10, 17, 40)], wal: vec![wal(1, 16, 32, 15)], ..Holdings::default() };
     assert_eq!(holdings.window().0, []);
@@ -88,6 +115,31 @@ fn the_window_goes_on_over_a_promotion() {
     };
     let (intervals, _) = holdings.window();
     assert_eq!((intervals.len(), intervals[0].timeline, intervals[0].to.0), (1, 2, 30));
+}
+
+#[test]
+fn a_hole_that_a_cluster_was_brought_back_from_is_none_of_its_own() {
+    let gap = |at: u64| GapPoint {
+        timeline: 1,
+        start: Lsn(at * MIB),
+        end: Lsn(64 * MIB),
+        declared_at: Timestamp(20),
+        reason: "slot lost".into(),
+    };
+    let holdings = |at| Holdings {
+        backups: vec![backup(10, 17, 18)],
+        wal: vec![wal(1, 16, 48, 15), wal(1, 64, 80, 25), wal(2, 16, 32, 30)],
+        gaps: vec![gap(at)],
+        switches: vec![Switch { from: 1, to: 2, at: Lsn(20 * MIB) }],
+        ..Holdings::default()
+    };
+    let (intervals, gaps) = holdings(48).window();
+    assert_eq!((intervals.len(), intervals[0].timeline, intervals[0].to.0), (1, 2, 30));
+    assert_eq!(gaps, []);
+    // One that its new timeline has.
+    let mut own = holdings(32);
+    own.gaps[0].timeline = 2;
+    assert_eq!(own.window().1.len(), 1);
 }
 
 fn proof(bytes: u64, seconds: f64, wal: u64, replay: f64) -> ProofView {
@@ -165,6 +217,10 @@ fn each_problem_has_its_rule_and_a_sound_cluster_has_none() {
         (ProtectionInput { repository_error: Some("denied".into()), ..sound.clone() }, "repository_unreachable"),
         (ProtectionInput { backup_age_seconds: None, ..sound.clone() }, "backup_overdue"),
         (ProtectionInput { backup_age_seconds: Some(9_000.0), ..sound.clone() }, "backup_overdue"),
+        (
+            ProtectionInput { full_age_seconds: Some(9_000.0), full_every_seconds: Some(3_600.0), ..sound.clone() },
+            "backup_overdue",
+        ),
         (ProtectionInput { backup_error: Some("x".into()), ..sound.clone() }, "backup_failed"),
         (ProtectionInput { wal_lag_seconds: Some(61.0), ..sound.clone() }, "wal_behind"),
         (ProtectionInput { wal_error: Some("x".into()), ..sound.clone() }, "wal_behind"),

@@ -15,7 +15,7 @@ use blobs::BlobError;
 use domain::{Lsn, Timestamp};
 use pgphysical::{
     replication::{ConnInfo, Identity, ReplicationConnection, ReplicationError, WalEvent, WalStream},
-    wal::{Timeline, WalSegment},
+    wal::{Timeline, TimelineHistory, WalSegment},
 };
 use std::{
     sync::{
@@ -243,7 +243,10 @@ async fn session(
         Err(error) if error.is_exists() => {}
         Err(error) => return Err(error.into()),
     }
-    let (mut timeline, mut start) = begin_at(repository, system, &identity, segment_size).await?;
+    let kept = connection.slot_kept_from(&options.slot).await?;
+    let way = way(&mut connection, identity.timeline).await?;
+    let known = begin_at(repository, system, &identity, &way, segment_size, kept).await?;
+    let (mut timeline, mut start) = on_the_way(&way, known, segment_size);
     if timeline > 1 {
         let (_, content) = connection.timeline_history(timeline).await?;
         repository.write_history(system, timeline, &content).await?;
@@ -279,26 +282,87 @@ async fn session(
     }
 }
 
-/// Where to go on: after what the repository has, or where the server is when it has nothing.
+/// How the server came to the timeline that it is on.
+async fn way(connection: &mut ReplicationConnection, timeline: Timeline) -> Result<TimelineHistory, BackupError> {
+    if timeline == 1 {
+        return Ok(TimelineHistory::root(1));
+    }
+    let (name, content) = connection.timeline_history(timeline).await?;
+    TimelineHistory::parse(timeline, &String::from_utf8_lossy(&content))
+        .ok_or_else(|| BackupError::Failed(format!("the server's {name} cannot be read")))
+}
+
+/// The place from which on the server is asked. Behind a switch it has nothing of the timeline that was left there: what the
+/// repository has of that is of a primary that is no more, or of before a restore to an earlier moment.
+fn on_the_way(way: &TimelineHistory, known: (Timeline, Lsn), segment_size: u32) -> (Timeline, Lsn) {
+    let (mut timeline, mut start) = known;
+    for (index, step) in way.ancestors.iter().enumerate() {
+        if step.timeline == timeline && start >= step.end {
+            timeline = way.ancestors.get(index + 1).map_or(way.timeline, |next| next.timeline);
+            start = WalSegment::containing(timeline, step.end, segment_size).start(segment_size);
+        }
+    }
+    (timeline, start)
+}
+
+/// Where to go on: after what the repository has, or where the server is when it has nothing. `kept`: the slot has WAL from
+/// there on.
 async fn begin_at(
     repository: &Repository,
     system: u64,
     identity: &Identity,
+    way: &TimelineHistory,
     segment_size: u32,
+    kept: Option<Lsn>,
 ) -> Result<(Timeline, Lsn), BackupError> {
     let floor = |timeline, at| WalSegment::containing(timeline, at, segment_size).start(segment_size);
     let known = repository.wal_timelines(system).await?;
+    let is_on_it = |timeline: Timeline| way.contains(timeline, Lsn(0));
     // What is lost is not asked for again.
-    let gap = repository.gaps(system).await?.into_iter().map(|gap| (gap.resumes_on, gap.end)).max();
+    let gaps = repository.gaps(system).await?.into_iter().map(|gap| (gap.resumes_on, gap.end));
+    let gap = gaps.filter(|gap| is_on_it(gap.0)).max();
     // A timeline of the past is finished before its successor begins.
-    for timeline in known.into_iter().filter(|timeline| *timeline <= identity.timeline).rev() {
+    for timeline in known.into_iter().filter(|timeline| is_on_it(*timeline)).rev() {
         let pieces = repository.wal_pieces(system, timeline).await?;
-        if let Some(end) = pieces.iter().map(|piece| piece.end).max() {
-            let (timeline, end) = gap.map_or((timeline, end), |gap| gap.max((timeline, end)));
+        let Some(end) = pieces.iter().map(|piece| piece.end).max() else { continue };
+        if let Some((timeline, end)) = gap.filter(|gap| *gap > (timeline, end)) {
             return Ok((timeline, floor(timeline, end)));
         }
+        let lost_until = gap.filter(|gap| gap.0 == timeline).map_or(Lsn(0), |gap| gap.1);
+        let end = match kept {
+            Some(kept) => {
+                // Before its begin a timeline has nothing of its own.
+                let born = way.ancestors.iter().rfind(|step| step.timeline < timeline).map_or(Lsn(0), |step| step.end);
+                let kept = kept.max(lost_until).max(born);
+                before_hole(repository, system, timeline, &pieces, kept, segment_size).await?
+            }
+            None => end,
+        };
+        return Ok((timeline, floor(timeline, end)));
     }
     Ok((identity.timeline, floor(identity.timeline, identity.flush)))
+}
+
+/// Where the pieces of a timeline end without a hole from `kept` on. A backup that cannot wait for a stream far behind fetches
+/// its own WAL: a stream that begins anew goes on where it was, not behind that backup, because what lies between was never
+/// confirmed and is there still.
+async fn before_hole(
+    repository: &Repository,
+    system: u64,
+    timeline: Timeline,
+    pieces: &[WalPieceName],
+    kept: Lsn,
+    segment_size: u32,
+) -> Result<Lsn, BackupError> {
+    let end = pieces.iter().map(|piece| piece.end).max().unwrap_or(kept);
+    if covered_until(pieces, kept) >= end {
+        return Ok(end);
+    }
+    // No restore begins before the oldest backup.
+    let backups = repository.catalogue(system).await?.backups;
+    let oldest = backups.first().filter(|one| one.timeline == timeline).map_or(Lsn(0), |one| one.start_lsn);
+    let wanted = WalSegment::containing(timeline, oldest, segment_size).start(segment_size);
+    Ok(covered_until(pieces, kept.max(wanted)).min(end))
 }
 
 async fn declare(repository: &Repository, place: &Place, given_up: Option<String>) -> Result<(), BackupError> {
@@ -473,5 +537,23 @@ impl Receiver<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pgphysical::wal::TimelineStep;
+
+    #[test]
+    fn what_a_server_has_left_is_not_asked_of_it() {
+        let at = |mib: u64| Lsn(mib << 20);
+        let step = |timeline, mib| TimelineStep { timeline, end: at(mib) };
+        let way = TimelineHistory { timeline: 4, ancestors: vec![step(1, 40), step(3, 64)] };
+        let asked = |timeline, mib| on_the_way(&way, (timeline, at(mib)), 16 << 20);
+        assert_eq!(asked(1, 32), (1, at(32)), "it is not finished yet");
+        assert_eq!(asked(1, 80), (3, at(32)), "more was written there than led here");
+        assert_eq!(asked(3, 64), (4, at(64)), "it ends exactly there");
+        assert_eq!(asked(4, 96), (4, at(96)));
     }
 }

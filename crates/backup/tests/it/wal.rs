@@ -2,11 +2,12 @@
 use crate::support::{Bench, oracle, sql, value};
 use backup::{
     BackupType, KeySource, Repository, SourceKind,
-    restore::Target,
-    wal::{Fetched, StreamOptions, StreamStatus, stream},
+    restore::{RestoreRequest, Target},
+    wal::{Fetched, StreamOptions, StreamStatus, covered_until, stream},
 };
 use blobs::DirStore;
 use domain::Lsn;
+use pgphysical::{ShutdownMode, replication::ConnInfo, wal::WalSegment};
 use std::{
     path::PathBuf,
     sync::{Arc, atomic::Ordering},
@@ -43,8 +44,12 @@ struct Streaming {
 }
 
 fn start(bench: &Bench) -> Streaming {
+    start_from(bench, bench.source())
+}
+
+fn start_from(bench: &Bench, source: ConnInfo) -> Streaming {
     let (status, stop) = (Arc::new(StreamStatus::default()), CancellationToken::new());
-    let (repository, source, inner, token) = (bench.repository.clone(), bench.source(), status.clone(), stop.clone());
+    let (repository, inner, token) = (bench.repository.clone(), status.clone(), stop.clone());
     let options = StreamOptions { every: Duration::from_millis(500), ..StreamOptions::default() };
     let task = tokio::spawn(async move { stream(&repository, &source, &options, &inner, &token).await });
     Streaming { status, stop, task }
@@ -90,7 +95,7 @@ async fn the_last_committed_seconds_survive_the_loss_of_the_server() {
         )
         .await;
         assert_eq!(kept, "true");
-        bench.cluster.server.stop(pgphysical::ShutdownMode::Immediate).await.unwrap();
+        bench.cluster.server.stop(ShutdownMode::Immediate).await.unwrap();
         streaming.end().await;
         let server = bench.restore_and_start("after", Target::Latest).await;
         assert_eq!(oracle(&server.url("postgres")).await, expected);
@@ -115,11 +120,11 @@ async fn recovery_stops_at_a_hole_and_never_ends_early() {
     let data = bench.place("hole/data");
     bench.restore(Target::Latest, &bench.options(&data)).await;
     bench.store.delete(&key).await.unwrap();
-    let name = pgphysical::wal::WalSegment { timeline: 1, number: hole.start.0 >> 24 }.file_name(16 << 20);
+    let name = WalSegment { timeline: 1, number: hole.start.0 >> 24 }.file_name(16 << 20);
     let error = backup::wal::fetch(&bench.repository, &data, &name, &data.join("x")).await.unwrap_err();
     assert!(error.to_string().contains("cannot pass this hole"), "{error}");
     // What nobody ever wrote is absent, and that is certain.
-    let after = pgphysical::wal::WalSegment { timeline: 1, number: (hole.start.0 >> 24) + 50 }.file_name(16 << 20);
+    let after = WalSegment { timeline: 1, number: (hole.start.0 >> 24) + 50 }.file_name(16 << 20);
     assert_eq!(backup::wal::fetch(&bench.repository, &data, &after, &data.join("x")).await.unwrap(), Fetched::Absent);
 }
 
@@ -129,7 +134,7 @@ async fn a_standby_is_backed_up_and_its_promotion_is_followed() {
         println!("PostgreSQL {}", install.version);
         let bench = Bench::new(install).await;
         let standby = bench.cluster.standby("follower").await;
-        let source = pgphysical::replication::ConnInfo::parse(&standby.url("postgres")).unwrap();
+        let source = ConnInfo::parse(&standby.url("postgres")).unwrap();
         let (status, stop) = (Arc::new(StreamStatus::default()), CancellationToken::new());
         let options = StreamOptions { every: Duration::from_millis(300), ..StreamOptions::default() };
         let (repository, info, inner, token) = (bench.repository.clone(), source.clone(), status.clone(), stop.clone());
@@ -194,4 +199,87 @@ async fn a_lost_slot_is_a_declared_gap() {
     // A backup from here on is whole again.
     let full = bench.backup(BackupType::Full, SourceKind::Local).await;
     assert_eq!(backup::verify(&bench.repository, &full, &Arc::default()).await.unwrap().problems, Vec::<String>::new());
+}
+
+/// A backup brings the WAL that it needs, however far the stream is behind. Whoever streams then goes on where the stream was:
+/// the slot has what lies between, and nobody else would bring it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_a_backup_has_overtaken_goes_on_where_it_was() {
+    let bench = Bench::new(test_support::versions().remove(0)).await;
+    let streaming = start(&bench);
+    let full = bench.backup(BackupType::Full, SourceKind::Local).await;
+    bench.change(1).await;
+    let lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await;
+    streaming.durable(&lsn).await;
+    streaming.end().await;
+    bench.change(2).await;
+    let between = value(&bench.url(), "pg_current_wal_flush_lsn()").await.parse::<Lsn>().unwrap();
+    for seed in 3..5 {
+        sql(&bench.url(), "SELECT pg_switch_wal()").await;
+        bench.change(seed).await;
+    }
+    bench.backup(BackupType::Incremental, SourceKind::Local).await;
+    let system = full.cluster.system_identifier;
+    let from = WalSegment::containing(1, full.start_lsn, 16 << 20).start(16 << 20);
+    let reach = async || covered_until(&bench.repository.wal_pieces(system, 1).await.unwrap(), from);
+    let plan = async || {
+        let target = Target::Lsn(between);
+        let request = RestoreRequest { system: None, backup: None, target, timeline: None };
+        backup::restore::plan(&bench.repository, &request).await.map(|(plan, _)| plan.backup.id)
+    };
+    assert!(reach().await < between, "the backup brought its own WAL alone");
+    assert!(plan().await.is_err(), "moments before it cannot be restored yet");
+
+    let streaming = start(&bench);
+    bench.change(5).await;
+    let lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await;
+    streaming.durable(&lsn).await;
+    streaming.end().await;
+    assert!(reach().await >= lsn.parse::<Lsn>().unwrap(), "there is a hole");
+    assert_eq!(plan().await.unwrap(), full.id);
+    assert!(bench.repository.gaps(system).await.unwrap().is_empty());
+    // With nothing between, the next one goes on in the segment where this one ended.
+    let before = bench.repository.wal_pieces(system, 1).await.unwrap();
+    let end = before.iter().map(|piece| piece.end).max().unwrap();
+    let streaming = start(&bench);
+    bench.change(6).await;
+    let lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await;
+    streaming.durable(&lsn).await;
+    streaming.end().await;
+    let after = bench.repository.wal_pieces(system, 1).await.unwrap();
+    let mut new = after.iter().filter(|piece| !before.contains(piece));
+    assert!(new.all(|piece| piece.start >= WalSegment::containing(1, end, 16 << 20).start(16 << 20)), "{after:#?}");
+}
+
+/// A cluster that was brought back to an earlier moment has left what came behind it, which the repository has: it is not asked
+/// for that, but for what it writes since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_was_brought_back_is_streamed_from_where_it_left_its_past() {
+    let mut bench = Bench::new(test_support::versions().remove(0)).await;
+    let streaming = start(&bench);
+    let full = bench.backup(BackupType::Full, SourceKind::Local).await;
+    bench.change(1).await;
+    let moment = value(&bench.url(), "pg_current_wal_flush_lsn()").await.parse::<Lsn>().unwrap();
+    // More than a segment is left behind.
+    for seed in 2..5 {
+        sql(&bench.url(), "SELECT pg_switch_wal()").await;
+        bench.change(seed).await;
+    }
+    let lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await;
+    streaming.durable(&lsn).await;
+    streaming.end().await;
+    bench.cluster.server.stop(ShutdownMode::Immediate).await.unwrap();
+
+    let server = bench.restore_and_start("back", Target::Lsn(moment)).await;
+    let url = server.url("postgres");
+    let streaming = start_from(&bench, ConnInfo::parse(&url).unwrap());
+    sql(&url, "INSERT INTO history (account, delta) VALUES (1, 1000000)").await;
+    let (expected, lsn) = (oracle(&url).await, value(&url, "pg_current_wal_flush_lsn()").await);
+    streaming.durable(&lsn).await;
+    streaming.end().await;
+    let system = full.cluster.system_identifier;
+    assert_eq!(bench.repository.wal_timelines(system).await.unwrap(), [1, 2]);
+    assert!(bench.repository.gaps(system).await.unwrap().is_empty());
+    let again = bench.restore_and_start("again", Target::Latest).await;
+    assert_eq!(oracle(&again.url("postgres")).await, expected);
 }

@@ -351,7 +351,8 @@ impl ControlPlane {
         Ok(Some(job))
     }
 
-    /// For the scheduler: one job for one moment of a schedule, however many servers see it. Whether it was made now.
+    /// For the scheduler: one job for one moment of a schedule, however many servers see it. Whether it was made now: not when
+    /// one that does the same waits still, so that what takes longer than the pause of its schedule does not pile up.
     ///
     /// # Errors
     /// [`ControlError`].
@@ -362,6 +363,12 @@ impl ControlPlane {
         key: String,
         requested_by: &str,
     ) -> Result<bool, ControlError> {
+        let queued = JobFilter { kind: Some(params.kind()), state: Some(JobState::Queued), ..JobFilter::default() };
+        let waiting = JobRepo(self.inner.store.db()).list(&queued, JOBS_AT_MOST).await?;
+        let does_same = |row: JobRow| serde_json::from_value::<JobParams>(row.params).is_ok_and(|it| it == params);
+        if waiting.into_iter().filter(|row| row.cluster == cluster).any(does_same) {
+            return Ok(false);
+        }
         let made = self
             .job_insert(&Actor::system(), "job_schedule", Some(cluster), params, (Some(requested_by), Some(key)), None)
             .await?;

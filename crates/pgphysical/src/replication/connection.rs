@@ -392,6 +392,19 @@ impl ReplicationConnection {
         Ok(rows.first().and_then(|row| row.get(1)?.as_deref()?.parse().ok()).filter(|lsn: &Lsn| lsn.0 > 0))
     }
 
+    /// From where on the server keeps WAL for a physical slot: what was confirmed to it ends there. `None` when there is no
+    /// such slot, or what it kept is lost, and from a server before PostgreSQL 15, which has no word for it.
+    ///
+    /// # Errors
+    /// See [`ReplicationError`].
+    pub async fn slot_kept_from(&mut self, name: &str) -> Result<Option<Lsn>, ReplicationError> {
+        if self.server_version() < 150_000 {
+            return Ok(None);
+        }
+        let rows = self.query(&format!("READ_REPLICATION_SLOT {}", quoted(name))).await?;
+        Ok(rows.first().and_then(|row| row.get(1)?.as_deref()?.parse().ok()).filter(|lsn: &Lsn| lsn.0 > 0))
+    }
+
     /// Drops a slot.
     ///
     /// # Errors

@@ -2,10 +2,14 @@
 //! that something else takes, WAL that is lost.
 use crate::{
     alerts::{alert, ended, raised, resolved, set},
-    support::{Bench, PACE, over, sql, succeeded, until},
+    support::{Bench, PACE, listed_and_streaming, over, sql, stored, succeeded, until},
 };
-use blobs::faulty::{Fault, Operation, Rule};
-use control::{Actor, ControlPlane};
+use backup::format::layout;
+use blobs::{
+    BlobStore as _,
+    faulty::{Fault, Operation, Rule},
+};
+use control::{Actor, BackupWanted, ControlPlane, ScheduleConfig, ScheduleKind, now};
 use domain::{
     alert::{AlertState, Severity},
     view::{JobKind, JobState, JobView},
@@ -168,4 +172,77 @@ async fn what_is_late_or_missing_is_raised_and_over_when_it_is_there() {
     }
     service.join().await;
     monitor.join().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_backups_that_do_not_come_are_told_although_incrementals_do() {
+    let mut bench = Bench::new().await;
+    bench.schedules.push(ScheduleConfig { kind: ScheduleKind::Incremental, cron: "0 0 1 1 *".to_owned() });
+    let (control, mut running) = bench.watched(PACE).await;
+    let actor = Actor::cli();
+    listed_and_streaming(&control, 1).await;
+    // By a setting of this cluster a quarter of a minute without one is too long.
+    set(&control, "backup_overdue", Severity::Critical, 15.0 / ALLOWED).await;
+    let told = |object: &str| {
+        let mut open = control.alerts().open(Some("main"), now()).into_iter();
+        open.find(|it| it.rule == "backup_overdue" && it.object == object && it.state == AlertState::Firing)
+    };
+    let any = until("the alert that no backup came", async || told("")).await;
+    let full = until("the alert that no full backup came", async || told("full backup")).await;
+    assert!(full.measured.contains(" old, at most "), "{full:#?}");
+
+    succeeded(&control, &control.backup_start(&actor, None, BackupWanted::Incremental).await.unwrap()).await;
+    assert_eq!(resolved(&control, &any).await, ["fired", "resolved"]);
+    assert_eq!(told("full backup").map(|it| it.id), Some(full.id.clone()), "an incremental is no full backup");
+    succeeded(&control, &control.backup_start(&actor, None, BackupWanted::Full).await.unwrap()).await;
+    assert_eq!(resolved(&control, &full).await, ["fired", "resolved"]);
+    running.end().await;
+}
+
+/// A segment's length.
+const SEGMENT: u64 = 16 << 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn wal_that_vanished_from_the_repository_is_a_gap_until_a_backup_ends_it() {
+    let bench = Bench::new().await;
+    let (control, mut running) = bench.watched(SOON).await;
+    let actor = Actor::cli();
+    listed_and_streaming(&control, 1).await;
+    bench.faulty.add(Rule::new(Fault::Denied).on(Operation::Writer).key("/packs/"));
+    for _ in 0..3 {
+        sql(&bench.url(), "INSERT INTO orders VALUES (7000, 'streamed')").await;
+        sql(&bench.url(), "SELECT pg_switch_wal()::text").await;
+    }
+    sql(&bench.url(), "INSERT INTO orders VALUES (7001, 'behind it')").await;
+    stored(&bench, &control).await;
+    assert!(alert(&control, "wal_gap").is_none(), "nothing is missing");
+
+    // Somebody makes room by hand: a segment goes, and the WAL behind it is there.
+    let all = bench.faulty.list("clusters/").await.unwrap();
+    let pieces = all.iter().filter_map(|info| Some((&info.key, layout::parse_wal_piece(&info.key)?)));
+    let pieces = pieces.collect::<Vec<_>>();
+    let whole = pieces.iter().filter(|(_, piece)| piece.end.0 - piece.start.0 == SEGMENT);
+    let (start, end) = whole.map(|(_, piece)| (piece.start, piece.end)).max().unwrap();
+    assert!(pieces.iter().any(|(_, piece)| piece.start >= end), "{pieces:#?}");
+    for (key, _) in pieces.iter().filter(|(_, piece)| piece.start >= start && piece.end <= end) {
+        bench.faulty.delete(key).await.unwrap();
+    }
+    let gap = raised(&control, "wal_gap").await;
+    assert_eq!((gap.severity, gap.state), (Severity::Critical, AlertState::Firing), "{gap:#?}");
+    assert!(gap.detail.as_ref().is_some_and(|it| it.contains("was deleted there")), "{gap:#?}");
+    let window = control.recovery_window(&actor, None).await.unwrap();
+    assert_eq!((window.intervals.len(), window.gaps.len()), (1, 1), "{window:#?}");
+    let hole = &window.gaps[0];
+    assert_eq!((hole.start_lsn, hole.end_lsn, hole.to, hole.declared), (start, Some(end), None, false), "{window:#?}");
+    // Nobody asked for the backup that would end it, and it cannot be written yet.
+    let failed = over(&control, &asked(&control, "gap in the WAL").await.id).await;
+    assert_eq!(failed.state, JobState::Failed, "{failed:#?}");
+
+    bench.faulty.heal();
+    assert_eq!(resolved(&control, &gap).await, ["fired", "resolved"]);
+    succeeded(&control, &asked(&control, "gap in the WAL").await).await;
+    let window = control.recovery_window(&actor, None).await.unwrap();
+    assert_eq!((window.intervals.len(), window.gaps.len()), (2, 1), "{window:#?}");
+    assert!(window.gaps[0].to.is_some() && !window.gaps[0].declared, "{window:#?}");
+    running.end().await;
 }

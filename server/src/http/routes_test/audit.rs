@@ -134,7 +134,12 @@ async fn what_is_changed_is_told_as_it_was_and_as_it_is() {
     let row = JobRepo(control.store().db()).claim("here/1/1", 60_000).await.unwrap().unwrap();
     assert!(control.job_finish(&row, JobState::Succeeded, &JobProgress::default(), None, None).await.unwrap());
     let params = JobParams::Backup(BackupParams { kind: BackupWanted::Incremental });
-    assert!(control.job_schedule("main", params, "hourly 1".to_owned(), "schedule").await.unwrap());
+    let due = async |moment: &str, params: JobParams| {
+        control.job_schedule("main", params, moment.to_owned(), "schedule").await
+    };
+    assert!(due("hourly 1", params.clone()).await.unwrap());
+    // An hour later it waits still: it is what is due by then, too.
+    assert!(!due("hourly 2", params).await.unwrap());
     let waits = control.backup_start(&actor, None, BackupWanted::Full).await.unwrap();
     control.job_cancel(&actor, &waits.id).await.unwrap();
 

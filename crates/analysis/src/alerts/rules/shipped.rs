@@ -367,7 +367,9 @@ pub const RULES: &[Rule] = &[
         key: "backup_overdue",
         title: "There is no recent backup",
         about: "Age of the last good backup against half as long again as its schedule promises: 1 is exactly that old. \
-                No backup at all counts as 2.",
+                No backup at all counts as 2. Full backups are looked at for themselves where incrementals are scheduled \
+                too.",
+        object: Some("backup"),
         page: "/backups",
         levels: &[(Critical, 1.0, 1.0)],
         // The first is begun as soon as cluster and repository are reached.
@@ -387,8 +389,8 @@ pub const RULES: &[Rule] = &[
     Rule {
         key: "wal_gap",
         title: "WAL is missing in the archive",
-        about: "The server removed WAL before it was archived: there are moments that cannot be restored until the next \
-                backup.",
+        about: "WAL is not in the repository: the server removed it before it was archived, or it was deleted there. There \
+                are moments that cannot be restored until the next backup.",
         kind: Condition,
         page: "/backups",
         levels: &[(Critical, YES, YES)],
