@@ -13,9 +13,9 @@ use analysis::{
 use domain::{
     Lsn, Timestamp,
     reading::{
-        ActivityReading, BloatEstimate, DatabaseReading, IndexReading, IoReading, LogPosition, ReplicationReading,
-        ServerReading, SettingsReading, StatementCounters, StatementKey, TableCounters, TableReading, VacuumReading,
-        WalReading,
+        ActivityReading, BloatEstimate, DatabaseReading, IndexReading, IoReading, KnownStandby, LogPosition,
+        ReplicationReading, ServerReading, SettingsReading, StatementCounters, StatementKey, TableCounters,
+        TableReading, VacuumReading, WalReading,
     },
     view::{
         ClusterState, ColumnsKept, Health, HostPage, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad,
@@ -42,9 +42,22 @@ pub(crate) struct Shared {
     pub(crate) disks: disk::Asking,
     /// Cluster and name of standbys that a person has said will not come back, until its watch has taken them out.
     gone_for_good: Mutex<Vec<(String, String)>>,
+    /// By cluster the standbys that the store knew at our start, until its watch has taken them; `None` before they are read.
+    known_standbys: Mutex<Option<HashMap<String, Vec<KnownStandby>>>>,
 }
 
 impl Shared {
+    /// What the store knew of standbys at our start.
+    pub(crate) fn know_standbys(&self, known: HashMap<String, Vec<KnownStandby>>) {
+        *self.known_standbys.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+    }
+
+    /// Those of a cluster; `None` before they are read.
+    pub(crate) fn take_known_standbys(&self, cluster: &str) -> Option<Vec<KnownStandby>> {
+        let mut all = self.known_standbys.lock().unwrap_or_else(PoisonError::into_inner);
+        all.as_mut().map(|all| all.remove(cluster).unwrap_or_default())
+    }
+
     /// A standby of a cluster will not come back.
     pub(crate) fn forget_standby(&self, cluster: &str, name: &str) {
         let mut all = self.gone_for_good.lock().unwrap_or_else(PoisonError::into_inner);

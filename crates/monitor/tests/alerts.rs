@@ -10,7 +10,7 @@ use control::{
 };
 use domain::{
     alert::{AlertState, Level, RuleSettings, Severity},
-    view::{AlertDetail, AlertView},
+    view::{AlertDetail, AlertView, ReplicaState, ReplicaView},
 };
 use monitor::{Monitor, Watched, first_snapshot};
 use pgstat::Target;
@@ -265,6 +265,35 @@ async fn a_standby_that_is_gone_is_still_gone_after_a_restart_of_ours() {
     let still = watching.until_state("replica_disconnected", AlertState::Firing).await;
     assert_eq!((still.id, still.no_data_since), (gone.id, None));
     assert!(dashboard(&watching).replication.iter().any(|it| it.name == "replica1"));
+
+    // Where no alert tells of it, it is missed all the same.
+    for rule in ["replica_disconnected", "replication_lag"] {
+        let off = RuleSettings { enabled: false, ..settings(0.5, 0) };
+        watching.control.alert_rule_set(&Actor::cli(), None, rule, off).await.unwrap();
+        watching.until_over(rule).await;
+    }
+    watching.end().await;
+    let watching = start(&store_url, &url, &key).await;
+    let is_missed = |it: &ReplicaView| it.name == "replica1" && it.state == ReplicaState::Disconnected;
+    let begun = Instant::now();
+    while !dashboard(&watching).replication.iter().any(is_missed) {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", dashboard(&watching).replication);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    // Given up it stays so, although we end before anything has seen it and its alert is open still.
+    watching.control.alert_rule_set(&Actor::cli(), None, "replica_disconnected", settings(0.5, 0)).await.unwrap();
+    watching.until_state("replica_disconnected", AlertState::Firing).await;
+    watching.control.standby_forget(&Actor::cli(), None, "replica1").await.unwrap();
+    watching.end().await;
+    let watching = start(&store_url, &url, &key).await;
+    let begun = Instant::now();
+    while dashboard(&watching).sequence < 5 || !watching.control.alerts().has_looked("main") {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    watching.until_over("replica_disconnected").await;
+    assert_eq!(dashboard(&watching).replication, []);
     watching.end().await;
 }
 

@@ -22,6 +22,7 @@ pub use repo::{
     event::EventRepo,
     health_weights::{HealthWeightsRepo, HealthWeightsRow},
     job::{JobFilter, JobRepo, JobRow, NewJob},
+    known_standby::KnownStandbyRepo,
     lock::LockRepo,
     log_sample::LogSampleRepo,
     metric::{MetricPoint, MetricRepo, Sample},

@@ -18,7 +18,7 @@ on_both_databases!(
     a_message_stands_once_is_taken_in_hand_and_found_again_after_a_crash,
 );
 
-fn alert(id: i64, cluster: &str, phase: AlertPhase) -> AlertRow {
+pub(crate) fn alert(id: i64, cluster: &str, phase: AlertPhase) -> AlertRow {
     AlertRow {
         id,
         cluster_id: cluster.into(),
