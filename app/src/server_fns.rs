@@ -42,6 +42,8 @@ pub struct QueriesData {
     pub page: QueriesPage,
     /// Mean and percentiles over the range.
     pub latency: ChartData,
+    /// Executions of all statements per second.
+    pub calls: ChartData,
 }
 
 /// One statement with its charts.
@@ -126,7 +128,9 @@ pub async fn load_queries(search: String) -> Result<QueriesData, AppError> {
         latency.series.extend(one.series);
         latency.earlier.extend(one.earlier);
     }
-    Ok(QueriesData { page, latency: build::lines(&latency) })
+    let mut calls = history(Metric::CallsPerSecond).await?;
+    name(&mut calls, "Calls");
+    Ok(QueriesData { page, latency: build::lines(&latency), calls: build::lines(&calls) })
 }
 
 /// One statement.
