@@ -42,6 +42,8 @@ pub struct QueriesData {
     pub page: QueriesPage,
     /// Mean and percentiles over the range.
     pub latency: ChartData,
+    /// Whose they are, and where those of now come from.
+    pub note: String,
     /// Executions of all statements per second.
     pub calls: ChartData,
 }
@@ -130,7 +132,8 @@ pub async fn load_queries(search: String) -> Result<QueriesData, AppError> {
     }
     let mut calls = history(Metric::CallsPerSecond).await?;
     name(&mut calls, "Calls");
-    Ok(QueriesData { page, latency: build::lines(&latency), calls: build::lines(&calls) })
+    let note = overview::of_all_statements(told(control.dashboard_get(&actor, id))?.latency.as_ref());
+    Ok(QueriesData { page, latency: build::lines(&latency), note, calls: build::lines(&calls) })
 }
 
 /// One statement.

@@ -39,7 +39,7 @@ pub fn Queries() -> impl IntoView {
 
 #[component]
 fn Loaded(data: QueriesData, params: QueriesParams) -> impl IntoView {
-    let QueriesData { page, latency, calls } = data;
+    let QueriesData { page, latency, note, calls } = data;
     match page.availability.clone() {
         Availability::Missing { reason, cure } => {
             return view! { <Panel title="Statements"><Missing reason cure /></Panel> }.into_any();
@@ -51,7 +51,7 @@ fn Loaded(data: QueriesData, params: QueriesParams) -> impl IntoView {
     }
     let evicted = page.evictions_per_hour.filter(|rate| *rate >= 1.0);
     view! {
-        <Charts latency calls />
+        <Charts latency note calls />
         {evicted.map(|rate| view! {
             <p class="banner attention c12"><Icon name="warn" />{format!("pg_stat_statements evicts {} entries an hour, so rare statements are missing here: raise pg_stat_statements.max.", format::count(rate))}</p>
         })}
@@ -64,9 +64,9 @@ fn Loaded(data: QueriesData, params: QueriesParams) -> impl IntoView {
 }
 
 #[component]
-fn Charts(latency: ChartData, calls: ChartData) -> impl IntoView {
+fn Charts(latency: ChartData, note: String, calls: ChartData) -> impl IntoView {
     view! {
-        <Panel title="Statement latency" span="c8" note="mean and percentiles of all statements" source="pg_stat_statements; percentiles from the durations in the server's log where it has them, otherwise estimated">
+        <Panel title="Statement latency" span="c8" note=note source="pg_stat_statements; percentiles from the durations in the server's log where it has them, otherwise estimated">
             <Chart data=latency label="Statement latency" />
         </Panel>
         <Panel title="Calls" span="c4" note="of all statements, per second" source="pg_stat_statements.calls">

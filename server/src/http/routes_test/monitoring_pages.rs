@@ -54,6 +54,40 @@ async fn a_server_that_is_not_reached_is_said_on_each_of_its_pages_and_on_no_oth
     assert!(page(&site, &token, "/database/activity?at=latest&cluster=main").await.contains("does not answer since"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_percentiles_come_from_is_said_wherever_they_are() {
+    use domain::view::{Availability, LatencySource, LatencyView};
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    for (source, label, said) in [
+        (LatencySource::Estimate, "estimate", "percentiles are now estimated"),
+        (LatencySource::Log, "log", "percentiles are now measured"),
+        (LatencySource::LogTail, "log_tail", "percentiles are now measured in the tail and estimated below it"),
+    ] {
+        publish(&site, "main", |snapshot| {
+            snapshot.statements = Availability::Ready;
+            snapshot.dashboard.latency = Some(LatencyView {
+                p50_ms: 1.0,
+                p95_ms: 2.0,
+                p99_ms: 3.0,
+                source,
+                window_seconds: 300.0,
+                log_from_ms: None,
+            });
+        });
+        let line = format!("holdfast_latency_source{{cluster=\"main\",source=\"{label}\"}} 1");
+        let scraped = page(&site, &token, "/metrics").await;
+        assert!(scraped.lines().any(|it| it == line), "{line}: {scraped}");
+        for path in ["/database", "/database/performance"] {
+            assert!(page(&site, &token, path).await.contains(said), "{path}: {said}");
+        }
+        let tile = format!(">{}<", source.badge());
+        assert!(page(&site, &token, "/database").await.contains(&tile), "{tile}");
+        let dashboard = page(&site, &token, "/api/database/dashboard?cluster=main").await;
+        assert!(dashboard.contains(&format!("\"source\":\"{label}\"")), "{dashboard}");
+    }
+}
+
 fn index(database: &str, name: &str) -> domain::view::IndexRow {
     serde_json::from_value(serde_json::json!({
         "key": format!("{database}.public.{name}"), "database": database, "schema": "public", "table": "orders", "name": name,
