@@ -187,7 +187,7 @@ pub async fn load_activity(search: String) -> Result<ActivityData, AppError> {
         databases: panels::layout::chips("Database", told(ask.databases())?),
         page,
         statements,
-        states: build::stacked(&states),
+        states: build::sessions(&states, usable),
         usable,
         may_signal,
     })

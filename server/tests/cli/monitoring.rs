@@ -44,6 +44,11 @@ async fn statements_and_indexes_are_reviewed_by_the_servers_own_counters_and_not
     assert!(code == Some(1) && line.contains("CREATE EXTENSION"), "the cure is told: {code:?} {line}");
     cluster.execute("postgres", SCHEMA).await;
     cluster.execute("postgres", "SELECT pg_stat_statements_reset()").await;
+    // Health looks for itself, and leaves nothing behind in any history.
+    let health = json(&run(&["--json", "health"]));
+    let dashboard = &health[0]["dashboard"];
+    assert!(dashboard["health"]["score"].as_u64() > Some(0) && dashboard["cluster"]["role"] == "primary", "{health:#}");
+    assert!(dashboard["connections"]["used"].as_i64() > Some(0), "{health:#}");
     let work = (0..20).map(|i| format!("SELECT count(*) FROM plugin_events WHERE plugin_id = {i} AND kind = 'kind 1'"));
     cluster.execute("postgres", &work.collect::<Vec<_>>().join("; ")).await;
 
