@@ -303,6 +303,27 @@ async fn the_guides_lines_stand_beside_what_is_in_use_with_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_estate_is_had_by_the_api_and_as_csv_and_its_page_leads_there() {
+    let site = site_of(&["main", "other"]).await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    publish(&site, "other", |snapshot| {
+        snapshot.dashboard.cluster.state = domain::view::ClusterState::Unreachable {
+            reason: "no answer, \"none\" at all".to_owned(),
+            since: domain::Timestamp(1_800_000_000_000),
+        };
+    });
+    let rows = serde_json::from_str::<serde_json::Value>(&page(&site, &token, "/api/v1/estate").await).unwrap();
+    let names = rows.as_array().unwrap().iter().map(|row| row["cluster"]["id"].as_str().unwrap());
+    assert_eq!(names.collect::<Vec<_>>(), ["other", "main"], "the worst first: {rows}");
+    let csv = page(&site, &token, "/api/v1/estate?format=csv").await;
+    let lines = csv.lines().collect::<Vec<_>>();
+    assert!(lines[0].starts_with("cluster,name,state,reason,role,"), "{csv}");
+    assert!(lines[1].starts_with("other,other,unreachable,\"no answer, \"\"none\"\" at all\",,,"), "{csv}");
+    assert_eq!(lines.len(), 3, "{csv}");
+    assert!(page(&site, &token, "/estate").await.contains("/api/v1/estate?format=csv"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_of_replication_maintenance_and_advice_are_had_as_csv_and_the_pages_lead_there() {
     use domain::view::{Availability, ReplicationPage, SlotRow};
     let site = site().await;
@@ -333,6 +354,8 @@ async fn lists_of_replication_maintenance_and_advice_are_had_as_csv_and_the_page
     let shown = page(&site, &token, "/database/replication").await;
     assert!(shown.contains("/api/v1/clusters/main/replication?format=csv&amp;list=slots"), "{shown}");
     assert!(page(&site, &token, "/database/advice").await.contains("/index-advice?format=csv"));
+    let shown = page(&site, &token, "/database/maintenance").await;
+    assert!(shown.contains("/api/v1/clusters/main/maintenance?format=csv"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
