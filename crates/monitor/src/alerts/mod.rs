@@ -1,5 +1,6 @@
 //! Alerts at work: each tick is looked at, what changed is written, people are told.
 
+mod baseline;
 mod deliver;
 mod digest;
 mod facts;
@@ -30,6 +31,7 @@ pub(crate) fn start(
     tasks.spawn(refresh(control.clone(), writer.clone(), shared.clone(), stop.clone()));
     tasks.spawn(deliver::run(control.clone(), stop.clone()));
     tasks.spawn(digest::run(control.clone(), interval, stop.clone()));
+    tasks.spawn(baseline::run(control.clone(), interval, stop.clone()));
     writer
 }
 
