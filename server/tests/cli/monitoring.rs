@@ -1,11 +1,13 @@
 //! The commands about statements, indexes and statistics as a DBA types them, on a real server and without a store.
 use super::{complaint, holdfast};
+use domain::{Timestamp, reading::KnownStandby};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
     process::Output,
     time::{Duration, Instant},
 };
+use store::{KnownStandbyRepo, Store};
 use test_support::{ConnInfo, ReplicationConnection, private_cluster};
 
 const SCHEMA: &str = "CREATE EXTENSION pg_stat_statements; \
@@ -44,11 +46,24 @@ async fn statements_and_indexes_are_reviewed_by_the_servers_own_counters_and_not
     assert!(code == Some(1) && line.contains("CREATE EXTENSION"), "the cure is told: {code:?} {line}");
     cluster.execute("postgres", SCHEMA).await;
     cluster.execute("postgres", "SELECT pg_stat_statements_reset()").await;
-    // Health looks for itself, and leaves nothing behind in any history.
-    let health = json(&run(&["--json", "health"]));
+    // Health looks for itself, and knows by the store of a Holdfast that serves whom to miss.
+    let (store_url, _directory) = test_support::sqlite_url();
+    let store = Store::connect(&store_url).await.unwrap();
+    store.migrate().await.unwrap();
+    let gone = KnownStandby {
+        name: "replica1".to_owned(),
+        seen_at: Timestamp(1_700_000_000_000),
+        replayed: None,
+        by_address: false,
+    };
+    KnownStandbyRepo(store.db()).change("main", None, &[gone]).await.unwrap();
+    let environment = [("DATABASE_URL", url.as_str()), ("HOLDFAST_STORE_URL", store_url.as_str())];
+    let health = json(&holdfast(&["--json", "health"], &environment, ""));
     let dashboard = &health[0]["dashboard"];
     assert!(dashboard["health"]["score"].as_u64() > Some(0) && dashboard["cluster"]["role"] == "primary", "{health:#}");
     assert!(dashboard["connections"]["used"].as_i64() > Some(0), "{health:#}");
+    let missed = list(&dashboard["replication"]).iter().map(|it| (it["name"].as_str(), it["state"].as_str()));
+    assert_eq!(missed.collect::<Vec<_>>(), [(Some("replica1"), Some("disconnected"))], "{health:#}");
     let work = (0..20).map(|i| format!("SELECT count(*) FROM plugin_events WHERE plugin_id = {i} AND kind = 'kind 1'"));
     cluster.execute("postgres", &work.collect::<Vec<_>>().join("; ")).await;
 
