@@ -3,7 +3,7 @@ use crate::{cadence::Cadence, collector::Collectors, disk, log_samples::LogNames
 use analysis::{
     durations::DurationWindow,
     health::HealthTracker,
-    indexes::{Previous, Recorded},
+    indexes::{Previous, Recorded, RecordedBlocks},
     locks::Episode,
     rates::DatabaseWindow,
     replication::Replicas,
@@ -150,9 +150,12 @@ pub(crate) struct State {
     pub(crate) indexes: Arc<IndexesPage>,
     /// Scans as they were last recorded, and when.
     pub(crate) index_scans_recorded: Option<(Instant, Recorded)>,
-    /// Sizes of indexes and their scans in an hour, to be recorded.
+    /// Blocks of indexes as they were last recorded.
+    pub(crate) index_blocks_recorded: Option<RecordedBlocks>,
+    /// Sizes of indexes, their scans and their share of blocks in shared buffers in an hour, to be recorded.
     pub(crate) index_sizes: Vec<(String, i64)>,
     pub(crate) index_scans: Vec<(String, f64)>,
+    pub(crate) index_hits: Vec<(String, f64)>,
     pub(crate) index_bloat: Vec<BloatEstimate>,
     pub(crate) index_bloat_read: Option<Instant>,
     pub(crate) settings: Option<SettingsReading>,
@@ -233,8 +236,10 @@ impl State {
                 ..IndexesPage::default()
             }),
             index_scans_recorded: None,
+            index_blocks_recorded: None,
             index_sizes: Vec::new(),
             index_scans: Vec::new(),
+            index_hits: Vec::new(),
             index_bloat: Vec::new(),
             index_bloat_read: None,
             settings: None,
@@ -262,6 +267,7 @@ impl State {
         self.last_lsn = None;
         self.indexes_before = None;
         self.index_scans_recorded = None;
+        self.index_blocks_recorded = None;
         self.tables_before = None;
         self.wal_view = None;
         self.checkpoints_per_hour = None;

@@ -381,6 +381,7 @@ impl Watch {
         self.state.table_sizes.clear();
         self.state.index_sizes.clear();
         self.state.index_scans.clear();
+        self.state.index_hits.clear();
         let sessions = self.sampler.bucket(self.cadence.bucket());
         let locks = std::mem::take(&mut self.state.lock_snapshots);
         self.state.most_blocked = None;
