@@ -61,11 +61,22 @@ pub mod build {
     };
     use std::collections::BTreeSet;
 
-    /// Areas on top of each other with a line for the processors, unless the load is so far below it that it would only
-    /// press the areas flat.
+    /// A name, and how high its line is over the whole chart.
+    type Level = Option<(&'static str, f64)>;
+
+    /// Areas on top of each other with a line for the processors.
     pub fn load(series: &TimeSeries, cpus: Option<u32>) -> ChartData {
-        let level = cpus.map(f64::from).filter(|cpus| highest(series, true) * 4.0 >= *cpus);
-        chart(series, true, level, true)
+        stacked_below(series, cpus.map(|cpus| ("Processors", f64::from(cpus))))
+    }
+
+    /// Areas on top of each other with a line for the slots that ordinary roles can use.
+    pub fn sessions(series: &TimeSeries, usable: Option<i64>) -> ChartData {
+        stacked_below(series, usable.map(|usable| ("Usable slots", usable as f64)))
+    }
+
+    /// With the line, unless the areas are so far below it that it would only press them flat.
+    fn stacked_below(series: &TimeSeries, level: Level) -> ChartData {
+        chart(series, true, level.filter(|(_, level)| highest(series, true) * 4.0 >= *level), true)
     }
 
     /// Areas on top of each other.
@@ -85,8 +96,8 @@ pub mod build {
     }
 
     /// With `fitted` the plot takes the room that the text beside it leaves.
-    fn chart(series: &TimeSeries, stacked: bool, level: Option<f64>, fitted: bool) -> ChartData {
-        let most = highest(series, stacked).max(level.unwrap_or(0.0));
+    fn chart(series: &TimeSeries, stacked: bool, level: Level, fitted: bool) -> ChartData {
+        let most = highest(series, stacked).max(level.map_or(0.0, |level| level.1));
         let top = match series.unit.as_str() {
             "B" | "B/s" => analysis::svg::nice_top_of_bytes(most),
             _ => analysis::svg::nice_top(most),
@@ -212,13 +223,13 @@ pub mod build {
         slot.replace(' ', "-")
     }
 
-    /// A line as high as there are processors.
-    fn level_line(series: &TimeSeries, level: f64) -> TimeSeriesLine {
+    /// The same all along.
+    fn level_line(series: &TimeSeries, (name, level): (&str, f64)) -> TimeSeriesLine {
         let values = vec![Some(level); series.times.len()];
-        TimeSeriesLine { name: "Processors".to_owned(), values, gaps: Vec::new() }
+        TimeSeriesLine { name: name.to_owned(), values, gaps: Vec::new() }
     }
 
-    fn paths(series: &TimeSeries, stacked: bool, top: f64, level: Option<f64>) -> Vec<ChartPath> {
+    fn paths(series: &TimeSeries, stacked: bool, top: f64, level: Level) -> Vec<ChartPath> {
         let mut base = vec![0.0; series.times.len()];
         let broken = breaks(&series.series);
         let drawn = |line: &TimeSeriesLine| analysis::svg::line(&line.values, &line.gaps, top, WIDTH, HEIGHT);
@@ -250,7 +261,7 @@ pub mod build {
         paths
     }
 
-    fn option(series: &TimeSeries, stacked: bool, level: Option<f64>, fitted: bool) -> String {
+    fn option(series: &TimeSeries, stacked: bool, level: Level, fitted: bool) -> String {
         // Colours, fonts and formats are the page's business: charts.js adds them from the style sheet.
         let (left, bottom) = if fitted { (8, 4) } else { (72, 24) };
         let mut chart = Chart::new()
@@ -374,6 +385,9 @@ pub mod build {
             assert!(drawn.option.contains("\"id\":\"level-0\""), "{}", drawn.option);
             // The axis reaches it.
             assert!(drawn.grid.last().unwrap().1.parse::<f64>().unwrap() >= 4.0, "{:?}", drawn.grid);
+            // So is what sessions may take.
+            assert_eq!(sessions(&series(30.0), Some(97)).paths.last().unwrap().name, "Usable slots");
+            assert_eq!(sessions(&series(3.0), Some(97)), stacked(&series(3.0)), "far below it");
         }
 
         #[test]

@@ -17,6 +17,8 @@ pub struct IndexData {
     pub size: ChartData,
     /// Scans an hour over the range.
     pub scans: ChartData,
+    /// Blocks found in shared buffers over the range.
+    pub hit: ChartData,
     /// The page's own address, to come back to.
     pub here: String,
     /// Whether the reader may put advice aside.
@@ -31,5 +33,6 @@ pub async fn load_index(search: String) -> Result<IndexData, AppError> {
     let mut detail = told(ask.control.index_get(&ask.actor, ask.id(), key, ask.range).await)?;
     let size = build::lines(&std::mem::take(&mut detail.size));
     let scans = build::lines(&std::mem::take(&mut detail.scans));
-    Ok(IndexData { detail, size, scans, here: ask.here(), may_dismiss: ask.actor.may(Permission::AdviceDismiss) })
+    let hit = build::lines(&std::mem::take(&mut detail.hit));
+    Ok(IndexData { detail, size, scans, hit, here: ask.here(), may_dismiss: ask.actor.may(Permission::AdviceDismiss) })
 }

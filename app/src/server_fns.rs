@@ -42,6 +42,10 @@ pub struct QueriesData {
     pub page: QueriesPage,
     /// Mean and percentiles over the range.
     pub latency: ChartData,
+    /// Whose they are, and where those of now come from.
+    pub note: String,
+    /// Executions of all statements per second.
+    pub calls: ChartData,
 }
 
 /// One statement with its charts.
@@ -126,7 +130,10 @@ pub async fn load_queries(search: String) -> Result<QueriesData, AppError> {
         latency.series.extend(one.series);
         latency.earlier.extend(one.earlier);
     }
-    Ok(QueriesData { page, latency: build::lines(&latency) })
+    let mut calls = history(Metric::CallsPerSecond).await?;
+    name(&mut calls, "Calls");
+    let note = overview::of_all_statements(told(control.dashboard_get(&actor, id))?.latency.as_ref());
+    Ok(QueriesData { page, latency: build::lines(&latency), note, calls: build::lines(&calls) })
 }
 
 /// One statement.
@@ -180,7 +187,7 @@ pub async fn load_activity(search: String) -> Result<ActivityData, AppError> {
         databases: panels::layout::chips("Database", told(ask.databases())?),
         page,
         statements,
-        states: build::stacked(&states),
+        states: build::sessions(&states, usable),
         usable,
         may_signal,
     })

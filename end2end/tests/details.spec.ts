@@ -30,7 +30,7 @@ test("an index leads from the list to its page: definition, use on all nodes, si
   await expect(page.getByRole("heading", { level: 1 })).toContainText("idx_audit_logs_timestamp");
   await expect(page.locator(".statement-text")).toContainText("CREATE INDEX");
   for (const fact of ["Columns", "Scans", "Counted since", "Last used", "Bloat, estimated"]) await expect(page.locator("dl.facts dt", { hasText: fact }).first()).toBeVisible();
-  for (const panel of ["Size", "Scans an hour", "Advice", "Other indexes of the table"]) await expect(page.getByRole("heading", { level: 2, name: panel, exact: true })).toBeVisible();
+  for (const panel of ["Size", "Scans an hour", "Cache hit", "Advice", "Other indexes of the table"]) await expect(page.getByRole("heading", { level: 2, name: panel, exact: true })).toBeVisible();
   // It is one of the faults that the demo has on purpose.
   await expect(page.locator("li.finding").first()).toContainText("DROP INDEX CONCURRENTLY");
   await page.locator("li.finding summary", { hasText: "Undo" }).first().click();

@@ -77,6 +77,10 @@ test("search and filters narrow the list and stand in the address", async ({ pag
   // A pasted link shows the same.
   await page.reload();
   await expect(page.locator("table.queries tbody tr").first()).toContainText("INSERT");
+  await page.locator("#queries summary", { hasText: "any number of calls" }).click();
+  await page.getByRole("link", { name: "10 calls or more", exact: true }).click();
+  await expect(page).toHaveURL(/kind=dml&min_calls=10/);
+  await expect(page.locator("#queries summary", { hasText: "10 calls or more" })).toBeVisible();
 });
 
 test("a row leads to the statement with its history", async ({ page }) => {

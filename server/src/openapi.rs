@@ -41,6 +41,7 @@ pub fn api() -> (axum::Router<App>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(api::dashboard::dashboard))
         .routes(routes!(api::clusters::clusters))
+        .routes(routes!(api::estate::estate))
         .routes(routes!(api::queries::queries))
         .routes(routes!(api::queries::query))
         .routes(routes!(api::queries::query_history))

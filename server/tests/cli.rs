@@ -1,6 +1,9 @@
 //! The program as a stranger runs it: wrong configuration, an unreachable store, a taken port. One clear line each.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "cli/monitoring.rs"]
+mod monitoring;
+
 use std::{
     io::Write as _,
     net::TcpListener,

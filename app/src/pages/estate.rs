@@ -39,10 +39,11 @@ fn Loaded(rows: Vec<EstateRow>) -> impl IntoView {
         (count, lost) => format!("{}, {lost} not reached", format::counted(count, "cluster", "clusters")),
     };
     let empty = rows.is_empty();
+    let csv = view! { <a class="btn" href="/api/v1/estate?format=csv" rel="external" download="estate.csv"><Icon name="download" />"CSV"</a> }.into_any();
     let lines = rows.into_iter().map(line).collect_view();
     view! {
         <div class="title"><h1>"Estate"</h1><span class="muted">{summary}</span></div>
-        <Panel title="Clusters" note="the worst first" flush=true>
+        <Panel title="Clusters" note="the worst first" aside=csv flush=true>
             {empty.then(|| view! { <p class="fine muted">"No cluster is configured. "<a href="/start">"How to begin"</a></p> })}
             <div class="scroll" tabindex="0" role="region" aria-label="Clusters table">
                 <table class="estate-list">

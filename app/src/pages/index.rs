@@ -42,7 +42,7 @@ fn Back() -> impl IntoView {
 
 #[component]
 fn Loaded(data: IndexData) -> impl IntoView {
-    let IndexData { detail, size, scans, here, may_dismiss } = data;
+    let IndexData { detail, size, scans, hit, here, may_dismiss } = data;
     let scope = Scope::get();
     let row = detail.row.clone();
     let table = scope.link_untracked(&format!("/database/tables?table={}", encode(&detail.table_key)));
@@ -70,8 +70,9 @@ fn Loaded(data: IndexData) -> impl IntoView {
             <div class="body"><div class="code-block"><pre class="statement-text" tabindex="0"><code>{highlighted(&row.definition)}</code></pre><CopyButton text=row.definition.clone() label="Copy the definition" /></div></div>
         </section>
         <Facts detail=detail.clone() />
-        <Panel title="Size" span="c6" note="recorded each hour, while it is among the 300 largest" source="pg_class.relpages"><Chart data=size label="Size" /></Panel>
-        <Panel title="Scans an hour" span="c6" note=nodes source="pg_stat_user_indexes.idx_scan"><Chart data=scans label="Scans an hour" /></Panel>
+        <Panel title="Size" span="c4" note="recorded each hour, while it is among the 300 largest" source="pg_class.relpages"><Chart data=size label="Size" /></Panel>
+        <Panel title="Scans an hour" span="c4" note=nodes source="pg_stat_user_indexes.idx_scan"><Chart data=scans label="Scans an hour" /></Panel>
+        <Panel title="Cache hit" span="c4" note="of the blocks touched in the hour" source="pg_statio_user_indexes"><Chart data=hit label="Cache hit" /></Panel>
         <Panel title="Advice" note="nothing is carried out from here: take the commands to psql" flush=true>
             {none.then(|| view! { <p class="fine"><Icon name="check" />{all_well}</p> })}
             <ul class="findings">{findings}</ul>

@@ -39,7 +39,7 @@ pub fn Queries() -> impl IntoView {
 
 #[component]
 fn Loaded(data: QueriesData, params: QueriesParams) -> impl IntoView {
-    let QueriesData { page, latency } = data;
+    let QueriesData { page, latency, note, calls } = data;
     match page.availability.clone() {
         Availability::Missing { reason, cure } => {
             return view! { <Panel title="Statements"><Missing reason cure /></Panel> }.into_any();
@@ -51,7 +51,7 @@ fn Loaded(data: QueriesData, params: QueriesParams) -> impl IntoView {
     }
     let evicted = page.evictions_per_hour.filter(|rate| *rate >= 1.0);
     view! {
-        <LatencyPanel latency />
+        <Charts latency note calls />
         {evicted.map(|rate| view! {
             <p class="banner attention c12"><Icon name="warn" />{format!("pg_stat_statements evicts {} entries an hour, so rare statements are missing here: raise pg_stat_statements.max.", format::count(rate))}</p>
         })}
@@ -64,10 +64,13 @@ fn Loaded(data: QueriesData, params: QueriesParams) -> impl IntoView {
 }
 
 #[component]
-fn LatencyPanel(latency: ChartData) -> impl IntoView {
+fn Charts(latency: ChartData, note: String, calls: ChartData) -> impl IntoView {
     view! {
-        <Panel title="Statement latency" note="mean and percentiles of all statements" source="pg_stat_statements; percentiles from the durations in the server's log where it has them, otherwise estimated">
+        <Panel title="Statement latency" span="c8" note=note source="pg_stat_statements; percentiles from the durations in the server's log where it has them, otherwise estimated">
             <Chart data=latency label="Statement latency" />
+        </Panel>
+        <Panel title="Calls" span="c4" note="of all statements, per second" source="pg_stat_statements.calls">
+            <Chart data=calls label="Calls per second" />
         </Panel>
     }
 }
@@ -135,6 +138,17 @@ fn Toolbar(page: QueriesPage, params: QueriesParams) -> impl IntoView {
         cursor: None,
         ..params.clone()
     });
+    let calls = pick(
+        "Calls",
+        "any number of calls",
+        params.min_calls.map(at_least),
+        [10, 100, 1_000, 10_000].map(at_least).to_vec(),
+        |params, chosen| QueriesParams {
+            min_calls: chosen.as_deref().and_then(calls_of),
+            cursor: None,
+            ..params.clone()
+        },
+    );
     let (usual, extra) = COLUMNS.split_at(COLUMNS.len() - EXTRA);
     let names = |columns: &[Column]| columns.iter().map(|column| column.1.to_owned()).collect::<Vec<_>>();
     let names = [names(usual), vec!["Time over the range".to_owned()], names(extra)].concat();
@@ -160,12 +174,23 @@ fn Toolbar(page: QueriesPage, params: QueriesParams) -> impl IntoView {
             {slow}
             {database}
             {user}
+            {calls}
             {monitoring}
             <span class="grow"></span>
             <Columns table="queries" names extra=EXTRA />
             <a class="btn" href=csv rel="external" download="queries.csv"><Icon name="download" />"CSV"</a>
         </div>
     }
+}
+
+/// A choice of how many calls there must be.
+fn at_least(calls: u32) -> String {
+    format!("{calls} calls or more")
+}
+
+/// The number of such a choice.
+fn calls_of(choice: &str) -> Option<u32> {
+    choice.split(' ').next()?.parse().ok()
 }
 
 /// What it sorts by, head, explanation.
@@ -260,17 +285,14 @@ fn dash<T>(value: Option<T>, show: impl Fn(T) -> String) -> String {
 fn query_row(row: &QueryRow, widest: f64, detail: &[(&'static str, String)], compared: bool) -> impl IntoView + use<> {
     let href = address(&format!("/database/queries/{}", row.id), detail, None);
     // Temporary files and cold reads have columns of their own.
-    let flags =
-        row.flags.iter().filter(|flag| matches!(flag, QueryFlag::Slow | QueryFlag::New | QueryFlag::Regressed)).map(
-            |flag| {
-                let class = match flag.label() {
-                    "slow" | "regressed" => "badge warning",
-                    "new" => "badge accent",
-                    _ => "badge",
-                };
-                view! { <span class=class>{flag.label()}</span> }
-            },
-        );
+    let flags = row.flags.iter().filter(|flag| !matches!(flag, QueryFlag::Temp | QueryFlag::ColdReads)).map(|flag| {
+        let class = match flag.label() {
+            "slow" | "regressed" | "plan changed" => "badge warning",
+            "new" => "badge accent",
+            _ => "badge",
+        };
+        view! { <span class=class>{flag.label()}</span> }
+    });
     // In steps of five, by class: the content security policy allows no inline style.
     let share =
         format!("share w{}", ((row.total_percent / widest.max(f64::MIN_POSITIVE) * 20.0).round() as u32).min(20) * 5);

@@ -36,6 +36,13 @@ pub struct OverviewData {
     pub events_csv: String,
 }
 
+/// The note of a chart of percentiles: whose they are, and where those of now come from.
+#[cfg(feature = "ssr")]
+pub(super) fn of_all_statements(latency: Option<&domain::view::LatencyView>) -> String {
+    let source = latency.map(|it| format!("; percentiles are now {}", it.source.phrase()));
+    format!("of all statements{}", source.unwrap_or_default())
+}
+
 /// The overview of a cluster.
 #[server(endpoint = "overview", input = GetUrl)]
 pub async fn load_overview(
@@ -113,11 +120,12 @@ pub async fn load_overview(
     let health = health.series.into_iter().next().map(|line| line.values).unwrap_or_default();
     let mut events = load.series.events.clone();
     events.reverse();
+    let latency_note = of_all_statements(dashboard.latency.as_ref());
     let chart = |title, note, source, series| layout::chart(title, note, source, 6, build::lines(series), false);
     let charts = vec![
         chart(
             "Latency",
-            "of all statements",
+            latency_note.as_str(),
             "durations in the server's log where it has them; otherwise estimated from pg_stat_statements: a log-normal mixture from mean and deviation",
             &latency,
         ),

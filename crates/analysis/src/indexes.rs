@@ -76,6 +76,32 @@ pub fn scans_per_hour(
     (rates, rows.map(|row| (row.key.clone(), row.scans)).collect())
 }
 
+/// Blocks from shared buffers and from elsewhere by name of the index, as they were last recorded.
+pub type RecordedBlocks = HashMap<String, (i64, i64)>;
+
+/// Of the blocks that were touched since they were last recorded, how many were found in shared buffers, in percent, for the
+/// `most` largest indexes of the server itself; and what to remember for the next time. Nothing is said of an index that
+/// was not touched, nor of one whose counters fell.
+pub fn hit_percents(
+    page: &IndexesPage,
+    reading: &IndexReading,
+    recorded: Option<&RecordedBlocks>,
+    most: usize,
+) -> (Vec<(String, f64)>, RecordedBlocks) {
+    let key = |index: &IndexCounters| format!("{}.{}", index.database, qualified(index));
+    let blocks = reading.rows.iter().map(|index| (key(index), (index.blks_hit, index.blks_read)));
+    let blocks = blocks.collect::<RecordedBlocks>();
+    let rows = page.rows.iter().filter(|row| row.bytes > 0).take(most);
+    let percent = |row: &IndexRow| {
+        let ((hit, read), (hit_before, read_before)) = (blocks.get(&row.key)?, recorded?.get(&row.key)?);
+        let (hit, read) = (hit - hit_before, read - read_before);
+        let percent = crate::rates::hit_percent(hit, read).filter(|_| hit >= 0 && read >= 0)?;
+        Some((row.key.clone(), percent))
+    };
+    let percents = rows.clone().filter_map(percent).collect();
+    (percents, rows.filter_map(|row| Some((row.key.clone(), *blocks.get(&row.key)?))).collect())
+}
+
 /// Key columns and expressions, and included columns, as a definition has them.
 pub fn columns(definition: &str) -> (Vec<String>, Vec<String>) {
     let after_method = definition.find(" USING ").map_or(definition, |at| &definition[at..]);

@@ -174,6 +174,7 @@ fn matches(sum: &StatementSum, params: &QueriesParams, words: &[&str], slow_ms: 
     wanted(&params.database, &sum.database)
         && wanted(&params.user, &sum.user)
         && params.kind.is_none_or(|kind: QueryKind| sqltext::kind(&sum.text) == kind)
+        && params.min_calls.is_none_or(|least| sum.calls >= i64::from(least))
         && (!params.slow_only || mean(sum) >= slow_ms)
         && (!params.hide_monitoring || !sqltext::is_own(&sum.text))
         && (words.is_empty() || {
@@ -312,6 +313,7 @@ mod tests {
         assert_eq!(count(QueriesParams { slow_only: true, ..QueriesParams::default() }), 1);
         assert_eq!(count(QueriesParams { user: Some("api".into()), ..QueriesParams::default() }), 6);
         assert_eq!(count(QueriesParams { user: Some("nobody".into()), ..QueriesParams::default() }), 0);
+        assert_eq!(count(QueriesParams { min_calls: Some(9), ..QueriesParams::default() }), 2);
         let one = list(&all, &QueriesParams { limit: 1, ..QueriesParams::default() }, 60.0, 1_000.0, Timestamp(0));
         assert_eq!((one.rows[0].0, one.rows[0].1.flags.as_slice()), (12, [QueryFlag::Slow].as_slice()));
     }

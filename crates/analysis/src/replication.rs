@@ -5,7 +5,7 @@
 //! is cut (the standby is missing) and whatever the servers' clocks say.
 use domain::{
     Lsn, Timestamp,
-    reading::ReplicationReading,
+    reading::{KnownStandby, ReplicationReading},
     view::{ReplicaState, ReplicaView},
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -89,10 +89,27 @@ impl Replicas {
         }
     }
 
-    /// A standby that was missing, or behind, before a restart of ours: until it is seen it is not back. What is known of it
-    /// since is not overwritten.
-    pub fn missing_since(&mut self, name: &str, since: Timestamp) {
-        self.seen.entry(name.to_owned()).or_insert((since, None));
+    /// One that was there, or missed, before a restart of ours: until it is seen it is not back. What was seen of it since is
+    /// not overwritten.
+    pub fn know(&mut self, standby: KnownStandby) {
+        if standby.by_address
+            && let Some(shared) = shared_name(&standby.name)
+            && self.shared.insert(shared.to_owned())
+        {
+            self.seen.remove(shared);
+        }
+        self.seen.entry(standby.name).or_insert((standby.seen_at, standby.replayed));
+    }
+
+    /// Those that are there or missed, by name: what a restart of ours must not forget.
+    pub fn known(&self) -> Vec<KnownStandby> {
+        let known = self.seen.iter().map(|(name, (seen_at, replayed))| KnownStandby {
+            name: name.clone(),
+            seen_at: *seen_at,
+            replayed: *replayed,
+            by_address: shared_name(name).is_some_and(|shared| self.shared.contains(shared)),
+        });
+        known.collect()
     }
 
     /// Takes a reading of the primary.
@@ -184,6 +201,11 @@ impl Replicas {
     pub fn clear(&mut self) {
         *self = Self::default();
     }
+}
+
+/// What several standbys are called of which `name` is one, as [`Replicas::tell_apart`] has it.
+fn shared_name(name: &str) -> Option<&str> {
+    name.rsplit_once(" (").map(|(shared, _)| shared)
 }
 
 /// Whether a sender is called as those that copy a table for a logical subscription, each under a name of its own and until
@@ -351,20 +373,63 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missing_before_a_restart_of_ours_is_missing_until_it_is_seen() {
+    fn what_was_there_before_a_restart_of_ours_is_missing_until_it_is_seen() {
+        let mut before = Replicas::default();
+        before.advance(&reading(90, Some(90)), at(0));
+        let known = before.known();
+        assert_eq!(known.iter().map(|it| (it.name.as_str(), it.seen_at)).collect::<Vec<_>>(), [("r1", at(0))]);
         let mut replicas = Replicas::default();
-        replicas.missing_since("r1", at(0));
+        let know = |replicas: &mut Replicas| known.iter().for_each(|standby| replicas.know(standby.clone()));
+        know(&mut replicas);
         replicas.advance(&reading(100, None), at(40));
+        let view = &replicas.views()[0];
         assert_eq!(
-            (replicas.views()[0].state, replicas.views()[0].lag_seconds),
-            (ReplicaState::Disconnected, Some(40.0))
+            (view.state, view.lag_seconds, view.lag_bytes),
+            (ReplicaState::Disconnected, Some(40.0), Some(10)),
+            "what it lacks is known as well"
         );
+        assert_eq!(replicas.known(), known, "still missed, it was not seen since");
         replicas.advance(&reading(100, Some(100)), at(41));
         assert_eq!(replicas.views()[0].state, ReplicaState::Idle);
         // What was seen meanwhile counts.
-        replicas.missing_since("r1", at(0));
+        know(&mut replicas);
         replicas.advance(&reading(100, None), at(42));
         assert_eq!(replicas.views()[0].lag_seconds, Some(1.0));
+        // Given up it is none that is known.
+        assert!(replicas.forget("r1") && replicas.known().is_empty());
+    }
+
+    #[test]
+    fn of_two_that_shared_a_name_the_one_that_is_left_after_a_restart_of_ours_is_who_it_was() {
+        let sender = |address: &str| Sender {
+            name: "walreceiver".into(),
+            client_address: Some(address.into()),
+            state: "streaming".into(),
+            replay_lsn: Some(Lsn(500)),
+            ..Sender::default()
+        };
+        let reading = |addresses: &[&str]| ReplicationReading {
+            current_lsn: Some(Lsn(500)),
+            senders: addresses.iter().map(|address| sender(address)).collect(),
+            ..ReplicationReading::default()
+        };
+        let mut before = Replicas::default();
+        let mut both = reading(&["10.0.0.7", "10.0.0.8"]);
+        before.tell_apart(&mut both);
+        before.advance(&both, at(0));
+        // Read before it was known who there was.
+        let mut replicas = Replicas::default();
+        let mut one = reading(&["10.0.0.7"]);
+        replicas.tell_apart(&mut one);
+        replicas.advance(&one, at(10));
+        before.known().into_iter().for_each(|standby| replicas.know(standby));
+        replicas.tell_apart(&mut one);
+        replicas.advance(&one, at(10));
+        let states = replicas.views().iter().map(|it| (it.name.as_str(), it.state)).collect::<Vec<_>>();
+        assert_eq!(
+            states,
+            [("walreceiver (10.0.0.7)", ReplicaState::Idle), ("walreceiver (10.0.0.8)", ReplicaState::Disconnected)]
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use domain::{
 use futures::future::BoxFuture;
 use serde_json::json;
 use std::fmt;
-use store::Outcome;
+use store::{KnownStandbyRepo, Outcome};
 
 /// What became of a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,7 +147,10 @@ impl ControlPlane {
             });
         };
         let detail = json!({ "gone_since": gone_since });
-        self.audit_outcome(actor, ACTION, object, Outcome::Ok, Some(detail)).await?;
+        let transaction = self.inner.store.begin().await?;
+        KnownStandbyRepo(&transaction).forget(&id, name).await?;
+        self.audit_outcome_in(&transaction, actor, ACTION, object, Outcome::Ok, (None, Some(detail))).await?;
+        self.inner.store.commit(transaction).await?;
         agent.forget_standby(name);
         Ok(())
     }

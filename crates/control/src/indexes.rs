@@ -57,6 +57,7 @@ impl ControlPlane {
             counting_since: page.counting_since,
             size: self.series_of(&config.id, Metric::IndexBytes, key, "Size", range, interval).await?,
             scans: self.series_of(&config.id, Metric::IndexScansPerHour, key, "Scans an hour", range, interval).await?,
+            hit: self.series_of(&config.id, Metric::IndexHitPercent, key, "Cache hit", range, interval).await?,
             similar: similar(page, &row),
             findings,
             suggestions,

@@ -4,13 +4,13 @@ use analysis::{latency, queries as rules, queries::StatementSum, sqltext};
 use domain::{
     Permission, Timestamp,
     reading::{StatementKey, StatementText},
-    view::{Compare, QueriesPage, QueriesParams, QueryDetail, Range, TimeSeries, TimeSeriesLine},
+    view::{Compare, EventKind, QueriesPage, QueriesParams, QueryDetail, QueryFlag, Range, TimeSeries, TimeSeriesLine},
 };
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
 };
-use store::{StatementBucket, StatementRepo};
+use store::{EventRepo, StatementBucket, StatementRepo};
 use tokio::sync::OnceCell;
 
 /// Points of a sparkline.
@@ -74,6 +74,7 @@ impl ControlPlane {
         let means = earlier.iter().flat_map(|earlier| &earlier.sums).filter(|sum| sum.calls > 0);
         let means = means.map(|sum| (sum.statement_id, sum.total_ms / sum.calls as f64)).collect::<HashMap<_, _>>();
         let sparks = self.sparks(&list.rows.iter().map(|row| row.0).collect::<Vec<_>>(), &loaded).await?;
+        let changed = self.changed_plans(&config.id, loaded.from, params.range.end(now())).await?;
         let distinct = |pick: fn(&StatementSum) -> &String| {
             let mut names =
                 loaded.sums.iter().map(pick).collect::<HashSet<_>>().into_iter().cloned().collect::<Vec<_>>();
@@ -93,6 +94,9 @@ impl ControlPlane {
                     row.spark = sparks.get(&id).cloned().unwrap_or_default();
                     if let Some(mean) = means.get(&id) {
                         rules::compare(&mut row, *mean);
+                    }
+                    if changed.contains(&row.id) {
+                        row.flags.push(QueryFlag::PlanChanged);
                     }
                     row
                 })
@@ -133,6 +137,9 @@ impl ControlPlane {
         let sum = loaded.sums.iter().find(|sum| sum.key == key).ok_or_else(missing)?;
         let total_ms = loaded.sums.iter().map(|sum| sum.total_ms).sum::<f64>();
         let mut row = rules::row(sum, total_ms, loaded.window_seconds, self.inner.slow_threshold_ms, loaded.to);
+        if self.changed_plans(&config.id, loaded.from, range.end(now())).await?.contains(&row.id) {
+            row.flags.push(QueryFlag::PlanChanged);
+        }
         row.spark = self.sparks(&[sum.statement_id], &loaded).await?.remove(&sum.statement_id).unwrap_or_default();
         let (from, to, step) = monitoring::grid(range, now());
         let here = self.buckets(&config.id, record.id, from, to, step).await?;
@@ -242,6 +249,17 @@ impl ControlPlane {
         let loaded = self.load(cluster, Range::Hours24, Compare::Off, sequence).await?;
         let blocks = loaded.sums.iter().map(|sum| sum.temp_blks_written).sum::<i64>();
         Ok((blocks as f64 * 8_192.0, loaded.window_seconds))
+    }
+
+    /// Statements that got another plan between two moments, as far as plans are kept.
+    async fn changed_plans(
+        &self,
+        cluster: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<HashSet<String>, ControlError> {
+        let changes = EventRepo(self.inner.store.db()).list_of(cluster, EventKind::PlanChange, from, to).await?;
+        Ok(changes.into_iter().filter_map(|event| event.statement).collect())
     }
 
     pub(crate) async fn load(

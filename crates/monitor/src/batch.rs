@@ -2,7 +2,7 @@
 use analysis::statements::StatementDelta;
 use domain::{
     Timestamp,
-    reading::{SessionBucket, SessionKey, StatementKey, StatementText},
+    reading::{KnownStandby, SessionBucket, SessionKey, StatementKey, StatementText},
     view::{Event, Explained, LockNode, LockSnapshot, LogSample},
 };
 use std::collections::HashSet;
@@ -24,6 +24,8 @@ pub(crate) struct Batch {
     pub(crate) sessions: Option<SessionBucket>,
     pub(crate) log_samples: Vec<(StatementKey, LogSample)>,
     pub(crate) plans: Vec<(StatementKey, Explained)>,
+    /// All that are known; `None` says nothing of them.
+    pub(crate) standbys: Option<Vec<KnownStandby>>,
 }
 
 impl Batch {
@@ -53,6 +55,9 @@ impl Batch {
         put_before(&mut self.events, &mut before.events);
         let surplus = self.events.len().saturating_sub(EVENTS_AT_MOST);
         self.events.drain(..surplus);
+        if self.standbys.is_none() {
+            self.standbys = before.standbys.take();
+        }
         if !room {
             return;
         }
@@ -76,7 +81,8 @@ impl Batch {
             + sized(&self.log_samples, |(_, it)| it.application.len() + it.client.len() + it.query.len())
             + sized(&self.plans, |(_, it)| {
                 it.json.len() + it.role.len() + sized(&it.hypothetical, |index| index.name.len())
-            });
+            })
+            + self.standbys.as_ref().map_or(0, |standbys| sized(standbys, |it| it.name.len()));
         (size_of::<Self>() + rows) as u64
     }
 }
@@ -118,6 +124,24 @@ fn node(node: &LockNode) -> usize {
 mod tests {
     use super::*;
     use domain::view::{EventKind, ExplainMethod, Metric};
+
+    fn standby(name: &str) -> KnownStandby {
+        KnownStandby { name: name.to_owned(), seen_at: Timestamp(1), replayed: None, by_address: false }
+    }
+
+    #[test]
+    fn which_standbys_are_known_is_what_was_said_last() {
+        let known = |names: &[&str]| Batch {
+            standbys: Some(names.iter().map(|name| standby(name)).collect()),
+            ..Batch::default()
+        };
+        let mut silent = Batch::default();
+        silent.inherit(&mut known(&["r1"]), false);
+        assert_eq!(silent.standbys, known(&["r1"]).standbys);
+        let mut none_left = known(&[]);
+        none_left.inherit(&mut silent, false);
+        assert_eq!(none_left.standbys, Some(Vec::new()));
+    }
 
     #[test]
     fn what_is_said_once_is_taken_over_and_figures_are_not() {
@@ -196,6 +220,7 @@ mod tests {
             },
             Batch { log_samples: vec![(key, logged)], ..Batch::default() },
             Batch { plans: vec![(key, plan)], ..Batch::default() },
+            Batch { standbys: Some(vec![standby(&long())]), ..Batch::default() },
         ];
         let empty = Batch::default().bytes();
         for batch in batches {

@@ -54,7 +54,7 @@ impl Monitor {
         let mut tasks = JoinSet::new();
         let shared = Arc::new(Shared::default());
         let counters = Arc::default();
-        let alerts = alerts::start(&mut tasks, control, interval, stop);
+        let alerts = alerts::start(&mut tasks, control, interval, &shared, stop);
         for one in watched {
             let recorder = recorder::start(&mut tasks, control.clone(), one.config.id.clone(), &counters, stop.clone());
             if let Some(bytes) = one.target.is_local().then(host::memory_bytes).flatten() {

@@ -6,7 +6,7 @@ use crate::batch::Batch;
 use control::{ControlError, ControlPlane, now};
 use domain::{
     Timestamp,
-    reading::StatementKey,
+    reading::{KnownStandby, StatementKey},
     view::{Event, EventKind, LogSample, Metric},
 };
 use std::{
@@ -18,8 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 use store::{
-    EventRepo, LockRepo, LogSampleRepo, MetricRepo, SessionHistoryRepo, StatementRepo, StatementSampleRow, StoreError,
-    TierRepo,
+    EventRepo, KnownStandbyRepo, LockRepo, LogSampleRepo, MetricRepo, SessionHistoryRepo, StatementRepo,
+    StatementSampleRow, StoreError, TierRepo,
 };
 use tokio::{sync::Notify, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -279,6 +279,8 @@ struct Writer {
     statements: HashMap<StatementKey, i64>,
     /// When those were read.
     statements_read: Option<Instant>,
+    /// Standbys as they are in the store.
+    standbys: Option<Vec<KnownStandby>>,
 }
 
 impl Writer {
@@ -290,6 +292,7 @@ impl Writer {
             names: HashMap::new(),
             statements: HashMap::new(),
             statements_read: None,
+            standbys: None,
         }
     }
 
@@ -307,6 +310,9 @@ impl Writer {
         MetricRepo(&transaction).insert(&self.cluster, batch.at, &batch.metrics, &mut series).await?;
         EventRepo(&transaction).insert(&self.cluster, &batch.events).await?;
         LockRepo(&transaction).insert(&self.cluster, &batch.locks).await?;
+        if let Some(standbys) = &batch.standbys {
+            KnownStandbyRepo(&transaction).change(&self.cluster, self.standbys.as_deref(), standbys).await?;
+        }
         let mut names = None;
         if let Some(bucket) = &batch.sessions {
             let mut known = self.names.clone();
@@ -343,6 +349,9 @@ impl Writer {
         LogSampleRepo(&transaction).insert(&batch.log_samples.iter().filter_map(sample).collect::<Vec<_>>()).await?;
         store.commit(transaction).await?;
         self.series = series;
+        if batch.standbys.is_some() {
+            self.standbys.clone_from(&batch.standbys);
+        }
         if let Some(names) = names {
             self.names = names;
         }

@@ -379,6 +379,9 @@ pub(crate) fn metrics(
     for (key, scans) in &state.index_scans {
         add(Metric::IndexScansPerHour, key, Some(*scans));
     }
+    for (key, percent) in &state.index_hits {
+        add(Metric::IndexHitPercent, key, Some(*percent));
+    }
     for slot in &snapshot.replication.slots {
         add(Metric::SlotRetainedBytes, &slot.name, slot.retained_bytes.and_then(number));
     }

@@ -3,7 +3,7 @@ use crate::{cadence::Cadence, collector::Collectors, disk, log_samples::LogNames
 use analysis::{
     durations::DurationWindow,
     health::HealthTracker,
-    indexes::{Previous, Recorded},
+    indexes::{Previous, Recorded, RecordedBlocks},
     locks::Episode,
     rates::DatabaseWindow,
     replication::Replicas,
@@ -13,9 +13,9 @@ use analysis::{
 use domain::{
     Lsn, Timestamp,
     reading::{
-        ActivityReading, BloatEstimate, DatabaseReading, IndexReading, IoReading, LogPosition, ReplicationReading,
-        ServerReading, SettingsReading, StatementCounters, StatementKey, TableCounters, TableReading, VacuumReading,
-        WalReading,
+        ActivityReading, BloatEstimate, DatabaseReading, IndexReading, IoReading, KnownStandby, LogPosition,
+        ReplicationReading, ServerReading, SettingsReading, StatementCounters, StatementKey, TableCounters,
+        TableReading, VacuumReading, WalReading,
     },
     view::{
         ClusterState, ColumnsKept, Health, HostPage, IndexesPage, IoRow, LockNode, LockSnapshot, TablesPage, WaitLoad,
@@ -42,9 +42,22 @@ pub(crate) struct Shared {
     pub(crate) disks: disk::Asking,
     /// Cluster and name of standbys that a person has said will not come back, until its watch has taken them out.
     gone_for_good: Mutex<Vec<(String, String)>>,
+    /// By cluster the standbys that the store knew at our start, until its watch has taken them; `None` before they are read.
+    known_standbys: Mutex<Option<HashMap<String, Vec<KnownStandby>>>>,
 }
 
 impl Shared {
+    /// What the store knew of standbys at our start.
+    pub(crate) fn know_standbys(&self, known: HashMap<String, Vec<KnownStandby>>) {
+        *self.known_standbys.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
+    }
+
+    /// Those of a cluster; `None` before they are read.
+    pub(crate) fn take_known_standbys(&self, cluster: &str) -> Option<Vec<KnownStandby>> {
+        let mut all = self.known_standbys.lock().unwrap_or_else(PoisonError::into_inner);
+        all.as_mut().map(|all| all.remove(cluster).unwrap_or_default())
+    }
+
     /// A standby of a cluster will not come back.
     pub(crate) fn forget_standby(&self, cluster: &str, name: &str) {
         let mut all = self.gone_for_good.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,9 +150,12 @@ pub(crate) struct State {
     pub(crate) indexes: Arc<IndexesPage>,
     /// Scans as they were last recorded, and when.
     pub(crate) index_scans_recorded: Option<(Instant, Recorded)>,
-    /// Sizes of indexes and their scans in an hour, to be recorded.
+    /// Blocks of indexes as they were last recorded.
+    pub(crate) index_blocks_recorded: Option<RecordedBlocks>,
+    /// Sizes of indexes, their scans and their share of blocks in shared buffers in an hour, to be recorded.
     pub(crate) index_sizes: Vec<(String, i64)>,
     pub(crate) index_scans: Vec<(String, f64)>,
+    pub(crate) index_hits: Vec<(String, f64)>,
     pub(crate) index_bloat: Vec<BloatEstimate>,
     pub(crate) index_bloat_read: Option<Instant>,
     pub(crate) settings: Option<SettingsReading>,
@@ -220,8 +236,10 @@ impl State {
                 ..IndexesPage::default()
             }),
             index_scans_recorded: None,
+            index_blocks_recorded: None,
             index_sizes: Vec::new(),
             index_scans: Vec::new(),
+            index_hits: Vec::new(),
             index_bloat: Vec::new(),
             index_bloat_read: None,
             settings: None,
@@ -249,6 +267,7 @@ impl State {
         self.last_lsn = None;
         self.indexes_before = None;
         self.index_scans_recorded = None;
+        self.index_blocks_recorded = None;
         self.tables_before = None;
         self.wal_view = None;
         self.checkpoints_per_hour = None;

@@ -14,10 +14,10 @@ use crate::{
     snapshot,
     state::{Shared, State, WINDOW_SECONDS},
 };
-use analysis::{relation_names, replication};
+use analysis::relation_names;
 use control::{ClusterConfig, ControlPlane, now};
 use domain::{
-    reading::{CollectorKind, CollectorState, ServerReading, ServerRole},
+    reading::{CollectorKind, CollectorState, KnownStandby, ServerReading, ServerRole},
     view::{ClusterState, Event, EventKind},
 };
 use pgstat::{Cluster, PgstatError};
@@ -47,8 +47,8 @@ pub(crate) struct Watch {
     shared: Arc<Shared>,
     state: State,
     events: Vec<Event>,
-    /// Standbys that were missing before our start are known again.
-    missing_known: bool,
+    /// Standbys that were there before our start are known again.
+    standbys_known: bool,
 }
 
 /// A wrong password tried too often locks an account out and fills the server's log.
@@ -81,7 +81,7 @@ impl Watch {
             shared,
             state,
             events,
-            missing_known: false,
+            standbys_known: false,
         }
     }
 
@@ -319,26 +319,26 @@ impl Watch {
         }
     }
 
-    /// Once after a start, as soon as the open alerts are read: a standby that nobody has seen since is not well again. Of a
-    /// server that is no primary any more they are another's.
-    fn know_missing(&mut self) {
-        let book = self.control.alerts();
-        let Some(server) = self.state.server.as_ref().filter(|_| !self.missing_known && book.is_loaded()) else {
-            return;
-        };
-        self.missing_known = true;
+    /// Once after a start, as soon as the store has told which standbys there were: one that nobody has seen since is missed.
+    /// Of a server that is no primary any more they are another's.
+    fn know_standbys(&mut self) {
+        let Some(server) = self.state.server.as_ref().filter(|_| !self.standbys_known) else { return };
+        let Some(known) = self.shared.take_known_standbys(&self.config.id) else { return };
+        self.standbys_known = true;
         if server.role != ServerRole::Primary {
             return;
         }
-        for alert in book.open(Some(&self.config.id), now()) {
-            let of_standby = matches!(alert.rule.as_str(), "replica_disconnected" | "replication_lag");
-            if of_standby && alert.object != replication::THIS_SERVER {
-                self.state.replicas.missing_since(&alert.object, alert.since);
-            }
-        }
-        if let Some(reading) = &self.state.replication {
+        known.into_iter().for_each(|standby| self.state.replicas.know(standby));
+        if let Some(reading) = &mut self.state.replication {
+            self.state.replicas.tell_apart(reading);
             self.state.replicas.advance(reading, now());
         }
+    }
+
+    /// Those to be known after a restart; `None` before it is known which the store has.
+    fn standbys(&self) -> Option<Vec<KnownStandby>> {
+        let is_primary = self.state.server.as_ref().is_some_and(|server| server.role == ServerRole::Primary);
+        self.standbys_known.then(|| if is_primary { self.state.replicas.known() } else { Vec::new() })
     }
 
     /// Makes the snapshot, swaps it in and hands the figures to the recorder. `expected` is the time to the next look.
@@ -361,8 +361,7 @@ impl Watch {
             let status = slot.status.load();
             status.judged_at.map(|_| status.problems.clone())
         });
-        self.know_missing();
-        // After it: an alert that is still open must not bring back what a person has just given up.
+        self.know_standbys();
         for name in self.shared.take_gone_for_good(&self.config.id) {
             self.state.replicas.forget(&name);
         }
@@ -382,6 +381,7 @@ impl Watch {
         self.state.table_sizes.clear();
         self.state.index_sizes.clear();
         self.state.index_scans.clear();
+        self.state.index_hits.clear();
         let sessions = self.sampler.bucket(self.cadence.bucket());
         let locks = std::mem::take(&mut self.state.lock_snapshots);
         self.state.most_blocked = None;
@@ -391,6 +391,7 @@ impl Watch {
             events: std::mem::take(&mut self.events),
             locks,
             sessions,
+            standbys: self.standbys(),
             ..Batch::default()
         });
         self.control.clusters().publish(&self.config.id, snapshot, at);

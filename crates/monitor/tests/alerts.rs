@@ -10,13 +10,17 @@ use control::{
 };
 use domain::{
     alert::{AlertState, Level, RuleSettings, Severity},
-    view::{AlertDetail, AlertView},
+    view::{AlertDetail, AlertView, Metric, ReplicaState, ReplicaView},
 };
 use monitor::{Monitor, Watched, first_snapshot};
 use pgstat::Target;
 use serde_json::Value;
-use std::time::{Duration, Instant};
-use store::{AlertFilter, AlertRepo, DeliveryRepo, Store};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+use store::{AlertFilter, AlertRepo, DeliveryRepo, MetricRepo, Sample, Store};
 use test_support::{
     ChaosProxy, Weather,
     webhooks::{self, Got, receiver},
@@ -265,7 +269,75 @@ async fn a_standby_that_is_gone_is_still_gone_after_a_restart_of_ours() {
     let still = watching.until_state("replica_disconnected", AlertState::Firing).await;
     assert_eq!((still.id, still.no_data_since), (gone.id, None));
     assert!(dashboard(&watching).replication.iter().any(|it| it.name == "replica1"));
+
+    // Where no alert tells of it, it is missed all the same.
+    for rule in ["replica_disconnected", "replication_lag"] {
+        let off = RuleSettings { enabled: false, ..settings(0.5, 0) };
+        watching.control.alert_rule_set(&Actor::cli(), None, rule, off).await.unwrap();
+        watching.until_over(rule).await;
+    }
     watching.end().await;
+    let watching = start(&store_url, &url, &key).await;
+    let is_missed = |it: &ReplicaView| it.name == "replica1" && it.state == ReplicaState::Disconnected;
+    let begun = Instant::now();
+    while !dashboard(&watching).replication.iter().any(is_missed) {
+        assert!(begun.elapsed() < PATIENCE, "{:?}", dashboard(&watching).replication);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    // Given up it stays so, although we end before anything has seen it and its alert is open still.
+    watching.control.alert_rule_set(&Actor::cli(), None, "replica_disconnected", settings(0.5, 0)).await.unwrap();
+    watching.until_state("replica_disconnected", AlertState::Firing).await;
+    watching.control.standby_forget(&Actor::cli(), None, "replica1").await.unwrap();
+    watching.end().await;
+    let watching = start(&store_url, &url, &key).await;
+    let begun = Instant::now();
+    while dashboard(&watching).sequence < 5 || !watching.control.alerts().has_looked("main") {
+        assert!(begun.elapsed() < PATIENCE);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    watching.until_over("replica_disconnected").await;
+    assert_eq!(dashboard(&watching).replication, []);
+    watching.end().await;
+}
+
+/// Nobody says how much is much: ten days before were quiet at this hour.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_far_above_the_same_hour_of_the_days_before_is_told() {
+    let cluster = test_support::private_cluster(&[]).await;
+    let url = cluster.server.url("postgres");
+    let (store_url, _directory) = test_support::sqlite_url();
+    let store = Store::connect(&store_url).await.unwrap();
+    store.migrate().await.unwrap();
+    let mut series = HashMap::new();
+    for day in 1..=10 {
+        let at = now().plus_ms(-day * 86_400_000 - 600_000);
+        // Lines are added up.
+        let sample = |label: &str| Sample {
+            metric: Metric::ActiveSessions,
+            label: label.to_owned(),
+            value: 0.25,
+            histogram: None,
+        };
+        MetricRepo(store.db()).insert("main", at, &[sample("CPU"), sample("IO")], &mut series).await.unwrap();
+    }
+    let watching = start(&store_url, &url, &SealingKey::random().unwrap()).await;
+    let levels = vec![Level { severity: Severity::Info, threshold: 4.0, clear: 2.0 }];
+    let soon = RuleSettings { levels, ..settings(4.0, 0) };
+    watching.control.alert_rule_set(&Actor::cli(), None, "load_unusual", soon).await.unwrap();
+    let mut busy = Vec::new();
+    for _ in 0..5 {
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        busy.push(tokio::spawn(async move { connection.execute("SELECT pg_sleep(600)").await.map(drop) }));
+    }
+    let alert = watching.until_state("load_unusual", AlertState::Firing).await;
+    // Of the other figures there is no history, and nothing is said.
+    assert_eq!((alert.object.as_str(), alert.severity), ("active sessions", Severity::Info));
+    assert!(alert.measured.contains(", usually 0.5 at this hour: "), "{alert:?}");
+    assert!(alert.detail.as_deref().is_some_and(|detail| detail.starts_with("by 10 of the last days")), "{alert:?}");
+    assert!(busy.iter().all(|task| !task.is_finished()));
+    watching.end().await;
+    busy.into_iter().for_each(|task| task.abort());
 }
 
 #[tokio::test(flavor = "multi_thread")]

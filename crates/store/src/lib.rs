@@ -13,7 +13,7 @@ pub use connect::{Store, Transaction};
 pub use error::StoreError;
 pub use repo::{
     account::{Account, AccountRepo, NewAccount},
-    alert::{AckRow, AlertEventRow, AlertFilter, AlertPhase, AlertRepo, AlertRow, SilenceRow},
+    alert::{AckRow, AlertEventRow, AlertFilter, AlertPhase, AlertRepo, AlertRow, RuleCounts, SilenceRow},
     alert_channel::{ChannelRepo, ChannelRow, DeliveryCount, DeliveryRepo, DeliveryRow, DeliveryState, NewDelivery},
     alert_rule::{AlertRuleRepo, AlertRuleRow, BlackoutRepo, BlackoutRow},
     audit::{AuditFilter, AuditRepo, NewAudit, Outcome},
@@ -22,6 +22,7 @@ pub use repo::{
     event::EventRepo,
     health_weights::{HealthWeightsRepo, HealthWeightsRow},
     job::{JobFilter, JobRepo, JobRow, NewJob},
+    known_standby::KnownStandbyRepo,
     lock::LockRepo,
     log_sample::LogSampleRepo,
     metric::{MetricPoint, MetricRepo, Sample},

@@ -7,8 +7,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use domain::view::{
-    ActivityMoment, ActivityPage, AlertsPage, ConnectionsPage, IndexesPage, LockNode, QueriesPage, SettingsPage,
-    TablesPage, TimeSeries,
+    ActivityMoment, ActivityPage, AlertsPage, ConnectionsPage, IndexesPage, LockNode, QueriesPage, QueryRow,
+    SettingsPage, TablesPage, TimeSeries,
 };
 
 /// Whether CSV is wanted.
@@ -55,7 +55,10 @@ pub fn queries(page: &QueriesPage) -> String {
         "read_bytes",
         "temp_bytes",
         "wal_bytes",
+        "mean_change_percent",
+        "flags",
     ];
+    let flags = |row: &QueryRow| row.flags.iter().map(|flag| flag.label()).collect::<Vec<_>>().join(", ");
     write(
         &header,
         page.rows.iter().map(|row| {
@@ -78,6 +81,8 @@ pub fn queries(page: &QueriesPage) -> String {
                 Cell::Whole(row.read_bytes),
                 Cell::Whole(row.temp_bytes),
                 Cell::Whole(row.wal_bytes),
+                Cell::Number(row.mean_change_percent),
+                Cell::Text(flags(row)),
             ]
         }),
     )

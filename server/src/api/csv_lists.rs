@@ -1,10 +1,10 @@
-//! The shorter lists as CSV: replication, maintenance, advice, events, our own cost.
+//! The shorter lists as CSV: the estate, replication, maintenance, advice, events, our own cost.
 
 use analysis::csv::{Cell, write};
 use domain::{
     Timestamp,
     reading::CollectorState,
-    view::{AdvicePage, CostPage, Event, MaintenancePage, ReplicationPage},
+    view::{AdvicePage, CostPage, EstateRow, Event, MaintenancePage, ReplicationPage},
 };
 
 fn text(value: Option<&str>) -> Cell {
@@ -17,6 +17,52 @@ fn time(at: Option<Timestamp>) -> Cell {
 
 fn whole(number: Option<i64>) -> Cell {
     number.map_or(Cell::Number(None), Cell::Whole)
+}
+
+/// Clusters beside each other.
+pub fn estate(rows: &[EstateRow]) -> String {
+    let header = [
+        "cluster",
+        "name",
+        "state",
+        "reason",
+        "role",
+        "server_version",
+        "score",
+        "critical_alerts",
+        "warning_alerts",
+        "info_alerts",
+        "connections_percent",
+        "lag_seconds",
+        "databases_bytes",
+        "backed_up",
+        "backup_age_seconds",
+        "age_seconds",
+    ];
+    write(
+        &header,
+        rows.iter().map(|row| {
+            let cluster = &row.cluster;
+            vec![
+                cluster.id.as_str().into(),
+                cluster.name.as_str().into(),
+                cluster.state.as_str().into(),
+                text(cluster.state.reason()),
+                text(cluster.role.map(|role| role.as_str())),
+                text(cluster.server_version.as_deref()),
+                Cell::Number(row.score.map(f64::from)),
+                Cell::Number(row.alerts.map(|alerts| f64::from(alerts.critical))),
+                Cell::Number(row.alerts.map(|alerts| f64::from(alerts.warning))),
+                Cell::Number(row.alerts.map(|alerts| f64::from(alerts.info))),
+                Cell::Number(row.connections_percent),
+                Cell::Number(row.lag_seconds),
+                whole(row.databases_bytes),
+                Cell::Text(row.is_protected.to_string()),
+                Cell::Number(row.backup_age_seconds),
+                Cell::Number(row.age_seconds),
+            ]
+        }),
+    )
 }
 
 /// Standbys.
@@ -103,9 +149,15 @@ pub fn databases(page: &MaintenancePage) -> String {
 /// Who holds back vacuum.
 pub fn horizon(page: &MaintenancePage) -> String {
     write(
-        &["source", "id", "detail", "age"],
+        &["source", "id", "detail", "age", "seconds"],
         page.horizon.iter().map(|row| {
-            vec![row.source.as_str().into(), row.id.as_str().into(), row.detail.as_str().into(), Cell::Whole(row.age)]
+            vec![
+                row.source.as_str().into(),
+                row.id.as_str().into(),
+                row.detail.as_str().into(),
+                Cell::Whole(row.age),
+                Cell::Number(row.seconds),
+            ]
         }),
     )
 }

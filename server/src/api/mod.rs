@@ -13,6 +13,7 @@ mod csv;
 mod csv_lists;
 pub mod dashboard;
 pub mod dr;
+pub mod estate;
 pub mod events;
 pub mod health;
 pub mod history;

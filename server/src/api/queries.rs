@@ -39,6 +39,8 @@ pub struct QueriesQuery {
     database: Option<String>,
     /// Only this role.
     user: Option<String>,
+    /// Only those with so many executions in the range.
+    min_calls: Option<u32>,
     /// 1: only those over the threshold.
     slow: Option<String>,
     /// 1: also Holdfast's own statements.

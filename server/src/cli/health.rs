@@ -15,10 +15,11 @@ use monitor::{Monitor, first_snapshot};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use std::{
+    collections::HashMap,
     path::PathBuf,
     time::{Duration, Instant},
 };
-use store::{AlertPhase, AlertRepo, HealthWeightsRepo, HealthWeightsRow, Store};
+use store::{AlertPhase, AlertRepo, HealthWeightsRepo, HealthWeightsRow, KnownStandbyRepo, Store};
 use tokio_util::sync::CancellationToken;
 
 /// Which clusters.
@@ -56,11 +57,15 @@ impl Report {
 pub async fn run(args: HealthArgs, json: bool) -> Result<(), Failure> {
     serve::log("error,sqlx=error");
     let config = Config::load()?;
-    // The weights that serve scores by; a store that is older than them has none.
-    let (kept, weights) = match kept_store(&config).await {
-        Ok(Some(store)) => (kept_alerts(&store).await, HealthWeightsRepo(store.db()).list().await.unwrap_or_default()),
-        Ok(None) => (Ok(Vec::new()), Vec::new()),
-        Err(reason) => (Err(reason), Vec::new()),
+    // The weights that serve scores by, and the standbys that it has seen; a store that is older than them has none.
+    let (kept, weights, standbys) = match kept_store(&config).await {
+        Ok(Some(store)) => (
+            kept_alerts(&store).await,
+            HealthWeightsRepo(store.db()).list().await.unwrap_or_default(),
+            KnownStandbyRepo(store.db()).all().await.unwrap_or_default(),
+        ),
+        Ok(None) => (Ok(Vec::new()), Vec::new(), HashMap::new()),
+        Err(reason) => (Err(reason), Vec::new(), HashMap::new()),
     };
     let mut sources = config.clusters;
     if let Some(id) = &args.cluster {
@@ -77,6 +82,10 @@ pub async fn run(args: HealthArgs, json: bool) -> Result<(), Failure> {
     store.migrate().await?;
     for row in &weights {
         HealthWeightsRepo(store.db()).set(row).await?;
+    }
+    // One that is gone is missed by this look too.
+    for (cluster, known) in &standbys {
+        KnownStandbyRepo(store.db()).change(cluster, None, known).await?;
     }
     let configs = sources.iter().map(|source| source.watched.config.clone()).collect();
     let clusters = Clusters::new(configs, |config| first_snapshot(config, INTERVAL));

@@ -133,6 +133,16 @@ fn text(control: &ControlPlane, actor: &control::Actor) -> Result<String, Proble
             }
         }
     }
+    family(
+        &mut out,
+        "holdfast_latency_source",
+        "1 for where the percentiles of statement time come from: estimate, log, log_tail or exact.",
+        &dashboards,
+        |it| {
+            let source = it.latency.iter().map(|latency| latency.source.as_str().to_owned());
+            source.map(|source| (vec![("source", source)], Some(1.0))).collect()
+        },
+    );
     family(&mut out, "holdfast_sessions", "Client backends by state.", &dashboards, |it| {
         it.connections
             .iter()

@@ -47,6 +47,7 @@ const ROWS: &[Row] = &[
     ("GET", "/api/database/dashboard", "", READ),
     ("GET", "/api/database/stream", "", READ),
     ("GET", "/api/v1/clusters", "", READ),
+    ("GET", "/api/v1/estate", "", READ),
     ("GET", "/api/v1/clusters/{cluster}/queries", "", READ),
     // There is no statement yet.
     ("GET", "/api/v1/clusters/{cluster}/queries/{id}", "", [401, 404, 404, 404, 404]),

@@ -49,7 +49,10 @@ fn Rule(
         RuleSource::AllClusters => Some("set for all clusters"),
         RuleSource::Cluster => Some("set here"),
     };
-    let figures = format!("{} open, {} in 7 days", rule.open, rule.fired);
+    let figures = format!(
+        "{} open; in 7 days {} raised, {} taken on, {} over",
+        rule.open, rule.fired, rule.acknowledged, rule.resolved
+    );
     let is_open = preview.is_some();
     let form = (may_manage || is_open).then(|| view! { <Form rule=rule.clone() draft cluster preview may_manage /> });
     view! {

@@ -29,9 +29,10 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
                 Cell::Muted(it.detail.clone()),
             ]
         });
-        table(
+        table_with_csv(
             heads(&[("What", false), ("Which", false), ("Age", true), ("For", true), ("Detail", false)]),
             rows.collect(),
+            format!("{}&list=horizon", ask.csv(&page.cluster, "maintenance")),
         )
     };
     let progress = if page.progress.is_empty() {
@@ -48,9 +49,10 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
         ]);
         table(head, page.progress.iter().map(progress_row).collect())
     };
-    let databases = table(
+    let databases = table_with_csv(
         heads(&[("Database", false), ("Age", true), ("To forced vacuum", true), ("To wraparound", true)]),
         page.databases.iter().map(database).collect(),
+        ask.csv(&page.cluster, "maintenance"),
     );
     let io = table_with_csv(
         heads(&[

@@ -5,6 +5,7 @@
 //! rule's levels; whoever calls (`monitor`) keeps the state and tells people. [`preview`] runs the same machine over
 //! recorded figures, so that it cannot promise what the engine would not do.
 
+pub mod baseline;
 pub mod blackout;
 pub mod machine;
 pub mod observe;

@@ -69,6 +69,21 @@ fn scans_are_recorded_as_those_of_an_hour_and_a_reset_says_nothing() {
 }
 
 #[test]
+fn hits_are_those_since_the_last_record_and_what_was_not_touched_says_nothing() {
+    let percents = |hit, read, recorded: Option<&RecordedBlocks>| {
+        let rows = vec![IndexCounters { blks_hit: hit, blks_read: read, ..index(10, "i", &[1]) }];
+        let reading = IndexReading { rows: rows.clone(), ..IndexReading::default() };
+        hit_percents(&look(rows, None), &reading, recorded, 300)
+    };
+    let (none, first) = percents(100, 100, None);
+    assert!(none.is_empty() && first["d.public.i"] == (100, 100));
+    let (some, second) = percents(190, 110, Some(&first));
+    assert_eq!(some, [("d.public.i".to_owned(), 90.0)]);
+    assert_eq!(percents(190, 110, Some(&second)).0, [], "not touched");
+    assert_eq!(percents(5, 5, Some(&second)).0, [], "counters began anew");
+}
+
+#[test]
 fn columns_are_read_from_the_definition() {
     let of = |definition: &str| columns(definition);
     let plain = of("CREATE INDEX i ON public.t USING btree (a, b DESC) INCLUDE (c) WHERE (a > 0)");

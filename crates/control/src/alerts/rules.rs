@@ -8,7 +8,7 @@ use domain::{
 };
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
-use store::{AlertRepo, AlertRuleRepo, AlertRuleRow, MetricRepo};
+use store::{AlertRepo, AlertRuleRepo, AlertRuleRow, MetricRepo, RuleCounts};
 
 const DAY_MS: i64 = 86_400_000;
 const PREVIEW_DAYS: u32 = 7;
@@ -29,7 +29,13 @@ impl ControlPlane {
         Ok(RULES.iter().map(|rule| self.rule_view(rule, &id, &open, &fired)).collect())
     }
 
-    fn rule_view(&self, rule: &Rule, cluster: &str, open: &[AlertView], fired: &HashMap<String, u32>) -> RuleView {
+    fn rule_view(
+        &self,
+        rule: &Rule,
+        cluster: &str,
+        open: &[AlertView],
+        fired: &HashMap<String, RuleCounts>,
+    ) -> RuleView {
         let inner = self.alerts().lock();
         let row = inner.setting(cluster, rule.key);
         let source = match row {
@@ -37,6 +43,7 @@ impl ControlPlane {
             Some(row) if row.cluster_id.is_none() => RuleSource::AllClusters,
             Some(_) => RuleSource::Cluster,
         };
+        let lately = fired.get(rule.key).copied().unwrap_or_default();
         let is_open = |alert: &&AlertView| alert.rule == rule.key && alert.state != AlertState::Pending;
         RuleView {
             key: rule.key.to_owned(),
@@ -51,7 +58,9 @@ impl ControlPlane {
             default: rule.default_settings(),
             source,
             open: u32::try_from(open.iter().filter(is_open).count()).unwrap_or(u32::MAX),
-            fired: fired.get(rule.key).copied().unwrap_or(0),
+            fired: lately.fired,
+            acknowledged: lately.acknowledged,
+            resolved: lately.resolved,
         }
     }
 
@@ -148,7 +157,7 @@ impl ControlPlane {
         };
         if lines.is_empty() {
             let fired = AlertRepo(self.store().db()).fired_since(Some(&config.id), now().plus_ms(-7 * DAY_MS)).await?;
-            let fired = fired.get(key).copied().unwrap_or(0);
+            let fired = fired.get(key).map_or(0, |counts| counts.fired);
             let why = if rule.kind == RuleKind::Notice {
                 "No history of this kind is kept: a notice tells of something that happened, and has no figure to try other settings on."
             } else {

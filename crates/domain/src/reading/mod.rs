@@ -23,7 +23,7 @@ pub use database::{DatabaseCounters, DatabaseReading};
 pub use index::{ForeignKey, IndexCounters, IndexReading};
 pub use log::{LogFormat, LogPosition, LogReading, LogSettings};
 pub use maintenance::{HorizonHolder, IoCounters, IoReading, Progress, TempFiles, VacuumReading};
-pub use replication::{Conflicts, ReplicationReading, Sender, Slot, StandbyState, WalReceiver};
+pub use replication::{Conflicts, KnownStandby, ReplicationReading, Sender, Slot, StandbyState, WalReceiver};
 pub use server::{ClockSkew, ExtensionState, ServerReading, ServerRole, Setting, SettingsReading};
 pub use session::{SessionBucket, SessionKey, SessionReading};
 pub use statement::{StatementCounters, StatementKey, StatementReading, StatementText};

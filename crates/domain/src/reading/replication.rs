@@ -109,3 +109,16 @@ pub struct ReplicationReading {
     /// Slots here.
     pub slots: Vec<Slot>,
 }
+
+/// A standby that a primary has had: while it is not there it is missed, also after a restart of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownStandby {
+    /// As it is shown.
+    pub name: String,
+    /// Last seen.
+    pub seen_at: Timestamp,
+    /// What it had replayed by then.
+    pub replayed: Option<Lsn>,
+    /// Several had its name: its address stands behind it.
+    pub by_address: bool,
+}

@@ -189,6 +189,10 @@ pub struct RuleView {
     pub open: u32,
     /// Alerts raised in the last seven days.
     pub fired: u32,
+    /// Of those, taken on by somebody.
+    pub acknowledged: u32,
+    /// Of those, over.
+    pub resolved: u32,
 }
 
 /// What a rule would have done.

@@ -43,6 +43,25 @@ impl LatencySource {
             Self::LogTail => "tail measured",
         }
     }
+
+    /// Behind "percentiles are now".
+    pub const fn phrase(self) -> &'static str {
+        match self {
+            Self::Estimate => "estimated",
+            Self::Log | Self::Exact => "measured",
+            Self::LogTail => "measured in the tail and estimated below it",
+        }
+    }
+
+    /// In a label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Estimate => "estimate",
+            Self::Log => "log",
+            Self::LogTail => "log_tail",
+            Self::Exact => "exact",
+        }
+    }
 }
 
 /// Statement latency over the window.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// One cluster in a line of the estate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EstateRow {
     /// Which cluster, and whether it is reached.
     pub cluster: ClusterSummary,

@@ -253,6 +253,8 @@ pub struct IndexDetail {
     pub size: TimeSeries,
     /// Scans an hour on all nodes over the range.
     pub scans: TimeSeries,
+    /// Blocks found in shared buffers, in percent of those touched in each hour, on the server itself.
+    pub hit: TimeSeries,
     /// Other indexes of the table, those that cover it or are covered first.
     pub similar: Vec<SimilarIndex>,
     /// What was found about it, with what was put aside.

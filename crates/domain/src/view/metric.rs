@@ -93,11 +93,13 @@ pub enum Metric {
     IndexBytes,
     /// Scans of an index in an hour, on all nodes (a line for each).
     IndexScansPerHour,
+    /// Blocks of an index that were found in shared buffers, of those touched in an hour (a line for each).
+    IndexHitPercent,
 }
 
 impl Metric {
     /// Every metric.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::ConnectionsUsed,
         Self::ConnectionsByState,
         Self::TransactionsPerSecond,
@@ -141,6 +143,7 @@ impl Metric {
         Self::RuleValue,
         Self::IndexBytes,
         Self::IndexScansPerHour,
+        Self::IndexHitPercent,
     ];
 
     /// Name in the store and in the address.
@@ -189,6 +192,7 @@ impl Metric {
             Self::RuleValue => "rule_value",
             Self::IndexBytes => "index_bytes",
             Self::IndexScansPerHour => "index_scans_per_hour",
+            Self::IndexHitPercent => "index_hit_percent",
         }
     }
 
@@ -218,7 +222,11 @@ impl Metric {
             | Self::CallsPerSecond
             | Self::OwnCallsPerSecond
             | Self::StoreRowsPerSecond => "/s",
-            Self::CacheHitPercent | Self::ConnectionsPercent | Self::OwnCpuPercent | Self::DiskUsedPercent => "%",
+            Self::CacheHitPercent
+            | Self::IndexHitPercent
+            | Self::ConnectionsPercent
+            | Self::OwnCpuPercent
+            | Self::DiskUsedPercent => "%",
             Self::ConnectionsUsed
             | Self::ConnectionsByState
             | Self::ActiveSessions

@@ -58,6 +58,8 @@ pub enum QueryFlag {
     ColdReads,
     /// Its mean is half as long again as that of the time compared with, or longer.
     Regressed,
+    /// It got another plan in the range.
+    PlanChanged,
 }
 
 impl QueryFlag {
@@ -69,6 +71,7 @@ impl QueryFlag {
             Self::Temp => "temp files",
             Self::ColdReads => "cold reads",
             Self::Regressed => "regressed",
+            Self::PlanChanged => "plan changed",
         }
     }
 }
@@ -179,6 +182,8 @@ pub struct QueriesParams {
     pub database: Option<String>,
     /// Only this user.
     pub user: Option<String>,
+    /// Only those with so many executions in the range.
+    pub min_calls: Option<u32>,
     /// Only those over the threshold.
     pub slow_only: bool,
     /// Leave out Holdfast's own statements.
@@ -202,6 +207,7 @@ impl Default for QueriesParams {
             kind: None,
             database: None,
             user: None,
+            min_calls: None,
             slow_only: false,
             hide_monitoring: true,
             limit: 50,
@@ -215,7 +221,7 @@ impl QueriesParams {
     pub const MOST_ROWS: u64 = 500;
 
     /// The names of all parameters in an address.
-    pub const NAMES: [&str; 14] = [
+    pub const NAMES: [&str; 15] = [
         "cluster",
         "range",
         "from",
@@ -226,6 +232,7 @@ impl QueriesParams {
         "kind",
         "database",
         "user",
+        "min_calls",
         "slow",
         "monitoring",
         "limit",
@@ -270,6 +277,10 @@ impl QueriesParams {
         if let Some(kind) = text("kind") {
             params.kind = Some(kind.parse().map_err(wrong("kind"))?);
         }
+        if let Some(calls) = text("min_calls") {
+            let allowed = |_| ("min_calls".to_owned(), "executions at least, a whole number".to_owned());
+            params.min_calls = Some(calls.parse().map_err(allowed)?);
+        }
         if let Some(limit) = text("limit") {
             params.limit = limit.parse().map_err(|_| ("limit".to_owned(), "rows of a page, a number".to_owned()))?;
             rows_of_page(u64::from(params.limit), Self::MOST_ROWS).map_err(|message| ("limit".to_owned(), message))?;
@@ -295,6 +306,7 @@ impl QueriesParams {
         push("kind", self.kind.map(|kind| kind.as_str().to_owned()));
         push("database", self.database.clone());
         push("user", self.user.clone());
+        push("min_calls", self.min_calls.map(|calls| calls.to_string()));
         push("slow", self.slow_only.then(|| "1".to_owned()));
         push("monitoring", (!self.hide_monitoring).then(|| "1".to_owned()));
         push("limit", (self.limit != default.limit).then(|| self.limit.to_string()));
@@ -446,6 +458,7 @@ mod tests {
             descending: false,
             search: Some("plugins".to_owned()),
             kind: Some(QueryKind::Dml),
+            min_calls: Some(100),
             slow_only: true,
             hide_monitoring: false,
             limit: 25,

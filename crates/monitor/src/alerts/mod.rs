@@ -1,5 +1,6 @@
 //! Alerts at work: each tick is looked at, what changed is written, people are told.
 
+mod baseline;
 mod deliver;
 mod digest;
 mod facts;
@@ -8,8 +9,10 @@ mod writer;
 pub(crate) use facts::look;
 pub(crate) use writer::AlertWriter;
 
+use crate::state::Shared;
 use control::{ControlPlane, now};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+use store::{KnownStandbyRepo, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -21,22 +24,24 @@ pub(crate) fn start(
     tasks: &mut JoinSet<()>,
     control: &ControlPlane,
     interval: Duration,
+    shared: &Arc<Shared>,
     stop: &CancellationToken,
 ) -> AlertWriter {
     let writer = writer::start(tasks, control.clone(), stop.clone());
-    tasks.spawn(refresh(control.clone(), writer.clone(), stop.clone()));
+    tasks.spawn(refresh(control.clone(), writer.clone(), shared.clone(), stop.clone()));
     tasks.spawn(deliver::run(control.clone(), stop.clone()));
     tasks.spawn(digest::run(control.clone(), interval, stop.clone()));
+    tasks.spawn(baseline::run(control.clone(), interval, stop.clone()));
     writer
 }
 
 /// The book is read before anything is judged: without it an alert that is open would be raised anew. A store that
 /// does not answer is asked again; the watching goes on meanwhile.
-async fn refresh(control: ControlPlane, writer: AlertWriter, stop: CancellationToken) {
+async fn refresh(control: ControlPlane, writer: AlertWriter, shared: Arc<Shared>, stop: CancellationToken) {
     let book = control.alerts();
     loop {
         let outcome =
-            if book.is_loaded() { book.refresh(control.store()).await } else { book.load(control.store()).await };
+            if book.is_loaded() { book.refresh(control.store()).await } else { load(&control, &shared).await };
         // Weights of the score are as good as read anew when something else was set: until then they are as they were.
         if let Err(error) = control.health_weights_refresh().await {
             tracing::warn!(%error, "weights of the health score cannot be read from the store; it is tried again");
@@ -57,4 +62,10 @@ async fn refresh(control: ControlPlane, writer: AlertWriter, stop: CancellationT
             () = stop.cancelled() => return,
         }
     }
+}
+
+/// The standbys first: once the book is there alerts are judged, and one that is gone and not known would look well.
+async fn load(control: &ControlPlane, shared: &Shared) -> Result<(), StoreError> {
+    shared.know_standbys(KnownStandbyRepo(control.store().db()).all().await?);
+    control.alerts().load(control.store()).await
 }

@@ -122,6 +122,10 @@ impl Watch {
             let sizes = page.rows.iter().filter(|row| row.bytes > 0).take(INDEXES_RECORDED);
             self.state.index_sizes = sizes.map(|row| (row.key.clone(), row.bytes)).collect();
             self.state.index_scans_recorded = Some((read_at, scans));
+            let blocks = self.state.index_blocks_recorded.as_ref();
+            let (hits, blocks) = indexes::hit_percents(&page, &reading, blocks, INDEXES_RECORDED);
+            self.state.index_hits = hits;
+            self.state.index_blocks_recorded = Some(blocks);
         }
         self.state.indexes_before = Some(indexes::remember(&reading));
         self.state.indexes_read = Some(read_at);

@@ -2,7 +2,7 @@
 //! their change is noticed.
 use crate::{PATIENCE, Watching};
 use control::Actor;
-use domain::view::{AdviceBasis, AdvicePage, IndexesPage, QueriesParams};
+use domain::view::{AdviceBasis, AdvicePage, IndexesPage, QueriesParams, QueryFlag};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use std::time::{Duration, Instant};
 
@@ -133,6 +133,9 @@ async fn the_missing_index_is_suggested_and_no_longer_once_it_is_there() {
         assert_eq!(plan.history.len(), 2, "{:?}", plan.history);
         assert!(plan.plan.as_ref().unwrap().text.contains("plugin_events_plugin_id_idx"));
         assert_eq!(plan.changes.len(), 1, "{:?}", plan.changes);
+        let listed = watching.control.queries_top(&Actor::cli(), &QueriesParams::default()).await.unwrap().rows;
+        let marked = listed.iter().filter(|row| row.flags.contains(&QueryFlag::PlanChanged)).collect::<Vec<_>>();
+        assert!(marked.iter().any(|row| row.id == statement) && marked.len() < listed.len(), "{marked:#?}");
         assert!(plan.comparison.unwrap().lines.iter().any(|line| line.0 == "before" && line.1.contains("Seq Scan")));
 
         // A person may ask as well, and the log knows.

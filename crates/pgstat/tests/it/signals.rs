@@ -157,3 +157,53 @@ async fn what_must_not_be_signalled_is_left_alone_and_a_refusal_of_the_server_is
     running.abort();
     root.abort();
 }
+
+/// What gives way by itself is ended only by whoever says that it is meant, and of a statement in parallel only the leader.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_autovacuum_worker_is_left_alone_unless_it_is_meant_and_a_parallel_worker_always() {
+    let install = versions().remove(0);
+    let in_parallel = if install.major >= 16 {
+        "SET debug_parallel_query = on; SELECT pg_sleep(600)"
+    } else {
+        "SET force_parallel_mode = on; SELECT pg_sleep(600)"
+    };
+    // A worker comes soon and takes a minute for what would be over at once.
+    let slowly =
+        [("autovacuum_naptime", "1"), ("autovacuum_vacuum_cost_delay", "100"), ("autovacuum_vacuum_cost_limit", "1")];
+    let server = private_cluster_of(install, &slowly).await;
+    let url = server.server.url("postgres");
+    let root = cluster(&url);
+    let found = async |backend_type: &str, words: &str| {
+        let began = Instant::now();
+        loop {
+            let reading = root.activity().await.unwrap();
+            let is_it = |row: &domain::reading::Backend| {
+                row.backend_type == backend_type && row.query.as_deref().is_some_and(|query| query.contains(words))
+            };
+            if let Some(row) = reading.rows.into_iter().find(is_it) {
+                break request(SignalAction::Terminate, row.pid, row.started_at.unwrap());
+            }
+            assert!(began.elapsed() < Duration::from_secs(100), "no {backend_type} is seen");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+
+    let (running, leader) = session(&url, in_parallel).await;
+    let worker = found("parallel worker", "pg_sleep").await;
+    assert_ne!(worker.pid, leader);
+    refused(root.signal(&worker).await, ErrorKind::Conflict, &format!("signal its leader with pid {leader}"));
+    assert!(!running.is_finished(), "nothing was signalled");
+    running.abort();
+
+    server
+        .execute(
+            "postgres",
+            "CREATE TABLE churned AS SELECT i, repeat('x', 200) AS filler FROM generate_series(1, 20000) i",
+        )
+        .await;
+    server.execute("postgres", "DELETE FROM churned").await;
+    let worker = found("autovacuum worker", "public.churned").await;
+    refused(root.signal(&worker).await, ErrorKind::Conflict, "Confirm that you mean it");
+    let done = root.signal(&SignalRequest { autovacuum: true, ..worker }).await.unwrap();
+    assert!(done.ended && done.user.is_none(), "{done:?}");
+}

@@ -17,6 +17,7 @@ pub mod event;
 pub mod health_weights;
 pub mod job;
 pub mod job_log;
+pub mod known_standby;
 pub mod lock_snapshot;
 pub mod login_throttle;
 pub mod metric_rollup;

@@ -152,6 +152,19 @@ pub struct AlertFilter {
 struct RuleCount {
     rule: String,
     number: i64,
+    acknowledged: i64,
+    resolved: i64,
+}
+
+/// What became of the alerts of a rule that were raised over some time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleCounts {
+    /// Raised.
+    pub fired: u32,
+    /// Of those, taken on by somebody.
+    pub acknowledged: u32,
+    /// Of those, over.
+    pub resolved: u32,
 }
 
 /// Alerts over a connection or a transaction.
@@ -406,7 +419,7 @@ impl<C: ConnectionTrait> AlertRepo<'_, C> {
             .collect()
     }
 
-    /// How many alerts of each rule were raised since a moment.
+    /// How many alerts of each rule were raised since a moment, and what became of them.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -414,8 +427,8 @@ impl<C: ConnectionTrait> AlertRepo<'_, C> {
         &self,
         cluster: Option<&str>,
         since: Timestamp,
-    ) -> Result<HashMap<String, u32>, StoreError> {
-        let sql = "SELECT rule AS rule, COUNT(*) AS number FROM alert \
+    ) -> Result<HashMap<String, RuleCounts>, StoreError> {
+        let sql = "SELECT rule AS rule, COUNT(*) AS number, COUNT(ack_at) AS acknowledged, COUNT(resolved_at) AS resolved FROM alert \
                    WHERE fired_at >= $1 AND (cluster_id = $2 OR $2 = '') GROUP BY rule";
         let values = [since.0.into(), cluster.unwrap_or_default().into()];
         let rows =
@@ -423,7 +436,16 @@ impl<C: ConnectionTrait> AlertRepo<'_, C> {
                 .all(self.0)
                 .await
                 .map_err(StoreError::query("count alerts"))?;
-        Ok(rows.into_iter().map(|row| (row.rule, u32::try_from(row.number).unwrap_or(u32::MAX))).collect())
+        let number = |count: i64| u32::try_from(count).unwrap_or(u32::MAX);
+        let counts = rows.into_iter().map(|row| {
+            let counts = RuleCounts {
+                fired: number(row.number),
+                acknowledged: number(row.acknowledged),
+                resolved: number(row.resolved),
+            };
+            (row.rule, counts)
+        });
+        Ok(counts.collect())
     }
 
     /// Removes what was over before `before`, with its story.

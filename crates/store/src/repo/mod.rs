@@ -11,6 +11,7 @@ pub mod dr;
 pub mod event;
 pub mod health_weights;
 pub mod job;
+pub mod known_standby;
 pub mod lock;
 pub mod log_sample;
 pub mod metric;

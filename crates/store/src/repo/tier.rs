@@ -73,7 +73,8 @@ const CHUNK: usize = 1_000;
 pub struct TierRepo<'a, C>(pub &'a C);
 
 /// Recorded each hour: a stretch without a point is no gap.
-const RECORDED_SELDOM: [Metric; 3] = [Metric::TableBytes, Metric::IndexBytes, Metric::IndexScansPerHour];
+const RECORDED_SELDOM: [Metric; 4] =
+    [Metric::TableBytes, Metric::IndexBytes, Metric::IndexScansPerHour, Metric::IndexHitPercent];
 
 impl<C: ConnectionTrait> TierRepo<'_, C> {
     /// How far one kind of history is filled and emptied.

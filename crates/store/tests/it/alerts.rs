@@ -5,7 +5,8 @@ use domain::{
 };
 use store::{
     AckRow, AlertEventRow, AlertFilter, AlertPhase, AlertRepo, AlertRow, AlertRuleRepo, AlertRuleRow, BlackoutRepo,
-    BlackoutRow, ChannelRepo, ChannelRow, DeliveryRepo, DeliveryState, NewDelivery, SilenceRow, Store, StoreError,
+    BlackoutRow, ChannelRepo, ChannelRow, DeliveryRepo, DeliveryState, NewDelivery, RuleCounts, SilenceRow, Store,
+    StoreError,
 };
 
 on_both_databases!(
@@ -18,7 +19,7 @@ on_both_databases!(
     a_message_stands_once_is_taken_in_hand_and_found_again_after_a_crash,
 );
 
-fn alert(id: i64, cluster: &str, phase: AlertPhase) -> AlertRow {
+pub(crate) fn alert(id: i64, cluster: &str, phase: AlertPhase) -> AlertRow {
     AlertRow {
         id,
         cluster_id: cluster.into(),
@@ -122,8 +123,10 @@ async fn what_is_over_is_listed_by_pages_and_removed_with_its_story(store: Store
     let found = [ids(severe(all[0]), 9).await, ids(severe(all[1]), 9).await, ids(severe(all[2]), 9).await].concat();
     assert_eq!(found.len(), ids(main, 9).await.len(), "each is of one severity");
     assert_eq!(alerts.events(2).await.unwrap().len(), 1);
-    assert_eq!(alerts.fired_since(Some("main"), Timestamp(2)).await.unwrap()["connections_high"], 4);
-    assert_eq!(alerts.fired_since(None, Timestamp(0)).await.unwrap()["connections_high"], 6);
+    alerts.set_ack(6, Some(&ack(None))).await.unwrap();
+    let counts = alerts.fired_since(Some("main"), Timestamp(2)).await.unwrap()["connections_high"];
+    assert_eq!(counts, RuleCounts { fired: 4, acknowledged: 1, resolved: 3 });
+    assert_eq!(alerts.fired_since(None, Timestamp(0)).await.unwrap()["connections_high"].fired, 6);
     assert_eq!(alerts.prune(Timestamp(13)).await.unwrap(), 2);
     assert_eq!((alerts.events(2).await.unwrap().len(), alerts.events(3).await.unwrap().len()), (0, 1));
     assert_eq!(alerts.open().await.unwrap().len(), 1, "what is open is never removed");

@@ -30,6 +30,7 @@ mod health_weights;
 mod history;
 mod identity;
 mod jobs;
+mod known_standbys;
 mod log_samples;
 mod migrations;
 mod plans;

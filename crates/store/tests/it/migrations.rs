@@ -41,6 +41,7 @@ const ALL: &[&str] = &[
     "health_weights",
     "job",
     "job_log",
+    "known_standby",
     "lock_snapshot",
     "login_throttle",
     "metric_rollup",

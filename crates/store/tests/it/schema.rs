@@ -40,6 +40,7 @@ async fn entities_have_the_columns_of_their_tables(store: Store) {
     compare::<entity::lock_snapshot::Entity>(&store).await;
     compare::<entity::job::Entity>(&store).await;
     compare::<entity::job_log::Entity>(&store).await;
+    compare::<entity::known_standby::Entity>(&store).await;
     compare::<entity::recovery_objective::Entity>(&store).await;
     compare::<entity::login_throttle::Entity>(&store).await;
     compare::<entity::metric_rollup::Entity>(&store).await;
@@ -353,6 +354,18 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
     round_trip::<metric_sample::Entity>(
         &store,
         metric_sample::Model { series_id: BIG, at: BIG, value: 0.1 + 0.2, histogram: Some(long()) },
+    )
+    .await;
+    round_trip::<known_standby::Entity>(
+        &store,
+        known_standby::Model {
+            id: BIG,
+            cluster_id: text(),
+            name: text(),
+            seen_at: BIG,
+            replayed_lsn: Some(i64::MIN),
+            by_address: true,
+        },
     )
     .await;
     round_trip::<advice_dismissal::Entity>(

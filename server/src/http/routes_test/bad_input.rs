@@ -16,6 +16,7 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
         ("GET", "/api/v1/clusters/main/queries?limit=0", "", 400, "limit"),
         // Refused everywhere, and changed nowhere in silence.
         ("GET", "/api/v1/clusters/main/queries?limit=501", "", 400, "limit"),
+        ("GET", "/api/v1/clusters/main/queries?min_calls=-1", "", 400, "min_calls"),
         ("GET", "/api/v1/jobs?limit=0", "", 400, "limit"),
         ("GET", "/api/v1/jobs?limit=201", "", 400, "limit"),
         ("GET", "/api/v1/audit?limit=0", "", 400, "limit"),

@@ -54,6 +54,40 @@ async fn a_server_that_is_not_reached_is_said_on_each_of_its_pages_and_on_no_oth
     assert!(page(&site, &token, "/database/activity?at=latest&cluster=main").await.contains("does not answer since"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn where_percentiles_come_from_is_said_wherever_they_are() {
+    use domain::view::{Availability, LatencySource, LatencyView};
+    let site = site().await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    for (source, label, said) in [
+        (LatencySource::Estimate, "estimate", "percentiles are now estimated"),
+        (LatencySource::Log, "log", "percentiles are now measured"),
+        (LatencySource::LogTail, "log_tail", "percentiles are now measured in the tail and estimated below it"),
+    ] {
+        publish(&site, "main", |snapshot| {
+            snapshot.statements = Availability::Ready;
+            snapshot.dashboard.latency = Some(LatencyView {
+                p50_ms: 1.0,
+                p95_ms: 2.0,
+                p99_ms: 3.0,
+                source,
+                window_seconds: 300.0,
+                log_from_ms: None,
+            });
+        });
+        let line = format!("holdfast_latency_source{{cluster=\"main\",source=\"{label}\"}} 1");
+        let scraped = page(&site, &token, "/metrics").await;
+        assert!(scraped.lines().any(|it| it == line), "{line}: {scraped}");
+        for path in ["/database", "/database/performance"] {
+            assert!(page(&site, &token, path).await.contains(said), "{path}: {said}");
+        }
+        let tile = format!(">{}<", source.badge());
+        assert!(page(&site, &token, "/database").await.contains(&tile), "{tile}");
+        let dashboard = page(&site, &token, "/api/database/dashboard?cluster=main").await;
+        assert!(dashboard.contains(&format!("\"source\":\"{label}\"")), "{dashboard}");
+    }
+}
+
 fn index(database: &str, name: &str) -> domain::view::IndexRow {
     serde_json::from_value(serde_json::json!({
         "key": format!("{database}.public.{name}"), "database": database, "schema": "public", "table": "orders", "name": name,
@@ -269,6 +303,27 @@ async fn the_guides_lines_stand_beside_what_is_in_use_with_a_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_estate_is_had_by_the_api_and_as_csv_and_its_page_leads_there() {
+    let site = site_of(&["main", "other"]).await;
+    let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
+    publish(&site, "other", |snapshot| {
+        snapshot.dashboard.cluster.state = domain::view::ClusterState::Unreachable {
+            reason: "no answer, \"none\" at all".to_owned(),
+            since: domain::Timestamp(1_800_000_000_000),
+        };
+    });
+    let rows = serde_json::from_str::<serde_json::Value>(&page(&site, &token, "/api/v1/estate").await).unwrap();
+    let names = rows.as_array().unwrap().iter().map(|row| row["cluster"]["id"].as_str().unwrap());
+    assert_eq!(names.collect::<Vec<_>>(), ["other", "main"], "the worst first: {rows}");
+    let csv = page(&site, &token, "/api/v1/estate?format=csv").await;
+    let lines = csv.lines().collect::<Vec<_>>();
+    assert!(lines[0].starts_with("cluster,name,state,reason,role,"), "{csv}");
+    assert!(lines[1].starts_with("other,other,unreachable,\"no answer, \"\"none\"\" at all\",,,"), "{csv}");
+    assert_eq!(lines.len(), 3, "{csv}");
+    assert!(page(&site, &token, "/estate").await.contains("/api/v1/estate?format=csv"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lists_of_replication_maintenance_and_advice_are_had_as_csv_and_the_pages_lead_there() {
     use domain::view::{Availability, ReplicationPage, SlotRow};
     let site = site().await;
@@ -299,6 +354,8 @@ async fn lists_of_replication_maintenance_and_advice_are_had_as_csv_and_the_page
     let shown = page(&site, &token, "/database/replication").await;
     assert!(shown.contains("/api/v1/clusters/main/replication?format=csv&amp;list=slots"), "{shown}");
     assert!(page(&site, &token, "/database/advice").await.contains("/index-advice?format=csv"));
+    let shown = page(&site, &token, "/database/maintenance").await;
+    assert!(shown.contains("/api/v1/clusters/main/maintenance?format=csv"), "{shown}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

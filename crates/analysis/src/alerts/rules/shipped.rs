@@ -139,6 +139,20 @@ pub const RULES: &[Rule] = &[
         ..BASE
     },
     Rule {
+        key: "load_unusual",
+        title: "More than is usual at this hour",
+        about: "Active sessions, transactions and the 95th percentile of latency over five minutes, each beside what it was \
+                at this time of the day in the last fourteen days, in standard deviations. It takes seven days of history.",
+        unit: "σ",
+        object: Some("figure"),
+        page: "/database",
+        // By chance alone four deviations come once in many years; a working day is not chance alone.
+        levels: &[(Info, 4.0, 2.0)],
+        for_seconds: 600,
+        clear_for_seconds: 300,
+        ..BASE
+    },
+    Rule {
         key: "replication_lag",
         title: "A standby is behind",
         about: "Time since the primary passed what the standby has replayed; right also when idle and across clocks.",
