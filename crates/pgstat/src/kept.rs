@@ -165,6 +165,7 @@ impl Taken<'_> {
             one.used = Instant::now();
             kept.idle().push_back(one);
         } else {
+            drop(one);
             kept.forget();
         }
         // After the connection is there: whoever waits for either finds it.
