@@ -83,8 +83,12 @@ struct Reach {
 }
 
 impl Holdings {
-    /// How far the WAL goes from a backup without a hole.
+    /// How far the WAL goes from a backup without a hole. `None` when it is not there up to the backup's end, and of a backup
+    /// that does not lead to the newest timeline: a restore refuses it as well.
     fn reach(&self, sorted: &[WalPoint], backup: &BackupPoint) -> Option<Reach> {
+        if !self.is_on_the_way(backup.timeline, backup.stop) {
+            return None;
+        }
         let floor = |lsn: Lsn| Lsn(lsn.0 / backup.segment_bytes.max(1) * backup.segment_bytes.max(1));
         let (mut timeline, mut lsn, mut at) = (backup.timeline, floor(backup.start), backup.stopped_at);
         loop {
@@ -114,9 +118,15 @@ impl Holdings {
         (lsn >= backup.stop).then_some(Reach { timeline, lsn, at })
     }
 
-    /// Whether a hole is in what led to the newest timeline: a cluster that was brought back to a moment before it has left it.
-    fn is_on_the_way(&self, gap: &GapPoint) -> bool {
-        !self.switches.iter().any(|switch| switch.from == gap.timeline && gap.start > switch.at)
+    /// Whether a place is in what led to the newest timeline: a cluster that was brought back to a moment before it has left it,
+    /// and of a timeline that the newest does not come from nothing is.
+    fn is_on_the_way(&self, timeline: u32, at: Lsn) -> bool {
+        let newest = self.switches.iter().map(|switch| switch.to).max();
+        match self.switches.iter().find(|switch| switch.from == timeline) {
+            Some(switch) => at <= switch.at,
+            // Without a history it is not known what came from what.
+            None => newest.is_none_or(|newest| timeline >= newest),
+        }
     }
 
     /// WAL that is there although what would lead to it from the end of an interval is not.
@@ -162,7 +172,7 @@ impl Holdings {
             let declared = self
                 .gaps
                 .iter()
-                .filter(|gap| self.is_on_the_way(gap))
+                .filter(|gap| self.is_on_the_way(gap.timeline, gap.start))
                 .filter(|gap| gap.start >= interval.to_lsn && next.is_none_or(|next| gap.start < next.from_lsn))
                 .min_by_key(|gap| gap.start);
             if next.is_none() && declared.is_none() && !self.is_lost_behind(interval) {

@@ -5,7 +5,7 @@
 //! is cut (the standby is missing) and whatever the servers' clocks say.
 use domain::{
     Lsn, Timestamp,
-    reading::{KnownStandby, ReplicationReading},
+    reading::{KnownStandby, ReplicationReading, Sender},
     view::{ReplicaState, ReplicaView},
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -122,7 +122,11 @@ impl Replicas {
             // What never replayed is no standby, and is not missed when it ends. Nor is a subscriber, whose slot says that it is
             // gone, and what copies a table for one.
             let standby = sender.replay_lsn.is_some() && !sender.logical && !copies_a_table(&sender.name);
-            if standby || self.seen.contains_key(&sender.name) {
+            let is_named_so = |other: &Sender| other.name == sender.name && !other.logical;
+            if sender.logical && !reading.senders.iter().any(is_named_so) {
+                // Nor one that was taken for a standby before it was known to be a subscriber.
+                self.seen.remove(&sender.name);
+            } else if standby || self.seen.contains_key(&sender.name) {
                 self.seen.insert(sender.name.clone(), (at, sender.replay_lsn));
             }
             let newest = self.ring.newest();
@@ -235,7 +239,6 @@ pub fn of_standby(reading: &ReplicationReading) -> Option<ReplicaView> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use domain::reading::Sender;
 
     fn reading(current: u64, replay: Option<u64>) -> ReplicationReading {
         let senders = replay.map(|replay| Sender {
@@ -335,6 +338,10 @@ mod tests {
             ["r1"],
             "that a subscriber is gone its slot says"
         );
+        // One that was taken for a standby is none as soon as it is seen to be a subscriber.
+        replicas.know(KnownStandby { name: "orders".into(), seen_at: at(0), replayed: None, by_address: false });
+        replicas.advance(&copying, at(70));
+        assert_eq!(replicas.known().iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["r1"]);
         for standby in ["db_sync_2", "sync", "pg_sync_1", "node_1_sync_west"] {
             assert!(!copies_a_table(standby), "{standby}");
         }

@@ -99,7 +99,18 @@ impl Cluster {
     }
 
     pub(crate) async fn fetch_one(&self, name: &'static str, sql: &str) -> Result<PgRow, PgstatError> {
-        self.fetch(name, sql)
+        self.fetch_one_bound(name, sql, None).await
+    }
+
+    /// As [`Self::fetch_one`], with a text for `$1` and a number for `$2`.
+    pub(crate) async fn fetch_one_bound(
+        &self,
+        name: &'static str,
+        sql: &str,
+        bound: Option<(&str, i64)>,
+    ) -> Result<PgRow, PgstatError> {
+        self.link
+            .fetch_bound(name, sql, bound)
             .await?
             .into_iter()
             .next()

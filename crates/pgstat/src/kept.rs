@@ -9,7 +9,10 @@ use sqlx::{
 };
 use std::{
     collections::VecDeque,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tokio::{
@@ -25,10 +28,11 @@ const LIFETIME: Duration = Duration::from_secs(1_800);
 /// The places for connections, and those that lie idle.
 #[derive(Debug)]
 pub(crate) struct Kept {
-    size: usize,
     places: Semaphore,
     /// The one that was used last stands last: they take turns, so that none is closed while the server is read.
     idle: Mutex<VecDeque<One>>,
+    /// So many are used or being opened.
+    busy: AtomicUsize,
     given_back: Notify,
 }
 
@@ -44,16 +48,48 @@ struct One {
 pub(crate) struct Taken<'a> {
     kept: &'a Kept,
     one: One,
+    busy: Busy<'a>,
     place: SemaphorePermit<'a>,
+}
+
+/// One that is used or being opened, which is worth waiting for. At its end whoever waits looks again.
+#[derive(Debug)]
+struct Busy<'a>(Option<&'a Kept>);
+
+impl<'a> Busy<'a> {
+    fn begin(kept: &'a Kept) -> Self {
+        kept.busy.fetch_add(1, Ordering::SeqCst);
+        Self(Some(kept))
+    }
+
+    /// Ends it without a word, to wait for the others; how many there are.
+    fn wait(mut self) -> usize {
+        self.0.take().map_or(0, |kept| kept.busy.fetch_sub(1, Ordering::SeqCst) - 1)
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if let Some(kept) = self.0 {
+            kept.busy.fetch_sub(1, Ordering::SeqCst);
+            kept.given_back.notify_one();
+        }
+    }
 }
 
 impl Kept {
     pub(crate) fn new(size: usize) -> Self {
-        Self { size, places: Semaphore::new(size), idle: Mutex::default(), given_back: Notify::new() }
+        Self {
+            places: Semaphore::new(size),
+            idle: Mutex::default(),
+            busy: AtomicUsize::new(0),
+            given_back: Notify::new(),
+        }
     }
 
     /// An idle connection as it is, or a new one, within `limit`. What the server or the system refuses is said at once; but
-    /// where the server lets in no more, one that is in use is waited for: what is held still reads.
+    /// where the server lets in no more, one that is in use is waited for: what is held still reads. Of several that are let
+    /// in nowhere none waits for the other.
     pub(crate) async fn take(
         &self,
         limit: Duration,
@@ -64,19 +100,24 @@ impl Kept {
             for old in self.too_old() {
                 let _ = old.connection.close().await;
             }
-            let one = loop {
+            let (one, busy) = loop {
+                let busy = Busy::begin(self);
                 if let Some(idle) = self.first() {
-                    break idle;
+                    break (idle, busy);
                 }
                 match pgconnect::connect(options()).await {
-                    Ok(connection) => break One { connection, opened: Instant::now(), used: Instant::now() },
+                    Ok(connection) => {
+                        break (One { connection, opened: Instant::now(), used: Instant::now() }, busy);
+                    }
                     Err(error) if is_full(&error) => {
                         // In this order: one that was given back in between is found.
-                        let others = self.places.available_permits() + 1 < self.size;
+                        let others = busy.wait();
                         if let Some(idle) = self.first() {
-                            break idle;
+                            break (idle, Busy::begin(self));
                         }
-                        if !others {
+                        if others == 0 {
+                            // Whoever waited for this one has nobody to wait for either.
+                            self.given_back.notify_one();
                             return Err(error);
                         }
                         self.given_back.notified().await;
@@ -84,7 +125,7 @@ impl Kept {
                     Err(error) => return Err(error),
                 }
             };
-            Ok(Taken { kept: self, one, place })
+            Ok(Taken { kept: self, one, busy, place })
         };
         timeout(limit, taking).await.unwrap_or(Err(SqlxError::PoolTimedOut))
     }
@@ -119,15 +160,16 @@ impl Taken<'_> {
 
     /// After a statement that was answered: kept for the next reading, unless what came was the connection's end.
     pub(crate) fn give_back(self, failure: Option<&SqlxError>) {
-        let Self { kept, mut one, place } = self;
+        let Self { kept, mut one, busy, place } = self;
         if failure.is_none_or(is_of_the_statement) {
             one.used = Instant::now();
             kept.idle().push_back(one);
         } else {
+            drop(one);
             kept.forget();
         }
         // After the connection is there: whoever waits for either finds it.
-        kept.given_back.notify_one();
+        drop(busy);
         drop(place);
     }
 }
@@ -202,5 +244,13 @@ mod tests {
         };
         let (second, ()) = tokio::join!(ask(&kept, &url, PID), given_back);
         assert_eq!(second.unwrap(), pid);
+
+        // Two that are let in nowhere are told so, and do not wait for each other until time is up.
+        kept.forget();
+        shared.execute("postgres", &format!("ALTER ROLE {role} CONNECTION LIMIT 0")).await;
+        let (one, other) = tokio::join!(ask(&kept, &url, PID), ask(&kept, &url, PID));
+        for refused in [one.unwrap_err(), other.unwrap_err()] {
+            assert!(is_full(&refused), "{refused}");
+        }
     }
 }

@@ -30,10 +30,25 @@ impl Link {
 
     /// Runs one statement of the catalogue in the database of the URL.
     pub(crate) async fn fetch(&self, name: &'static str, sql: &str) -> Result<Vec<PgRow>, PgstatError> {
+        self.fetch_bound(name, sql, None).await
+    }
+
+    /// As [`Self::fetch`], with a text for `$1` and a number for `$2`. A statement whose text differs each time would be
+    /// prepared each time, and the server's process keep them all.
+    pub(crate) async fn fetch_bound(
+        &self,
+        name: &'static str,
+        sql: &str,
+        bound: Option<(&str, i64)>,
+    ) -> Result<Vec<PgRow>, PgstatError> {
         // The text is from our own catalogue; values that are not ours never stand in it but as numbers.
         let query = async {
             let mut taken = self.kept.take(self.limits.connect, || limited(&self.target, &self.limits)).await?;
-            let rows = sqlx::query(AssertSqlSafe(tagged(sql))).fetch_all(taken.connection()).await;
+            let mut statement = sqlx::query(AssertSqlSafe(tagged(sql)));
+            if let Some((text, number)) = bound {
+                statement = statement.bind(text.to_owned()).bind(number);
+            }
+            let rows = statement.fetch_all(taken.connection()).await;
             taken.give_back(rows.as_ref().err());
             rows
         };

@@ -489,15 +489,16 @@ pub(crate) fn signal(function: &str, pid: i32, started_at: i64) -> String {
 
 /// `pg_current_logfile` and `pg_ls_logdir` are open to `pg_monitor`. The directory need not be there without a collector.
 /// `auto_explain.log_min_duration` is there when our own session has loaded the library, as every new session does.
-/// What was written after `from` comes along, while the file is still the same; of more than `limit` bytes the newest.
-pub(crate) fn log(from: Option<(&str, i64)>, limit: i64) -> String {
-    let content = from.map_or_else(String::new, |(file, offset)| {
+/// With `more` what was written after `$2` comes along, while the file is still `$1`; of more than `limit` bytes the newest.
+pub(crate) fn log(more: bool, limit: i64) -> String {
+    let content = if more {
         format!(
-            ", greatest({offset}, size - {limit}) AS start, CASE WHEN file = '{}' AND size > {offset} AND durations \
-             THEN pg_read_binary_file(file, greatest({offset}, size - {limit}), size - greatest({offset}, size - {limit})) END AS content",
-            file.replace('\'', "''")
+            ", CASE WHEN file = $1::text AND size > $2::int8 AND durations THEN pg_read_binary_file(file, \
+             greatest($2::int8, size - {limit}), size - greatest($2::int8, size - {limit})) END AS content"
         )
-    });
+    } else {
+        String::new()
+    };
     format!(
         "/* holdfast:log */ SELECT l.*{content} FROM (SELECT f.file, CASE WHEN f.file IS NOT NULL THEN \
          (SELECT size FROM pg_ls_logdir() WHERE name = regexp_replace(f.file, '^.*/', '')) END AS size, \

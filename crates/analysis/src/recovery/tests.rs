@@ -140,6 +140,28 @@ fn a_hole_that_a_cluster_was_brought_back_from_is_none_of_its_own() {
     let mut own = holdings(32);
     own.gaps[0].timeline = 2;
     assert_eq!(own.window().1.len(), 1);
+    // Brought back once more, to before the timeline with the hole: what is now comes from the first one.
+    own.wal.push(wal(3, 16, 32, 40));
+    own.switches = vec![Switch { from: 1, to: 3, at: Lsn(18 * MIB) }];
+    let (intervals, gaps) = own.window();
+    assert_eq!((intervals.len(), intervals[0].timeline, gaps), (1, 3, Vec::new()));
+}
+
+#[test]
+fn a_backup_of_what_was_left_leads_to_nothing_that_was_written_since() {
+    let mut holdings = Holdings {
+        backups: vec![backup(10, 17, 18), backup(20, 33, 34)],
+        wal: vec![wal(1, 16, 48, 25), wal(2, 16, 80, 40)],
+        switches: vec![Switch { from: 1, to: 2, at: Lsn(20 * MIB) }],
+        ..Holdings::default()
+    };
+    let (intervals, _) = holdings.window();
+    assert_eq!((intervals.len(), intervals[0].timeline, intervals[0].from.0, intervals[0].to.0), (1, 2, 10, 40));
+    // The one that led there is expired: the other does not stand in for it.
+    holdings.backups.remove(0);
+    assert!(holdings.window().0.is_empty());
+    holdings.backups.push(BackupPoint { timeline: 2, ..backup(45, 65, 66) });
+    assert_eq!(holdings.window().0[0].from.0, 45);
 }
 
 fn proof(bytes: u64, seconds: f64, wal: u64, replay: f64) -> ProofView {

@@ -17,7 +17,7 @@ impl Cluster {
     pub async fn log(&self, from: Option<LogPosition>) -> Result<LogReading, PgstatError> {
         let known = from.as_ref().map(|from| (from.file.as_str(), from.offset));
         let row = self
-            .fetch_one(NAME, &sql::log(known, READ_LIMIT))
+            .fetch_one_bound(NAME, &sql::log(known.is_some(), READ_LIMIT), known)
             .await
             .map_err(|error| self.with_the_right_to_grant(error))?;
         let settings = settings(&row)?;

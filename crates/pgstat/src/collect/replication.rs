@@ -3,6 +3,7 @@ use super::{get, lsn, time};
 use crate::{Cluster, PgstatError, sql};
 use domain::reading::{Conflicts, ReplicationReading, Sender, Slot, StandbyState, WalReceiver};
 use sqlx::postgres::PgRow;
+use std::collections::HashSet;
 
 const NAME: &str = "replication";
 
@@ -57,8 +58,10 @@ impl Cluster {
         };
         let mut senders = Vec::new();
         let mut slots = Vec::new();
+        let mut pids = HashSet::new();
         for row in &rows {
-            if get::<Option<i32>>(NAME, row, "sender")?.is_some() {
+            // A sender that holds a temporary slot besides the one it streams from has a row for each.
+            if get::<Option<i32>>(NAME, row, "sender")?.is_some_and(|pid| pids.insert(pid)) {
                 senders.push(sender(row)?);
             }
             if let Some(name) = get::<Option<String>>(NAME, row, "slot_name")? {
