@@ -233,6 +233,12 @@ impl Analytics {
                 .fetch_optional(&mut connection)
                 .await?;
         let Some(so_far) = so_far else { return Ok(()) };
+        // A restore that had begun before the erasure was recorded may have brought rows back since. None runs now.
+        sqlx::query("DELETE FROM analytics_restored.plugin_analytics WHERE user_id = $1 AND ($2::int8 IS NULL OR tenant_id = $2)")
+            .bind(subject)
+            .bind(tenant.map(|it| it.0))
+            .execute(&mut connection)
+            .await?;
         let sets = listed(repository, &home).await?;
         // What a try before this one wrote anew is in the certificate too; it holds the subject no more.
         let mut done = ErasureArchives { searched: 0, ..serde_json::from_str(&so_far).unwrap_or_default() };

@@ -382,6 +382,36 @@ async fn months_in_another_repository_are_named_and_an_erasure_waits_for_them() 
     assert_eq!(analytics.erasures_finish(&after.repository).await.unwrap(), 1);
 }
 
+/// What it brings back was read before the erasure was known.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_in_the_middle_of_a_restore_waits_for_it_and_takes_what_it_brought_back() {
+    let (world, analytics) = filled().await;
+    let archive = repository().await;
+    analytics.archive(&archive.repository, false, &|_| {}).await.unwrap();
+    let (own, report) = (SubjectPlan::default(), Mutex::new(None));
+    let erase = |_: u64| {
+        let mut report = report.lock().unwrap();
+        if report.is_none() {
+            let erasing = analytics.subject_erase(None, "user-7", "ada", Some(&archive.repository), &own);
+            let erased = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(erasing));
+            *report = Some(erased.unwrap());
+        }
+    };
+    let back = analytics.restore_archived(&archive.repository, at(now() - 260 * DAY), at(now()), &erase).await.unwrap();
+    let report = report.into_inner().unwrap().unwrap();
+    let why = report.pending_reason.clone().unwrap_or_default();
+    assert!(report.state == "pending" && why.contains("another process works on the archive"), "{report:?}");
+    assert_eq!(back.withheld, 0, "it knew of no erasure");
+    let of_subject = "SELECT count(*) FROM analytics_restored.plugin_analytics WHERE user_id = 'user-7'";
+    assert!(world.number(of_subject).await > 0);
+
+    assert_eq!(analytics.erasures_finish(&archive.repository).await.unwrap(), 1);
+    assert_eq!(world.number(of_subject).await, 0);
+    let others = "SELECT count(*) FROM analytics_restored.plugin_analytics";
+    assert!(world.number(others).await > 0, "only the subject's rows went");
+    assert_eq!(analytics.erasures(None).await.unwrap().remove(0).state, "done");
+}
+
 /// On a database that is written to, something is always marked to be rolled up.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_and_a_roll_up_of_everything_end_while_events_go_on_coming() {
