@@ -124,10 +124,12 @@ pub async fn analytics(command: AnalyticsCommand, repository: &RepositoryArgs, j
             let done = control.analytics_archive(&actor, &repository, dry_run, &progress).await?;
             if json {
                 print(&serde_json::to_string_pretty(&done).unwrap_or_default());
-                return Ok(());
             }
             if done.busy {
                 return Err(Failure::failed("another process works on the archive; try again when it is done"));
+            }
+            if json {
+                return Ok(());
             }
             if done.months.is_empty() && done.waiting.is_empty() {
                 print(
