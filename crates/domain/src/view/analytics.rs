@@ -342,6 +342,9 @@ pub struct SubjectPlan {
     pub operations: i64,
     /// Bulk operations likewise.
     pub bulk_operations: i64,
+    /// Plugins whose owner the subject is.
+    #[serde(default)]
+    pub plugins: i64,
     /// Rows of the platform's audit log.
     pub audit_rows: i64,
     /// Archived events that were brought back.
