@@ -59,6 +59,8 @@ impl Analytics {
             elsewhere.extend(known.map(|(month, place)| format!("{} {month} in {place}", kind.as_str())));
         }
         if wanted.is_empty() {
+            // The archive is given back now, and not when the server notices that we are gone.
+            transaction.rollback().await?;
             let hint = if elsewhere.is_empty() {
                 "'holdfast analytics list' shows what is, newer rows are in the live tables".to_owned()
             } else {
