@@ -374,10 +374,6 @@ async fn erase_live(
             "DELETE FROM plugin_analytics a USING tenants t WHERE a.tenant_id = t.id AND a.user_id = $1 AND ($2::int8 IS NULL OR t.id = $2) AND $3 <> ''",
         ),
         (
-            &mut plan.operations,
-            "UPDATE plugin_operations SET started_by = $3 WHERE started_by = $1 AND ($2::int8 IS NULL OR tenant_id = $2)",
-        ),
-        (
             &mut plan.bulk_operations,
             "UPDATE plugin_bulks SET started_by = CASE WHEN started_by = $1 THEN $3 ELSE started_by END, cancel_asked_by = CASE WHEN cancel_asked_by = $1 THEN $3 ELSE cancel_asked_by END WHERE (started_by = $1 OR cancel_asked_by = $1) AND ($2::int8 IS NULL OR tenant_id = $2)",
         ),
@@ -394,15 +390,28 @@ async fn erase_live(
             sqlx::query(sql).bind(subject).bind(tenant.map(|it| it.0)).bind(ERASED).execute(&mut *connection).await?;
         *field = i64::try_from(done.rows_affected()).unwrap_or(i64::MAX);
     }
-    let owned: Vec<i64> = sqlx::query_scalar("UPDATE plugins SET owner = $3, updated_at = clock_timestamp() WHERE owner = $1 AND ($2::int8 IS NULL OR tenant_id = $2) RETURNING tenant_id")
-        .bind(subject)
-        .bind(tenant.map(|it| it.0))
-        .bind(ERASED)
-        .fetch_all(&mut *connection)
-        .await?;
-    plan.plugins = i64::try_from(owned.len()).unwrap_or(i64::MAX);
-    // Answers that hold the name are remembered no longer.
-    for tenant in owned.into_iter().collect::<BTreeSet<_>>() {
+    let mut shown_to = BTreeSet::new();
+    for (field, sql) in [
+        (
+            &mut plan.operations,
+            "UPDATE plugin_operations SET started_by = $3 WHERE started_by = $1 AND ($2::int8 IS NULL OR tenant_id = $2) RETURNING tenant_id",
+        ),
+        (
+            &mut plan.plugins,
+            "UPDATE plugins SET owner = $3, updated_at = clock_timestamp() WHERE owner = $1 AND ($2::int8 IS NULL OR tenant_id = $2) RETURNING tenant_id",
+        ),
+    ] {
+        let tenants = sqlx::query_scalar::<_, Option<i64>>(sql)
+            .bind(subject)
+            .bind(tenant.map(|it| it.0))
+            .bind(ERASED)
+            .fetch_all(&mut *connection)
+            .await?;
+        *field = i64::try_from(tenants.len()).unwrap_or(i64::MAX);
+        shown_to.extend(tenants.into_iter().flatten());
+    }
+    // Answers about plugins that hold the name are remembered no longer.
+    for tenant in shown_to {
         sqlx::query("SELECT pg_notify($1, $2)")
             .bind(CHANNEL)
             .bind(tenant.to_string())
