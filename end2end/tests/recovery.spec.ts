@@ -1,6 +1,7 @@
 // A table is lost and found again in the browser; what may not be done is refused at every door.
 import { execFileSync } from "node:child_process";
-import { existsSync, readdirSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import AxeBuilder from "@axe-core/playwright";
 import type { APIRequestContext, Page } from "@playwright/test";
 import { demo, expect, password, signIn, test } from "../support/demo";
@@ -189,6 +190,60 @@ test.describe("backups and recovery", () => {
     const audit = await request.get(`${demo.url}/api/v1/audit?action=restore_start`, { headers: { authorization: `Bearer ${demo.token}` } });
     const rows = (await audit.json()).rows.map((row: { outcome: string; actor_id: string }) => `${row.actor_id} ${row.outcome}`);
     expect(rows).toEqual(["admin ok", "admin refused"]);
+  });
+
+  test.describe(() => {
+    test.use({ allowed: [/409/] });
+    test("over a cluster it goes where the configuration allows it, never while that runs, by name and password", async ({ page, request }) => {
+      await proved(request);
+      const home = dirname(realpathSync(process.env.HOLDFAST_DEMO!));
+      const [running, stopped] = [`${home}/primary/data`, `${home}/restores/stopped/data`];
+      await signIn(page, "admin", "/recovery/restore?kind=latest");
+      const over = page.locator("input[type=checkbox][name=delta]");
+      await expect(page.locator("label", { has: over })).toContainText("Only where the configuration allows it; only pages that differ are written. Never over a running one.");
+      await expect(over).not.toBeChecked();
+      const plan = async (directory: string, start: boolean) => {
+        await over.check();
+        await page.locator("input[type=checkbox][name=start]").setChecked(start);
+        await page.getByLabel("Directory", { exact: true }).fill(directory);
+        await page.getByRole("button", { name: "Plan again", exact: true }).click();
+        await expect.poll(() => new URL(page.url()).searchParams.get("directory")).toBe(directory);
+      };
+      const never = /a server runs in .+ \(process \d+\): stop it first; a running server is never restored over/;
+      await plan(running, true);
+      await expect(page.locator(".refusal")).toContainText([never, /is started by whoever runs it, not here/]);
+      await plan(running, false);
+      await expect(page.locator(".refusal")).toContainText([never]);
+      await expect(fact(page, "Goes to")).toHaveText(running);
+      await expect(page.getByRole("button", { name: "Restore", exact: true })).toHaveCount(0);
+      // Past the page, with all that it asks for.
+      const body = JSON.stringify({ restore: { directory: running, delta: true }, confirm: "main", password: password("admin") });
+      const answer = await page.evaluate(async (body) => {
+        const response = await fetch("/api/v1/clusters/main/restores", { method: "POST", headers: { "content-type": "application/json" }, body });
+        return { status: response.status, detail: (await response.json()).detail as string };
+      }, body);
+      expect(answer).toEqual({ status: 409, detail: expect.stringMatching(never) });
+
+      await plan(`${home}/replica/data`, false);
+      await expect(page.locator(".refusal")).toContainText(`only these may be restored over: ${running}, ${stopped}`);
+      // One that is allowed and stands still: what is lost is said, and nothing is done without name and password.
+      mkdirSync(stopped, { recursive: true });
+      try {
+        writeFileSync(`${stopped}/PG_VERSION`, "");
+        await page.goto(`${demo.url}/recovery/restore?kind=latest`);
+        await plan(stopped, false);
+        await expect(page.getByText(`The cluster in ${stopped} is brought to the state of the end of the WAL: what was written there since is lost.`)).toBeVisible();
+        await expect(page.locator(".refusal")).toHaveCount(0);
+        await page.getByLabel(/to confirm/).fill("replica");
+        await page.getByLabel("Your password").fill(password("admin"));
+        await page.getByRole("button", { name: "Restore", exact: true }).click();
+        await expect(page.getByRole("alert").first()).toContainText("nothing was changed");
+        await expect(over).toBeChecked();
+        await expect(fact(page, "Goes to")).toHaveText(stopped);
+      } finally {
+        rmSync(dirname(stopped), { recursive: true });
+      }
+    });
   });
 
   for (const name of ["viewer", "operator"]) {

@@ -30,18 +30,18 @@ impl Analytics {
     ) -> Result<AnalyticsGeography, AnalyticsError> {
         let (from, to) = range(from, to)?;
         filter.check()?;
-        let (from, counts, users) = self
+        let ((from, to), counts, users) = self
             .pools
             .read(&tenant.asking(), |reader: &mut Reader, _: Work<'_, '_>| {
                 Box::pin(async move {
                     let connection = reader.connection()?;
                     let known = known(&mut *connection, Kind::Events, from, to).await?;
-                    let from = snap(from, &known);
+                    let (from, to) = (snap(from, &known), snap(to, &known));
                     let plan = Plan::make(from, to, Bucket::Day, &known);
                     let counts = events_by(&mut *connection, tenant, Dimension::Country, filter, &plan).await?;
                     let users =
                         users_by(connection, tenant, (Dimension::Country, filter, None), (from, to), &known).await?;
-                    Ok::<_, AnalyticsError>((from, counts, users))
+                    Ok::<_, AnalyticsError>(((from, to), counts, users))
                 })
             })
             .await

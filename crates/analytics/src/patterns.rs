@@ -8,7 +8,7 @@ use crate::{
     floor,
     plan::Plan,
     rollup::Kind,
-    series::{finer_than_hours, known, range, snap},
+    series::{finer_than_hours, known, range, snap, users_from},
     top::plugin_names,
     users::{Days, Sets, numbers},
     zone::Zone,
@@ -33,8 +33,9 @@ const COHORT_WEEKS: i64 = 12;
 const WEEK_MS: i64 = 7 * DAY_MS;
 
 impl Analytics {
-    /// Patterns of use in a range, which is taken by whole days. The hours are those of the time zone; days of users are those
-    /// of UTC, and count all types of events, whatever the filter says of these.
+    /// Patterns of use in a range, which is taken by whole days, as far back as users and hours are kept: `from` of the answer says
+    /// it. The hours are those of the time zone; days of users are those of UTC, and count all types of events, whatever the
+    /// filter says of these.
     ///
     /// # Errors
     /// [`AnalyticsError`].
@@ -47,7 +48,13 @@ impl Analytics {
     ) -> Result<UsagePatterns, AnalyticsError> {
         let (from, to) = range(from, to)?;
         filter.check()?;
-        let (from, to) = (floor(from, DAY_MS), floor(to + DAY_MS - 1, DAY_MS));
+        let (from, to) = (floor(from, DAY_MS).max(users_from()), floor(to + DAY_MS - 1, DAY_MS));
+        if from >= to {
+            return Err(AnalyticsError::invalid(
+                "to",
+                format!("who used what, and when, is kept from {} on; ask for a later range", Timestamp(from)),
+            ));
+        }
         self.pools
             .read(&tenant.asking(), |reader: &mut Reader, _: Work<'_, '_>| {
                 Box::pin(async move { patterns(reader.connection()?, tenant, filter, (from, to), time_zone).await })

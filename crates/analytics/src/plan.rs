@@ -45,6 +45,8 @@ pub(crate) struct Known {
     pub(crate) minutes_from: i64,
     /// Rows are kept from here on; before there are only roll-ups.
     pub(crate) raw_from: i64,
+    /// Hours are kept from here on, a day's beginning that is not behind `raw_from`; before there are only days.
+    pub(crate) hours_from: i64,
     /// Spans before it whose rows were brought back, in order and apart.
     pub(crate) restored: Vec<(i64, i64)>,
 }
@@ -72,7 +74,7 @@ impl Plan {
             let (tier, until) =
                 if bucket >= Bucket::Day && whole(DAY_MS) && known.dirty.range(at..at + DAY_MS).next().is_none() {
                     (Tier::Day, at + DAY_MS)
-                } else if bucket >= Bucket::Hour && whole(HOUR_MS) && clean_hour {
+                } else if bucket >= Bucket::Hour && whole(HOUR_MS) && clean_hour && at >= known.hours_from {
                     (Tier::Hour, at + HOUR_MS)
                 } else if clean_hour && whole(MINUTE_MS) && hour >= known.minutes_from {
                     (Tier::Minute, at + MINUTE_MS)
@@ -157,6 +159,15 @@ mod tests {
             pieces(d + 5, d + 2 * h, Bucket::Day, &gone),
             [(Tier::Restored, d + 5, d + h), (Tier::Hour, d + h, d + 2 * h)]
         );
+        // Where hours are gone too, there are days and what was brought back.
+        let old = Known { hours_from: 3 * d, restored: Vec::new(), ..gone };
+        assert_eq!(pieces(0, 4 * d, Bucket::Day, &old), [(Tier::Day, 0, 4 * d)]);
+        assert_eq!(
+            pieces(2 * d, 3 * d + h, Bucket::Hour, &old),
+            [(Tier::Raw, 2 * d, 3 * d), (Tier::Hour, 3 * d, 3 * d + h)]
+        );
+        let back = Known { restored: vec![(d, 2 * d)], ..old };
+        assert_eq!(pieces(d, 2 * d, Bucket::Hour, &back), [(Tier::Restored, d, 2 * d)]);
         // An hour that is not rolled up takes its day with it, and nothing else.
         let dirty = Known { dirty: [d + 5 * h].into(), minutes_from: i64::MAX, ..Known::default() };
         assert_eq!(

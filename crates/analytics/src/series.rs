@@ -6,7 +6,7 @@ use crate::{
     filter::{Only, SeriesFilter, bind_only},
     floor, metrics,
     plan::{Known, Plan},
-    rollup::{Kind, MINUTES_KEPT_MS},
+    rollup::{HOURS_KEPT_DAYS, Kind, MINUTES_KEPT_MS},
     users::{Days, Sets, day_sizes, dirty_pieces},
     zone::Zone,
 };
@@ -83,7 +83,13 @@ pub(crate) async fn known(
         restored: united(restored.0.into_iter().zip(restored.1), raw_from),
         dirty: row.try_get::<Vec<i64>, _>(1)?.into_iter().collect(),
         minutes_from: floor(crate::now().0 - MINUTES_KEPT_MS, HOUR_MS) + HOUR_MS,
+        hours_from: users_from().min(raw_from),
     })
+}
+
+/// From which day on it is kept who used what.
+pub(crate) fn users_from() -> i64 {
+    floor(crate::now().0 - HOURS_KEPT_DAYS * DAY_MS, DAY_MS)
 }
 
 /// Spans in order, those that touch as one, up to where there are rows anyway.
@@ -98,20 +104,34 @@ fn united(spans: impl Iterator<Item = (i64, i64)>, raw_from: i64) -> Vec<(i64, i
     united
 }
 
-/// Where rows are gone and were not brought back, a range begins and ends at a whole hour: there is nothing finer.
-pub(crate) fn snap(from: i64, known: &Known) -> i64 {
-    let hour = floor(from, HOUR_MS);
-    if from < known.raw_from && !known.is_restored(hour, (hour + HOUR_MS).min(known.raw_from)) { hour } else { from }
+/// Where rows are gone and were not brought back, a range begins and ends at a whole hour, or at a whole day where hours are gone
+/// too: there is nothing finer.
+pub(crate) fn snap(at: i64, known: &Known) -> i64 {
+    let length = if at < known.hours_from { DAY_MS } else { HOUR_MS };
+    let start = floor(at, length);
+    if at < known.raw_from && !known.is_restored(start, (start + length).min(known.raw_from)) { start } else { at }
 }
 
 /// Where rows are gone and were not brought back, hours of UTC are the finest: minutes, and buckets of a zone that is half an hour
-/// away, cannot be made of them.
+/// away, cannot be made of them. Where hours are gone too, days of UTC are the finest.
 pub(crate) fn finer_than_hours(
     (from, to): (i64, i64),
     bucket: Bucket,
     known: &Known,
     zone: &Zone,
 ) -> Result<(), AnalyticsError> {
+    let by_day = bucket >= Bucket::Day && zone.is_utc();
+    if from < known.hours_from && !by_day && !known.is_restored(from, to.min(known.hours_from)) {
+        let (field, what) =
+            if bucket < Bucket::Day { ("bucket", "choose a longer bucket") } else { ("time_zone", "ask in UTC") };
+        return Err(AnalyticsError::invalid(
+            field,
+            format!(
+                "before {} only whole days of UTC are kept: {what}, ask for a later range, or bring the rows back by 'holdfast analytics restore'",
+                Timestamp(known.hours_from)
+            ),
+        ));
+    }
     let coarse = bucket > Bucket::Minute && zone.has_whole_hours();
     if coarse || from >= known.raw_from || known.is_restored(from, to.min(known.raw_from)) {
         return Ok(());
@@ -156,6 +176,12 @@ impl Analytics {
         }
         if users && question.filter.event_type.is_some() {
             return Err(AnalyticsError::invalid("event_type", "users are not kept by type of event; leave it out"));
+        }
+        if users && floor(from, DAY_MS) < users_from() {
+            return Err(AnalyticsError::invalid(
+                "from",
+                format!("who used what is kept from {} on; ask for a later range", Timestamp(users_from())),
+            ));
         }
         if matches!(question.measure, Measure::Metric(_))
             && (question.filter.event_type.is_some() || question.filter.country.is_some())

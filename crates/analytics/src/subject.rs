@@ -10,7 +10,7 @@ use backup::{
     BackupError, Repository,
     format::{ObjectId, layout},
 };
-use catalog::{Tenant, platform_scope};
+use catalog::{CHANNEL, Tenant, platform_scope};
 use domain::{
     Timestamp,
     view::{ErasureArchives, ErasureReport, SubjectPlan},
@@ -18,6 +18,7 @@ use domain::{
 use pool::{Session, Work, Writer};
 use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, PgConnection, Row as _, postgres::PgRow};
+use std::collections::BTreeSet;
 
 /// What stands where a name stood.
 const ERASED: &str = "erased";
@@ -29,7 +30,8 @@ const COUNTS: &str = "SELECT
     (SELECT count(*) FROM plugin_operations WHERE started_by = $1 AND ($2::int8 IS NULL OR tenant_id = $2)),
     (SELECT count(*) FROM plugin_bulks WHERE (started_by = $1 OR cancel_asked_by = $1) AND ($2::int8 IS NULL OR tenant_id = $2)),
     (SELECT count(*) FROM audit_logs WHERE (actor = $1 OR object_kind IN ('user', 'subject') AND object_id = $1) AND ($2::int8 IS NULL OR tenant_id = $2)),
-    (SELECT count(*) FROM analytics_restored.plugin_analytics WHERE user_id = $1 AND ($2::int8 IS NULL OR tenant_id = $2))";
+    (SELECT count(*) FROM analytics_restored.plugin_analytics WHERE user_id = $1 AND ($2::int8 IS NULL OR tenant_id = $2)),
+    (SELECT count(*) FROM plugins WHERE owner = $1 AND ($2::int8 IS NULL OR tenant_id = $2))";
 
 pub(crate) fn check(subject: &str) -> Result<(), AnalyticsError> {
     if subject.is_empty() || subject.chars().count() > 200 || subject.chars().any(char::is_control) || subject == ERASED
@@ -71,7 +73,7 @@ impl Analytics {
         Ok(SubjectPlan { archived_months, ..plan })
     }
 
-    /// Erases a subject: rows of use are deleted, where a row must stay (operations, the audit log) it loses the name.
+    /// Erases a subject: rows of use are deleted, where a row must stay (operations, plugins, the audit log) it loses the name.
     /// What was done in Holdfast's own records, `own`, is written down with it. The live tables are done when this returns; the archive too when there is a repository that answers, else the
     /// erasure is pending and [`Self::erasures_finish`] goes on with it.
     ///
@@ -233,6 +235,12 @@ impl Analytics {
                 .fetch_optional(&mut connection)
                 .await?;
         let Some(so_far) = so_far else { return Ok(()) };
+        // A restore that had begun before the erasure was recorded may have brought rows back since. None runs now.
+        sqlx::query("DELETE FROM analytics_restored.plugin_analytics WHERE user_id = $1 AND ($2::int8 IS NULL OR tenant_id = $2)")
+            .bind(subject)
+            .bind(tenant.map(|it| it.0))
+            .execute(&mut connection)
+            .await?;
         let sets = listed(repository, &home).await?;
         // What a try before this one wrote anew is in the certificate too; it holds the subject no more.
         let mut done = ErasureArchives { searched: 0, ..serde_json::from_str(&so_far).unwrap_or_default() };
@@ -344,6 +352,7 @@ async fn counts(
         bulk_operations: row.try_get(3)?,
         audit_rows: row.try_get(4)?,
         restored_events: row.try_get(5)?,
+        plugins: row.try_get(6)?,
         ..SubjectPlan::default()
     })
 }
@@ -365,10 +374,6 @@ async fn erase_live(
             "DELETE FROM plugin_analytics a USING tenants t WHERE a.tenant_id = t.id AND a.user_id = $1 AND ($2::int8 IS NULL OR t.id = $2) AND $3 <> ''",
         ),
         (
-            &mut plan.operations,
-            "UPDATE plugin_operations SET started_by = $3 WHERE started_by = $1 AND ($2::int8 IS NULL OR tenant_id = $2)",
-        ),
-        (
             &mut plan.bulk_operations,
             "UPDATE plugin_bulks SET started_by = CASE WHEN started_by = $1 THEN $3 ELSE started_by END, cancel_asked_by = CASE WHEN cancel_asked_by = $1 THEN $3 ELSE cancel_asked_by END WHERE (started_by = $1 OR cancel_asked_by = $1) AND ($2::int8 IS NULL OR tenant_id = $2)",
         ),
@@ -384,6 +389,34 @@ async fn erase_live(
         let done =
             sqlx::query(sql).bind(subject).bind(tenant.map(|it| it.0)).bind(ERASED).execute(&mut *connection).await?;
         *field = i64::try_from(done.rows_affected()).unwrap_or(i64::MAX);
+    }
+    let mut shown_to = BTreeSet::new();
+    for (field, sql) in [
+        (
+            &mut plan.operations,
+            "UPDATE plugin_operations SET started_by = $3 WHERE started_by = $1 AND ($2::int8 IS NULL OR tenant_id = $2) RETURNING tenant_id",
+        ),
+        (
+            &mut plan.plugins,
+            "UPDATE plugins SET owner = $3, updated_at = clock_timestamp() WHERE owner = $1 AND ($2::int8 IS NULL OR tenant_id = $2) RETURNING tenant_id",
+        ),
+    ] {
+        let tenants = sqlx::query_scalar::<_, Option<i64>>(sql)
+            .bind(subject)
+            .bind(tenant.map(|it| it.0))
+            .bind(ERASED)
+            .fetch_all(&mut *connection)
+            .await?;
+        *field = i64::try_from(tenants.len()).unwrap_or(i64::MAX);
+        shown_to.extend(tenants.into_iter().flatten());
+    }
+    // Answers about plugins that hold the name are remembered no longer.
+    for tenant in shown_to {
+        sqlx::query("SELECT pg_notify($1, $2)")
+            .bind(CHANNEL)
+            .bind(tenant.to_string())
+            .execute(&mut *connection)
+            .await?;
     }
     let live = serde_json::to_string(&plan).unwrap_or_default();
     let id = sqlx::query_scalar("INSERT INTO analytics_erasures (tenant_id, subject, subject_hash, state, requested_by, live) VALUES ($1, $2, $3, 'pending', $4, $5::jsonb) RETURNING id")

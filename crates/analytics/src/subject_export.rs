@@ -24,7 +24,7 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(5);
 const TAKEN_WITHIN: Duration = Duration::from_secs(120);
 
 /// By list of the document. $1 is the subject, $2 the tenant or NULL.
-const LISTS: [(&str, &str); 7] = [
+const LISTS: [(&str, &str); 8] = [
     (
         "events",
         "SELECT to_jsonb(a)::text FROM tenants t JOIN plugin_analytics a ON a.tenant_id = t.id WHERE a.user_id = $1 AND ($2::int8 IS NULL OR t.id = $2) ORDER BY a.\"timestamp\"",
@@ -44,6 +44,10 @@ const LISTS: [(&str, &str); 7] = [
     (
         "bulk_operations",
         "SELECT to_jsonb(a)::text FROM plugin_bulks a WHERE (started_by = $1 OR cancel_asked_by = $1) AND ($2::int8 IS NULL OR tenant_id = $2) ORDER BY created_at",
+    ),
+    (
+        "plugins",
+        "SELECT to_jsonb(a)::text FROM (SELECT id, tenant_id, name, display_name, owner, created_at, updated_at FROM plugins) AS a WHERE owner = $1 AND ($2::int8 IS NULL OR tenant_id = $2) ORDER BY id",
     ),
     (
         "audit_rows",

@@ -129,8 +129,7 @@ async fn top(
 ) -> Result<AnalyticsTop, AnalyticsError> {
     let before = from - (to - from);
     let known = known(&mut *connection, Kind::Events, before, to).await?;
-    let from = snap(from, &known);
-    let before = snap(before, &known);
+    let (before, from, to) = (snap(before, &known), snap(from, &known), snap(to, &known));
     let dimension = by.dimension();
     let [then, now] =
         events_before_and_after(&mut *connection, tenant, (dimension, filter), (before, from, to), &known).await?;

@@ -24,6 +24,7 @@ pub use change::{NewDependency, NewPlugin, NewVersion, PluginChange};
 pub use error::{CatalogError, explained};
 pub use filter::{PluginFilter, Sort};
 pub use installed::Installed;
+pub use listen::CHANNEL;
 pub use solve::Wanted;
 pub use tenancy::{Tenant, platform_scope};
 

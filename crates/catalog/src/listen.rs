@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// The channel; its payload is the tenant.
-pub(crate) const CHANNEL: &str = "holdfast_catalog";
+/// The channel on which whoever changes a tenant's plugins tells it; the payload is the tenant.
+pub const CHANNEL: &str = "holdfast_catalog";
 /// A connection from which nothing was heard for so long is asked for a sign of life.
 const SILENCE: Duration = Duration::from_secs(10);
 const DEADLINE: Duration = Duration::from_secs(3);

@@ -124,10 +124,12 @@ pub async fn analytics(command: AnalyticsCommand, repository: &RepositoryArgs, j
             let done = control.analytics_archive(&actor, &repository, dry_run, &progress).await?;
             if json {
                 print(&serde_json::to_string_pretty(&done).unwrap_or_default());
-                return Ok(());
             }
             if done.busy {
                 return Err(Failure::failed("another process works on the archive; try again when it is done"));
+            }
+            if json {
+                return Ok(());
             }
             if done.months.is_empty() && done.waiting.is_empty() {
                 print(
@@ -302,12 +304,13 @@ fn told(plan: &SubjectPlan) -> String {
     };
     let account = if plan.account { "\nan account of that name may sign in to Holdfast, and stays" } else { "" };
     format!(
-        "deleted: {} events, {} days of use in roll-ups, {} restored events\nname removed: {} operations, {} bulk operations, {} rows of the platform's audit log, {} records of Holdfast itself\nname kept: {} rows of Holdfast's audit log and decisions of failovers\narchive: {archived}{account}",
+        "deleted: {} events, {} days of use in roll-ups, {} restored events\nname removed: {} operations, {} bulk operations, {} plugins that it owns, {} rows of the platform's audit log, {} records of Holdfast itself\nname kept: {} rows of Holdfast's audit log and decisions of failovers\narchive: {archived}{account}",
         plan.events,
         plan.user_days,
         plan.restored_events,
         plan.operations,
         plan.bulk_operations,
+        plan.plugins,
         plan.audit_rows,
         plan.own_records,
         plan.own_kept
@@ -317,7 +320,7 @@ fn told(plan: &SubjectPlan) -> String {
 fn certificate(report: &ErasureReport) -> String {
     let live = &report.live;
     let mut text = format!(
-        "erasure {} ({}), asked for by {} at {}\n  subject (SHA-256)   {}\n  deleted             {} events, {} days of use, {} restored events\n  name removed        {} operations, {} bulk operations, {} audit rows, {} records of Holdfast itself\n  name kept           {} records of Holdfast itself\n  archive             {} rows in {} of {} months",
+        "erasure {} ({}), asked for by {} at {}\n  subject (SHA-256)   {}\n  deleted             {} events, {} days of use, {} restored events\n  name removed        {} operations, {} bulk operations, {} plugins that it owned, {} audit rows, {} records of Holdfast itself\n  name kept           {} records of Holdfast itself\n  archive             {} rows in {} of {} months",
         report.id,
         report.state,
         report.requested_by,
@@ -328,6 +331,7 @@ fn certificate(report: &ErasureReport) -> String {
         live.restored_events,
         live.operations,
         live.bulk_operations,
+        live.plugins,
         live.audit_rows,
         live.own_records,
         live.own_kept,

@@ -162,10 +162,13 @@ fn write_settings(dir: &Path) -> Result<PathBuf, Failure> {
     let path = dir.join("holdfast.toml");
     let quoted = |name: &str| toml::Value::String(dir.join(name).display().to_string()).to_string();
     let text = format!(
-        "# written by 'holdfast demo' at each start\n[backup]\nrepository = {}\nkey_file = {}\nrestore_directory = {}\nfull = \"0 2 * * *\"\nincremental = \"*/10 * * * *\"\nverify = \"5 * * * *\"\nrestore_test = \"35 * * * *\"\nexpire = \"30 3 * * *\"\njitter_seconds = 0\nkeep_days = 7\nkeep_weekly = 4\nrpo_seconds = 30\nrto_seconds = 900\nheartbeat_seconds = 10\nrefresh_seconds = 3\nprobes = [\"saas_idp: SELECT count(*) FROM plugins\"]\nrecovery_kit = {}\n[backup.hooks]\ndns = \"echo would lead \\\"$HOLDFAST_CLUSTER\\\" to $HOLDFAST_HOST:$HOLDFAST_PORT\"\n",
+        "# written by 'holdfast demo' at each start\n[backup]\nrepository = {}\nkey_file = {}\nrestore_directory = {}\nrestore_over = [{}, {}]\nfull = \"0 2 * * *\"\nincremental = \"*/10 * * * *\"\nverify = \"5 * * * *\"\nrestore_test = \"35 * * * *\"\nexpire = \"30 3 * * *\"\njitter_seconds = 0\nkeep_days = 7\nkeep_weekly = 4\nrpo_seconds = 30\nrto_seconds = 900\nheartbeat_seconds = 10\nrefresh_seconds = 3\nprobes = [\"saas_idp: SELECT count(*) FROM plugins\"]\nrecovery_kit = {}\n[backup.hooks]\ndns = \"echo would lead \\\"$HOLDFAST_CLUSTER\\\" to $HOLDFAST_HOST:$HOLDFAST_PORT\"\n",
         quoted(REPOSITORY),
         quoted(KEY),
         quoted("restores"),
+        // It runs as long as we do, and so is refused; a copy that was restored to 'stopped' is not.
+        quoted("primary/data"),
+        quoted("restores/stopped/data"),
         quoted(KIT),
     );
     std::fs::write(&path, text)

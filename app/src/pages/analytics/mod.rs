@@ -120,13 +120,20 @@ fn loaded(data: Analysed) -> AnyView {
             _ => "a day",
         }
     );
-    let of_hours = format!("events, {zone}");
+    // Users and hours are kept for a shorter time than days.
+    let since = if data.patterns.from > data.series.from {
+        format!(", from {} on", data.patterns.from.to_rfc3339().get(..10).unwrap_or_default())
+    } else {
+        String::new()
+    };
+    let of_hours = format!("events, {zone}{since}");
     // Users are kept by days of UTC and not by type of event.
     let of_users = match (&data.asked.event_type, zone.as_str()) {
         (None, "UTC") => "a day, in 7 days, in 30 days",
         (None, _) => "a day of UTC, in 7 days, in 30 days",
         (Some(_), _) => "of all types of events; a day of UTC, in 7 days, in 30 days",
     };
+    let of_users = format!("{of_users}{since}");
     let source = data
         .series
         .tiers

@@ -76,6 +76,14 @@ pub(crate) async fn exclusive(connection: &mut PgConnection) -> Result<bool, Ana
         .await?)
 }
 
+/// Keeps the archive from being written anew until this transaction ends; waits for whoever is at it. Several may read.
+pub(crate) async fn reading(transaction: &mut PgConnection) -> Result<(), AnalyticsError> {
+    sqlx::query("SELECT pg_advisory_xact_lock_shared(hashtextextended('holdfast analytics archive', 0))")
+        .execute(transaction)
+        .await?;
+    Ok(())
+}
+
 impl Analytics {
     /// Archives every month that is wholly older than the retention, the oldest first. `step` is told each step.
     ///

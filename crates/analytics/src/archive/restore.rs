@@ -1,5 +1,5 @@
 //! Bringing archived rows back, into the schema `analytics_restored`.
-use super::{set, table::Table};
+use super::{export::reading, set, table::Table};
 use crate::{Analytics, AnalyticsError, partitions::Month, rollup::Kind, series::range};
 use backup::Repository;
 use domain::Timestamp;
@@ -30,7 +30,8 @@ pub struct RestoreOutcome {
 const REMARK: &str = "time series of the page and the API read the rows where roll-ups are too coarse for what is asked, and say so; by SQL they are in analytics_restored.plugin_analytics and analytics_restored.plugin_metrics; 'holdfast analytics restore --discard' removes them";
 
 impl Analytics {
-    /// Brings the archived rows of a range back, in one transaction: all of them or none. Repeated, it replaces them.
+    /// Brings the archived rows of a range back, in one transaction: all of them or none. Repeated, it replaces them. While
+    /// months are archived or written anew for an erasure it waits.
     ///
     /// # Errors
     /// [`AnalyticsError::NotFound`] when nothing of the range is archived; a damaged object is named.
@@ -43,18 +44,23 @@ impl Analytics {
     ) -> Result<RestoreOutcome, AnalyticsError> {
         range(from, to)?;
         let home = self.home().await?;
+        let mut connection = self.long_connection().await?;
+        let mut transaction = connection.begin().await?;
+        // An erasure meanwhile is pending until we are done, and then finds what we brought back of its subject.
+        reading(&mut transaction).await?;
         let sets = set::listed(repository, &home).await?;
         let months = (Month::of(from).0..=Month::of(Timestamp(to.0 - 1)).0).map(|it| Month(it).to_string());
         let months = months.collect::<BTreeSet<_>>();
         let wanted = sets.newest.values().filter(|set| months.contains(&set.month)).collect::<Vec<_>>();
-        let mut connection = self.long_connection().await?;
         let mut elsewhere = Vec::new();
         for kind in Kind::ALL {
-            let known = sets.elsewhere(&mut connection, kind).await?;
+            let known = sets.elsewhere(&mut transaction, kind).await?;
             let known = known.into_iter().filter(|(month, _)| months.contains(month));
             elsewhere.extend(known.map(|(month, place)| format!("{} {month} in {place}", kind.as_str())));
         }
         if wanted.is_empty() {
+            // The archive is given back now, and not when the server notices that we are gone.
+            transaction.rollback().await?;
             let hint = if elsewhere.is_empty() {
                 "'holdfast analytics list' shows what is, newer rows are in the live tables".to_owned()
             } else {
@@ -65,7 +71,6 @@ impl Analytics {
             )));
         }
         let mut outcome = RestoreOutcome { remark: REMARK, elsewhere, ..RestoreOutcome::default() };
-        let mut transaction = connection.begin().await?;
         let erased = pending(&mut transaction).await?;
         for kind in Kind::ALL {
             // Not taken from what COPY takes directly: row-level security is forced there.

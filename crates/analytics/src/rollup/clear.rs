@@ -21,9 +21,9 @@ impl Analytics {
                     for (sql, until) in [
                         ("DELETE FROM analytics_events_minute WHERE bucket < to_timestamp($1 / 1000.0)", minutes),
                         ("DELETE FROM analytics_metrics_minute WHERE bucket < to_timestamp($1 / 1000.0)", minutes),
-                        ("DELETE FROM analytics_events_hour WHERE bucket < to_timestamp($1 / 1000.0)", hours),
-                        ("DELETE FROM analytics_events_hour_total WHERE bucket < to_timestamp($1 / 1000.0)", hours),
-                        ("DELETE FROM analytics_metrics_hour WHERE bucket < to_timestamp($1 / 1000.0)", hours),
+                        ("DELETE FROM analytics_events_hour WHERE bucket < least(to_timestamp($1 / 1000.0), (SELECT raw_from FROM analytics_state WHERE kind = 'events'))", hours),
+                        ("DELETE FROM analytics_events_hour_total WHERE bucket < least(to_timestamp($1 / 1000.0), (SELECT raw_from FROM analytics_state WHERE kind = 'events'))", hours),
+                        ("DELETE FROM analytics_metrics_hour WHERE bucket < least(to_timestamp($1 / 1000.0), (SELECT raw_from FROM analytics_state WHERE kind = 'metrics'))", hours),
                         ("DELETE FROM analytics_batches WHERE created_at < to_timestamp($1 / 1000.0)", batches),
                     ] {
                         gone += sqlx::query(sql).bind(until).execute(writer.connection()?).await?.rows_affected();

@@ -16,8 +16,9 @@ use std::collections::BTreeSet;
 
 /// Minutes are kept for so long; questions use them for an hour less.
 pub(crate) const MINUTES_KEPT_MS: i64 = 48 * HOUR_MS;
-/// Hours, and who used what on which day, are kept for so long. Days are kept.
-const HOURS_KEPT_DAYS: i64 = 400;
+/// Hours, and who used what on which day, are kept for so long; hours at least as long as there are rows, from which the day is
+/// counted anew by way of its hours. Days are kept.
+pub(crate) const HOURS_KEPT_DAYS: i64 = 400;
 /// Days rolled up in one call, of each kind: the newest first, so that an old heap of them never keeps today waiting.
 const DAYS_AT_ONCE: usize = 32;
 

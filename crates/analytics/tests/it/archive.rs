@@ -282,15 +282,20 @@ async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
     let everywhere = "SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-7'";
     let all = world.number(everywhere).await;
     analytics.archive(&archive.repository, false, &|_| {}).await.unwrap();
+    world.sql("UPDATE plugins SET owner = 'user-7' WHERE id = 2").await;
+    let mut changes = sqlx::postgres::PgListener::connect(&world.superuser_url).await.unwrap();
+    changes.listen(catalog::CHANNEL).await.unwrap();
     let live = world.number(everywhere).await;
     assert!(live > 0 && all > live);
     let plan = analytics.subject_plan(None, "user-7", Some(&archive.repository)).await.unwrap();
-    assert_eq!((plan.events, plan.operations, plan.audit_rows), (live, 1, 1));
+    assert_eq!((plan.events, plan.operations, plan.plugins, plan.audit_rows), (live, 1, 1, 1));
     assert!(plan.user_days > 0 && plan.archived_months.unwrap() >= 3, "{plan:?}");
     let export = exported(&analytics, "user-7", &archive.repository).await;
     assert_eq!(export["events"].as_array().unwrap().len() as i64, live);
     assert_eq!(export["archived_events"].as_array().unwrap().len() as i64, all - live);
     assert_eq!(export["operations"].as_array().unwrap().len(), 1);
+    let owned = export["plugins"].as_array().unwrap();
+    assert_eq!(owned.iter().map(|it| it["id"].as_i64()).collect::<Vec<_>>(), [Some(2)]);
     assert!(!export.to_string().contains("user-8"));
 
     assert_eq!(export["users"].as_array().unwrap().len(), 2, "known to both tenants");
@@ -301,7 +306,10 @@ async fn erasure_reaches_rows_roll_ups_and_archive_or_waits_for_it() {
 
     // Without a repository the archive waits, and gives nothing of it back meanwhile.
     let report = analytics.subject_erase(None, "user-7", "ada", None, &SubjectPlan::default()).await.unwrap();
-    assert_eq!((report.state.as_str(), report.live.events), ("pending", live));
+    assert_eq!((report.state.as_str(), report.live.events, report.live.plugins), ("pending", live, 1));
+    assert_eq!(world.number("SELECT count(*) FROM plugins WHERE owner = 'erased' AND id = 2").await, 1);
+    let told = tokio::time::timeout(Duration::from_secs(60), changes.recv()).await.unwrap().unwrap();
+    assert_eq!(told.payload(), "1", "answers about the plugin are remembered no longer");
     assert_eq!(world.number("SELECT (SELECT count(*) FROM plugin_analytics WHERE user_id = 'user-7') + (SELECT count(*) FROM analytics_user_days WHERE user_id = 'user-7') + (SELECT count(*) FROM analytics_users WHERE user_id = 'user-7') + (SELECT count(*) FROM plugin_operations WHERE started_by = 'user-7') + (SELECT count(*) FROM audit_logs WHERE actor = 'user-7' OR detail::text LIKE '%user-7%')").await, 0);
     assert_eq!(world.number(SETS_DIFFER).await, 0, "no set has a number that is nobody's");
     assert!(
@@ -380,6 +388,36 @@ async fn months_in_another_repository_are_named_and_an_erasure_waits_for_them() 
     assert_eq!(report.state, "pending");
     world.sql("DELETE FROM analytics_archives").await;
     assert_eq!(analytics.erasures_finish(&after.repository).await.unwrap(), 1);
+}
+
+/// What it brings back was read before the erasure was known.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_in_the_middle_of_a_restore_waits_for_it_and_takes_what_it_brought_back() {
+    let (world, analytics) = filled().await;
+    let archive = repository().await;
+    analytics.archive(&archive.repository, false, &|_| {}).await.unwrap();
+    let (own, report) = (SubjectPlan::default(), Mutex::new(None));
+    let erase = |_: u64| {
+        let mut report = report.lock().unwrap();
+        if report.is_none() {
+            let erasing = analytics.subject_erase(None, "user-7", "ada", Some(&archive.repository), &own);
+            let erased = tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(erasing));
+            *report = Some(erased.unwrap());
+        }
+    };
+    let back = analytics.restore_archived(&archive.repository, at(now() - 260 * DAY), at(now()), &erase).await.unwrap();
+    let report = report.into_inner().unwrap().unwrap();
+    let why = report.pending_reason.clone().unwrap_or_default();
+    assert!(report.state == "pending" && why.contains("another process works on the archive"), "{report:?}");
+    assert_eq!(back.withheld, 0, "it knew of no erasure");
+    let of_subject = "SELECT count(*) FROM analytics_restored.plugin_analytics WHERE user_id = 'user-7'";
+    assert!(world.number(of_subject).await > 0);
+
+    assert_eq!(analytics.erasures_finish(&archive.repository).await.unwrap(), 1);
+    assert_eq!(world.number(of_subject).await, 0);
+    let others = "SELECT count(*) FROM analytics_restored.plugin_analytics";
+    assert!(world.number(others).await > 0, "only the subject's rows went");
+    assert_eq!(analytics.erasures(None).await.unwrap().remove(0).state, "done");
 }
 
 /// On a database that is written to, something is always marked to be rolled up.

@@ -193,4 +193,24 @@ async fn what_cannot_be_told_exactly_is_refused_by_field() {
     assert_eq!(refused(&question(Bucket::Hour, "Asia/Kolkata")).await, "time_zone");
     assert_eq!(refused(&question(Bucket::Minute, "UTC")).await, "bucket");
     assert_eq!(analytics.series(A, &question(Bucket::Hour, "Europe/Berlin")).await.unwrap().points.len(), 24);
+    // Where hours are gone too only days of UTC are left, and nobody knows who came.
+    let old = |bucket: Bucket, zone: &str| SeriesQuestion {
+        from: at(base - 500 * DAY + HOUR / 2),
+        to: at(base - 499 * DAY + HOUR / 2),
+        ..question(bucket, zone)
+    };
+    assert_eq!(refused(&old(Bucket::Hour, "UTC")).await, "bucket");
+    assert_eq!(refused(&old(Bucket::Day, "Europe/Berlin")).await, "time_zone");
+    assert_eq!(refused(&SeriesQuestion { measure: Measure::Users, ..old(Bucket::Day, "UTC") }).await, "from");
+    let days = analytics.series(A, &old(Bucket::Day, "UTC")).await.unwrap();
+    assert_eq!((days.from.0 % DAY, days.to.0 % DAY, days.points.len()), (0, 0, 1), "{days:?}");
+    let none = SeriesFilter::default();
+    let patterns = async |to: i64| analytics.usage_patterns(A, &none, (at(base - 500 * DAY), at(to)), None).await;
+    match patterns(base - 450 * DAY).await {
+        Err(AnalyticsError::Invalid { field, .. }) => assert_eq!(field, "to"),
+        other => panic!("{other:?}"),
+    }
+    let kept = patterns(base).await.unwrap();
+    assert!(kept.from.0 > base - 402 * DAY && kept.from.0 % DAY == 0, "{}", kept.from);
+    assert_eq!(kept.active_users.first().map(|it| it.day), Some(kept.from));
 }

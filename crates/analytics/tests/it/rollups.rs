@@ -295,6 +295,27 @@ async fn answers_are_the_rows_whatever_the_bucket_and_the_range() {
     assert_eq!(pair.users, both);
 }
 
+/// A day is counted anew by way of its hours: were these gone, what is erased would take the rest of its day with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn hours_stay_as_long_as_their_rows() {
+    let world = World::new().await;
+    let analytics = world.analytics();
+    world.sql("INSERT INTO plugin_analytics (plugin_id, tenant_id, event_type, user_id, \"timestamp\") SELECT 1, 1, 'view', u, date_trunc('day', now(), 'UTC') - interval '420 days' + h * interval '1 hour' FROM (VALUES ('ada', 5), ('bob', 9)) AS v (u, h); INSERT INTO plugin_metrics (plugin_id, metric_name, value, \"timestamp\") VALUES (1, 'cpu', 1, now() - interval '420 days')").await;
+    roll_up(&analytics).await;
+    let hours = "SELECT (SELECT count(*) FROM analytics_events_hour) + (SELECT count(*) FROM analytics_events_hour_total) + (SELECT count(*) FROM analytics_metrics_hour)";
+    assert_eq!(world.number(hours).await, 5);
+    analytics.clear_out().await.unwrap();
+    assert_eq!(world.number(hours).await, 5, "their rows are live");
+    world.sql("DELETE FROM plugin_analytics WHERE user_id = 'ada'").await;
+    roll_up(&analytics).await;
+    let days = "SELECT sum(events)::int8 FROM analytics_events_day";
+    assert_eq!(world.number(days).await, 1, "the other's event counts");
+    // Archived, they go, and the days stay.
+    world.sql("UPDATE analytics_state SET raw_from = date_trunc('month', now(), 'UTC')").await;
+    analytics.clear_out().await.unwrap();
+    assert_eq!((world.number(hours).await, world.number(days).await), (0, 1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_roll_up_shows_another_tenants_rows() {
     let world = World::new().await;

@@ -182,7 +182,7 @@ pub struct TopRow {
     pub events: i64,
     /// Events in the equally long range before.
     pub previous: i64,
-    /// Distinct users; by whole days of the range.
+    /// Distinct users; by whole days of the range, as far back as it is kept who used what: 400 days.
     pub users: i64,
     /// Of all events in the range.
     pub share_percent: f64,
@@ -214,7 +214,7 @@ pub struct CountryRow {
     pub country: String,
     /// Events in the range.
     pub events: i64,
-    /// Distinct users; by whole days of the range.
+    /// Distinct users; by whole days of the range, as far back as it is kept who used what: 400 days.
     pub users: i64,
     /// Of all events in the range.
     pub share_percent: f64,
@@ -292,7 +292,7 @@ pub struct CoUse {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct UsagePatterns {
-    /// First moment, included.
+    /// First moment, included; later than asked for where users and hours are no longer kept.
     pub from: Timestamp,
     /// Last moment, excluded.
     pub to: Timestamp,
@@ -342,6 +342,9 @@ pub struct SubjectPlan {
     pub operations: i64,
     /// Bulk operations likewise.
     pub bulk_operations: i64,
+    /// Plugins whose owner the subject is.
+    #[serde(default)]
+    pub plugins: i64,
     /// Rows of the platform's audit log.
     pub audit_rows: i64,
     /// Archived events that were brought back.

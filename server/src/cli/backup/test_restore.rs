@@ -5,7 +5,9 @@ use crate::{
     cli::{
         Failure,
         audited::{allowed, begun, ended},
-        dr, print, serve,
+        complain, dr,
+        health::kept_store,
+        print, serve,
         steps::{alone, watched},
     },
     config::Config,
@@ -16,10 +18,11 @@ use clap::Args;
 use control::Protected;
 use domain::{
     format,
-    view::{JobKind, ProofView},
+    view::{JobKind, Objectives, ProofView},
 };
 use recovery::TestAlone;
 use std::path::PathBuf;
+use store::ObjectiveRepo;
 
 /// What is restored, and what it must hold.
 #[derive(Debug, Args)]
@@ -78,6 +81,10 @@ pub async fn run(args: &RepositoryArgs, given: TestRestoreArgs, json: bool) -> R
     let directory = parent.join(format!("holdfast-test-restore-{}", backup::format::ObjectId::random()));
     let configured = cluster.as_ref();
     let system = one.cluster.system_identifier;
+    let rpo_limit = match configured {
+        Some(cluster) => Some(promised(cluster).await.rpo_seconds),
+        None => None,
+    };
     let of = TestAlone {
         repository: repository.clone(),
         backup: one,
@@ -89,7 +96,7 @@ pub async fn run(args: &RepositoryArgs, given: TestRestoreArgs, json: bool) -> R
         probes: [configured.map(|it| it.probes.clone()).unwrap_or_default(), given.probes].concat(),
         workers: configured.map_or(2, |it| it.workers),
         directory: std::path::absolute(&directory).unwrap_or(directory),
-        rpo_limit: configured.map(|it| it.objectives.rpo_seconds),
+        rpo_limit,
         // Of another repository the configuration says nothing.
         heartbeat: args.repo.is_none() && configured.is_some_and(Protected::writes_heartbeat),
     };
@@ -150,6 +157,28 @@ async fn only_configured(repository: &Repository, args: &RepositoryArgs) -> Resu
         (Some(one), None) => Some(one),
         _ => None,
     })
+}
+
+/// What is promised for a cluster: as changed on the page, else as configured. A host without a store has no page, and one
+/// whose store does not answer can restore all the same.
+async fn promised(cluster: &Protected) -> Objectives {
+    let changed = match changed_objectives(&cluster.cluster).await {
+        Ok(changed) => changed,
+        Err(reason) => {
+            complain(&format!(
+                "whether the objectives of '{}' were changed is not known, and those of the configuration count: {reason}",
+                cluster.cluster
+            ));
+            None
+        }
+    };
+    changed.unwrap_or(cluster.objectives)
+}
+
+async fn changed_objectives(cluster: &str) -> Result<Option<Objectives>, String> {
+    let config = Config::load().map_err(|error| error.to_string())?;
+    let Some(store) = kept_store(&config).await? else { return Ok(None) };
+    ObjectiveRepo(store.db()).get(cluster).await.map_err(|error| error.to_string())
 }
 
 fn described(proof: &ProofView) -> String {
