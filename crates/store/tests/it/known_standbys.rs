@@ -42,6 +42,11 @@ async fn known_standbys_are_kept_by_primary_and_forgotten(store: Store) {
     repo.change("main", None, &[]).await.unwrap();
     assert_eq!(of(&store, "main").await, []);
     assert_eq!(of(&store, "other").await, first[..1]);
+    // Those of a cluster that is configured no longer go with it.
+    repo.change("main", None, &first).await.unwrap();
+    assert_eq!(repo.remove_unknown(&["main".to_owned(), "new".to_owned()]).await.unwrap(), 1);
+    assert_eq!((of(&store, "main").await.len(), of(&store, "other").await), (first.len(), Vec::new()));
+    assert_eq!(repo.remove_unknown(&[]).await.unwrap(), 3);
 }
 
 async fn those_that_an_open_alert_misses_are_taken_over(store: Store) {
