@@ -3,6 +3,7 @@ use crate::{BackendAgent, ControlError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::{
     Timestamp,
+    reading::Provider,
     view::{
         ActivityPage, Attention, ClusterCost, ClusterState, ClusterSummary, ColumnsKept, ConnectionsPage, Dashboard,
         HostPage, IndexAdvice, IndexesPage, LiveEvent, LockSnapshot, LocksPage, MaintenancePage, ReplicationPage,
@@ -63,6 +64,8 @@ pub struct ClusterSnapshot {
     pub log: domain::view::Availability,
     /// Why no plans come from the log; `None` when they come or when that is not known.
     pub auto_explain: Option<String>,
+    /// The service that runs the server, as far as it is known.
+    pub provider: Option<Provider>,
 }
 
 /// One cluster's place in the registry.
