@@ -38,6 +38,7 @@ pub fn estate(rows: &[EstateRow]) -> String {
         "backed_up",
         "backup_age_seconds",
         "age_seconds",
+        "group",
     ];
     write(
         &header,
@@ -60,6 +61,7 @@ pub fn estate(rows: &[EstateRow]) -> String {
                 Cell::Text(row.is_protected.to_string()),
                 Cell::Number(row.backup_age_seconds),
                 Cell::Number(row.age_seconds),
+                text(cluster.group.as_deref()),
             ]
         }),
     )

@@ -363,7 +363,8 @@ async fn site_of(clusters: &[&str]) -> Site {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::connect(&format!("sqlite://{}", directory.path().join("store.db").display())).await.unwrap();
     store.migrate().await.unwrap();
-    let config = |id: &&str| ClusterConfig { id: (*id).to_owned(), name: (*id).to_owned(), standby_of: None };
+    let config =
+        |id: &&str| ClusterConfig { id: (*id).to_owned(), name: (*id).to_owned(), standby_of: None, group: None };
     let clusters = Clusters::new(clusters.iter().map(config).collect(), |config| {
         monitor::first_snapshot(config, Duration::from_secs(30))
     });

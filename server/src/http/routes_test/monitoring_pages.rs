@@ -19,7 +19,7 @@ async fn page(site: &Site, token: &str, path: &str) -> String {
 
 /// What would be known of a cluster, changed by a test.
 fn publish(site: &Site, id: &str, change: impl FnOnce(&mut control::ClusterSnapshot)) {
-    let config = ClusterConfig { id: id.to_owned(), name: id.to_owned(), standby_of: None };
+    let config = ClusterConfig { id: id.to_owned(), name: id.to_owned(), standby_of: None, group: None };
     let mut snapshot = monitor::first_snapshot(&config, Duration::from_secs(30));
     change(&mut snapshot);
     site.control.clusters().publish(id, snapshot, control::now());
