@@ -126,6 +126,7 @@ struct FileCluster {
     url: Option<String>,
     url_file: Option<String>,
     standby_of: Option<String>,
+    group: Option<String>,
     cpus: Option<i64>,
     backup: Option<FileBackup>,
 }
@@ -251,6 +252,9 @@ impl fmt::Display for Config {
             write!(f, "cluster {:<15} {} ({})", cluster.watched.config.id, cluster.watched.target, cluster.source)?;
             if let Some(primary) = &cluster.watched.config.standby_of {
                 write!(f, ", standby of {primary}")?;
+            }
+            if let Some(group) = &cluster.watched.config.group {
+                write!(f, ", group {group}")?;
             }
             if let Some(cpus) = cluster.cpus {
                 write!(f, ", {cpus} cpus")?;
@@ -428,6 +432,7 @@ fn clusters(
             continue;
         }
         let mut one = cluster(&named, &entry.id, entry.name, &url, entry.standby_of, "holdfast.toml")?;
+        one.watched.config.group = entry.group.map(|group| plain_group(&named, group)).transpose()?;
         one.cpus = entry.cpus.map(|cpus| processors(&named, cpus)).transpose()?;
         clusters.push(one);
     }
@@ -485,13 +490,26 @@ fn cluster(
     standby_of: Option<String>,
     source: &'static str,
 ) -> Result<ClusterSource, ConfigError> {
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if id.is_empty() || id.len() > 40 || !id.chars().all(plain) {
+    if !is_plain(id) {
         return Err(ConfigError(format!("{named}: an id has 1 to 40 lower-case letters, digits and '-'")));
     }
     let target = Target::parse(url).map_err(|error| ConfigError(format!("{named}: {error}")))?;
-    let config = ClusterConfig { id: id.to_owned(), name: name.unwrap_or_else(|| id.to_owned()), standby_of };
+    let config =
+        ClusterConfig { id: id.to_owned(), name: name.unwrap_or_else(|| id.to_owned()), standby_of, group: None };
     Ok(ClusterSource { watched: Watched { config, target }, source, cpus: None, url: url.to_owned().into() })
+}
+
+/// As ids and groups are, which stand in addresses.
+fn is_plain(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty() && text.len() <= 40 && text.chars().all(plain)
+}
+
+fn plain_group(named: &str, group: String) -> Result<String, ConfigError> {
+    if is_plain(&group) {
+        return Ok(group);
+    }
+    Err(ConfigError(format!("{named}: a group has 1 to 40 lower-case letters, digits and '-'")))
 }
 
 fn processors(named: &str, cpus: i64) -> Result<u32, ConfigError> {

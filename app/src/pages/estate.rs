@@ -40,7 +40,8 @@ fn Loaded(rows: Vec<EstateRow>) -> impl IntoView {
     };
     let empty = rows.is_empty();
     let csv = view! { <a class="btn" href="/api/v1/estate?format=csv" rel="external" download="estate.csv"><Icon name="download" />"CSV"</a> }.into_any();
-    let lines = rows.into_iter().map(line).collect_view();
+    let grouped = rows.iter().any(|row| row.cluster.group.is_some());
+    let lines = rows.into_iter().map(|row| line(row, grouped)).collect_view();
     view! {
         <div class="title"><h1>"Estate"</h1><span class="muted">{summary}</span></div>
         <Panel title="Clusters" note="the worst first" aside=csv flush=true>
@@ -48,7 +49,7 @@ fn Loaded(rows: Vec<EstateRow>) -> impl IntoView {
             <div class="scroll" tabindex="0" role="region" aria-label="Clusters table">
                 <table class="estate-list">
                     <thead><tr>
-                        <th scope="col">"Cluster"</th><th scope="col">"State"</th><th scope="col">"Role"</th><th scope="col">"Version"</th>
+                        <th scope="col">"Cluster"</th>{grouped.then(|| view! { <th scope="col">"Group"</th> })}<th scope="col">"State"</th><th scope="col">"Role"</th><th scope="col">"Version"</th>
                         <th scope="col" class="n" title="0 to 100">"Health"</th><th scope="col">"24 hours"</th><th scope="col">"Open alerts"</th>
                         <th scope="col" class="n" title="Of the slots that ordinary roles can use">"Connections %"</th><th scope="col" class="n" title="Of the standby furthest behind">"Lag"</th>
                         <th scope="col" class="n">"Size"</th><th scope="col" class="n">"Last backup"</th><th scope="col"><span class="sr">"Pages"</span></th>
@@ -64,7 +65,7 @@ fn is_lost(row: &EstateRow) -> bool {
     matches!(row.cluster.state, ClusterState::Unreachable { .. } | ClusterState::Refused { .. })
 }
 
-fn line(row: EstateRow) -> AnyView {
+fn line(row: EstateRow, grouped: bool) -> AnyView {
     let id = row.cluster.id.clone();
     let link = move |path: &str| address(path, &[("cluster", id.clone())], None);
     let dash = || "—".to_owned();
@@ -80,6 +81,7 @@ fn line(row: EstateRow) -> AnyView {
         }
         ClusterState::Up | ClusterState::Connecting => None,
     };
+    let group = grouped.then(|| view! { <td>{row.cluster.group.clone().unwrap_or_else(dash)}</td> });
     let age = row.age_seconds.map(|age| format!("read {} ago", format::age_s(age)));
     let score = row.score.map(|score| view! { <span class=format!("badge {band}")>{score}<span class="sr">{format!(", {band}")}</span></span> });
     let alerts = row.alerts.map(|counts| view! { <a href=link("/alerts")><SeverityBadges counts /></a> });
@@ -94,6 +96,7 @@ fn line(row: EstateRow) -> AnyView {
     view! {
         <tr>
             <th scope="row"><a class="name" data-row href=link("/database")>{row.cluster.name.clone()}</a></th>
+            {group}
             <td class="reason"><span class=format!("badge {state}") title=age>{row.cluster.state.as_str()}</span>{reason}</td>
             <td>{row.cluster.role.map_or_else(dash, |role| role.as_str().to_owned())}</td>
             <td>{row.cluster.server_version.clone().unwrap_or_else(dash)}</td>

@@ -32,6 +32,7 @@ const fn source(source: RuleSource) -> &'static str {
     match source {
         RuleSource::Default => "default",
         RuleSource::AllClusters => "set for all clusters",
+        RuleSource::Group => "set for its group",
         RuleSource::Cluster => "set for this cluster",
     }
 }

@@ -48,7 +48,7 @@ fn Loaded(servers: Vec<(ClusterSummary, Vec<Attention>)>) -> impl IntoView {
             <ol class="start-steps">
                 <li><h3>"Make the role that watches"</h3><p>"As a superuser on the primary. It reads figures of the server, and needs no other right."</p>{code(ROLE_SQL)}</li>
                 <li><h3>"Show it what the planner knows"</h3><p>"For estimates of bloat, columns and advice on indexes, in each database: what the planner knows of columns, without a value of them."</p>{code(STATISTICS_SQL)}</li>
-                <li><h3>"Have statements counted"</h3><p>"The extension comes with PostgreSQL; on Debian it is in postgresql-contrib."</p>{code(&statements)}</li>
+                <li><h3>"Have statements counted"</h3><p>"The extension comes with PostgreSQL; on Debian it is in postgresql-contrib. A managed service (RDS, Azure, Cloud SQL, Supabase…) has its own way, told below once Holdfast is let in."</p>{code(&statements)}</li>
                 <li><h3>"Have reads and writes timed"</h3><p>"On today's clocks it costs next to nothing."</p>{code(TIMING_SQL)}</li>
                 <li><h3>"Let the role in"</h3><p>"In pg_hba.conf, with the address that Holdfast comes from; then SELECT pg_reload_conf();"</p>{code(HBA)}</li>
                 <li><h3>"Tell Holdfast"</h3><p>"In its environment, and start it anew:"</p>{code(ENVIRONMENT)}<p>"Or in holdfast.toml, one for each cluster:"</p>{code(FILE)}</li>

@@ -2,6 +2,7 @@
 use crate::{activity::Running, health::HealthInput};
 use domain::{
     format,
+    reading::Provider,
     view::{Attention, Health, IndexTotals},
 };
 
@@ -11,6 +12,7 @@ pub fn list(
     input: &HealthInput,
     indexes: Option<&IndexTotals>,
     running: Option<&Running>,
+    provider: Option<Provider>,
 ) -> Vec<Attention> {
     let mut found = health
         .lines
@@ -20,7 +22,7 @@ pub fn list(
             level: level(line.points).to_owned(),
             title: line.title.clone(),
             detail: format!("{}, threshold {}", line.measured, line.threshold),
-            sql: sql(&line.rule, running),
+            sql: sql(&line.rule, running, provider),
             page: line.page.clone(),
         })
         .collect::<Vec<_>>();
@@ -107,7 +109,7 @@ const fn level(points: u8) -> &'static str {
 }
 
 /// Something to copy, where a statement helps. It is never run by us.
-fn sql(rule: &str, running: Option<&Running>) -> Option<String> {
+fn sql(rule: &str, running: Option<&Running>, provider: Option<Provider>) -> Option<String> {
     match rule {
         "query_long" => running.and_then(|running| running.longest_query_pid).map(|pid| format!("SELECT pg_cancel_backend({pid});")),
         "sessions_blocked" => Some(
@@ -115,7 +117,10 @@ fn sql(rule: &str, running: Option<&Running>) -> Option<String> {
              FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0;"
                 .to_owned(),
         ),
-        "idle_in_transaction" => Some("ALTER SYSTEM SET idle_in_transaction_session_timeout = '5min';\nSELECT pg_reload_conf();".to_owned()),
+        "idle_in_transaction" => Some(provider.map_or_else(
+            || "ALTER SYSTEM SET idle_in_transaction_session_timeout = '5min';\nSELECT pg_reload_conf();".to_owned(),
+            |provider| provider.set("idle_in_transaction_session_timeout", "300000", false),
+        )),
         "slot_inactive" => Some("SELECT slot_name, wal_status, pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)) AS kept\nFROM pg_replication_slots WHERE NOT active;".to_owned()),
         "dead_rows" => Some("SELECT relid::regclass, n_dead_tup, last_autovacuum FROM pg_stat_user_tables\nWHERE n_dead_tup > 0.2 * n_live_tup AND n_dead_tup > 10000 ORDER BY n_dead_tup DESC;".to_owned()),
         "connections_high" => Some("SELECT usename, application_name, client_addr, state, count(*) FROM pg_stat_activity\nWHERE backend_type = 'client backend' GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC;".to_owned()),

@@ -3,6 +3,7 @@
 use crate::setting_value;
 use domain::{
     format,
+    reading::Provider,
     view::{SettingFinding, SettingRow, SettingSeverity},
 };
 
@@ -33,6 +34,8 @@ pub struct Facts {
     pub largest_table_rows: Option<f64>,
     /// Client sessions now.
     pub sessions: Option<f64>,
+    /// The service that runs the server, which has its own way to change a setting.
+    pub provider: Option<Provider>,
 }
 
 const MIB: f64 = 1_048_576.0;
@@ -56,6 +59,7 @@ const RESTART: [&str; 10] = [
 
 struct Judge<'a> {
     rows: &'a [SettingRow],
+    provider: Option<Provider>,
     found: Vec<SettingFinding>,
 }
 
@@ -87,7 +91,9 @@ impl Judge<'_> {
             },
             size,
         );
-        let sql = if name == "data_checksums" {
+        let sql = if let Some(provider) = self.provider.filter(|_| name != "data_checksums") {
+            provider.set(name, suggested, RESTART.contains(&name))
+        } else if name == "data_checksums" {
             "-- with the server stopped:\n-- pg_checksums --enable -D DATA_DIRECTORY".to_owned()
         } else {
             let end =
@@ -127,7 +133,7 @@ pub(crate) fn neat(bytes: f64) -> f64 {
 
 /// All findings, the worst first.
 pub fn findings(rows: &[SettingRow], facts: Facts) -> Vec<SettingFinding> {
-    let mut judge = Judge { rows, found: Vec::new() };
+    let mut judge = Judge { rows, provider: facts.provider, found: Vec::new() };
     safety(&mut judge);
     memory(&mut judge, facts);
     wal(&mut judge, facts);
@@ -531,6 +537,10 @@ mod tests {
         assert_eq!(sql, Some("ALTER SYSTEM SET shared_buffers = '4GB'; -- then restart the server"));
         let sql = of(&found, "work_mem").map(|it| it.sql.as_str());
         assert_eq!(sql, Some("ALTER SYSTEM SET work_mem = '16MB';\nSELECT pg_reload_conf();"));
+        // A service has a way of its own.
+        let hosted = findings(&built_in(), Facts { provider: Some(Provider::Rds), ..facts });
+        let sql = of(&hosted, "shared_buffers").map_or("", |it| it.sql.as_str());
+        assert!(sql.contains("modify-db-parameter-group") && sql.contains("pending-reboot"), "{sql}");
     }
 
     #[test]

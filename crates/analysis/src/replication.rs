@@ -92,6 +92,10 @@ impl Replicas {
     /// One that was there, or missed, before a restart of ours: until it is seen it is not back. What was seen of it since is
     /// not overwritten.
     pub fn know(&mut self, standby: KnownStandby) {
+        // Kept by a version that took these for standbys: it would be missed for ever, its name does not come again.
+        if copies_a_table(&standby.name) {
+            return;
+        }
         if standby.by_address
             && let Some(shared) = shared_name(&standby.name)
             && self.shared.insert(shared.to_owned())
@@ -122,9 +126,9 @@ impl Replicas {
             // What never replayed is no standby, and is not missed when it ends. Nor is a subscriber, whose slot says that it is
             // gone, and what copies a table for one.
             let standby = sender.replay_lsn.is_some() && !sender.logical && !copies_a_table(&sender.name);
-            let is_named_so = |other: &Sender| other.name == sender.name && !other.logical;
-            if sender.logical && !reading.senders.iter().any(is_named_so) {
-                // Nor one that was taken for a standby before it was known to be a subscriber.
+            let physical = |other: &Sender| other.name == sender.name && !other.logical;
+            if sender.logical && !reading.senders.iter().any(physical) {
+                // Kept by a version that took subscribers for standbys: it would be missed when it ends.
                 self.seen.remove(&sender.name);
             } else if standby || self.seen.contains_key(&sender.name) {
                 self.seen.insert(sender.name.clone(), (at, sender.replay_lsn));
@@ -345,6 +349,36 @@ mod tests {
         for standby in ["db_sync_2", "sync", "pg_sync_1", "node_1_sync_west"] {
             assert!(!copies_a_table(standby), "{standby}");
         }
+    }
+
+    #[test]
+    fn subscribers_that_an_older_version_took_for_standbys_are_missed_no_longer() {
+        let mut replicas = Replicas::default();
+        let known =
+            |name: &str| KnownStandby { name: name.into(), seen_at: at(0), replayed: Some(Lsn(90)), by_address: false };
+        let names = ["orders", "pg_16394_sync_16387_7012345678901234567", "r1"];
+        names.into_iter().for_each(|name| replicas.know(known(name)));
+        let mut subscribed = reading(100, Some(100));
+        subscribed.senders.push(Sender {
+            name: "orders".into(),
+            state: "streaming".into(),
+            replay_lsn: Some(Lsn(100)),
+            logical: true,
+            ..Sender::default()
+        });
+        replicas.advance(&subscribed, at(10));
+        assert_eq!(replicas.views().iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["orders", "r1"]);
+        assert_eq!(replicas.known().iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["r1"]);
+        replicas.advance(&reading(100, Some(100)), at(20));
+        assert_eq!(replicas.views().iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["r1"]);
+        // A standby that has the name of a subscriber is one still.
+        subscribed.senders.push(Sender { logical: false, ..subscribed.senders[1].clone() });
+        replicas.advance(&subscribed, at(30));
+        replicas.advance(&reading(100, Some(100)), at(40));
+        assert_eq!(
+            (replicas.views()[0].name.as_str(), replicas.views()[0].state),
+            ("orders", ReplicaState::Disconnected)
+        );
     }
 
     #[test]

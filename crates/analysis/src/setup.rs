@@ -100,7 +100,7 @@ fn statements(server: Option<&ServerReading>) -> Attention {
     let key = "setup_pg_stat_statements";
     let Some(server) = server else { return awaited(key, "pg_stat_statements") };
     let all = format!("{PRELOAD_SQL}\n-- then restart the server\n{STATEMENTS_SQL}");
-    let (title, sql) = match &server.statements_extension {
+    let (mut title, mut sql) = match &server.statements_extension {
         ExtensionState::Installed { version } => {
             return item(key, "good", format!("pg_stat_statements {version}"), "", None);
         }
@@ -112,6 +112,12 @@ fn statements(server: Option<&ServerReading>) -> Attention {
             ("pg_stat_statements is not installed: it is in the package postgresql-contrib".to_owned(), all)
         }
     };
+    if let Some(provider) = server.provider {
+        if server.statements_extension == ExtensionState::NotAvailable {
+            title = format!("pg_stat_statements is not offered by {} on this server", provider.to_human());
+        }
+        sql = provider.statements(server.statements_extension == ExtensionState::NotCreated);
+    }
     item(key, "warning", title, "Without it there are no statements and no latency.", Some(sql))
 }
 
@@ -120,9 +126,12 @@ fn timing(server: Option<&ServerReading>) -> Attention {
     match server {
         None => awaited(key, "track_io_timing"),
         Some(server) if server.track_io_timing => item(key, "good", "track_io_timing is on", "", None),
-        Some(_) => {
+        Some(server) => {
             let detail = "How long reads and writes take is not measured.";
-            item(key, "attention", "track_io_timing is off", detail, Some(TIMING_SQL.to_owned()))
+            let sql = server
+                .provider
+                .map_or_else(|| TIMING_SQL.to_owned(), |provider| provider.set("track_io_timing", "on", false));
+            item(key, "attention", "track_io_timing is off", detail, Some(sql))
         }
     }
 }

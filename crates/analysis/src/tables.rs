@@ -87,10 +87,10 @@ impl Autovacuum {
 }
 
 /// What is remembered of a reading for the rates of the next.
-pub type Previous = HashMap<(String, u32), [i64; 3]>;
+pub type Previous = HashMap<(String, u32), [i64; 4]>;
 
-fn counters(table: &TableCounters) -> [i64; 3] {
-    [table.seq_scans, table.index_scans, table.inserted + table.updated + table.deleted]
+fn counters(table: &TableCounters) -> [i64; 4] {
+    [table.seq_scans, table.index_scans, table.inserted + table.updated + table.deleted, table.seq_rows_read]
 }
 
 /// Sequences of databases that could not be read this time stay as they were: what is not seen is not gone, and its alert is
@@ -135,7 +135,7 @@ pub fn page(
                 let now = counters(table);
                 // A counter that fell was reset: nothing is known of this interval.
                 let rate = |i: usize| (now[i] >= then[i]).then(|| (now[i] - then[i]) as f64 / seconds);
-                Some([rate(0), rate(1), rate(2)])
+                Some([rate(0), rate(1), rate(2), rate(3)])
             });
             let rates = rates.unwrap_or_default();
             let known = live_rows(table) + table.dead_rows;
@@ -161,6 +161,7 @@ pub fn page(
                 seq_scans_per_second: rates[0],
                 index_scans_per_second: rates[1],
                 writes_per_second: rates[2],
+                seq_rows_read_per_second: rates[3],
                 hot_percent: (table.updated > 0).then(|| 100.0 * table.hot_updated as f64 / table.updated as f64),
                 last_vacuum: table.last_vacuum,
                 last_analyze: table.last_analyze,
@@ -278,14 +279,16 @@ mod tests {
 
     #[test]
     fn rates_are_of_the_interval_and_a_reset_makes_none() {
-        let reading = |scans| TableReading {
-            rows: vec![TableCounters { seq_scans: scans, ..table(1.0, 0, &[]) }],
+        let reading = |scans: i64| TableReading {
+            rows: vec![TableCounters { seq_scans: scans, seq_rows_read: 500 * scans, ..table(1.0, 0, &[]) }],
             ..TableReading::default()
         };
         let before = remember(&reading(10));
-        let rate =
-            |scans| page(&reading(scans), Some((&before, 10.0)), None, &[], Timestamp(0)).rows[0].seq_scans_per_second;
-        assert_eq!((rate(30), rate(5)), (Some(2.0), None));
+        let rates = |scans| {
+            let page = page(&reading(scans), Some((&before, 10.0)), None, &[], Timestamp(0));
+            (page.rows[0].seq_scans_per_second, page.rows[0].seq_rows_read_per_second)
+        };
+        assert_eq!((rates(30), rates(5)), ((Some(2.0), Some(1_000.0)), (None, None)));
     }
 
     #[test]

@@ -197,6 +197,7 @@ impl ControlPlane {
             evictions_per_hour: snapshot.evictions_per_hour,
             largest_table_rows: snapshot.tables.rows.iter().map(|row| row.rows).max_by(f64::total_cmp),
             sessions: dashboard.connections.as_ref().map(|it| it.used as f64),
+            provider: snapshot.provider,
         };
         let dismissals = DismissalRepo(self.inner.store.db()).list(&config.id, now()).await?;
         let mut findings = analysis::configuration::findings(&page.rows, facts);

@@ -3,13 +3,17 @@ use crate::{BackendAgent, ControlError};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use domain::{
     Timestamp,
+    reading::Provider,
     view::{
         ActivityPage, Attention, ClusterCost, ClusterState, ClusterSummary, ColumnsKept, ConnectionsPage, Dashboard,
         HostPage, IndexAdvice, IndexesPage, LiveEvent, LockSnapshot, LocksPage, MaintenancePage, ReplicationPage,
         SettingsPage, TablesPage,
     },
 };
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
+};
 use tokio::sync::broadcast;
 
 /// A cluster as configured.
@@ -21,6 +25,8 @@ pub struct ClusterConfig {
     pub name: String,
     /// The id of the cluster whose standby this is, so that index scans are added up over both.
     pub standby_of: Option<String>,
+    /// The group that it is in, as `production`: settings of alert rules can be for a group.
+    pub group: Option<String>,
 }
 
 /// Everything known of one cluster at one moment. It is made by `monitor`, swapped in as a whole and never changed,
@@ -63,6 +69,8 @@ pub struct ClusterSnapshot {
     pub log: domain::view::Availability,
     /// Why no plans come from the log; `None` when they come or when that is not known.
     pub auto_explain: Option<String>,
+    /// The service that runs the server, as far as it is known.
+    pub provider: Option<Provider>,
 }
 
 /// One cluster's place in the registry.
@@ -194,6 +202,23 @@ impl Clusters {
         })
     }
 
+    /// That a cluster is in the group.
+    ///
+    /// # Errors
+    /// `NotFound`, with the groups that there are.
+    pub(crate) fn check_group(&self, group: &str) -> Result<(), ControlError> {
+        let groups = self.slots.iter().filter_map(|slot| slot.config.group.as_deref()).collect::<BTreeSet<_>>();
+        if groups.contains(group) {
+            return Ok(());
+        }
+        let hint = if groups.is_empty() {
+            "no cluster is in one: set 'group' of a [[cluster]] in holdfast.toml".to_owned()
+        } else {
+            format!("known are: {}", groups.into_iter().collect::<Vec<_>>().join(", "))
+        };
+        Err(ControlError::not_found("group", group, &hint))
+    }
+
     /// The id of the cluster that is meant, and how the audit log names it: also one that there is not.
     pub(crate) fn named(&self, id: Option<&str>) -> (Result<String, ControlError>, String) {
         let known = self.find(id).map(|(config, _)| config.id.clone());
@@ -223,6 +248,7 @@ pub fn connecting(config: &ClusterConfig) -> ClusterSummary {
     ClusterSummary {
         id: config.id.clone(),
         name: config.name.clone(),
+        group: config.group.clone(),
         role: None,
         server_version: None,
         state: ClusterState::Connecting,

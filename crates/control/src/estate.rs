@@ -75,6 +75,7 @@ mod tests {
             cluster: ClusterSummary {
                 id: name.to_owned(),
                 name: name.to_owned(),
+                group: None,
                 role: None,
                 server_version: None,
                 state,

@@ -102,6 +102,8 @@ impl ControlPlane {
     ) -> Result<Self, ControlError> {
         let passwords = Passwords::new().await.map_err(ControlError::Auth)?;
         let throttle = Throttle::new(store.clone());
+        let groups = clusters.all().filter_map(|(config, _)| Some((config.id.clone(), config.group.clone()?)));
+        let alerts = alerts::AlertBook::of(groups.collect());
         Ok(Self {
             inner: Arc::new(Inner {
                 store,
@@ -112,7 +114,7 @@ impl ControlPlane {
                 process_cost: ArcSwap::default(),
                 history: history_policy::HistoryPolicy::default(),
                 health: health::HealthBook::default(),
-                alerts: alerts::AlertBook::default(),
+                alerts,
                 recovery,
                 platform: Platform::default(),
                 analytics: analytics::AnalyticsPlace::default(),

@@ -96,8 +96,12 @@ mod tests {
     use domain::view::ReplicaState;
 
     fn watched(id: &str, standby_of: Option<&str>, standbys: &[&str]) -> Watched {
-        let config =
-            ClusterConfig { id: id.to_owned(), name: id.to_owned(), standby_of: standby_of.map(str::to_owned) };
+        let config = ClusterConfig {
+            id: id.to_owned(),
+            name: id.to_owned(),
+            standby_of: standby_of.map(str::to_owned),
+            group: None,
+        };
         let row = |name: &&str| StandbyRow {
             name: (*name).to_owned(),
             address: None,

@@ -201,6 +201,39 @@ impl RuleSettings {
     }
 }
 
+/// For which clusters a rule is set; the narrowest that there is holds.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RuleScope {
+    /// All that have no setting of their own and none of their group's.
+    All,
+    /// Those of a group that have none of their own.
+    Group(String),
+    /// One, by its id.
+    Cluster(String),
+}
+
+impl RuleScope {
+    /// By what is named: all without a cluster and a group, `None` with both.
+    pub fn of(cluster: Option<String>, group: Option<String>) -> Option<Self> {
+        match (cluster, group) {
+            (None, None) => Some(Self::All),
+            (None, Some(group)) => Some(Self::Group(group)),
+            (Some(cluster), None) => Some(Self::Cluster(cluster)),
+            (Some(_), Some(_)) => None,
+        }
+    }
+
+    /// The id of the cluster, where it is for one.
+    pub fn cluster(&self) -> Option<&str> {
+        if let Self::Cluster(id) = self { Some(id) } else { None }
+    }
+
+    /// The group, where it is for one.
+    pub fn group(&self) -> Option<&str> {
+        if let Self::Group(group) = self { Some(group) } else { None }
+    }
+}
+
 /// What a rule looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

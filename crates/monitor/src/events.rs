@@ -86,6 +86,7 @@ mod tests {
             track_io_timing: true,
             database: "postgres".into(),
             tls: false,
+            provider: None,
         }
     }
 

@@ -409,7 +409,7 @@ mod tests {
         let (url, directory) = test_support::sqlite_url();
         let store = Store::connect(&url).await.unwrap();
         store.migrate().await.unwrap();
-        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None, group: None };
         let clusters = Clusters::new(vec![config], |config| crate::first_snapshot(config, Duration::from_secs(1)));
         (ControlPlane::new(store, clusters, 500.0).await.unwrap(), directory, url)
     }

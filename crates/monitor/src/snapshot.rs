@@ -50,6 +50,7 @@ pub(crate) fn make(
         .zip(state.server.as_ref())
         .filter(|_| up)
         .map(|((_, reading), server)| activity::connections(reading, server));
+    let provider = state.server.as_ref().and_then(|server| server.provider);
     let is_standby = state.server.as_ref().is_some_and(|server| server.role == ServerRole::Standby);
     let mut replicas = state.replicas.views().to_vec();
     if is_standby {
@@ -121,7 +122,7 @@ pub(crate) fn make(
         collected_at: state.collected_at,
         age_seconds: None,
         interval_seconds: cadence.tick.as_secs_f64(),
-        attention: attention::list(&health, &input, index_totals.as_ref(), running.as_ref()),
+        attention: attention::list(&health, &input, index_totals.as_ref(), running.as_ref(), provider),
         health,
         connections,
         latency,
@@ -194,6 +195,7 @@ pub(crate) fn make(
         }),
         log: availability(state, CollectorKind::Log),
         auto_explain: state.auto_explain.clone(),
+        provider,
         dashboard,
     }
 }

@@ -9,7 +9,7 @@ use control::{
     now,
 };
 use domain::{
-    alert::{AlertState, Level, RuleSettings, Severity},
+    alert::{AlertState, Level, RuleScope, RuleSettings, Severity},
     view::{AlertDetail, AlertView, Metric, ReplicaState, ReplicaView},
 };
 use monitor::{Monitor, Watched, first_snapshot};
@@ -41,7 +41,7 @@ struct Watching {
 async fn start(store_url: &str, cluster_url: &str, key: &SealingKey) -> Watching {
     let store = Store::connect(store_url).await.unwrap();
     store.migrate().await.unwrap();
-    let config = ClusterConfig { id: "main".to_owned(), name: "Shop".to_owned(), standby_of: None };
+    let config = ClusterConfig { id: "main".to_owned(), name: "Shop".to_owned(), standby_of: None, group: None };
     let watched = Watched { config: config.clone(), target: Target::parse(cluster_url).unwrap() };
     let clusters = Clusters::new(vec![config], |config| first_snapshot(config, INTERVAL));
     let control = ControlPlane::new(store, clusters, 500.0).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_pending_alert_goes_on_after_a_restart_where_it_was() {
     let (store_url, _directory) = test_support::sqlite_url();
     let key = SealingKey::random().unwrap();
     let watching = start(&store_url, &database.url, &key).await;
-    watching.control.alert_rule_set(&Actor::cli(), None, "backup_failed", settings(0.5, 20)).await.unwrap();
+    watching.control.alert_rule_set(&Actor::cli(), &RuleScope::All, "backup_failed", settings(0.5, 20)).await.unwrap();
     watching.observe(1.0);
     let pending = watching.until_state("backup_failed", AlertState::Pending).await;
     tokio::time::sleep(Duration::from_secs(12)).await;
@@ -248,7 +248,11 @@ async fn a_standby_that_is_gone_is_still_gone_after_a_restart_of_ours() {
     let (store_url, _directory) = test_support::sqlite_url();
     let key = SealingKey::random().unwrap();
     let watching = start(&store_url, &url, &key).await;
-    watching.control.alert_rule_set(&Actor::cli(), None, "replica_disconnected", settings(0.5, 0)).await.unwrap();
+    watching
+        .control
+        .alert_rule_set(&Actor::cli(), &RuleScope::All, "replica_disconnected", settings(0.5, 0))
+        .await
+        .unwrap();
     let dashboard = |watching: &Watching| watching.control.dashboard_get(&Actor::system(), None).unwrap();
     let begun = Instant::now();
     while !dashboard(&watching).replication.iter().any(|it| it.lag_seconds.is_some()) {
@@ -273,7 +277,7 @@ async fn a_standby_that_is_gone_is_still_gone_after_a_restart_of_ours() {
     // Where no alert tells of it, it is missed all the same.
     for rule in ["replica_disconnected", "replication_lag"] {
         let off = RuleSettings { enabled: false, ..settings(0.5, 0) };
-        watching.control.alert_rule_set(&Actor::cli(), None, rule, off).await.unwrap();
+        watching.control.alert_rule_set(&Actor::cli(), &RuleScope::All, rule, off).await.unwrap();
         watching.until_over(rule).await;
     }
     watching.end().await;
@@ -286,7 +290,11 @@ async fn a_standby_that_is_gone_is_still_gone_after_a_restart_of_ours() {
     }
 
     // Given up it stays so, although we end before anything has seen it and its alert is open still.
-    watching.control.alert_rule_set(&Actor::cli(), None, "replica_disconnected", settings(0.5, 0)).await.unwrap();
+    watching
+        .control
+        .alert_rule_set(&Actor::cli(), &RuleScope::All, "replica_disconnected", settings(0.5, 0))
+        .await
+        .unwrap();
     watching.until_state("replica_disconnected", AlertState::Firing).await;
     watching.control.standby_forget(&Actor::cli(), None, "replica1").await.unwrap();
     watching.end().await;
@@ -324,7 +332,7 @@ async fn what_is_far_above_the_same_hour_of_the_days_before_is_told() {
     let watching = start(&store_url, &url, &SealingKey::random().unwrap()).await;
     let levels = vec![Level { severity: Severity::Info, threshold: 4.0, clear: 2.0 }];
     let soon = RuleSettings { levels, ..settings(4.0, 0) };
-    watching.control.alert_rule_set(&Actor::cli(), None, "load_unusual", soon).await.unwrap();
+    watching.control.alert_rule_set(&Actor::cli(), &RuleScope::All, "load_unusual", soon).await.unwrap();
     let mut busy = Vec::new();
     for _ in 0..5 {
         let mut connection = PgConnection::connect(&url).await.unwrap();
@@ -350,8 +358,9 @@ async fn an_unreachable_cluster_is_told_and_its_other_alerts_are_kept_without_da
     let watching = start(&store_url, &url, &SealingKey::random().unwrap()).await;
     let admin = Actor::cli();
     // Any connection at all is too many.
-    watching.control.alert_rule_set(&admin, Some("main"), "connections_high", settings(0.01, 0)).await.unwrap();
-    watching.control.alert_rule_set(&admin, None, "cluster_unreachable", settings(0.5, 0)).await.unwrap();
+    let main = RuleScope::Cluster("main".to_owned());
+    watching.control.alert_rule_set(&admin, &main, "connections_high", settings(0.01, 0)).await.unwrap();
+    watching.control.alert_rule_set(&admin, &RuleScope::All, "cluster_unreachable", settings(0.5, 0)).await.unwrap();
     let high = watching.until_state("connections_high", AlertState::Firing).await;
     assert_eq!(high.threshold, "> 0 %");
     proxy.set(Weather::Cut);
@@ -366,9 +375,9 @@ async fn an_unreachable_cluster_is_told_and_its_other_alerts_are_kept_without_da
     assert_eq!(back.id, high.id, "it never ended");
     // Switched off it is withdrawn.
     let off = RuleSettings { enabled: false, ..settings(0.01, 0) };
-    watching.control.alert_rule_set(&admin, Some("main"), "connections_high", off).await.unwrap();
+    watching.control.alert_rule_set(&admin, &main, "connections_high", off).await.unwrap();
     watching.until_over("connections_high").await;
-    watching.control.alert_rule_reset(&admin, Some("main"), "connections_high").await.unwrap();
+    watching.control.alert_rule_reset(&admin, &main, "connections_high").await.unwrap();
     watching.end().await;
 }
 

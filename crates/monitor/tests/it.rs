@@ -62,6 +62,7 @@ impl Watching {
                     id: (*id).to_owned(),
                     name: (*id).to_owned(),
                     standby_of: primary.map(str::to_owned),
+                    group: None,
                 },
                 target: Target::parse(url).unwrap(),
             })

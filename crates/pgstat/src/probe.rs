@@ -1,6 +1,6 @@
 //! What a server offers: its version, the columns of its views, the extension, our rights.
 use crate::{PgstatError, collect::get, link::Link, sql};
-use domain::reading::ExtensionState;
+use domain::reading::{ExtensionState, Provider};
 use std::collections::HashSet;
 
 /// The result of one look.
@@ -18,6 +18,8 @@ pub struct Probe {
     pub has_pg_monitor: bool,
     /// May ask for the control file.
     pub may_read_control: bool,
+    /// The service that runs it.
+    pub provider: Option<Provider>,
     /// The database of the URL.
     pub database: String,
 }
@@ -38,6 +40,7 @@ impl Probe {
             None if preloaded == Some(false) => ExtensionState::NotPreloaded,
             None => ExtensionState::NotCreated,
         };
+        let provider_roles: Vec<String> = get(NAME, row, "provider_roles")?;
         let mut columns = HashSet::new();
         for row in link.fetch("probe columns", sql::PROBE_COLUMNS).await? {
             columns.insert(get::<String>("probe columns", &row, "name")?);
@@ -50,6 +53,7 @@ impl Probe {
                 .unwrap_or_else(|| "public".to_owned()),
             has_pg_monitor: get(NAME, row, "has_pg_monitor")?,
             may_read_control: get::<Option<bool>>(NAME, row, "may_read_control")?.unwrap_or(false),
+            provider: Provider::of(&provider_roles, get(NAME, row, "has_aurora_version")?),
             database: get(NAME, row, "database")?,
         })
     }
@@ -69,6 +73,7 @@ impl Probe {
             statements_schema,
             has_pg_monitor: true,
             may_read_control: true,
+            provider: None,
             database: "postgres".to_owned(),
         }
     }

@@ -12,6 +12,10 @@ pub(crate) const PROBE: &str = "/* holdfast:probe */ SELECT current_setting('ser
  EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'pg_stat_statements') AS available, \
  (pg_has_role(current_user, 'pg_monitor', 'USAGE') OR (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)) AS has_pg_monitor, \
  has_function_privilege('pg_control_checkpoint()', 'EXECUTE') AND has_function_privilege('pg_control_system()', 'EXECUTE') AS may_read_control, \
+ ARRAY(SELECT rolname::text FROM pg_roles WHERE rolname IN ('rds_superuser', 'azure_pg_admin', 'alloydbsuperuser', \
+ 'cloudsqlsuperuser', 'supabase_admin', 'neon_superuser') \
+ AND NOT (SELECT own.rolsuper FROM pg_roles own WHERE own.rolname = current_user)) AS provider_roles, \
+ to_regproc('pg_catalog.aurora_version') IS NOT NULL AS has_aurora_version, \
  current_database()::text AS database";
 
 pub(crate) const PROBE_COLUMNS: &str = "/* holdfast:probe columns */ SELECT c.relname || '.' || a.attname AS name \

@@ -128,7 +128,7 @@ mod tests {
 
     /// A database that is well, as it was seen ten seconds ago.
     fn well() -> Dashboard {
-        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None, group: None };
         let mut seen = monitor::first_snapshot(&config, Duration::from_secs(30)).dashboard;
         seen.cluster.state = ClusterState::Up;
         seen.collected_at = Some(AT.plus_ms(-10_000));

@@ -19,6 +19,7 @@ mod m20261129_000901_sample_histogram;
 mod m20261129_000921_log_samples;
 mod m20261129_000922_health_weights;
 mod m20261130_000923_known_standbys;
+mod m20261130_000924_rule_groups;
 
 /// Migrations of the control store, the oldest first.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ impl MigratorTrait for StoreMigrator {
             Box::new(m20261129_000921_log_samples::Migration),
             Box::new(m20261129_000922_health_weights::Migration),
             Box::new(m20261130_000923_known_standbys::Migration),
+            Box::new(m20261130_000924_rule_groups::Migration),
         ]
     }
 }

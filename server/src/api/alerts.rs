@@ -11,9 +11,10 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
+use control::ControlError;
 use domain::{
     Timestamp,
-    alert::RuleSettings,
+    alert::{RuleScope, RuleSettings},
     view::{AlertDetail, AlertView, AlertsPage, AlertsParams, RulePreview, RuleView},
 };
 use serde::Deserialize;
@@ -169,6 +170,24 @@ impl OfCluster {
     }
 }
 
+/// For which clusters a rule is set.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct OfScope {
+    /// Id of the cluster. Without it and `group` all are meant.
+    cluster: Option<String>,
+    /// All clusters of this group instead.
+    group: Option<String>,
+}
+
+impl OfScope {
+    fn scope(self) -> Result<RuleScope, Problem> {
+        let both = "a rule is set for a cluster or for a group: name one of them";
+        Ok(RuleScope::of(self.cluster, self.group).ok_or_else(|| ControlError::field("group", both))?)
+    }
+}
+
 /// All rules as they are in force for a cluster, the first without one.
 #[utoipa::path(get, path = "/api/v1/alert-rules", tag = "alerts", params(OfCluster), responses(
     (status = 200, description = "The rules", body = Vec<RuleView>),
@@ -182,29 +201,31 @@ pub async fn rules(
     Ok(Json(app.control.alert_rules_list(&actor, of.cluster.as_deref()).await?))
 }
 
-/// Sets a rule for a cluster; without one for all that have no setting of their own. Needs the role admin.
+/// Sets a rule for a cluster, for the clusters of a group, or for all; the narrowest setting of a cluster holds. Needs the role
+/// admin.
 #[utoipa::path(put, path = "/api/v1/alert-rules/{rule}", tag = "alerts", request_body = RuleSettings,
-    params(("rule" = String, Path, description = "Key of the rule"), OfCluster), responses(
+    params(("rule" = String, Path, description = "Key of the rule"), OfScope), responses(
     (status = 204, description = "Set"),
     (status = 400, description = "A wrong field", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
-    (status = 404, description = "No such rule or cluster", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "No such rule, cluster or group", body = Problem, content_type = "application/problem+json"),
 ))]
 pub async fn rule_set(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(rule): Path<String>,
-    Params(of): Params<OfCluster>,
+    Params(of): Params<OfScope>,
     JsonBody(settings): JsonBody<RuleSettings>,
 ) -> Result<StatusCode, Problem> {
-    app.control.alert_rule_set(&actor, of.cluster.as_deref(), &rule, settings).await?;
+    app.control.alert_rule_set(&actor, &of.scope()?, &rule, settings).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Takes a setting back. Needs the role admin.
 #[utoipa::path(delete, path = "/api/v1/alert-rules/{rule}", tag = "alerts",
-    params(("rule" = String, Path, description = "Key of the rule"), OfCluster), responses(
+    params(("rule" = String, Path, description = "Key of the rule"), OfScope), responses(
     (status = 204, description = "Taken back"),
+    (status = 400, description = "A cluster and a group", body = Problem, content_type = "application/problem+json"),
     (status = 403, description = "Not an admin", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "There is no such setting", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -212,9 +233,9 @@ pub async fn rule_reset(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(rule): Path<String>,
-    Params(of): Params<OfCluster>,
+    Params(of): Params<OfScope>,
 ) -> Result<StatusCode, Problem> {
-    app.control.alert_rule_reset(&actor, of.cluster.as_deref(), &rule).await?;
+    app.control.alert_rule_reset(&actor, &of.scope()?, &rule).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

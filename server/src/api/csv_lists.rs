@@ -1,10 +1,10 @@
-//! The shorter lists as CSV: the estate, replication, maintenance, advice, events, our own cost.
+//! The shorter lists as CSV: the estate, databases, disks, replication, maintenance, advice, events, our own cost.
 
 use analysis::csv::{Cell, write};
 use domain::{
     Timestamp,
     reading::CollectorState,
-    view::{AdvicePage, CostPage, EstateRow, Event, MaintenancePage, ReplicationPage},
+    view::{AdvicePage, CostPage, EstateRow, Event, HostPage, MaintenancePage, ReplicationPage, TablesPage},
 };
 
 fn text(value: Option<&str>) -> Cell {
@@ -38,6 +38,7 @@ pub fn estate(rows: &[EstateRow]) -> String {
         "backed_up",
         "backup_age_seconds",
         "age_seconds",
+        "group",
     ];
     write(
         &header,
@@ -60,6 +61,77 @@ pub fn estate(rows: &[EstateRow]) -> String {
                 Cell::Text(row.is_protected.to_string()),
                 Cell::Number(row.backup_age_seconds),
                 Cell::Number(row.age_seconds),
+                text(cluster.group.as_deref()),
+            ]
+        }),
+    )
+}
+
+/// Counters of databases.
+pub fn database_counters(page: &TablesPage) -> String {
+    let header = [
+        "database",
+        "bytes",
+        "backends",
+        "transactions",
+        "rollback_percent",
+        "hit_percent",
+        "temp_bytes",
+        "deadlocks",
+        "xid_age",
+        "since",
+    ];
+    write(
+        &header,
+        page.databases.iter().map(|row| {
+            vec![
+                row.name.as_str().into(),
+                whole(row.bytes),
+                Cell::Whole(row.backends),
+                Cell::Whole(row.transactions),
+                Cell::Number(row.rollback_percent),
+                Cell::Number(row.hit_percent),
+                Cell::Whole(row.temp_bytes),
+                Cell::Whole(row.deadlocks),
+                whole(row.xid_age),
+                time(row.since),
+            ]
+        }),
+    )
+}
+
+/// File systems, and when each will be full.
+pub fn disks(page: &HostPage) -> String {
+    let header = [
+        "place",
+        "path",
+        "total_bytes",
+        "free_bytes",
+        "used_percent",
+        "percent_per_day",
+        "full_in_days",
+        "earliest_days",
+        "latest_days",
+        "history_days",
+        "missing",
+    ];
+    let bytes = |bytes: Option<u64>| whole(bytes.and_then(|bytes| i64::try_from(bytes).ok()));
+    write(
+        &header,
+        page.disks.iter().map(|row| {
+            let full = row.full.as_ref();
+            vec![
+                row.place.as_str().into(),
+                row.path.as_str().into(),
+                bytes(row.total_bytes),
+                bytes(row.free_bytes),
+                Cell::Number(row.used_percent),
+                Cell::Number(full.map(|it| it.percent_per_day)),
+                Cell::Number(full.and_then(|it| it.days)),
+                Cell::Number(full.and_then(|it| it.earliest_days)),
+                Cell::Number(full.and_then(|it| it.latest_days)),
+                Cell::Number(full.map(|it| it.history_days)),
+                text(row.missing.as_deref().or(row.full_missing.as_deref())),
             ]
         }),
     )

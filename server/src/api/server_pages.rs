@@ -42,8 +42,8 @@ pub async fn connections(
 /// The machine of the server: its file systems, when each will be full, and its load. Where it cannot be seen, `availability`
 /// says why.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/host", tag = "monitoring",
-    params(("cluster" = String, Path, description = "Id of the cluster")), responses(
-    (status = 200, description = "File systems and load", body = HostPage),
+    params(("cluster" = String, Path, description = "Id of the cluster"), Format), responses(
+    (status = 200, description = "File systems and load; the file systems as CSV by Accept: text/csv or format=csv", body = HostPage),
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -51,14 +51,32 @@ pub async fn host(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(cluster): Path<String>,
-) -> Result<Json<HostPage>, Problem> {
-    Ok(Json(app.control.host_get(&actor, Some(&cluster)).await?))
+    Params(query): Params<Format>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let as_csv = csv::wanted(&headers, query.format.as_deref())?;
+    let page = app.control.host_get(&actor, Some(&cluster)).await?;
+    Ok(if as_csv { csv::answer("disks", csv_lists::disks(&page)) } else { Json(page).into_response() })
+}
+
+/// Of which database, and which list in which form.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct OfTables {
+    /// Only of this database.
+    pub database: Option<String>,
+    /// Which list CSV has: tables (default) or databases.
+    pub list: Option<String>,
+    /// json or csv.
+    pub format: Option<String>,
 }
 
 /// Tables with their sizes, use, and how vacuum keeps up. Bloat is an estimate.
 #[utoipa::path(get, path = "/api/v1/clusters/{cluster}/tables", tag = "monitoring",
-    params(("cluster" = String, Path, description = "Id of the cluster"), OfDatabase), responses(
-    (status = 200, description = "The tables; CSV by Accept: text/csv or format=csv", body = TablesPage),
+    params(("cluster" = String, Path, description = "Id of the cluster"), OfTables), responses(
+    (status = 200, description = "The tables and databases; a list of them as CSV by Accept: text/csv or format=csv", body = TablesPage),
+    (status = 400, description = "No such list or format", body = Problem, content_type = "application/problem+json"),
     (status = 401, description = "No identity", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No such cluster", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -66,12 +84,17 @@ pub async fn tables(
     State(app): State<App>,
     Asking(actor): Asking,
     Path(cluster): Path<String>,
-    Params(query): Params<OfDatabase>,
+    Params(query): Params<OfTables>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
+    let list = choose(query.list.as_deref(), &["tables", "databases"])?;
     let page = app.control.tables_list(&actor, Some(&cluster), query.database.as_deref())?;
-    Ok(if as_csv { csv::answer("tables", csv::tables(&page)) } else { Json(page.as_ref()).into_response() })
+    Ok(match list {
+        _ if !as_csv => Json(page.as_ref()).into_response(),
+        "databases" => csv::answer(list, csv_lists::database_counters(&page)),
+        _ => csv::answer(list, csv::tables(&page)),
+    })
 }
 
 /// How far back.
@@ -116,14 +139,14 @@ pub struct OfLists {
     pub format: Option<String>,
 }
 
-impl OfLists {
-    /// The list that is asked for, the first unless said.
-    fn choose<'a>(&self, lists: &[&'a str]) -> Result<&'a str, Problem> {
-        match self.list.as_deref() {
-            None => Ok(lists.first().copied().unwrap_or_default()),
-            Some(asked) => lists.iter().copied().find(|list| *list == asked).ok_or_else(|| {
+/// The list that is asked for, the first unless said.
+fn choose<'a>(asked: Option<&str>, lists: &[&'a str]) -> Result<&'a str, Problem> {
+    match asked {
+        None => Ok(lists.first().copied().unwrap_or_default()),
+        Some(asked) => {
+            lists.iter().copied().find(|list| *list == asked).ok_or_else(|| {
                 Problem::field("list", format!("'{asked}' is not a list here; use {}", lists.join(" or ")))
-            }),
+            })
         }
     }
 }
@@ -144,7 +167,7 @@ pub async fn replication(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
-    let list = query.choose(&["standbys", "slots"])?;
+    let list = choose(query.list.as_deref(), &["standbys", "slots"])?;
     let page = app.control.replication_get(&actor, Some(&cluster))?;
     Ok(match list {
         _ if !as_csv => Json(page.as_ref()).into_response(),
@@ -217,7 +240,7 @@ pub async fn maintenance(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
-    let list = query.choose(&["databases", "horizon", "io"])?;
+    let list = choose(query.list.as_deref(), &["databases", "horizon", "io"])?;
     let page = app.control.maintenance_get(&actor, Some(&cluster))?;
     Ok(match list {
         _ if !as_csv => Json(page.as_ref()).into_response(),
@@ -243,7 +266,7 @@ pub async fn cost(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let as_csv = csv::wanted(&headers, query.format.as_deref())?;
-    let list = query.choose(&["collectors", "history"])?;
+    let list = choose(query.list.as_deref(), &["collectors", "history"])?;
     let page = app.control.cost_get(&actor, Some(&cluster))?;
     Ok(match list {
         _ if !as_csv => Json(page).into_response(),

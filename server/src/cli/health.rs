@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn backups_that_nobody_looked_at_are_not_called_well() {
-        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None, group: None };
         let mut dashboard = first_snapshot(&config, INTERVAL).dashboard;
         let told = text(&report(dashboard.clone(), &[], &[]));
         assert!(told.contains("Backups not known") && told.contains("\n  no backups known"), "{told}");

@@ -81,13 +81,16 @@ fn no_password_is_printed() {
 fn a_file_names_clusters_and_the_environment_wins() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("holdfast.toml");
-    std::fs::write(&path, "listen = \"127.0.0.1:4000\"\n[[cluster]]\nid = \"shop\"\nname = \"Shop\"\nurl = \"postgres://a@db/shop\"\n[[cluster]]\nid = \"shop-2\"\nurl = \"postgres://a@db2/shop\"\nstandby_of = \"shop\"\ncpus = 16\n").unwrap();
+    std::fs::write(&path, "listen = \"127.0.0.1:4000\"\n[[cluster]]\nid = \"shop\"\nname = \"Shop\"\nurl = \"postgres://a@db/shop\"\ngroup = \"shops\"\n[[cluster]]\nid = \"shop-2\"\nurl = \"postgres://a@db2/shop\"\nstandby_of = \"shop\"\ncpus = 16\n").unwrap();
     let path = path.to_str().unwrap();
     let config = read(&[("HOLDFAST_CONFIG", path), ("HOLDFAST_LISTEN", "127.0.0.1:5000")]).unwrap();
     assert_eq!(config.listen.port(), 5000);
     assert_eq!(config.clusters[1].watched.config.standby_of.as_deref(), Some("shop"));
     assert_eq!((config.clusters[0].cpus, config.clusters[1].cpus), (None, Some(16)));
-    assert!(config.to_string().contains("standby of shop, 16 cpus"), "{config}");
+    let groups = config.clusters.iter().map(|one| one.watched.config.group.as_deref()).collect::<Vec<_>>();
+    assert_eq!(groups, [Some("shops"), None]);
+    let told = config.to_string();
+    assert!(told.contains("standby of shop, 16 cpus") && told.contains(", group shops\n"), "{config}");
 
     for (text, said) in [
         ("lisen = 1", "lisen"),
@@ -96,6 +99,7 @@ fn a_file_names_clusters_and_the_environment_wins() {
         ("[[cluster]]\nid = \"A b\"\nurl = \"postgres://a@b/c\"", "lower-case"),
         ("[[cluster]]\nid = \"a\"\nurl = \"postgres://a@b/c\"\nstandby_of = \"b\"", "standby_of"),
         ("[[cluster]]\nid = \"a\"\nurl = \"postgres://a@b/c\"\ncpus = 0", "cpus is '0'"),
+        ("[[cluster]]\nid = \"a\"\nurl = \"postgres://a@b/c\"\ngroup = \"The shops\"", "a group has 1 to 40"),
     ] {
         std::fs::write(path, text).unwrap();
         let error = read(&[("HOLDFAST_CONFIG", path)]).unwrap_err();

@@ -14,7 +14,7 @@ use axum::{
 use control::{ControlError, alerts::NewBlackout};
 use domain::{
     ErrorKind, Timestamp,
-    alert::{ChannelKind, RuleSettings, Severity, SmtpSecurity},
+    alert::{ChannelKind, RuleScope, RuleSettings, Severity, SmtpSecurity},
     view::ChannelSpec,
 };
 use serde::Deserialize;
@@ -109,16 +109,19 @@ pub async fn silence(
     back(outcome, "active", &form.cluster, |_| "silenced".to_owned())
 }
 
-/// The fields of a rule's form: `rule`, `cluster`, `scope` (`cluster` or `all`), and those of [`RuleSettings::read`].
+/// The fields of a rule's form: `rule`, `cluster`, `group`, `scope` (`cluster`, `group` or `all`), and those of [`RuleSettings::read`].
 type Fields = HashMap<String, String>;
 
 fn field<'a>(form: &'a Fields, name: &str) -> &'a str {
     form.get(name).map(String::as_str).unwrap_or_default()
 }
 
-fn of(form: &Fields) -> Option<&str> {
-    let cluster = field(form, "cluster");
-    (field(form, "scope") != "all" && !cluster.is_empty()).then_some(cluster)
+fn scope(form: &Fields) -> RuleScope {
+    match field(form, "scope") {
+        "all" => RuleScope::All,
+        "group" => RuleScope::Group(field(form, "group").trim().to_owned()),
+        _ => some(field(form, "cluster")).map_or(RuleScope::All, RuleScope::Cluster),
+    }
 }
 
 /// `POST /alerts/rule`
@@ -128,7 +131,7 @@ pub async fn rule_set(
     Form(form): Form<Fields>,
 ) -> Result<Response, Problem> {
     let outcome = match RuleSettings::read(|name| form.get(name).cloned()) {
-        Ok(settings) => app.control.alert_rule_set(&actor, of(&form), field(&form, "rule"), settings).await,
+        Ok(settings) => app.control.alert_rule_set(&actor, &scope(&form), field(&form, "rule"), settings).await,
         Err((name, message)) => Err(ControlError::field(&name, message)),
     };
     back(outcome, "rules", field(&form, "cluster"), |()| "rule".to_owned())
@@ -140,7 +143,7 @@ pub async fn rule_reset(
     Asking(actor): Asking,
     Form(form): Form<Fields>,
 ) -> Result<Response, Problem> {
-    let outcome = app.control.alert_rule_reset(&actor, of(&form), field(&form, "rule")).await;
+    let outcome = app.control.alert_rule_reset(&actor, &scope(&form), field(&form, "rule")).await;
     back(outcome, "rules", field(&form, "cluster"), |()| "rule_reset".to_owned())
 }
 

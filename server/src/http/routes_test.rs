@@ -12,6 +12,7 @@ mod job_stream;
 mod live_stream;
 mod metrics;
 mod monitoring_pages;
+mod rule_groups;
 mod sessions;
 mod slots;
 
@@ -360,13 +361,16 @@ async fn site() -> Site {
 }
 
 async fn site_of(clusters: &[&str]) -> Site {
+    let config =
+        |id: &&str| ClusterConfig { id: (*id).to_owned(), name: (*id).to_owned(), standby_of: None, group: None };
+    site_with(clusters.iter().map(config).collect()).await
+}
+
+async fn site_with(clusters: Vec<ClusterConfig>) -> Site {
     let directory = tempfile::tempdir().unwrap();
     let store = Store::connect(&format!("sqlite://{}", directory.path().join("store.db").display())).await.unwrap();
     store.migrate().await.unwrap();
-    let config = |id: &&str| ClusterConfig { id: (*id).to_owned(), name: (*id).to_owned(), standby_of: None };
-    let clusters = Clusters::new(clusters.iter().map(config).collect(), |config| {
-        monitor::first_snapshot(config, Duration::from_secs(30))
-    });
+    let clusters = Clusters::new(clusters, |config| monitor::first_snapshot(config, Duration::from_secs(30)));
     let recovery = control::Recovery::new(vec![protected()]);
     let control = ControlPlane::with_recovery(store, clusters, 1_000.0, recovery).await.unwrap();
     let key = Some(auth::SealingKey::random().unwrap());

@@ -46,8 +46,9 @@ fn Rule(
     let off = (!settings.enabled).then(|| view! { <span class="badge">"off"</span> });
     let source = match rule.source {
         RuleSource::Default => None,
-        RuleSource::AllClusters => Some("set for all clusters"),
-        RuleSource::Cluster => Some("set here"),
+        RuleSource::AllClusters => Some("set for all clusters".to_owned()),
+        RuleSource::Group => Some(format!("set for the group {}", rule.group.as_deref().unwrap_or_default())),
+        RuleSource::Cluster => Some("set here".to_owned()),
     };
     let figures = format!(
         "{} open; in 7 days {} raised, {} taken on, {} over",
@@ -91,12 +92,20 @@ fn Form(
         }
     };
     let source = rule.source;
-    let reset_scope = if source == RuleSource::AllClusters { "all" } else { "cluster" };
+    let reset_scope = match source {
+        RuleSource::AllClusters => "all",
+        RuleSource::Group => "group",
+        RuleSource::Default | RuleSource::Cluster => "cluster",
+    };
+    let in_group =
+        rule.group.clone().map(|group| view! { <option value="group">{format!("the group {group}")}</option> });
+    let group = rule.group.clone().unwrap_or_default();
+    let reset_group = group.clone();
     let key = rule.key.clone();
     let reset_cluster = cluster.clone();
     view! {
         <form class="fields" method="post" action="/alerts/rule">
-            {hidden("rule", key.clone())}{hidden("cluster", cluster)}{hidden("tab", "rules")}
+            {hidden("rule", key.clone())}{hidden("cluster", cluster)}{hidden("group", group)}{hidden("tab", "rules")}
             <label class="check"><input type="checkbox" name="enabled" checked=settings.enabled />"on"</label>
             {if is_figure {
                 view! {
@@ -111,14 +120,14 @@ fn Form(
                 <label>"raised after (s)"<input name="for_seconds" inputmode="numeric" value=settings.for_seconds.to_string() /></label>
                 <label>"over after (s)"<input name="clear_for_seconds" inputmode="numeric" value=settings.clear_for_seconds.to_string() /></label>
             })}
-            {may_manage.then(|| view! { <label>"for"<select name="scope"><option value="cluster">"this cluster"</option><option value="all">"all clusters"</option></select></label> })}
+            {may_manage.then(|| view! { <label>"for"<select name="scope"><option value="cluster">"this cluster"</option>{in_group}<option value="all">"all clusters"</option></select></label> })}
             <div class="buttons">
                 {may_manage.then(|| view! { <button class="btn primary">"Set"</button> })}
                 {has_values.then(|| view! { <button class="btn" formmethod="get" formaction="/alerts">"Preview on 7 days"</button> })}
             </div>
         </form>
         {(may_manage && source != RuleSource::Default).then(|| view! {
-            <form method="post" action="/alerts/rule/reset">{hidden("rule", key)}{hidden("cluster", reset_cluster)}{hidden("scope", reset_scope)}<button class="btn">"Take this setting back"</button></form>
+            <form method="post" action="/alerts/rule/reset">{hidden("rule", key)}{hidden("cluster", reset_cluster)}{hidden("group", reset_group)}{hidden("scope", reset_scope)}<button class="btn">"Take this setting back"</button></form>
         })}
         {preview.map(|preview| view! { <Preview preview /> })}
     }

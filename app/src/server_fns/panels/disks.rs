@@ -1,13 +1,13 @@
 //! File systems of a server's machine, on the page of its tables.
-use super::layout::{available, heads, panel, some, table, text};
+use super::layout::{available, heads, panel, some, table_with_csv, text};
 use crate::panels::{Cell, PanelData};
 use domain::{
     format,
     view::{DiskRow, HostPage},
 };
 
-/// The file systems and when each will be full.
-pub fn disks(page: &HostPage) -> PanelData {
+/// The file systems and when each will be full; `csv` is where they are had as CSV.
+pub fn disks(page: &HostPage, csv: String) -> PanelData {
     let head = heads(&[
         ("What lies there", false),
         ("Used", true),
@@ -17,7 +17,7 @@ pub fn disks(page: &HostPage) -> PanelData {
         ("Full", false),
         ("Directory", false),
     ]);
-    let content = table(head, page.disks.iter().map(row).collect());
+    let content = table_with_csv(head, page.disks.iter().map(row).collect(), csv);
     let load = match (page.load, page.cpus) {
         (Some(load), Some(cpus)) => {
             format!("load of the machine {load:.2} on {}", format::counted(cpus, "processor", "processors"))

@@ -1,5 +1,7 @@
 //! `/database/tables`, and one table by `?table=`
-use super::layout::{Ask, available, chart, dash, fact, head, heads, number, panel, since, size, some, table, text};
+use super::layout::{
+    Ask, available, chart, dash, fact, head, heads, number, panel, since, size, some, table, table_with_csv, text,
+};
 use crate::{
     chart::build,
     panels::{Cell, Content, Head, PanelData, PanelPage, TableData},
@@ -17,11 +19,17 @@ const ROWS: usize = 100;
 type SortKey = fn(&TableRow) -> f64;
 
 /// Name in the address, head, explanation, what is sorted by.
-static COLUMNS: [(&str, &str, &str, SortKey); 11] = [
+static COLUMNS: [(&str, &str, &str, SortKey); 12] = [
     ("size", "Size", "Heap, TOAST and indexes, by the planner's page counts", |it| it.total_bytes as f64),
     ("index", "Indexes", "Size of all its indexes", |it| it.index_bytes as f64),
     ("rows", "Rows", "The planner's estimate", |it| it.rows),
     ("seq", "Seq scans/s", "Between the last two readings", |it| it.seq_scans_per_second.unwrap_or(-1.0)),
+    (
+        "seqrows",
+        "Seq rows/s",
+        "Rows read by sequential scans, between the last two readings: many where an index may be missing",
+        |it| it.seq_rows_read_per_second.unwrap_or(-1.0),
+    ),
     ("idx", "Index scans/s", "Between the last two readings", |it| it.index_scans_per_second.unwrap_or(-1.0)),
     ("writes", "Writes/s", "Rows inserted, updated and deleted", |it| it.writes_per_second.unwrap_or(-1.0)),
     ("hot", "HOT %", "Updates that touched no index", |it| it.hot_percent.unwrap_or(-1.0)),
@@ -108,14 +116,19 @@ pub async fn page(ask: &Ask) -> Result<PanelPage, ControlError> {
             .at(page.collected_at)
             .chips(ask.databases()?),
     );
-    panels.push(super::disks::disks(&ask.control.host_get(&ask.actor, ask.id()).await?));
+    let host = ask.control.host_get(&ask.actor, ask.id()).await?;
+    panels.push(super::disks::disks(&host, ask.csv(&host.cluster, "host")));
     if !page.databases.is_empty() {
         panels.push(
             panel(
                 "Databases",
                 "pg_stat_database",
                 12,
-                table(database_heads(), page.databases.iter().map(database).collect()),
+                table_with_csv(
+                    database_heads(),
+                    page.databases.iter().map(database).collect(),
+                    format!("{}&list=databases", ask.csv_of_database(&page.cluster, "tables")),
+                ),
             )
             .note("counters since the statistics of each were reset"),
         );
@@ -174,6 +187,7 @@ fn line(ask: &Ask, row: &TableRow, largest: i64) -> Vec<Cell> {
         size(Some(row.index_bytes)),
         Cell::Number(format::count(row.rows)),
         rate(row.seq_scans_per_second),
+        rate(row.seq_rows_read_per_second),
         rate(row.index_scans_per_second),
         rate(row.writes_per_second),
         percent(row.hot_percent),

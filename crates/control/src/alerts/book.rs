@@ -7,7 +7,7 @@ use analysis::alerts::{Observed, Reading, Scope, Tracked, blackout::Window};
 use auth::SealingKey;
 use domain::{
     Timestamp,
-    alert::RuleSettings,
+    alert::{RuleScope, RuleSettings},
     view::{AlertCounts, AlertLive, AlertView},
 };
 use std::{
@@ -75,6 +75,8 @@ pub(super) type Key = (String, String, String);
 pub(super) struct Inner {
     pub(super) open: BTreeMap<Key, Entry>,
     pub(super) overrides: Vec<AlertRuleRow>,
+    /// The group of each cluster that is in one.
+    pub(super) groups: HashMap<String, String>,
     pub(super) blackouts: Vec<(BlackoutRow, Window)>,
     pub(super) feeds: HashMap<(String, &'static str), Feed>,
     pub(super) notices: HashMap<String, Vec<Notice>>,
@@ -91,11 +93,19 @@ impl Inner {
         self.last_id
     }
 
-    /// What a rule is set to for a cluster: its own setting, else that for all, else as shipped (`None`).
+    /// What a rule is set to for a cluster: its own setting, else that of its group, else that for all, else as shipped (`None`).
     pub(super) fn setting(&self, cluster: &str, rule: &str) -> Option<&AlertRuleRow> {
-        let of =
-            |id: Option<&str>| self.overrides.iter().find(|row| row.rule == rule && row.cluster_id.as_deref() == id);
-        of(Some(cluster)).or_else(|| of(None))
+        let group = self.groups.get(cluster);
+        let holds = |row: &&AlertRuleRow| {
+            row.rule == rule
+                && match &row.scope {
+                    RuleScope::All => true,
+                    RuleScope::Group(name) => group == Some(name),
+                    RuleScope::Cluster(id) => id == cluster,
+                }
+        };
+        // The narrower scope is the greater.
+        self.overrides.iter().filter(holds).max_by(|a, b| a.scope.cmp(&b.scope))
     }
 
     pub(super) fn settings(&self, cluster: &str, rule: &analysis::alerts::Rule) -> RuleSettings {
@@ -140,6 +150,13 @@ impl Default for AlertBook {
 }
 
 impl AlertBook {
+    /// For clusters of which some are in groups: by the id of the cluster.
+    pub(crate) fn of(groups: HashMap<String, String>) -> Self {
+        let book = Self::default();
+        book.lock().groups = groups;
+        book
+    }
+
     /// As if the store had been read and nothing was open.
     #[cfg(test)]
     pub(super) fn empty() -> Self {

@@ -1,9 +1,9 @@
 //! Rules: what they are set to, changing that, and what they would have done.
-use crate::{Actor, ControlError, ControlPlane, now};
+use crate::{Actor, ClusterConfig, ControlError, ControlPlane, now};
 use analysis::alerts::{RULES, Rule, preview, rule};
 use domain::{
     Permission, Timestamp,
-    alert::{AlertState, RuleKind, RuleSettings},
+    alert::{AlertState, RuleKind, RuleScope, RuleSettings},
     view::{AlertView, Metric, RulePreview, RuleSource, RuleView},
 };
 use serde_json::json;
@@ -23,25 +23,27 @@ impl ControlPlane {
     /// [`ControlError::NotFound`].
     pub async fn alert_rules_list(&self, actor: &Actor, cluster: Option<&str>) -> Result<Vec<RuleView>, ControlError> {
         self.authorize(actor, Permission::MonitoringRead)?;
-        let id = self.clusters().find(cluster)?.0.id.clone();
+        let config = self.clusters().find(cluster)?.0;
+        let id = config.id.clone();
         let fired = AlertRepo(self.store().db()).fired_since(Some(&id), now().plus_ms(-7 * DAY_MS)).await?;
         let open = self.alerts().open(Some(&id), now());
-        Ok(RULES.iter().map(|rule| self.rule_view(rule, &id, &open, &fired)).collect())
+        Ok(RULES.iter().map(|rule| self.rule_view(rule, config, &open, &fired)).collect())
     }
 
     fn rule_view(
         &self,
         rule: &Rule,
-        cluster: &str,
+        config: &ClusterConfig,
         open: &[AlertView],
         fired: &HashMap<String, RuleCounts>,
     ) -> RuleView {
         let inner = self.alerts().lock();
-        let row = inner.setting(cluster, rule.key);
-        let source = match row {
+        let row = inner.setting(&config.id, rule.key);
+        let source = match row.map(|row| &row.scope) {
             None => RuleSource::Default,
-            Some(row) if row.cluster_id.is_none() => RuleSource::AllClusters,
-            Some(_) => RuleSource::Cluster,
+            Some(RuleScope::All) => RuleSource::AllClusters,
+            Some(RuleScope::Group(_)) => RuleSource::Group,
+            Some(RuleScope::Cluster(_)) => RuleSource::Cluster,
         };
         let lately = fired.get(rule.key).copied().unwrap_or_default();
         let is_open = |alert: &&AlertView| alert.rule == rule.key && alert.state != AlertState::Pending;
@@ -57,6 +59,7 @@ impl ControlPlane {
             settings: row.map_or_else(|| rule.default_settings(), |row| row.settings.clone()),
             default: rule.default_settings(),
             source,
+            group: config.group.clone(),
             open: u32::try_from(open.iter().filter(is_open).count()).unwrap_or(u32::MAX),
             fired: lately.fired,
             acknowledged: lately.acknowledged,
@@ -64,41 +67,41 @@ impl ControlPlane {
         }
     }
 
-    /// Sets a rule for a cluster, or for all clusters that have no setting of their own.
+    /// Sets a rule for a cluster, for those of a group, or for all; the narrowest setting of a cluster holds.
     ///
     /// # Errors
     /// [`ControlError::NotFound`], [`ControlError::Invalid`] by field.
     pub async fn alert_rule_set(
         &self,
         actor: &Actor,
-        cluster: Option<&str>,
+        scope: &RuleScope,
         key: &str,
         settings: RuleSettings,
     ) -> Result<(), ControlError> {
         const ACTION: &str = "alert_rule_set";
         self.authorize_audited(actor, Permission::AlertManage, ACTION, ("alert_rule", key)).await?;
         let rule = known(key)?;
-        if let Some(id) = cluster {
-            self.clusters().find(Some(id))?;
+        match scope {
+            RuleScope::All => {}
+            RuleScope::Group(group) => self.clusters().check_group(group)?,
+            RuleScope::Cluster(id) => {
+                self.clusters().find(Some(id))?;
+            }
         }
         rule.check(&settings).map_err(|(field, message)| ControlError::field(field, message))?;
         let before = {
             let inner = self.alerts().lock();
-            inner.overrides.iter().find(|row| row.rule == key && row.cluster_id.as_deref() == cluster).cloned()
+            inner.overrides.iter().find(|row| row.rule == key && row.scope == *scope).cloned()
         };
         let row = AlertRuleRow {
-            cluster_id: cluster.map(str::to_owned),
+            scope: scope.clone(),
             rule: key.to_owned(),
             settings,
             updated_by: super::list::who(actor),
             updated_at: now(),
         };
-        let change = (
-            Some(
-                json!({ "cluster": cluster, "settings": before.map_or_else(|| rule.default_settings(), |row| row.settings) }),
-            ),
-            Some(json!({ "cluster": cluster, "settings": row.settings })),
-        );
+        let before = before.map_or_else(|| rule.default_settings(), |row| row.settings);
+        let change = (Some(told(scope, Some(&before))), Some(told(scope, Some(&row.settings))));
         let transaction = self.store().begin().await?;
         AlertRuleRepo(&transaction).set(&row).await?;
         self.audit_in(&transaction, actor, ACTION, ("alert_rule", key), change).await?;
@@ -106,20 +109,19 @@ impl ControlPlane {
         self.refresh_alerts().await
     }
 
-    /// Takes a setting back: that for all clusters is in force again, or the rule as shipped.
+    /// Takes a setting back: a wider one is in force again, or the rule as shipped.
     ///
     /// # Errors
     /// [`ControlError::NotFound`].
-    pub async fn alert_rule_reset(&self, actor: &Actor, cluster: Option<&str>, key: &str) -> Result<(), ControlError> {
+    pub async fn alert_rule_reset(&self, actor: &Actor, scope: &RuleScope, key: &str) -> Result<(), ControlError> {
         const ACTION: &str = "alert_rule_reset";
         self.authorize_audited(actor, Permission::AlertManage, ACTION, ("alert_rule", key)).await?;
         known(key)?;
         let transaction = self.store().begin().await?;
-        if !AlertRuleRepo(&transaction).delete(cluster, key).await? {
+        if !AlertRuleRepo(&transaction).delete(scope, key).await? {
             return Err(ControlError::not_found("setting of the rule", key, "it is as shipped already"));
         }
-        let before = json!({ "cluster": cluster });
-        self.audit_in(&transaction, actor, ACTION, ("alert_rule", key), (Some(before), None)).await?;
+        self.audit_in(&transaction, actor, ACTION, ("alert_rule", key), (Some(told(scope, None)), None)).await?;
         self.store().commit(transaction).await?;
         self.refresh_alerts().await
     }
@@ -218,6 +220,18 @@ impl ControlPlane {
     pub(super) async fn refresh_alerts(&self) -> Result<(), ControlError> {
         Ok(self.alerts().refresh(self.store()).await?)
     }
+}
+
+/// For the audit log: for which clusters, and what.
+fn told(scope: &RuleScope, settings: Option<&RuleSettings>) -> serde_json::Value {
+    let mut told = json!({ "cluster": scope.cluster() });
+    if let Some(group) = scope.group() {
+        told["group"] = json!(group);
+    }
+    if let Some(settings) = settings {
+        told["settings"] = json!(settings);
+    }
+    told
 }
 
 /// Where a figure is missing for longer than usual the machine is told so.

@@ -1,4 +1,5 @@
 //! The server as a whole: version, role, limits, settings.
+use super::Provider;
 use crate::{Lsn, Timestamp, format};
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +113,8 @@ pub struct ServerReading {
     pub database: String,
     /// The connection is encrypted.
     pub tls: bool,
+    /// The service that runs it; `None` for one of our own, and for one that lets us be superuser.
+    pub provider: Option<Provider>,
 }
 
 /// One row of `pg_settings`.

@@ -165,7 +165,7 @@ pub struct SettingFinding {
     pub current: String,
     /// Value to think of.
     pub suggested: String,
-    /// `ALTER SYSTEM …`.
+    /// `ALTER SYSTEM …`, or what the service that runs the server has instead.
     pub sql: String,
     /// It takes effect at a restart only; else at a reload.
     pub restart: bool,

@@ -155,6 +155,8 @@ pub enum RuleSource {
     Default,
     /// Set for all clusters.
     AllClusters,
+    /// Set for the clusters of its group.
+    Group,
     /// Set for this cluster.
     Cluster,
 }
@@ -185,6 +187,8 @@ pub struct RuleView {
     pub default: RuleSettings,
     /// Where those in force come from.
     pub source: RuleSource,
+    /// The group of the cluster, for which the rule can be set too.
+    pub group: Option<String>,
     /// Open alerts of it now.
     pub open: u32,
     /// Alerts raised in the last seven days.

@@ -54,6 +54,8 @@ pub struct ClusterSummary {
     pub id: String,
     /// Name for people.
     pub name: String,
+    /// The group that it is configured to be in.
+    pub group: Option<String>,
     /// Primary or standby, when known.
     pub role: Option<ServerRole>,
     /// `15.18`, when known.

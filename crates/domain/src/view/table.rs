@@ -61,6 +61,8 @@ pub struct TableRow {
     pub index_scans: i64,
     /// Sequential scans per second between the last two readings.
     pub seq_scans_per_second: Option<f64>,
+    /// Rows read by sequential scans per second between the last two readings.
+    pub seq_rows_read_per_second: Option<f64>,
     /// Index scans per second between the last two readings.
     pub index_scans_per_second: Option<f64>,
     /// Rows inserted, updated and deleted per second between the last two readings.

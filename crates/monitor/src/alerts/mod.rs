@@ -48,8 +48,7 @@ async fn refresh(control: ControlPlane, writer: AlertWriter, shared: Arc<Shared>
         }
         let wait = match outcome {
             Ok(()) => {
-                let known = control.clusters().all().map(|(config, _)| config.id.clone()).collect::<Vec<_>>();
-                writer.push(book.withdraw_unknown(&known, now()));
+                writer.push(book.withdraw_unknown(&configured(&control), now()));
                 REFRESH
             }
             Err(error) => {
@@ -66,6 +65,13 @@ async fn refresh(control: ControlPlane, writer: AlertWriter, shared: Arc<Shared>
 
 /// The standbys first: once the book is there alerts are judged, and one that is gone and not known would look well.
 async fn load(control: &ControlPlane, shared: &Shared) -> Result<(), StoreError> {
-    shared.know_standbys(KnownStandbyRepo(control.store().db()).all().await?);
+    let standbys = KnownStandbyRepo(control.store().db());
+    // Those of a cluster that is not watched any more would be missed when it is again, whatever became of it meanwhile.
+    standbys.remove_unknown(&configured(control)).await?;
+    shared.know_standbys(standbys.all().await?);
     control.alerts().load(control.store()).await
+}
+
+fn configured(control: &ControlPlane) -> Vec<String> {
+    control.clusters().all().map(|(config, _)| config.id.clone()).collect()
 }

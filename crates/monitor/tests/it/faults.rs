@@ -446,3 +446,32 @@ async fn too_slow_for_its_interval_it_leaves_ticks_out_and_says_how_many() {
     assert!(ticks as f64 <= from.elapsed().as_secs_f64() + 2.0, "{ticks} ticks: none is made up for");
     watching.end().await;
 }
+
+/// What the server says of the time is 90 s off: `clock_timestamp()` is another function for a while. What asks is let in anew
+/// each time, since a prepared statement keeps to the function that it began with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_wrong_is_told_and_so_is_one_that_is_right_again() {
+    let cluster = with_statements(&[]).await;
+    cluster.execute("postgres", "CREATE ROLE watcher LOGIN PASSWORD 'w'; GRANT pg_monitor TO watcher").await;
+    let watching = Watching::start(&cluster.server.url_as("watcher", "w", "postgres")).await;
+    let told = || {
+        let list = watching.control.setup_list(&Actor::system()).unwrap();
+        list[0].1.iter().find(|item| item.key == "setup_clock").cloned().unwrap()
+    };
+    let anew = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'watcher'";
+    watching.until("a clock like ours", |_| told().level == "good").await;
+    let wrong = "ALTER FUNCTION pg_catalog.clock_timestamp() RENAME TO true_clock_timestamp; \
+                 CREATE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE \
+                 AS $$ SELECT pg_catalog.true_clock_timestamp() - interval '90 s' $$";
+    cluster.execute("postgres", wrong).await;
+    cluster.execute("postgres", anew).await;
+    watching.until("a clock that is behind", |_| told().level == "warning").await;
+    let title = told().title;
+    assert!(title.starts_with("Its clock is 1 min") && title.ends_with("behind ours"), "{title}");
+    let right = "DROP FUNCTION pg_catalog.clock_timestamp(); \
+                 ALTER FUNCTION pg_catalog.true_clock_timestamp() RENAME TO clock_timestamp";
+    cluster.execute("postgres", right).await;
+    cluster.execute("postgres", anew).await;
+    watching.until("a clock like ours again", |_| told().level == "good").await;
+    watching.end().await;
+}

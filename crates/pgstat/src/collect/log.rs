@@ -1,7 +1,7 @@
 //! The server's log, for the durations and plans of statements.
 use super::get;
 use crate::{Cluster, PgstatError, sql};
-use domain::reading::{LogFormat, LogPosition, LogReading, LogSettings};
+use domain::reading::{LogFormat, LogPosition, LogReading, LogSettings, Provider};
 use sqlx::postgres::PgRow;
 
 /// So much of a log is read at one look; of more, the newest.
@@ -13,28 +13,33 @@ impl Cluster {
     ///
     /// # Errors
     /// [`PgstatError::Unsupported`] when no durations are written, [`PgstatError::NoPermission`] when the file cannot be read,
-    /// both with the cure; others.
+    /// both with the cure where there is one; others.
     pub async fn log(&self, from: Option<LogPosition>) -> Result<LogReading, PgstatError> {
+        let provider = self.probe().await?.provider;
         let known = from.as_ref().map(|from| (from.file.as_str(), from.offset));
         let row = self
             .fetch_one_bound(NAME, &sql::log(known.is_some(), READ_LIMIT), known)
             .await
-            .map_err(|error| self.with_the_right_to_grant(error))?;
+            .map_err(|error| self.with_the_right_to_grant(error, provider))?;
         let settings = settings(&row)?;
         let durations = settings.min_duration_statement_ms.or(settings.min_duration_sample_ms);
         if durations.or(settings.auto_explain_ms).is_none() {
             return Err(PgstatError::Unsupported {
                 reason: "the server writes no durations into its log, so percentiles are estimated".to_owned(),
-                cure: Some(
-                    "ALTER SYSTEM SET log_min_duration_sample = 0; ALTER SYSTEM SET log_statement_sample_rate = 0.01; SELECT pg_reload_conf();"
+                cure: Some(match provider {
+                    None => "ALTER SYSTEM SET log_min_duration_sample = 0; ALTER SYSTEM SET log_statement_sample_rate = 0.01; SELECT pg_reload_conf();"
                         .to_owned(),
-                ),
+                    Some(provider) => provider.set("log_min_duration_statement", "1000", false),
+                }),
             });
         }
         let Some(file) = get::<Option<String>>(NAME, &row, "file")? else {
             return Err(PgstatError::Unsupported {
                 reason: "the server keeps no log file of its own, so percentiles are estimated".to_owned(),
-                cure: Some("ALTER SYSTEM SET logging_collector = on; -- takes effect at a restart".to_owned()),
+                // A service keeps the log where only its own means reach it.
+                cure: provider
+                    .is_none()
+                    .then(|| "ALTER SYSTEM SET logging_collector = on; -- takes effect at a restart".to_owned()),
             });
         };
         let line_prefix = get(NAME, &row, "line_prefix")?;
@@ -50,7 +55,7 @@ impl Cluster {
             Some(_) => 0,
             None => {
                 // The right to read is tried at once, so that the cure is shown before the first figures are missed.
-                self.read_log(&file, size, 0).await?;
+                self.read_log(&file, size, 0, provider).await?;
                 let position = LogPosition { file, offset: size };
                 return Ok(LogReading {
                     position,
@@ -68,7 +73,7 @@ impl Cluster {
             Some(from) if from.file == file && begin == from.offset => {
                 get::<Option<Vec<u8>>>(NAME, &row, "content")?.unwrap_or_default()
             }
-            _ => self.read_log(&file, start, size - start).await?,
+            _ => self.read_log(&file, start, size - start, provider).await?,
         };
         let skipped_bytes = start - begin;
         // In the middle of a line after a leap; the last line may still be being written.
@@ -91,17 +96,31 @@ impl Cluster {
         })
     }
 
-    async fn read_log(&self, file: &str, from: i64, length: i64) -> Result<Vec<u8>, PgstatError> {
+    async fn read_log(
+        &self,
+        file: &str,
+        from: i64,
+        length: i64,
+        provider: Option<Provider>,
+    ) -> Result<Vec<u8>, PgstatError> {
         let row = self
             .fetch_one(NAME, &sql::log_read(file, from, length))
             .await
-            .map_err(|error| self.with_the_right_to_grant(error))?;
+            .map_err(|error| self.with_the_right_to_grant(error, provider))?;
         Ok(get::<Option<Vec<u8>>>(NAME, &row, "content")?.unwrap_or_default())
     }
 
-    fn with_the_right_to_grant(&self, error: PgstatError) -> PgstatError {
-        match error {
-            PgstatError::NoPermission { reason, .. } => PgstatError::NoPermission {
+    fn with_the_right_to_grant(&self, error: PgstatError, provider: Option<Provider>) -> PgstatError {
+        match (error, provider) {
+            // Nobody there may grant it.
+            (PgstatError::NoPermission { reason, .. }, Some(provider)) => PgstatError::NoPermission {
+                reason: format!(
+                    "{reason}, so percentiles are estimated; {} lets no role read the server's log by SQL",
+                    provider.to_human()
+                ),
+                cure: None,
+            },
+            (PgstatError::NoPermission { reason, .. }, None) => PgstatError::NoPermission {
                 reason: format!(
                     "{reason}, so percentiles are estimated; the right reaches every file of the data directory"
                 ),
@@ -112,7 +131,7 @@ impl Cluster {
                     self.target().database()
                 )),
             },
-            other => other,
+            (other, _) => other,
         }
     }
 }

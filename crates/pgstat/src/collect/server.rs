@@ -55,6 +55,7 @@ impl Cluster {
             track_io_timing: get(NAME, &row, "track_io_timing")?,
             database: probe.database.clone(),
             tls: get::<Option<bool>>(NAME, &row, "tls")?.unwrap_or(false),
+            provider: probe.provider,
         })
     }
 

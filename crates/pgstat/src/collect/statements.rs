@@ -77,7 +77,7 @@ impl Cluster {
     }
 
     fn check_extension(&self, probe: &Probe) -> Result<(), PgstatError> {
-        let (reason, cure) = match probe.statements {
+        let (mut reason, cure) = match probe.statements {
             ExtensionState::Installed { .. } => return Ok(()),
             ExtensionState::NotCreated => (
                 format!("pg_stat_statements is not created in the database \"{}\"", probe.database),
@@ -92,7 +92,16 @@ impl Cluster {
                 "-- Debian: apt-get install postgresql-contrib\nALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements'; -- then restart the server\nCREATE EXTENSION pg_stat_statements;",
             ),
         };
-        Err(PgstatError::Unsupported { reason, cure: Some(cure.to_owned()) })
+        let cure = match probe.provider {
+            None => cure.to_owned(),
+            Some(provider) => {
+                if probe.statements == ExtensionState::NotAvailable {
+                    reason = format!("{} does not offer pg_stat_statements on this server", provider.to_human());
+                }
+                provider.statements(probe.statements == ExtensionState::NotCreated)
+            }
+        };
+        Err(PgstatError::Unsupported { reason, cure: Some(cure) })
     }
 }
 

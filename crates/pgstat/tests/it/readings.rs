@@ -1,6 +1,6 @@
 //! Every reading, on every PostgreSQL found.
 use crate::cluster;
-use domain::reading::{ExtensionState, ReplicationReading, ServerRole};
+use domain::reading::{ExtensionState, Provider, ReplicationReading, ServerRole};
 use pgstat::{Cluster, PgstatError};
 use std::time::{Duration, Instant};
 use test_support::{private_cluster_of, watched_versions};
@@ -129,6 +129,16 @@ async fn every_reading_works_as_superuser_and_with_pg_monitor_alone_on_primary_a
             [("idle", "physical", false), ("replica1", "physical", true), ("subscriber", "logical", true)]
         );
         primary.execute("elsewhere", "DROP SUBSCRIPTION subscriber").await;
+
+        // A service is known by its roles, and has a way of its own to the extension; not to whoever is superuser.
+        primary.execute("postgres", "DROP EXTENSION pg_stat_statements; CREATE ROLE rds_superuser").await;
+        let hosted = cluster(&primary.server.url_as("watcher", "w", "postgres"));
+        assert_eq!(hosted.server().await.unwrap().provider, Some(Provider::Rds));
+        let error = hosted.statements().await.unwrap_err();
+        let PgstatError::Unsupported { cure: Some(cure), .. } = &error else { panic!("{error}") };
+        assert!(cure.ends_with("as a member of rds_superuser") && !cure.contains("ALTER SYSTEM"), "{cure}");
+        let own = cluster(&primary.server.url("postgres")).server().await.unwrap();
+        assert_eq!(own.provider, None);
     }
 }
 

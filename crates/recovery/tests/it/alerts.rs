@@ -3,7 +3,7 @@
 use crate::support::{Bench, PACE, listed, over, sql, succeeded, until};
 use control::{Actor, BackupWanted, ControlPlane, now};
 use domain::{
-    alert::{AlertState, Level, RuleSettings, Severity},
+    alert::{AlertState, Level, RuleScope, RuleSettings, Severity},
     view::{AlertView, AlertsParams, HealthComponent, HealthLine, JobKind},
 };
 
@@ -45,7 +45,7 @@ fn lost(control: &ControlPlane) -> Option<HealthLine> {
 pub async fn set(control: &ControlPlane, rule: &str, severity: Severity, threshold: f64) {
     let levels = vec![Level { severity, threshold, clear: threshold }];
     let settings = RuleSettings { enabled: true, levels, for_seconds: 0, clear_for_seconds: 0 };
-    control.alert_rule_set(&Actor::cli(), Some("main"), rule, settings).await.unwrap();
+    control.alert_rule_set(&Actor::cli(), &RuleScope::Cluster("main".to_owned()), rule, settings).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -209,7 +209,7 @@ impl Bench {
     pub async fn control(&self, store: &str) -> ControlPlane {
         let store = Store::connect(store).await.unwrap();
         store.migrate().await.unwrap();
-        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None, group: None };
         let clusters = Clusters::new(vec![config], |config| monitor::first_snapshot(config, Duration::from_secs(30)));
         let recovery = Recovery::new(vec![self.protected()]).with_schedule(recovery::upcoming);
         ControlPlane::with_recovery(store, clusters, 1_000.0, recovery).await.unwrap()
@@ -256,7 +256,7 @@ impl Bench {
 
     /// Has the monitor watch the cluster each second, so that alerts are raised and ended.
     pub fn watch(&self, control: &ControlPlane, stop: &CancellationToken) -> Monitor {
-        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None };
+        let config = ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None, group: None };
         let watched = Watched { config, target: Target::parse(&self.url()).unwrap() };
         Monitor::start(control, vec![watched], Duration::from_secs(1), stop)
     }

@@ -9,8 +9,10 @@ pub struct Model {
     #[sea_orm(primary_key)]
     /// Id.
     pub id: i64,
-    /// For which cluster; empty for all.
+    /// For which cluster; empty for all, and for those of a group.
     pub cluster_id: String,
+    /// For the clusters of which group; empty for one cluster, and for all.
+    pub group_name: String,
     /// Key of the rule.
     pub rule: String,
     #[sea_orm(column_type = "Text")]

@@ -3,17 +3,20 @@ use crate::{
     StoreError,
     entity::{alert_blackout, alert_rule},
 };
-use domain::{Timestamp, alert::RuleSettings};
+use domain::{
+    Timestamp,
+    alert::{RuleScope, RuleSettings},
+};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, QueryOrder as _,
     sea_query::OnConflict,
 };
 
-/// What a rule is set to, for one cluster or for all.
+/// What a rule is set to, for one cluster, a group of them or all.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AlertRuleRow {
-    /// `None` is all clusters.
-    pub cluster_id: Option<String>,
+    /// For which clusters.
+    pub scope: RuleScope,
     /// Key of the rule.
     pub rule: String,
     /// What it is set to.
@@ -40,8 +43,13 @@ impl<C: ConnectionTrait> AlertRuleRepo<'_, C> {
             .map(|row| {
                 let settings = serde_json::from_str(&row.settings)
                     .map_err(|error| StoreError::Damaged { what: "setting of a rule", detail: error.to_string() })?;
+                let named = |text: String| Some(text).filter(|text| !text.is_empty());
+                let scope = RuleScope::of(named(row.cluster_id), named(row.group_name)).ok_or_else(|| {
+                    let detail = "it is for a cluster and a group at once".to_owned();
+                    StoreError::Damaged { what: "setting of a rule", detail }
+                })?;
                 Ok(AlertRuleRow {
-                    cluster_id: Some(row.cluster_id).filter(|id| !id.is_empty()),
+                    scope,
                     rule: row.rule,
                     settings,
                     updated_by: row.updated_by,
@@ -60,14 +68,15 @@ impl<C: ConnectionTrait> AlertRuleRepo<'_, C> {
         let settings = serde_json::to_string(&row.settings)
             .map_err(|error| StoreError::Damaged { what: "setting of a rule", detail: error.to_string() })?;
         let model = alert_rule::ActiveModel {
-            cluster_id: Set(row.cluster_id.clone().unwrap_or_default()),
+            cluster_id: Set(row.scope.cluster().unwrap_or_default().to_owned()),
+            group_name: Set(row.scope.group().unwrap_or_default().to_owned()),
             rule: Set(row.rule.clone()),
             settings: Set(settings),
             updated_by: Set(row.updated_by.clone()),
             updated_at: Set(row.updated_at.0),
             ..Default::default()
         };
-        let mut conflict = OnConflict::columns([C::ClusterId, C::Rule]);
+        let mut conflict = OnConflict::columns([C::ClusterId, C::GroupName, C::Rule]);
         conflict.update_columns([C::Settings, C::UpdatedBy, C::UpdatedAt]);
         alert_rule::Entity::insert(model)
             .on_conflict(conflict)
@@ -81,9 +90,10 @@ impl<C: ConnectionTrait> AlertRuleRepo<'_, C> {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn delete(&self, cluster: Option<&str>, rule: &str) -> Result<bool, StoreError> {
+    pub async fn delete(&self, scope: &RuleScope, rule: &str) -> Result<bool, StoreError> {
         let deleted = alert_rule::Entity::delete_many()
-            .filter(alert_rule::Column::ClusterId.eq(cluster.unwrap_or_default()))
+            .filter(alert_rule::Column::ClusterId.eq(scope.cluster().unwrap_or_default()))
+            .filter(alert_rule::Column::GroupName.eq(scope.group().unwrap_or_default()))
             .filter(alert_rule::Column::Rule.eq(rule))
             .exec(self.0)
             .await;

@@ -91,4 +91,18 @@ impl<C: ConnectionTrait> KnownStandbyRepo<'_, C> {
             .map(drop)
             .map_err(StoreError::query("forget a known standby"))
     }
+
+    /// Forgets those of clusters other than `configured`; how many.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn remove_unknown(&self, configured: &[String]) -> Result<u64, StoreError> {
+        let removed = known_standby::Entity::delete_many()
+            .filter(known_standby::Column::ClusterId.is_not_in(configured.iter().map(String::as_str)))
+            .exec(self.0)
+            .await;
+        removed
+            .map(|done| done.rows_affected)
+            .map_err(StoreError::query("remove known standbys of clusters that are gone"))
+    }
 }

@@ -1,8 +1,9 @@
 //! Alerts, settings of rules, blackouts, channels and messages.
 use domain::{
     Timestamp,
-    alert::{ChannelKind, Level, RuleSettings, Severity},
+    alert::{ChannelKind, Level, RuleScope, RuleSettings, Severity},
 };
+use migration::{MigratorTrait as _, StoreMigrator};
 use store::{
     AckRow, AlertEventRow, AlertFilter, AlertPhase, AlertRepo, AlertRow, AlertRuleRepo, AlertRuleRow, BlackoutRepo,
     BlackoutRow, ChannelRepo, ChannelRow, DeliveryRepo, DeliveryState, NewDelivery, RuleCounts, SilenceRow, Store,
@@ -13,7 +14,7 @@ on_both_databases!(
     the_engine_and_people_do_not_undo_each_other,
     what_is_over_is_listed_by_pages_and_removed_with_its_story,
     an_acknowledgement_ends_at_its_time_and_a_renewed_one_stays,
-    settings_of_rules_are_one_for_each_cluster_and_one_for_all,
+    settings_of_rules_are_one_for_each_cluster_each_group_and_all,
     blackouts_come_back_as_they_were_made,
     a_channel_is_changed_whole_and_its_name_is_its_own,
     a_message_stands_once_is_taken_in_hand_and_found_again_after_a_crash,
@@ -147,10 +148,11 @@ async fn an_acknowledgement_ends_at_its_time_and_a_renewed_one_stays(store: Stor
     }
 }
 
-async fn settings_of_rules_are_one_for_each_cluster_and_one_for_all(store: Store) {
+async fn settings_of_rules_are_one_for_each_cluster_each_group_and_all(store: Store) {
+    use RuleScope::{All, Cluster, Group};
     let rules = AlertRuleRepo(store.db());
-    let row = |cluster: Option<&str>, threshold| AlertRuleRow {
-        cluster_id: cluster.map(str::to_owned),
+    let row = |scope: RuleScope, threshold| AlertRuleRow {
+        scope,
         rule: "connections_high".into(),
         settings: RuleSettings {
             enabled: true,
@@ -161,15 +163,20 @@ async fn settings_of_rules_are_one_for_each_cluster_and_one_for_all(store: Store
         updated_by: "ada".into(),
         updated_at: Timestamp(1),
     };
-    for (cluster, threshold) in [(None, 80.0), (Some("main"), 70.0), (None, 85.0)] {
-        rules.set(&row(cluster, threshold)).await.unwrap();
+    let (one, group) = (|| Cluster("main".into()), || Group("main".into()));
+    for (scope, threshold) in [(All, 80.0), (one(), 70.0), (group(), 60.0), (All, 85.0), (group(), 65.0)] {
+        rules.set(&row(scope, threshold)).await.unwrap();
     }
     let mut all = rules.list().await.unwrap();
-    all.sort_by_key(|row| row.cluster_id.clone());
-    assert_eq!(all, [row(None, 85.0), row(Some("main"), 70.0)]);
-    assert!(rules.delete(Some("main"), "connections_high").await.unwrap());
-    assert!(!rules.delete(Some("main"), "connections_high").await.unwrap());
-    assert_eq!(rules.list().await.unwrap().len(), 1);
+    all.sort_by_key(|row| row.scope.clone());
+    assert_eq!(all, [row(All, 85.0), row(group(), 65.0), row(one(), 70.0)]);
+    assert!(rules.delete(&one(), "connections_high").await.unwrap());
+    assert!(!rules.delete(&one(), "connections_high").await.unwrap());
+    assert_eq!(rules.list().await.unwrap().len(), 2);
+    // An older version knows no groups: their settings go, and are not taken for those of all.
+    StoreMigrator::down(store.db(), Some(1)).await.unwrap();
+    assert_eq!(store.migrate().await.unwrap(), 1);
+    assert_eq!(rules.list().await.unwrap(), [row(All, 85.0)]);
 }
 
 async fn blackouts_come_back_as_they_were_made(store: Store) {

@@ -42,11 +42,16 @@ async fn known_standbys_are_kept_by_primary_and_forgotten(store: Store) {
     repo.change("main", None, &[]).await.unwrap();
     assert_eq!(of(&store, "main").await, []);
     assert_eq!(of(&store, "other").await, first[..1]);
+    // Those of a cluster that is configured no longer go with it.
+    repo.change("main", None, &first).await.unwrap();
+    assert_eq!(repo.remove_unknown(&["main".to_owned(), "new".to_owned()]).await.unwrap(), 1);
+    assert_eq!((of(&store, "main").await.len(), of(&store, "other").await), (first.len(), Vec::new()));
+    assert_eq!(repo.remove_unknown(&[]).await.unwrap(), 3);
 }
 
 async fn those_that_an_open_alert_misses_are_taken_over(store: Store) {
     // As a version before them left it.
-    StoreMigrator::down(store.db(), Some(1)).await.unwrap();
+    StoreMigrator::down(store.db(), Some(2)).await.unwrap();
     let alerts = AlertRepo(store.db());
     let of_standby = |id: i64, rule: &str, object: &str, phase| AlertRow {
         rule: rule.into(),
@@ -62,6 +67,6 @@ async fn those_that_an_open_alert_misses_are_taken_over(store: Store) {
     ] {
         alerts.put(&row).await.unwrap();
     }
-    assert_eq!(store.migrate().await.unwrap(), 1);
+    assert_eq!(store.migrate().await.unwrap(), 2);
     assert_eq!(of(&store, "main").await, [KnownStandby { replayed: None, ..standby("r1", 4) }]);
 }

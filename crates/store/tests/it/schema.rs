@@ -136,6 +136,7 @@ async fn a_row_of_every_entity_comes_back_as_it_went_in(store: Store) {
         alert_rule::Model {
             id: 7,
             cluster_id: text(),
+            group_name: text(),
             rule: text(),
             settings: long(),
             updated_by: text(),

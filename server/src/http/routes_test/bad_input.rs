@@ -1,5 +1,5 @@
 //! What is wrong with a request is said by the name of the field, with what is allowed.
-use super::{ask, body, site};
+use super::{SETTINGS, ask, body, site};
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
@@ -69,6 +69,7 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
         ),
         ("POST", "/api/v1/users", r#"{"role":"viewer","password":"a long password"}"#, 400, "name"),
         ("POST", "/api/v1/tokens", r#"{"name":"x","role":"viewer","expires_in_days":0}"#, 400, "expires_in_days"),
+        ("PUT", "/api/v1/alert-rules/connections_high?cluster=main&group=shops", SETTINGS, 400, "group"),
     ];
     for (method, uri, sent, status, field) in cases {
         let request = Request::builder()
@@ -96,6 +97,12 @@ async fn bad_input_is_answered_by_name_with_what_is_allowed() {
         let response = ask(&site, request.body(Body::empty()).unwrap()).await;
         assert_eq!(response.status(), StatusCode::FORBIDDEN, "{uri}");
     }
+    let nobody = Request::put("/api/v1/alert-rules/connections_high?group=shops")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(SETTINGS))
+        .unwrap();
+    assert_eq!(ask(&site, nobody).await.status(), StatusCode::NOT_FOUND, "no cluster is in that group");
     let big = Request::post("/api/v1/users")
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .header(header::CONTENT_TYPE, "application/json")

@@ -19,7 +19,7 @@ async fn page(site: &Site, token: &str, path: &str) -> String {
 
 /// What would be known of a cluster, changed by a test.
 fn publish(site: &Site, id: &str, change: impl FnOnce(&mut control::ClusterSnapshot)) {
-    let config = ClusterConfig { id: id.to_owned(), name: id.to_owned(), standby_of: None };
+    let config = ClusterConfig { id: id.to_owned(), name: id.to_owned(), standby_of: None, group: None };
     let mut snapshot = monitor::first_snapshot(&config, Duration::from_secs(30));
     change(&mut snapshot);
     site.control.clusters().publish(id, snapshot, control::now());
@@ -325,7 +325,7 @@ async fn the_estate_is_had_by_the_api_and_as_csv_and_its_page_leads_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_of_replication_maintenance_and_advice_are_had_as_csv_and_the_pages_lead_there() {
-    use domain::view::{Availability, ReplicationPage, SlotRow};
+    use domain::view::{Availability, DatabaseRow, DiskRow, HostPage, ReplicationPage, SlotRow, TablesPage};
     let site = site().await;
     let (_, token) = site.control.token_create(&Actor::cli(), "reader", Role::Viewer, None).await.unwrap();
     publish(&site, "main", |snapshot| {
@@ -334,6 +334,27 @@ async fn lists_of_replication_maintenance_and_advice_are_had_as_csv_and_the_page
             availability: Availability::Ready,
             slots: vec![slot],
             ..ReplicationPage::clone(&snapshot.replication)
+        });
+        let database = DatabaseRow { name: "shop".to_owned(), backends: 3, ..DatabaseRow::default() };
+        snapshot.tables = std::sync::Arc::new(TablesPage {
+            availability: Availability::Ready,
+            databases: vec![database],
+            ..TablesPage::clone(&snapshot.tables)
+        });
+        let disk = DiskRow {
+            place: "data".to_owned(),
+            path: "/var/lib/data".to_owned(),
+            total_bytes: Some(1_000),
+            free_bytes: Some(250),
+            used_percent: Some(75.0),
+            missing: None,
+            full: None,
+            full_missing: None,
+        };
+        snapshot.host = std::sync::Arc::new(HostPage {
+            availability: Availability::Ready,
+            disks: vec![disk],
+            ..HostPage::clone(&snapshot.host)
         });
     });
     let csv = async |path: &str| page(&site, &token, path).await.lines().map(str::to_owned).collect::<Vec<_>>();
@@ -345,6 +366,7 @@ async fn lists_of_replication_maintenance_and_advice_are_had_as_csv_and_the_page
         ("/api/v1/clusters/main/maintenance?format=csv&list=horizon", "source,id"),
         ("/api/v1/clusters/main/maintenance?format=csv&list=io", "backend_type,object"),
         ("/api/v1/clusters/main/index-advice?format=csv", "key,kind,name"),
+        ("/api/v1/clusters/main/tables?format=csv", "database,schema,table"),
     ] {
         let lines = csv(path).await;
         assert!(lines[0].starts_with(first), "{path}: {lines:?}");
@@ -356,6 +378,19 @@ async fn lists_of_replication_maintenance_and_advice_are_had_as_csv_and_the_page
     assert!(page(&site, &token, "/database/advice").await.contains("/index-advice?format=csv"));
     let shown = page(&site, &token, "/database/maintenance").await;
     assert!(shown.contains("/api/v1/clusters/main/maintenance?format=csv"), "{shown}");
+    let databases = csv("/api/v1/clusters/main/tables?format=csv&list=databases").await;
+    assert!(
+        databases[0].starts_with("database,bytes,backends") && databases[1].starts_with("shop,,3,"),
+        "{databases:?}"
+    );
+    let disks = csv("/api/v1/clusters/main/host?format=csv").await;
+    assert!(disks[0].starts_with("place,path,total_bytes,free_bytes"), "{disks:?}");
+    assert!(disks[1].starts_with("data,/var/lib/data,1000,250,75,"), "{disks:?}");
+    let shown = page(&site, &token, "/database/tables").await;
+    for href in ["/api/v1/clusters/main/tables?format=csv&amp;list=databases", "/api/v1/clusters/main/host?format=csv"]
+    {
+        assert!(shown.contains(href), "{href}: {shown}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -56,7 +56,7 @@ async fn a_slot_at_risk_is_told_before_it_is_lost_and_is_over_with_the_slot() {
     let site = site().await;
     let (_, token) = site.control.token_create(&Actor::cli(), "scraper", Role::Viewer, None).await.unwrap();
     let watched = Watched {
-        config: ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None },
+        config: ClusterConfig { id: "main".to_owned(), name: "main".to_owned(), standby_of: None, group: None },
         target: Target::parse(&cluster.server.url("postgres")).unwrap(),
     };
     let stop = CancellationToken::new();

@@ -3,7 +3,7 @@
 use super::*;
 use domain::alert::Severity::{Critical, Warning};
 use notify::MessageKind::{Firing, Raised, Resolved};
-use store::{AckRow, BlackoutRow, SilenceRow};
+use store::{AckRow, AlertRuleRow, BlackoutRow, SilenceRow};
 
 /// A cluster that is looked at each ten seconds.
 struct Story {
@@ -143,4 +143,28 @@ fn values_that_swing_around_the_threshold_are_one_alert() {
     for turn in 0..200 {
         assert_eq!(calm.look(Some(if turn % 2 == 0 { 99.0 } else { 10.0 })), []);
     }
+}
+
+#[test]
+fn of_the_settings_of_a_rule_the_narrowest_holds() {
+    use domain::alert::RuleScope;
+    let set = |scope: &RuleScope| AlertRuleRow {
+        scope: scope.clone(),
+        rule: RULE.to_owned(),
+        settings: RuleSettings { enabled: true, levels: Vec::new(), for_seconds: 0, clear_for_seconds: 0 },
+        updated_by: "ada".to_owned(),
+        updated_at: Timestamp(0),
+    };
+    let groups = [("main", "shops"), ("other", "shops"), ("bank", "banks")];
+    let book = AlertBook::of(groups.map(|(id, group)| (id.to_owned(), group.to_owned())).into());
+    let holds = |cluster: &str| book.lock().setting(cluster, RULE).map(|row| row.scope.clone());
+    assert_eq!(holds("main"), None, "as shipped");
+    let (own, shops) = (RuleScope::Cluster("main".to_owned()), RuleScope::Group("shops".to_owned()));
+    // A group that is called as a cluster is another thing.
+    let namesake = RuleScope::Group("bank".to_owned());
+    book.lock().overrides = [&own, &RuleScope::All, &namesake, &shops].map(set).into();
+    assert_eq!(holds("main"), Some(own));
+    assert_eq!(holds("other"), Some(shops));
+    assert_eq!(holds("bank"), Some(RuleScope::All));
+    assert_eq!(holds("alone"), Some(RuleScope::All));
 }
