@@ -120,17 +120,20 @@ impl Cluster {
                 ),
                 cure: None,
             },
-            (PgstatError::NoPermission { reason, .. }, None) => PgstatError::NoPermission {
-                reason: format!(
-                    "{reason}, so percentiles are estimated; the right reaches every file of the data directory"
-                ),
-                // Rights on functions are a database's own.
-                cure: Some(format!(
-                    "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint) TO \"{}\"; -- in the database {}",
-                    self.target().role(),
-                    self.target().database()
-                )),
-            },
+            // What pg_monitor gives is said as everywhere; the right to read a file is one of its own.
+            (PgstatError::NoPermission { reason, .. }, None) if reason.contains("pg_read_binary_file") => {
+                PgstatError::NoPermission {
+                    reason: format!(
+                        "{reason}, so percentiles are estimated; the right reaches every file of the data directory"
+                    ),
+                    // Rights on functions are a database's own.
+                    cure: Some(format!(
+                        "GRANT EXECUTE ON FUNCTION pg_read_binary_file(text, bigint, bigint) TO \"{}\"; -- in the database {}",
+                        self.target().role(),
+                        self.target().database()
+                    )),
+                }
+            }
             (other, _) => other,
         }
     }
