@@ -138,6 +138,9 @@ pub(super) fn StreamBadge(overview: RecoveryOverview) -> impl IntoView {
     let wal = &overview.window.wal;
     let is_open = overview.window.gaps.iter().any(|gap| gap.to.is_none());
     let (class, text) = match (wal.state.as_str(), wal.lag_seconds, wal.lag_bytes) {
+        ("streaming", ..) if is_open && overview.window.intervals.is_empty() => {
+            ("badge critical", "no backup leads to now".to_owned())
+        }
         ("streaming", ..) if is_open => ("badge critical", "a gap since the last backup".to_owned()),
         ("streaming", Some(0.0), _) => ("badge good", "continuous to now".to_owned()),
         ("streaming", Some(lag), _) => ("badge good", format!("continuous to {} ago", format::duration_s(lag))),

@@ -65,11 +65,12 @@ fn room(input: &ProtectionInput) -> [(&'static str, Vec<Observed>); 2] {
 /// All rules that this knows of, each with all of its objects.
 pub fn conditions(input: &ProtectionInput, objectives: Objectives) -> Vec<(&'static str, Vec<Observed>)> {
     let reached = input.repository_error.is_none();
+    let gap = if input.nothing_restorable { "no backup leads to now" } else { "a gap" };
     let mut found = vec![
         ("repository_unreachable", condition(true, input.repository_error.as_ref(), "no answer")),
         ("backup_failed", condition(input.backup_tried, input.backup_error.as_ref(), "failed")),
         ("restore_test_failed", condition(input.test_tried, input.test_problem.as_ref(), "failed")),
-        ("wal_gap", condition(reached, input.open_gap.as_ref().filter(|_| reached), "a gap")),
+        ("wal_gap", condition(reached, input.open_gap.as_ref().filter(|_| reached), gap)),
     ];
     let mut overdue = match (input.backup_age_seconds, input.backup_every_seconds) {
         (None, _) if reached => vec![Observed::whole(NONE_AT_ALL, "no backup at all")],

@@ -121,12 +121,51 @@ impl Holdings {
     /// Whether a place is in what led to the newest timeline: a cluster that was brought back to a moment before it has left it,
     /// and of a timeline that the newest does not come from nothing is.
     fn is_on_the_way(&self, timeline: u32, at: Lsn) -> bool {
-        let newest = self.switches.iter().map(|switch| switch.to).max();
         match self.switches.iter().find(|switch| switch.from == timeline) {
             Some(switch) => at <= switch.at,
             // Without a history it is not known what came from what.
-            None => newest.is_none_or(|newest| timeline >= newest),
+            None => self.last_switch().is_none_or(|last| timeline >= last.to),
         }
+    }
+
+    /// Where the newest timeline begins.
+    fn last_switch(&self) -> Option<&Switch> {
+        self.switches.iter().max_by_key(|switch| switch.to)
+    }
+
+    /// The time that cannot be restored although there are backups, of which none leads to what the server writes now: all are
+    /// of what it left, as when a standby that was behind took over, or their WAL is gone. There is no interval then behind
+    /// which a hole could be.
+    fn nothing_leads_to_now(&self) -> Option<RecoveryGap> {
+        let last = self.backups.last()?;
+        let on_the_way = self.backups.iter().find(|backup| self.is_on_the_way(backup.timeline, backup.stop));
+        let (from, start_lsn, reason) = match (on_the_way, self.last_switch()) {
+            (None, Some(switch)) => {
+                // When the switch was nobody wrote down; what came behind it was stored soon after.
+                let behind = self.wal.iter().filter(|piece| piece.timeline > last.timeline);
+                let reason = format!(
+                    "no backup leads to timeline {}, which the cluster began at {} of timeline {}: all are of what it left \
+                     then, as when a standby that was behind took over or an earlier moment was restored. What it writes since \
+                     can be restored once there is a backup of it; a restore to what was left has to ask for that timeline",
+                    switch.to, switch.at, switch.from
+                );
+                (behind.map(|piece| piece.stored_at).min(), switch.at, reason)
+            }
+            (one, _) => {
+                let one = one.unwrap_or(last);
+                let reason = "the WAL that each backup needs itself is not in the repository: it was deleted there. None can be \
+                              restored until a new one is there";
+                (Some(one.stopped_at), one.start, reason.to_owned())
+            }
+        };
+        Some(RecoveryGap {
+            from: from.unwrap_or(last.stopped_at),
+            to: None,
+            start_lsn,
+            end_lsn: None,
+            reason,
+            declared: false,
+        })
     }
 
     /// WAL that is there although what would lead to it from the end of an interval is not.
@@ -193,6 +232,9 @@ impl Holdings {
                 ),
                 declared: declared.is_some(),
             });
+        }
+        if intervals.is_empty() {
+            gaps.extend(self.nothing_leads_to_now());
         }
         (intervals, gaps)
     }
@@ -295,6 +337,8 @@ pub struct ProtectionInput {
     pub wal_error: Option<String>,
     /// Moments after the newest backup cannot be restored.
     pub open_gap: Option<String>,
+    /// No moment at all leads to what the server writes now.
+    pub nothing_restorable: bool,
     /// Age of the newest sound restore test.
     pub test_age_seconds: Option<f64>,
     /// Longest time between two restore tests; `None`: none are scheduled.
@@ -373,7 +417,11 @@ pub fn problems(input: &ProtectionInput, objectives: Objectives) -> Vec<Recovery
         add(
             "wal_gap",
             "critical",
-            format!("WAL is missing and no backup was taken since: {gap}"),
+            if input.nothing_restorable {
+                format!("What is written now cannot be restored: {gap}; a new backup is begun by itself")
+            } else {
+                format!("WAL is missing and no backup was taken since: {gap}")
+            },
             "a gap".into(),
             "none".into(),
         );

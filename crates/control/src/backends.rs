@@ -1,13 +1,18 @@
 //! Cancelling statements and ending sessions, and whoever does it: what a person can make us do to a monitored server.
 use crate::{Actor, ControlError, ControlPlane};
 use domain::{
-    ErrorKind, Permission,
+    ErrorKind, Permission, Timestamp,
     view::{ExplainRequest, Explained, SignalAction, SignalRequest, SignalResult},
 };
 use futures::future::BoxFuture;
 use serde_json::json;
 use std::fmt;
-use store::{KnownStandbyRepo, Outcome};
+use store::{AuditFilter, AuditRepo, KnownStandbyRepo, Outcome, StoreError};
+
+/// The use case of giving up a standby, as the audit log has it.
+const FORGET: &str = "standby_forget";
+/// More are not given up between two looks.
+const GIVEN_UP_AT_MOST: u64 = 1_000;
 
 /// What became of a signal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,11 +128,10 @@ impl ControlPlane {
     /// [`ControlError::Forbidden`], [`ControlError::NotFound`], [`ControlError::Conflict`] for one that is there,
     /// [`ControlError::Cluster`] where nobody watches.
     pub async fn standby_forget(&self, actor: &Actor, cluster: Option<&str>, name: &str) -> Result<(), ControlError> {
-        const ACTION: &str = "standby_forget";
         let (known, id) = self.inner.clusters.named(cluster);
         let object_id = format!("{id}/{name}");
         let object = ("standby", object_id.as_str());
-        self.authorize_audited(actor, Permission::AlertAcknowledge, ACTION, object).await?;
+        self.authorize_audited(actor, Permission::AlertAcknowledge, FORGET, object).await?;
         known?;
         let page = self.replication_get(actor, Some(&id))?;
         let Some(standby) = page.standbys.iter().find(|row| row.name == name) else {
@@ -149,10 +153,26 @@ impl ControlPlane {
         let detail = json!({ "gone_since": gone_since });
         let transaction = self.inner.store.begin().await?;
         KnownStandbyRepo(&transaction).forget(&id, name).await?;
-        self.audit_outcome_in(&transaction, actor, ACTION, object, Outcome::Ok, (None, Some(detail))).await?;
+        self.audit_outcome_in(&transaction, actor, FORGET, object, Outcome::Ok, (None, Some(detail))).await?;
         self.inner.store.commit(transaction).await?;
         agent.forget_standby(name);
         Ok(())
+    }
+
+    /// Standbys that persons have given up since then, on whichever server of this store: the position in the audit log, which
+    /// only grows, and `cluster/name`. For whoever watches those clusters beside the one that was told.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn standbys_given_up(&self, since: Timestamp) -> Result<Vec<(i64, String)>, StoreError> {
+        let filter = AuditFilter {
+            action: Some(FORGET.to_owned()),
+            outcome: Some(Outcome::Ok.as_str().to_owned()),
+            since: Some(since),
+            ..AuditFilter::default()
+        };
+        let rows = AuditRepo(self.inner.store.db()).list(&filter, GIVEN_UP_AT_MOST).await?;
+        Ok(rows.into_iter().map(|row| (row.seq, row.object_id)).collect())
     }
 }
 

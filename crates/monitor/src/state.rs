@@ -40,7 +40,8 @@ pub(crate) struct Shared {
     pub(crate) indexes: Mutex<HashMap<String, NodeIndexes>>,
     /// Directories of this machine that are being asked for their room.
     pub(crate) disks: disk::Asking,
-    /// Cluster and name of standbys that a person has said will not come back, until its watch has taken them out.
+    /// Cluster and name of standbys of which a person has said, here or to another server, that they will not come back, until
+    /// its watch has taken them out.
     gone_for_good: Mutex<Vec<(String, String)>>,
     /// By cluster the standbys that the store knew at our start, until its watch has taken them; `None` before they are read.
     known_standbys: Mutex<Option<HashMap<String, Vec<KnownStandby>>>>,

@@ -116,6 +116,7 @@ async fn read(slot: &Slot, commits: &mut Vec<String>) -> Result<Catalogue, Strin
     catalogue.stored_bytes = Some(held.stored_bytes);
     let end = held.intervals.last().map_or(Lsn(0), |last| last.to_lsn);
     catalogue.wal_since_backup = held.backups.last().map_or(0, |last| end.0.saturating_sub(last.start_lsn.0));
+    catalogue.timeline = Some(held.timeline);
     (catalogue.backups, catalogue.intervals, catalogue.gaps) = (held.backups, held.intervals, held.gaps);
     Ok(catalogue)
 }
@@ -129,6 +130,8 @@ pub struct Held {
     pub intervals: Vec<RecoveryInterval>,
     /// Times in which none can.
     pub gaps: Vec<RecoveryGap>,
+    /// The newest timeline of which there is WAL: intervals and gaps are of what led to it.
+    pub timeline: u32,
     /// Bytes.
     pub stored_bytes: u64,
     /// Keys of the commits: as long as they are the same, the backups are.
@@ -205,7 +208,8 @@ impl Held {
             holdings.wal = pieces(&listed);
             (intervals, gaps) = holdings.window();
         }
-        Ok(Self { backups, intervals, gaps, stored_bytes: listed.iter().map(|info| info.size).sum(), commits })
+        let stored_bytes = listed.iter().map(|info| info.size).sum();
+        Ok(Self { backups, intervals, gaps, timeline: newest, stored_bytes, commits })
     }
 }
 

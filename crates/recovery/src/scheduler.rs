@@ -81,7 +81,7 @@ async fn look(control: &ControlPlane, slot: &Slot, pace: Pace) -> Result<(), Con
     drills(control, slot, at).await?;
     // What is missing in the WAL cannot be mended; a backup ends the time that cannot be restored.
     if let Some(gap) = catalogue.gaps.last().filter(|gap| gap.to.is_none()) {
-        let key = gap_key(control, cluster, gap.start_lsn, at, pace).await?;
+        let key = gap_key(control, cluster, (gap.start_lsn, catalogue.timeline.unwrap_or(1)), at, pace).await?;
         control.job_schedule(cluster, backup(BackupWanted::Incremental), key, "gap in the WAL").await?;
     }
     let status = slot.status.load_full();
@@ -121,16 +121,17 @@ async fn drills(control: &ControlPlane, slot: &Slot, at: Timestamp) -> Result<()
     Ok(())
 }
 
-/// Names the backup that ends a gap, so that it is one job whoever sees the gap. One that failed is followed by another after
-/// a while: until then no moment behind the gap can be restored.
+/// Names the backup that ends a gap, so that it is one job whoever sees the gap. The newest timeline is a part of it: on
+/// another one the backup that has ended a gap leads nowhere. One that failed is followed by another after a while: until then
+/// no moment behind the gap can be restored.
 async fn gap_key(
     control: &ControlPlane,
     cluster: &str,
-    gap: Lsn,
+    (gap, timeline): (Lsn, u32),
     at: Timestamp,
     pace: Pace,
 ) -> Result<String, ControlError> {
-    let first = format!("{cluster} gap {gap}");
+    let first = format!("{cluster} gap {gap} timeline {timeline}");
     let again = format!("{first} again after ");
     let filter = JobFilter { cluster: Some(cluster.to_owned()), kind: Some(JobKind::Backup), ..JobFilter::default() };
     let newest = JobRepo(control.store().db()).list(&filter, 1).await.map_err(ControlError::from)?.into_iter().next();

@@ -132,6 +132,7 @@ pub(crate) async fn judge(control: &ControlPlane, slot: &Slot) -> Result<(), Con
         wal_lag_seconds: wal.lag_seconds,
         wal_error: wal.error.clone(),
         open_gap: catalogue.gaps.last().filter(|gap| gap.to.is_none()).map(|gap| gap.reason.clone()),
+        nothing_restorable: catalogue.intervals.is_empty(),
         // One that failed proves nothing, however young it is.
         test_age_seconds: proofs.iter().find(|proof| proof.ok).map(|proof| at.seconds_since(proof.at)),
         test_every_seconds: pause(&[ScheduleKind::RestoreTest]),

@@ -102,7 +102,12 @@ fn what_vanished_behind_the_last_backup_is_a_gap_unless_it_is_on_its_way() {
 #[test]
 fn a_backup_without_its_wal_is_no_moment_to_restore() {
     let holdings = Holdings { backups: vec![backup(10, 17, 40)], wal: vec![wal(1, 16, 32, 15)], ..Holdings::default() };
-    assert_eq!(holdings.window().0, []);
+    let (intervals, gaps) = holdings.window();
+    assert_eq!(intervals, []);
+    assert_eq!((gaps.len(), gaps[0].from.0, gaps[0].to, gaps[0].start_lsn), (1, 10, None, Lsn(17 * MIB)), "{gaps:?}");
+    assert!(gaps[0].reason.contains("was deleted there"), "{gaps:?}");
+    // Without a backup nothing is promised.
+    assert_eq!(Holdings { backups: Vec::new(), ..holdings }.window(), (Vec::new(), Vec::new()));
 }
 
 #[test]
@@ -159,9 +164,14 @@ fn a_backup_of_what_was_left_leads_to_nothing_that_was_written_since() {
     assert_eq!((intervals.len(), intervals[0].timeline, intervals[0].from.0, intervals[0].to.0), (1, 2, 10, 40));
     // The one that led there is expired: the other does not stand in for it.
     holdings.backups.remove(0);
-    assert!(holdings.window().0.is_empty());
+    let (intervals, gaps) = holdings.window();
+    assert!(intervals.is_empty());
+    // All that was written since cannot be restored, and that is told.
+    assert_eq!((gaps.len(), gaps[0].from.0, gaps[0].to, gaps[0].start_lsn), (1, 40, None, Lsn(20 * MIB)), "{gaps:?}");
+    assert!(gaps[0].reason.contains("leads to timeline 2") && gaps[0].reason.contains("of timeline 1"), "{gaps:?}");
     holdings.backups.push(BackupPoint { timeline: 2, ..backup(45, 65, 66) });
-    assert_eq!(holdings.window().0[0].from.0, 45);
+    let (intervals, gaps) = holdings.window();
+    assert_eq!((intervals.len(), intervals[0].from.0, gaps), (1, 45, Vec::new()));
 }
 
 fn proof(bytes: u64, seconds: f64, wal: u64, replay: f64) -> ProofView {
@@ -247,6 +257,7 @@ fn each_problem_has_its_rule_and_a_sound_cluster_has_none() {
         (ProtectionInput { wal_lag_seconds: Some(61.0), ..sound.clone() }, "wal_behind"),
         (ProtectionInput { wal_error: Some("x".into()), ..sound.clone() }, "wal_behind"),
         (ProtectionInput { open_gap: Some("x".into()), ..sound.clone() }, "wal_gap"),
+        (ProtectionInput { open_gap: Some("x".into()), nothing_restorable: true, ..sound.clone() }, "wal_gap"),
         (ProtectionInput { free_bytes: Some(11), ..sound.clone() }, "repository_room"),
         (ProtectionInput { test_age_seconds: Some(1e6), ..sound.clone() }, "restore_test_overdue"),
         (ProtectionInput { test_age_seconds: None, ..sound.clone() }, "restore_test_overdue"),

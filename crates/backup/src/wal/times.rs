@@ -210,15 +210,28 @@ impl Repository {
         Ok(times.last(from, until).await?.map(|it| (to_timestamp(it.at_us), it.end)))
     }
 
-    /// Why no later moment than some can be restored until a new backup is taken: WAL behind the newest backup is lost.
-    /// `None` when all is well, or there is no backup yet.
+    /// Why no later moment than some can be restored until a new backup is taken: WAL behind the newest backup is lost, or no
+    /// backup leads to the timeline that the cluster is on. `None` when all is well, or there is no backup yet.
     ///
     /// # Errors
     /// What the store says, or damage.
     pub async fn backup_needed(&self, system: u64) -> Result<Option<String>, BackupError> {
-        let Some(newest) = self.backups(system).await?.pop() else { return Ok(None) };
+        let backups = self.backups(system).await?;
+        if backups.is_empty() {
+            return Ok(None);
+        }
         let advice = "take a backup: later moments cannot be restored before";
-        for gap in self.gaps(system).await? {
+        let timelines = self.wal_timelines(system).await?;
+        let timeline = timelines.into_iter().chain(backups.iter().map(|one| one.timeline)).max().unwrap_or(1);
+        // Without a history it is not known what came from what.
+        let way = self.timeline_history(system, timeline).await.ok();
+        let is_on_it = |timeline, at| way.as_ref().is_none_or(|way| way.contains(timeline, at));
+        let Some(newest) = backups.iter().rfind(|one| is_on_it(one.timeline, one.stop_lsn)) else {
+            return Ok(Some(format!(
+                "no backup leads to timeline {timeline}, on which the cluster goes on: all are of what it left, as when a standby that was behind took over; {advice}"
+            )));
+        };
+        for gap in self.gaps(system).await?.into_iter().filter(|gap| is_on_it(gap.timeline, gap.start)) {
             if (gap.resumes_on, gap.end) > (newest.timeline, newest.stop_lsn) {
                 return Ok(Some(format!("WAL from {} to {} is lost ({}); {advice}", gap.start, gap.end, gap.reason)));
             }
@@ -226,7 +239,7 @@ impl Repository {
         let size = newest.cluster.wal_segment_size;
         let pieces = self.wal_pieces(system, newest.timeline).await?;
         let until = covered_until(&pieces, WalSegment::containing(newest.timeline, newest.start_lsn, size).start(size));
-        let later = pieces.iter().find(|piece| piece.start > until);
+        let later = pieces.iter().find(|piece| piece.start > until && is_on_it(newest.timeline, piece.start));
         Ok(later.map(|piece| format!("WAL from {until} to {} is not in the repository; {advice}", piece.start)))
     }
 }

@@ -2,7 +2,8 @@
 use crate::support::{Bench, oracle, sql, value};
 use backup::{
     BackupType, KeySource, Repository, SourceKind,
-    restore::{RestoreRequest, Target},
+    format::layout,
+    restore::{self, RestoreRequest, Target},
     wal::{Fetched, StreamOptions, StreamStatus, covered_until, stream},
 };
 use blobs::DirStore;
@@ -268,6 +269,7 @@ async fn a_cluster_that_was_brought_back_is_streamed_from_where_it_left_its_past
     let lsn = value(&bench.url(), "pg_current_wal_flush_lsn()").await;
     streaming.durable(&lsn).await;
     streaming.end().await;
+    let left = bench.backup(BackupType::Incremental, SourceKind::Local).await;
     bench.cluster.server.stop(ShutdownMode::Immediate).await.unwrap();
 
     let server = bench.restore_and_start("back", Target::Lsn(moment)).await;
@@ -282,4 +284,15 @@ async fn a_cluster_that_was_brought_back_is_streamed_from_where_it_left_its_past
     assert!(bench.repository.gaps(system).await.unwrap().is_empty());
     let again = bench.restore_and_start("again", Target::Latest).await;
     assert_eq!(oracle(&again.url("postgres")).await, expected);
+    assert_eq!(bench.repository.backup_needed(system).await.unwrap(), None);
+    // Without the one from before that moment none leads to what is written now; the other one restores what was left.
+    bench.store.delete(&layout::commit(system, &full.id)).await.unwrap();
+    let needed = bench.repository.backup_needed(system).await.unwrap();
+    assert!(needed.as_ref().is_some_and(|why| why.contains("leads to timeline 2")), "{needed:?}");
+    let plan = async |timeline| {
+        let request = RestoreRequest { system: None, backup: None, target: Target::Latest, timeline };
+        restore::plan(&bench.repository, &request).await.map(|(plan, _)| plan.backup.id)
+    };
+    assert!(plan(None).await.is_err());
+    assert_eq!(plan(Some(1)).await.unwrap(), left.id);
 }

@@ -207,6 +207,8 @@ pub struct Catalogue {
     pub intervals: Vec<RecoveryInterval>,
     /// Oldest first.
     pub gaps: Vec<RecoveryGap>,
+    /// The newest timeline of which there is WAL: intervals and gaps are of what led to it.
+    pub timeline: Option<u32>,
     /// Bytes of this cluster.
     pub stored_bytes: Option<u64>,
     /// Room left.

@@ -1,9 +1,9 @@
 //! Restoring: the plan that is shown, and the order to do it.
-use super::{JobParams, Slot, engine, lies_in, running_in};
+use super::{Catalogue, JobParams, Slot, engine, lies_in, running_in};
 use crate::{Actor, Confirmation, ControlError, ControlPlane, now};
 use backup::restore::{self, RestoreRequest, Target};
 use domain::{
-    Lsn, Permission,
+    Lsn, Permission, Timestamp,
     view::{JobView, RestorePlanView},
 };
 use serde::{Deserialize, Serialize};
@@ -150,15 +150,7 @@ impl ControlPlane {
             ));
         }
         if let Target::Time(text, at) = &request.target {
-            let catalogue = slot.catalogue.load();
-            if let Some(gap) = catalogue.gaps.iter().find(|gap| gap.from < *at && gap.to.is_none_or(|to| *at < to)) {
-                refusals.push(format!("{text} is in a gap of the WAL: {}", gap.reason));
-            } else if let Some(last) = catalogue.intervals.last().filter(|last| *at > last.to) {
-                refusals.push(format!(
-                    "the WAL in the repository reaches to {}; choose an earlier moment, or the end of the WAL",
-                    last.to.to_human()
-                ));
-            }
+            refusals.extend(not_in_the_window(&slot.catalogue.load(), plan.timeline, text, *at));
         }
         if let Some(free) = free_bytes.filter(|free| !ask.delta && *free < plan.bytes) {
             refusals.push(format!(
@@ -274,6 +266,22 @@ fn directory(slot: &Slot, cluster: &str, ask: &RestoreAsk) -> Result<PathBuf, Co
     Ok(full)
 }
 
+/// Why a moment of a timeline cannot be restored, as far as the window tells. That is of what led to the newest timeline: of
+/// one that was left the engine alone knows, and has agreed.
+fn not_in_the_window(catalogue: &Catalogue, timeline: u32, text: &str, at: Timestamp) -> Option<String> {
+    if catalogue.timeline.is_some_and(|newest| newest != timeline) {
+        return None;
+    }
+    if let Some(gap) = catalogue.gaps.iter().find(|gap| gap.from < at && gap.to.is_none_or(|to| at < to)) {
+        return Some(format!("{text} is in a gap of the WAL: {}", gap.reason));
+    }
+    let last = catalogue.intervals.last().filter(|last| at > last.to)?;
+    Some(format!(
+        "the WAL in the repository reaches to {}; choose an earlier moment, or the end of the WAL",
+        last.to.to_human()
+    ))
+}
+
 /// What the engine will refuse too, said before the password is asked for.
 fn refusals(data: &Path, delta: bool) -> Vec<String> {
     let shown = data.display();
@@ -295,4 +303,42 @@ fn refusals(data: &Path, delta: bool) -> Vec<String> {
 fn free_bytes(directory: &Path) -> Option<u64> {
     let there = directory.ancestors().find(|path| path.is_dir())?;
     backup::free_bytes(there)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::view::{RecoveryGap, RecoveryInterval};
+
+    #[test]
+    fn a_gap_of_what_led_to_the_newest_timeline_refuses_no_moment_of_one_that_was_left() {
+        let interval = |from, to| RecoveryInterval {
+            from: Timestamp(from),
+            to: Timestamp(to),
+            from_lsn: Lsn(1),
+            to_lsn: Lsn(2),
+            timeline: 2,
+        };
+        let gap = RecoveryGap {
+            from: Timestamp(200),
+            to: Some(Timestamp(500)),
+            start_lsn: Lsn(2),
+            end_lsn: None,
+            reason: "the slot was dropped".to_owned(),
+            declared: true,
+        };
+        let catalogue = Catalogue {
+            intervals: vec![interval(100, 200), interval(500, 900)],
+            gaps: vec![gap],
+            timeline: Some(2),
+            ..Catalogue::default()
+        };
+        let refused = |timeline, at| not_in_the_window(&catalogue, timeline, "then", Timestamp(at));
+        assert_eq!(refused(2, 300), Some("then is in a gap of the WAL: the slot was dropped".to_owned()));
+        assert!(refused(2, 901).is_some_and(|why| why.contains("reaches to")));
+        assert_eq!((refused(2, 150), refused(2, 600)), (None, None));
+        for at in [300, 901] {
+            assert_eq!(refused(1, at), None, "{at}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ mod baseline;
 mod deliver;
 mod digest;
 mod facts;
+mod given_up;
 mod writer;
 
 pub(crate) use facts::look;
@@ -11,6 +12,7 @@ pub(crate) use writer::AlertWriter;
 
 use crate::state::Shared;
 use control::{ControlPlane, now};
+use given_up::GivenUp;
 use std::{sync::Arc, time::Duration};
 use store::{KnownStandbyRepo, StoreError};
 use tokio::task::JoinSet;
@@ -39,9 +41,13 @@ pub(crate) fn start(
 /// does not answer is asked again; the watching goes on meanwhile.
 async fn refresh(control: ControlPlane, writer: AlertWriter, shared: Arc<Shared>, stop: CancellationToken) {
     let book = control.alerts();
+    let mut given_up = GivenUp::new();
     loop {
-        let outcome =
-            if book.is_loaded() { book.refresh(control.store()).await } else { load(&control, &shared).await };
+        let outcome = if book.is_loaded() {
+            reread(&control, &shared, &mut given_up).await
+        } else {
+            load(&control, &shared, &mut given_up).await
+        };
         // Weights of the score are as good as read anew when something else was set: until then they are as they were.
         if let Err(error) = control.health_weights_refresh().await {
             tracing::warn!(%error, "weights of the health score cannot be read from the store; it is tried again");
@@ -64,12 +70,19 @@ async fn refresh(control: ControlPlane, writer: AlertWriter, shared: Arc<Shared>
 }
 
 /// The standbys first: once the book is there alerts are judged, and one that is gone and not known would look well.
-async fn load(control: &ControlPlane, shared: &Shared) -> Result<(), StoreError> {
+async fn load(control: &ControlPlane, shared: &Shared, given_up: &mut GivenUp) -> Result<(), StoreError> {
+    given_up.pass_over(control).await?;
     let standbys = KnownStandbyRepo(control.store().db());
     // Those of a cluster that is not watched any more would be missed when it is again, whatever became of it meanwhile.
     standbys.remove_unknown(&configured(control)).await?;
     shared.know_standbys(standbys.all().await?);
     control.alerts().load(control.store()).await
+}
+
+/// What other servers on this store were told since.
+async fn reread(control: &ControlPlane, shared: &Shared, given_up: &mut GivenUp) -> Result<(), StoreError> {
+    given_up.tell(control, shared, &configured(control)).await?;
+    control.alerts().refresh(control.store()).await
 }
 
 fn configured(control: &ControlPlane) -> Vec<String> {

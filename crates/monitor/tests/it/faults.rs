@@ -172,6 +172,9 @@ async fn the_lag_of_a_standby_is_true_while_idle_paused_and_cut() {
     let rows = watching.control.audit_list(&Actor::cli(), store::AuditFilter::default(), None, 10).await.unwrap().rows;
     let row = rows.iter().find(|row| row.action == "standby_forget").unwrap();
     assert!(row.object_id.ends_with("/replica1") && row.outcome == "ok", "{row:?}");
+    // Where another server on the same store hears it.
+    let heard = watching.control.standbys_given_up(domain::Timestamp(0)).await.unwrap();
+    assert_eq!(heard, [(row.seq, row.object_id.clone())], "once, and not the try that was refused");
     watching.end().await;
 }
 

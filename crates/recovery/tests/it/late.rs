@@ -1,22 +1,22 @@
 //! What is late or missing in backups and WAL, on the way to a person and back: no backup, a stream that is held back, room
-//! that something else takes, WAL that is lost.
+//! that something else takes, WAL that is lost, backups of what was left.
 use crate::{
     alerts::{alert, ended, raised, resolved, set},
-    support::{Bench, PACE, listed_and_streaming, over, sql, stored, succeeded, until},
+    support::{Bench, PACE, listed, listed_and_streaming, over, sql, stored, succeeded, until},
 };
 use backup::format::layout;
 use blobs::{
     BlobStore as _,
     faulty::{Fault, Operation, Rule},
 };
-use control::{Actor, BackupWanted, ControlPlane, ScheduleConfig, ScheduleKind, now};
+use control::{Actor, BackupWanted, ControlPlane, RestoreAsk, ScheduleConfig, ScheduleKind, now};
 use domain::{
     alert::{AlertState, Severity},
     view::{JobKind, JobState, JobView},
 };
 use recovery::{Pace, Service};
 use std::{os::unix::fs::symlink, time::Duration};
-use test_support::Room;
+use test_support::{Room, ShutdownMode};
 use tokio_util::sync::CancellationToken;
 
 /// The schedule of the bench is yearly: in seconds, how old its newest backup may be by the rule as shipped.
@@ -244,5 +244,57 @@ async fn wal_that_vanished_from_the_repository_is_a_gap_until_a_backup_ends_it()
     let window = control.recovery_window(&actor, None).await.unwrap();
     assert_eq!((window.intervals.len(), window.gaps.len()), (2, 1), "{window:#?}");
     assert!(window.gaps[0].to.is_some() && !window.gaps[0].declared, "{window:#?}");
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_is_begun_where_none_leads_to_the_timeline_of_a_standby_that_was_behind() {
+    let mut bench = Bench::new().await;
+    let mut other = bench.cluster.standby("behind").await;
+    let there = other.url("postgres");
+    let receivers = async |count: &str| {
+        until(&format!("{count} receivers of WAL"), async || {
+            let found = sql(&there, "SELECT count(*)::text FROM pg_stat_wal_receiver").await;
+            (found.as_deref() == Some(count)).then_some(())
+        })
+        .await;
+    };
+    receivers("1").await;
+    sql(&there, "ALTER SYSTEM SET primary_conninfo = ''").await;
+    sql(&there, "SELECT pg_reload_conf()::text").await;
+    receivers("0").await;
+    sql(&bench.url(), "INSERT INTO orders VALUES (8000, 'never on the standby')").await;
+    sql(&bench.url(), "SELECT pg_switch_wal()::text").await;
+    let (control, mut running) = bench.served().await;
+    let actor = Actor::cli();
+    listed_and_streaming(&control, 1).await;
+    let backup = listed(&control, 1).await.remove(0).id;
+    running.end().await;
+
+    // It takes over, and nobody has backed up what it goes on from.
+    other.promote().await.unwrap();
+    std::mem::swap(&mut bench.cluster.server, &mut other);
+    other.stop(ShutdownMode::Immediate).await.unwrap();
+    bench.faulty.add(Rule::new(Fault::Denied).on(Operation::Writer).key("/packs/"));
+    let (control, mut running) = bench.watched(SOON).await;
+    sql(&bench.url(), "INSERT INTO orders VALUES (8001, 'on the new timeline')").await;
+    let gap = raised(&control, "wal_gap").await;
+    assert_eq!((gap.severity, gap.state), (Severity::Critical, AlertState::Firing), "{gap:#?}");
+    assert!(gap.detail.as_ref().is_some_and(|it| it.contains("no backup leads to timeline 2")), "{gap:#?}");
+    let window = control.recovery_window(&actor, None).await.unwrap();
+    assert_eq!((window.intervals.len(), window.gaps.len()), (0, 1), "{window:#?}");
+    let failed = over(&control, &asked(&control, "gap in the WAL").await.id).await;
+    assert_eq!(failed.state, JobState::Failed, "{failed:#?}");
+    // What was left is there for whoever asks for it.
+    let left = RestoreAsk { timeline: Some(1), start: true, ..RestoreAsk::default() };
+    let plan = control.restore_plan(&actor, None, &left).await.unwrap();
+    assert_eq!((plan.timeline, plan.backup, plan.refusals), (1, backup, Vec::new()));
+
+    bench.faulty.heal();
+    assert_eq!(resolved(&control, &gap).await, ["fired", "resolved"]);
+    succeeded(&control, &asked(&control, "gap in the WAL").await).await;
+    let window = control.recovery_window(&actor, None).await.unwrap();
+    assert_eq!((window.intervals.len(), window.gaps.len()), (1, 0), "{window:#?}");
+    assert_eq!(window.intervals[0].timeline, 2, "{window:#?}");
     running.end().await;
 }

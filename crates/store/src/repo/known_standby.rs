@@ -4,7 +4,7 @@ use domain::{Lsn, Timestamp, reading::KnownStandby};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait, EntityTrait as _, QueryFilter as _, sea_query::OnConflict,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 /// Known standbys over a connection or a transaction.
 #[derive(Debug)]
@@ -41,21 +41,42 @@ impl<C: ConnectionTrait> KnownStandbyRepo<'_, C> {
         before: Option<&[KnownStandby]>,
         after: &[KnownStandby],
     ) -> Result<(), StoreError> {
-        use known_standby::Column;
-        let mut surplus = known_standby::Entity::delete_many().filter(Column::ClusterId.eq(cluster));
-        let mut remove = true;
-        if let Some(before) = before {
-            let stays = |standby: &KnownStandby| after.iter().any(|other| other.name == standby.name);
-            let gone = before.iter().filter(|standby| !stays(standby)).map(|standby| standby.name.clone());
-            let gone = gone.collect::<Vec<_>>();
-            remove = !gone.is_empty();
-            surplus = surplus.filter(Column::Name.is_in(gone));
-        }
-        if remove {
-            surplus.exec(self.0).await.map_err(StoreError::query("remove known standbys"))?;
-        }
+        let there = match before {
+            Some(before) => before.iter().map(|standby| standby.name.clone()).collect::<Vec<_>>(),
+            None => self.names(cluster).await?,
+        };
+        let stays = |name: &String| after.iter().any(|standby| standby.name == *name);
+        let gone = there.into_iter().filter(|name| !stays(name)).collect::<BTreeSet<_>>();
         let is_new = |standby: &&KnownStandby| before.is_none_or(|before| !before.contains(standby));
-        let rows = after.iter().filter(is_new).map(|standby| known_standby::ActiveModel {
+        let mut written = after.iter().filter(is_new).collect::<Vec<_>>();
+        written.sort_by(|a, b| a.name.cmp(&b.name));
+        // Another server on this store writes the same rows. Where both take them in the order of their names, neither waits
+        // for a row of the other that waits for one of his.
+        let mut rest = written.as_slice();
+        for name in gone {
+            let (first, behind) = rest.split_at(rest.partition_point(|standby| standby.name < name));
+            self.write(cluster, first).await?;
+            self.forget(cluster, &name).await?;
+            rest = behind;
+        }
+        self.write(cluster, rest).await
+    }
+
+    async fn names(&self, cluster: &str) -> Result<Vec<String>, StoreError> {
+        let rows = known_standby::Entity::find()
+            .filter(known_standby::Column::ClusterId.eq(cluster))
+            .all(self.0)
+            .await
+            .map_err(StoreError::query("list known standbys"))?;
+        Ok(rows.into_iter().map(|row| row.name).collect())
+    }
+
+    async fn write(&self, cluster: &str, standbys: &[&KnownStandby]) -> Result<(), StoreError> {
+        use known_standby::Column;
+        if standbys.is_empty() {
+            return Ok(());
+        }
+        let rows = standbys.iter().map(|standby| known_standby::ActiveModel {
             cluster_id: Set(cluster.to_owned()),
             name: Set(standby.name.clone()),
             seen_at: Set(standby.seen_at.0),
@@ -63,10 +84,6 @@ impl<C: ConnectionTrait> KnownStandbyRepo<'_, C> {
             by_address: Set(standby.by_address),
             ..Default::default()
         });
-        let rows = rows.collect::<Vec<_>>();
-        if rows.is_empty() {
-            return Ok(());
-        }
         let mut conflict = OnConflict::columns([Column::ClusterId, Column::Name]);
         conflict.update_columns([Column::SeenAt, Column::ReplayedLsn, Column::ByAddress]);
         known_standby::Entity::insert_many(rows)

@@ -33,6 +33,12 @@ async fn known_standbys_are_kept_by_primary_and_forgotten(store: Store) {
     assert_eq!(of(&store, "main").await, second);
     repo.change("main", Some(&second), &second).await.unwrap();
     assert_eq!(of(&store, "main").await, second);
+    // In the order of their names, whether they go or come.
+    let mixed = [standby("r0", 3), standby("r2", 3), standby("r4", 3)];
+    repo.change("main", Some(&second), &mixed).await.unwrap();
+    assert_eq!(of(&store, "main").await, mixed);
+    repo.change("main", Some(&mixed), &second).await.unwrap();
+    assert_eq!(of(&store, "main").await, second);
     // Whatever is there gives way to what is known by whoever does not know what is there.
     repo.change("main", None, &second[1..]).await.unwrap();
     assert_eq!(of(&store, "main").await, second[1..]);

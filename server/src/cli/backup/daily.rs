@@ -105,13 +105,15 @@ async fn verify(repository: &Repository, json: bool) -> Result<Vec<String>, Fail
         }
         // A declared hole is known and was alarmed; one that nobody declared means that objects vanished.
         for gap in daily.gaps.iter().filter(|gap| !gap.declared) {
-            daily
-                .problems
-                .push(format!("WAL from {} is missing and was never declared lost: {}", gap.start_lsn, gap.reason));
+            daily.problems.push(if daily.window.is_empty() {
+                format!("what is written now cannot be restored: {}; take a backup", gap.reason)
+            } else {
+                format!("WAL from {} is missing and was never declared lost: {}", gap.start_lsn, gap.reason)
+            });
         }
-        if let Some(why) = repository.backup_needed(system).await? {
-            daily.problems.push(why);
-        }
+        let needed = repository.backup_needed(system).await?;
+        // Where nothing can be restored that was said.
+        daily.problems.extend(needed.filter(|_| !daily.window.is_empty() || daily.gaps.is_empty()));
         all.push(daily);
     }
     print(&if json { to_json(&all)? } else { all.iter().map(described).collect::<Vec<_>>().join("\n") });

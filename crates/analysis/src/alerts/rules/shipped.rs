@@ -402,9 +402,10 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         key: "wal_gap",
-        title: "WAL is missing in the archive",
-        about: "WAL is not in the repository: the server removed it before it was archived, or it was deleted there. There \
-                are moments that cannot be restored until the next backup.",
+        title: "WAL is missing, or no backup leads to it",
+        about: "WAL is not in the repository: the server removed it before it was archived, or it was deleted there. Or all \
+                backups are of a timeline that the cluster has left, as when a standby that was behind took over. There are \
+                moments that cannot be restored until the next backup, which is begun by itself.",
         kind: Condition,
         page: "/backups",
         levels: &[(Critical, YES, YES)],
