@@ -61,7 +61,7 @@ async fn statements_and_indexes_are_reviewed_by_the_servers_own_counters_and_not
     let health = json(&holdfast(&["--json", "health"], &environment, ""));
     let dashboard = &health[0]["dashboard"];
     assert!(dashboard["health"]["score"].as_u64() > Some(0) && dashboard["cluster"]["role"] == "primary", "{health:#}");
-    assert!(dashboard["connections"]["used"].as_i64() > Some(0), "{health:#}");
+    assert!(dashboard["connections"]["usable"].as_i64() > Some(0), "{health:#}");
     let missed = list(&dashboard["replication"]).iter().map(|it| (it["name"].as_str(), it["state"].as_str()));
     assert_eq!(missed.collect::<Vec<_>>(), [(Some("replica1"), Some("disconnected"))], "{health:#}");
     let work = (0..20).map(|i| format!("SELECT count(*) FROM plugin_events WHERE plugin_id = {i} AND kind = 'kind 1'"));
