@@ -2,7 +2,7 @@
 //! recorded as pending until that is done. See docs/adr/0058-erasure.md.
 use crate::{
     Analytics, AnalyticsError,
-    archive::{Sets, exclusive, listed},
+    archive::{Sets, exclusive, give_back, listed},
     error::said,
     rollup::{Kind, forget, wait_for},
 };
@@ -228,20 +228,34 @@ impl Analytics {
                 "another process works on the archive; the erasure goes on when that is done".to_owned(),
             ));
         }
+        let done = self.erase_held(repository, &home, &mut connection, id, tenant, subject).await;
+        give_back(connection).await;
+        done
+    }
+
+    async fn erase_held(
+        &self,
+        repository: &Repository,
+        home: &str,
+        connection: &mut PgConnection,
+        id: i64,
+        tenant: Option<Tenant>,
+        subject: &str,
+    ) -> Result<(), AnalyticsError> {
         // Another process may have done it while we waited for our turn; its figures stand.
         let so_far: Option<String> =
             sqlx::query_scalar("SELECT archives::text FROM analytics_erasures WHERE id = $1 AND state = 'pending'")
                 .bind(id)
-                .fetch_optional(&mut connection)
+                .fetch_optional(&mut *connection)
                 .await?;
         let Some(so_far) = so_far else { return Ok(()) };
         // A restore that had begun before the erasure was recorded may have brought rows back since. None runs now.
         sqlx::query("DELETE FROM analytics_restored.plugin_analytics WHERE user_id = $1 AND ($2::int8 IS NULL OR tenant_id = $2)")
             .bind(subject)
             .bind(tenant.map(|it| it.0))
-            .execute(&mut connection)
+            .execute(&mut *connection)
             .await?;
-        let sets = listed(repository, &home).await?;
+        let sets = listed(repository, home).await?;
         // What a try before this one wrote anew is in the certificate too; it holds the subject no more.
         let mut done = ErasureArchives { searched: 0, ..serde_json::from_str(&so_far).unwrap_or_default() };
         for (set, objects) in candidates(&sets, tenant) {
@@ -249,7 +263,7 @@ impl Analytics {
             let mut anew = set.clone();
             let mut gone = 0;
             for object in objects {
-                let mut table = crate::archive::read_object(repository, &home, Kind::Events, set, object).await?;
+                let mut table = crate::archive::read_object(repository, home, Kind::Events, set, object).await?;
                 let keep = (0..table.rows())
                     .map(|row| !(table.is_of(row, subject) && tenant.is_none_or(|it| table.tenant(row) == Some(it.0))))
                     .collect::<Vec<_>>();
@@ -261,7 +275,7 @@ impl Analytics {
                 table.retain(&keep);
                 let place = anew.objects.iter().position(|it| it.id == object.id);
                 let written = if table.rows() > 0 {
-                    Some(crate::archive::write_object(repository, &home, Kind::Events, &set.month, &table).await?)
+                    Some(crate::archive::write_object(repository, home, Kind::Events, &set.month, &table).await?)
                 } else {
                     None
                 };
@@ -278,9 +292,9 @@ impl Analytics {
             // Later than what it replaces, whatever our clock says.
             anew.created_at = crate::now().max(set.created_at.plus_ms(1));
             anew.rows = anew.objects.iter().map(|it| it.rows).sum();
-            crate::archive::commit(repository, &home, &anew).await?;
-            recorded(&mut connection, set, &anew).await?;
-            let key = layout::archive_manifest(&home, &set.kind, &set.month, set.id);
+            crate::archive::commit(repository, home, &anew).await?;
+            recorded(&mut *connection, set, &anew).await?;
+            let key = layout::archive_manifest(home, &set.kind, &set.month, set.id);
             repository.store().delete(&key).await.map_err(BackupError::from)?;
             let text = serde_json::to_string(&done).unwrap_or_default();
             self.update(
@@ -291,9 +305,9 @@ impl Analytics {
             .await?;
         }
         // Objects that held the subject, also those that a run before left.
-        listed(repository, &home).await?.sweep(repository, &home).await?;
+        listed(repository, home).await?.sweep(repository, home).await?;
         // A month that was archived while another repository was configured may hold the subject as well.
-        let elsewhere = sets.elsewhere(&mut connection, Kind::Events).await?;
+        let elsewhere = sets.elsewhere(&mut *connection, Kind::Events).await?;
         if !elsewhere.is_empty() {
             let months = elsewhere.iter().map(|(month, place)| format!("{month} in {place}")).collect::<Vec<_>>();
             return Err(AnalyticsError::Conflict(format!(

@@ -111,7 +111,8 @@ impl ControlPlane {
         let transaction = self.inner.store.begin().await?;
         let repo = HealthWeightsRepo(&transaction);
         let before = repo.list().await?.into_iter().find(|row| row.cluster_id.as_deref() == cluster);
-        if !repo.delete(cluster).await? {
+        // An empty name is none: the store has one where all are meant.
+        if before.is_none() || !repo.delete(cluster).await? {
             let hint = "the score is weighed as shipped, or as set for all clusters, already";
             return Err(ControlError::not_found("weights of the score for", object.1, hint));
         }

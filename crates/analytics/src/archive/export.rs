@@ -69,11 +69,20 @@ pub struct ArchiveOutcome {
     pub swept: u32,
 }
 
-/// Takes the archive for this connection alone; it is given back when the connection ends.
+/// Takes the archive for this connection alone, until [`give_back`] or the connection's end.
 pub(crate) async fn exclusive(connection: &mut PgConnection) -> Result<bool, AnalyticsError> {
     Ok(sqlx::query_scalar("SELECT pg_try_advisory_lock(hashtextextended('holdfast analytics archive', 0))")
         .fetch_one(connection)
         .await?)
+}
+
+/// Gives the archive back now, and not when the server notices that we are gone: whoever comes right after us would be told
+/// that another process is at it.
+pub(crate) async fn give_back(mut connection: PgConnection) {
+    // Where that fails the connection's end does it.
+    let _ = sqlx::query("SELECT pg_advisory_unlock(hashtextextended('holdfast analytics archive', 0))")
+        .execute(&mut connection)
+        .await;
 }
 
 /// Keeps the archive from being written anew until this transaction ends; waits for whoever is at it. Several may read.
@@ -95,28 +104,47 @@ impl Analytics {
         dry_run: bool,
         step: &(dyn Fn(ArchiveStep) + Send + Sync),
     ) -> Result<ArchiveOutcome, AnalyticsError> {
-        let mut outcome = ArchiveOutcome { dry_run, ..Default::default() };
         let home = self.home().await?;
         let mut connection = self.long_connection().await?;
-        if !dry_run && !exclusive(&mut connection).await? {
-            return Ok(ArchiveOutcome { busy: true, ..outcome });
+        if dry_run {
+            return self.archive_due(repository, &home, &mut connection, true, step).await;
         }
-        for (kind, month) in due(&mut connection, crate::now(), self.retention_days).await? {
+        if !exclusive(&mut connection).await? {
+            return Ok(ArchiveOutcome { busy: true, ..Default::default() });
+        }
+        let done = self.archive_due(repository, &home, &mut connection, false, step).await;
+        // What failed may have left the connection in the middle of a copy.
+        if done.is_ok() {
+            give_back(connection).await;
+        }
+        done
+    }
+
+    async fn archive_due(
+        &self,
+        repository: &Repository,
+        home: &str,
+        connection: &mut PgConnection,
+        dry_run: bool,
+        step: &(dyn Fn(ArchiveStep) + Send + Sync),
+    ) -> Result<ArchiveOutcome, AnalyticsError> {
+        let mut outcome = ArchiveOutcome { dry_run, ..Default::default() };
+        for (kind, month) in due(&mut *connection, crate::now(), self.retention_days).await? {
             let name = month.to_string();
             if dry_run {
-                let fingerprint = fingerprint(&mut connection, kind, month).await?;
+                let fingerprint = fingerprint(&mut *connection, kind, month).await?;
                 outcome.months.push(Archived {
                     kind: kind.as_str().to_owned(),
                     month: name,
                     rows: fingerprint.0,
-                    live_bytes: live_bytes(&mut connection, kind, month).await?,
+                    live_bytes: live_bytes(&mut *connection, kind, month).await?,
                     stored_bytes: 0,
                     found: false,
                 });
                 continue;
             }
             step(ArchiveStep::Month { kind: kind.as_str(), month: name.clone() });
-            match self.archive_month(repository, &home, &mut connection, kind, month, step).await {
+            match self.archive_month(repository, home, &mut *connection, kind, month, step).await {
                 Ok(archived) => outcome.months.push(archived),
                 // Ours, raised by the function that drops: rows came, or are not rolled up yet.
                 Err(error) if matches!(error.code().as_deref(), Some("HF002" | "HF003")) => {
@@ -132,7 +160,7 @@ impl Analytics {
             }
         }
         if !dry_run {
-            outcome.swept = set::listed(repository, &home).await?.sweep(repository, &home).await?;
+            outcome.swept = set::listed(repository, home).await?.sweep(repository, home).await?;
         }
         Ok(outcome)
     }

@@ -8,7 +8,7 @@ mod table;
 pub use export::{ArchiveOutcome, ArchiveStep, Archived};
 pub use restore::RestoreOutcome;
 
-pub(crate) use export::{due, exclusive};
+pub(crate) use export::{due, exclusive, give_back};
 pub(crate) use set::{DataObject, Set, Sets, commit, listed, read as read_object, write as write_object};
 
 use crate::{Analytics, AnalyticsError};

@@ -117,6 +117,10 @@ impl ControlPlane {
         const ACTION: &str = "alert_rule_reset";
         self.authorize_audited(actor, Permission::AlertManage, ACTION, ("alert_rule", key)).await?;
         known(key)?;
+        // The store has an empty name where none is meant: it would take the setting of all back.
+        if scope.cluster().or(scope.group()) == Some("") {
+            return Err(ControlError::not_found("setting of the rule", key, "its cluster or group has a name"));
+        }
         let transaction = self.store().begin().await?;
         if !AlertRuleRepo(&transaction).delete(scope, key).await? {
             return Err(ControlError::not_found("setting of the rule", key, "it is as shipped already"));

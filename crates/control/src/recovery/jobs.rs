@@ -363,12 +363,8 @@ impl ControlPlane {
         key: String,
         requested_by: &str,
     ) -> Result<bool, ControlError> {
-        let queued = JobFilter {
-            cluster: Some(cluster.to_owned()),
-            kind: Some(params.kind()),
-            state: Some(JobState::Queued),
-            ..JobFilter::default()
-        };
+        let (kind, state) = (Some(params.kind()), Some(JobState::Queued));
+        let queued = JobFilter { cluster: Some(cluster.to_owned()), kind, state, ..JobFilter::default() };
         let waiting = JobRepo(self.inner.store.db()).list(&queued, JOBS_AT_MOST).await?;
         let does_same = |row: JobRow| serde_json::from_value::<JobParams>(row.params).is_ok_and(|it| it == params);
         if waiting.into_iter().any(does_same) {

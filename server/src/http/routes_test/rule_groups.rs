@@ -64,6 +64,10 @@ async fn a_rule_is_set_for_the_clusters_of_a_group_and_the_narrowest_setting_hol
     assert_eq!(reset.status(), 303);
     assert_eq!(sources().await, ["cluster", "all_clusters", "all_clusters"]);
     assert_eq!(api("DELETE", "group=shops").await.status(), 404, "it is taken back already");
+    for none in ["group=", "cluster="] {
+        assert_eq!(api("DELETE", none).await.status(), 404, "{none} names nothing, and not all");
+    }
+    assert_eq!(sources().await, ["cluster", "all_clusters", "all_clusters"]);
     let unknown = body(api("PUT", "group=banks").await).await;
     assert!(unknown.to_string().contains("known are: shops"), "{unknown}");
 }
