@@ -69,15 +69,26 @@ where
     W: Fn(u64) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send,
 {
+    load_for(name, postmasters, clients, rounds, Duration::ZERO, work).await;
+}
+
+/// `clients` at once, each `rounds` times and for `least` at least.
+async fn load_for<F, W>(name: &str, postmasters: &[u64], clients: u64, rounds: u64, least: Duration, work: W)
+where
+    W: Fn(u64) -> F + Send + Sync + 'static,
+    F: Future<Output = ()> + Send,
+{
     let (histogram, work) = (Arc::new(Histogram::default()), Arc::new(work));
     let (before, begun) = (Spent::now(postmasters), Instant::now());
     let clients = (0..clients).map(|client| {
         let (histogram, work) = (histogram.clone(), work.clone());
         tokio::spawn(async move {
-            for round in 0..rounds {
-                let begun = Instant::now();
+            let mut round = 0;
+            while round < rounds || begun.elapsed() < least {
+                let asked = Instant::now();
                 work(client * 7_919 + round * 104_729).await;
-                histogram.record(begun.elapsed());
+                histogram.record(asked.elapsed());
+                round += 1;
             }
         })
     });
@@ -239,7 +250,7 @@ async fn main() {
     });
     let asked = remembering.clone();
     let name = format!("the same 3,000 questions as served, beside {WRITES_PER_SECOND} changes a second, 64 clients");
-    load(&name, postmasters, CLIENTS, 5_000, move |n| {
+    load_for(&name, postmasters, CLIENTS, 1, Duration::from_secs(20), move |n| {
         let catalog = asked.clone();
         async move {
             let page = catalog.plugins(of(n), &three(n), Sort::HealthDown, None, 50).await.unwrap();
