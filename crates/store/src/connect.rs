@@ -64,7 +64,8 @@ impl Store {
             // for one within a transaction for ever: no other begins on it. Such a one is not handed out.
             .map_sqlx_sqlite_pool_opts(|options| {
                 use sea_orm::sqlx::Connection as _;
-                options.before_acquire(|connection, _| {
+                // Not twice: each question to the connection is a way to its thread and back.
+                options.test_before_acquire(false).before_acquire(|connection, _| {
                     Box::pin(async move {
                         // Behind a rollback that is still to be done.
                         connection.ping().await?;
