@@ -49,10 +49,10 @@ fn Loaded(rows: Vec<EstateRow>) -> impl IntoView {
             <div class="scroll" tabindex="0" role="region" aria-label="Clusters table">
                 <table class="estate-list">
                     <thead><tr>
-                        <th scope="col">"Cluster"</th>{grouped.then(|| view! { <th scope="col">"Group"</th> })}<th scope="col">"State"</th><th scope="col">"Role"</th><th scope="col">"Version"</th>
+                        <th scope="col">"Cluster"</th>{grouped.then(|| view! { <th scope="col">"Group"</th> })}<th scope="col">"State"</th>
                         <th scope="col" class="n" title="0 to 100">"Health"</th><th scope="col">"24 hours"</th><th scope="col">"Open alerts"</th>
                         <th scope="col" class="n" title="Of the slots that ordinary roles can use">"Connections %"</th><th scope="col" class="n" title="Of the standby furthest behind">"Lag"</th>
-                        <th scope="col" class="n">"Size"</th><th scope="col" class="n">"Last backup"</th><th scope="col"><span class="sr">"Pages"</span></th>
+                        <th scope="col" class="n">"Size"</th><th scope="col" class="n">"Last backup"</th><th scope="col">"Role"</th><th scope="col">"Version"</th><th scope="col"><span class="sr">"Pages"</span></th>
                     </tr></thead>
                     <tbody>{lines}</tbody>
                 </table>
@@ -98,8 +98,6 @@ fn line(row: EstateRow, grouped: bool) -> AnyView {
             <th scope="row"><a class="name" data-row href=link("/database")>{row.cluster.name.clone()}</a></th>
             {group}
             <td class="reason"><span class=format!("badge {state}") title=age>{row.cluster.state.as_str()}</span>{reason}</td>
-            <td>{row.cluster.role.map_or_else(dash, |role| role.as_str().to_owned())}</td>
-            <td>{row.cluster.server_version.clone().unwrap_or_else(dash)}</td>
             <td class="n">{score}</td>
             <td><a href=link("/database") aria-label=format!("Health of {}", row.cluster.name)><Spark values=row.scores /></a></td>
             <td>{alerts}</td>
@@ -107,6 +105,8 @@ fn line(row: EstateRow, grouped: bool) -> AnyView {
             <td class="n"><a href=link("/database/replication")>{row.lag_seconds.map_or_else(dash, format::duration_s)}</a></td>
             <td class="n"><a href=link("/database/tables")>{row.databases_bytes.map_or_else(dash, |bytes| format::bytes(bytes as f64))}</a></td>
             <td class="n">{backup}</td>
+            <td>{row.cluster.role.map_or_else(dash, |role| role.as_str().to_owned())}</td>
+            <td>{row.cluster.server_version.clone().unwrap_or_else(dash)}</td>
             <td class="pages">{pages.into_iter().collect_view()}</td>
         </tr>
     }

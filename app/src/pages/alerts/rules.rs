@@ -50,10 +50,13 @@ fn Rule(
         RuleSource::Group => Some(format!("set for the group {}", rule.group.as_deref().unwrap_or_default())),
         RuleSource::Cluster => Some("set here".to_owned()),
     };
-    let figures = format!(
-        "{} open; in 7 days {} raised, {} taken on, {} over",
-        rule.open, rule.fired, rule.acknowledged, rule.resolved
-    );
+    let open = (rule.open > 0).then(|| format!("{} open; ", rule.open)).unwrap_or_default();
+    let figures = match rule.fired {
+        0 if rule.resolved == 0 => format!("{open}not raised in 7 days"),
+        fired => {
+            format!("{open}in 7 days {fired} raised, {} acknowledged, {} resolved", rule.acknowledged, rule.resolved)
+        }
+    };
     let is_open = preview.is_some();
     let form = (may_manage || is_open).then(|| view! { <Form rule=rule.clone() draft cluster preview may_manage /> });
     view! {
