@@ -552,11 +552,23 @@ mod tests {
     use super::*;
     use domain::{
         Lsn, Timestamp,
-        view::{RecoveryGap, RecoveryWindow, WalStreamView},
+        view::{RecoveryGap, RecoveryInterval, RecoveryWindow, WalStreamView},
     };
 
-    /// The badge of a stream in a state, so many seconds behind; a gap of its WAL lasts `to` that moment.
+    /// The badge of a stream in a state, so many seconds behind; a gap of its WAL lasts `to` that moment, and a backup leads
+    /// to the one before it.
     fn badge(state: &str, lag_seconds: Option<f64>, to: Option<Timestamp>) -> String {
+        let (from, until) = (Timestamp(0), Timestamp(1_000));
+        let interval = RecoveryInterval { from, to: until, from_lsn: Lsn(1), to_lsn: Lsn(16), timeline: 1 };
+        badge_of(state, lag_seconds, to, vec![interval])
+    }
+
+    fn badge_of(
+        state: &str,
+        lag_seconds: Option<f64>,
+        to: Option<Timestamp>,
+        intervals: Vec<RecoveryInterval>,
+    ) -> String {
         let gap = RecoveryGap {
             from: Timestamp(1_000),
             to,
@@ -566,7 +578,7 @@ mod tests {
             declared: true,
         };
         let wal = WalStreamView { state: state.to_owned(), lag_seconds, ..WalStreamView::default() };
-        let window = RecoveryWindow { gaps: vec![gap], wal, ..RecoveryWindow::default() };
+        let window = RecoveryWindow { intervals, gaps: vec![gap], wal, ..RecoveryWindow::default() };
         let overview = RecoveryOverview { window, ..RecoveryOverview::default() };
         view! { <StreamBadge overview /> }.to_html()
     }
@@ -581,6 +593,8 @@ mod tests {
             assert!(html.contains("badge critical") && html.contains("a gap since the last backup"), "{html}");
             assert!(!html.contains("continuous"), "{html}");
         }
+        let html = badge_of("streaming", Some(0.0), None, Vec::new());
+        assert!(html.contains("badge critical") && html.contains("no backup leads to now"), "{html}");
         // What stops the stream is told first: until it goes on, no backup ends the gap.
         let html = badge("interrupted", Some(60.0), None);
         assert!(html.contains("badge critical") && html.contains("WAL interrupted, at least "), "{html}");
