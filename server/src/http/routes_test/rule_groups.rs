@@ -57,7 +57,7 @@ async fn a_rule_is_set_for_the_clusters_of_a_group_and_the_narrowest_setting_hol
     let shown = page("/alerts?tab=rules&cluster=west").await;
     assert!(shown.contains("set for the group shops") && shown.contains("value=\"group\""), "{shown}");
     let estate = page("/estate").await;
-    assert!(estate.contains(">Group</th>") && estate.contains(">shops</td>"), "{estate}");
+    assert!(estate.contains("<th scope=\"col\">Group") && estate.contains("<td>shops"), "{estate}");
     // By the form of the page.
     let kind = "application/x-www-form-urlencoded";
     let reset = send("POST", "/alerts/rule/reset", kind, "rule=deadlocks&cluster=west&group=shops&scope=group").await;
