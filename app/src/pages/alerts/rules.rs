@@ -50,7 +50,7 @@ fn Rule(
         RuleSource::Group => Some(format!("set for the group {}", rule.group.as_deref().unwrap_or_default())),
         RuleSource::Cluster => Some("set here".to_owned()),
     };
-    let open = (rule.open > 0).then(|| format!("{} open; ", rule.open)).unwrap_or_default();
+    let open = if rule.open > 0 { format!("{} open; ", rule.open) } else { String::new() };
     let figures = match rule.fired {
         0 if rule.resolved == 0 => format!("{open}not raised in 7 days"),
         fired => {
