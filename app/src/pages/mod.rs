@@ -56,6 +56,8 @@ mod start;
 #[cfg(feature = "ssr")]
 pub mod statement_tab;
 #[cfg(feature = "ssr")]
+mod stream_badge;
+#[cfg(feature = "ssr")]
 mod tenant;
 #[cfg(feature = "ssr")]
 pub mod topology;

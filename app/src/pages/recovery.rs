@@ -1,8 +1,9 @@
 //! `/recovery` and `/recovery/restore`: from a moment on the time bar to a restore.
 
 use super::{
-    backups::{Jobs, Problems, StartButtons, StreamBadge, all_jobs, unavailable},
+    backups::{Jobs, Problems, StartButtons, all_jobs, unavailable},
     plans::DrSummary,
+    stream_badge::StreamBadge,
 };
 use crate::{
     components::{Confirm, Failed, FormOutcome, Icon, Panel, Skeleton, TimeBar},
