@@ -1,20 +1,10 @@
 // A table is lost and found again in the browser; what may not be done is refused at every door.
-import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, realpathSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import AxeBuilder from "@axe-core/playwright";
 import type { APIRequestContext, Page } from "@playwright/test";
 import { demo, expect, password, signIn, test } from "../support/demo";
-
-// The one on the path, or Debian's newest.
-const psql = (() => {
-  const root = "/usr/lib/postgresql";
-  const found = (existsSync(root) ? readdirSync(root) : []).sort().reverse().map((version) => `${root}/${version}/bin/psql`);
-  return found.find(existsSync) ?? "psql";
-})();
-
-const sql = (url: string, text: string) =>
-  execFileSync(psql, ["-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", text, url], { encoding: "utf8" }).trim();
+import { sql } from "../support/sql";
 
 /** Waits for the first backup and its restore test: the first pages do not. */
 async function proved(request: APIRequestContext) {
