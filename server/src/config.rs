@@ -107,6 +107,7 @@ struct FilePlatform {
     pool_max: Option<f64>,
     pool_idle_timeout_ms: Option<f64>,
     replica_pool_max: Option<f64>,
+    pool_concurrency: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -297,6 +298,7 @@ fn platform(env: &impl Fn(&str) -> Option<String>, file: FilePlatform) -> Result
     let min = whole("DB_POOL_MIN", file.pool_min, primary_max.min(10.0), 0.0..=10_000.0, "connections")?;
     let replica_max =
         whole("DB_REPLICA_POOL_MAX", file.replica_pool_max, primary_max.min(30.0), 1.0..=10_000.0, "connections")?;
+    let concurrency = whole("DB_POOL_CONCURRENCY", file.pool_concurrency, 0.0, 0.0..=10_000.0, "questions")?;
     let idle_timeout =
         number(env, "DB_POOL_IDLE_TIMEOUT", file.pool_idle_timeout_ms, 30_000.0, 100.0..=86_400_000.0, "milliseconds")?;
     if min > primary_max {
@@ -320,6 +322,7 @@ fn platform(env: &impl Fn(&str) -> Option<String>, file: FilePlatform) -> Result
         min: min as u32,
         primary_max: primary_max as u32,
         replica_max: replica_max as u32,
+        concurrency: (concurrency > 0.0).then_some(concurrency as u32),
         idle_timeout: Duration::from_millis(idle_timeout as u64),
         ..PoolSettings::new(url.clone(), replica.map(Into::into))
     };
@@ -406,16 +409,23 @@ fn clusters(
     env: &impl Fn(&str) -> Option<String>,
     in_file: Vec<FileCluster>,
 ) -> Result<Vec<ClusterSource>, ConfigError> {
-    let mut clusters = Vec::new();
+    let mut clusters: Vec<ClusterSource> = Vec::new();
     if let Some(url) = env("DATABASE_URL") {
-        clusters.push(cluster("DATABASE_URL", "main", None, &url, None, "DATABASE_URL")?);
+        clusters.push(cluster("DATABASE_URL", "main", &url, None, "DATABASE_URL")?);
     }
     if let Some(url) = env("READ_REPLICA_URL") {
         let primary = (!clusters.is_empty()).then(|| "main".to_owned());
-        clusters.push(cluster("READ_REPLICA_URL", "replica", None, &url, primary, "READ_REPLICA_URL")?);
+        clusters.push(cluster("READ_REPLICA_URL", "replica", &url, primary, "READ_REPLICA_URL")?);
     }
     for entry in in_file {
         let named = format!("[[cluster]] id = \"{}\"", entry.id);
+        let in_environment =
+            |other: &&mut ClusterSource| other.watched.config.id == entry.id && other.source != "holdfast.toml";
+        if let Some(one) = clusters.iter_mut().find(in_environment) {
+            // The environment says where it is; what it cannot say is the file's.
+            told(one, &named, entry.name, entry.group, entry.cpus)?;
+            continue;
+        }
         let url = match (entry.url, entry.url_file) {
             (Some(url), None) => url,
             (None, Some(path)) => std::fs::read_to_string(&path)
@@ -424,16 +434,8 @@ fn clusters(
                 .to_owned(),
             _ => return Err(ConfigError(format!("{named} needs either url or url_file"))),
         };
-        if clusters
-            .iter()
-            .any(|other: &ClusterSource| other.watched.config.id == entry.id && other.source != "holdfast.toml")
-        {
-            // The environment wins over the file.
-            continue;
-        }
-        let mut one = cluster(&named, &entry.id, entry.name, &url, entry.standby_of, "holdfast.toml")?;
-        one.watched.config.group = entry.group.map(|group| plain_group(&named, group)).transpose()?;
-        one.cpus = entry.cpus.map(|cpus| processors(&named, cpus)).transpose()?;
+        let mut one = cluster(&named, &entry.id, &url, entry.standby_of, "holdfast.toml")?;
+        told(&mut one, &named, entry.name, entry.group, entry.cpus)?;
         clusters.push(one);
     }
     let mut ids = HashSet::new();
@@ -454,6 +456,22 @@ fn clusters(
         }
     }
     Ok(clusters)
+}
+
+/// What an entry of the file tells of a cluster, but for where it is.
+fn told(
+    one: &mut ClusterSource,
+    named: &str,
+    name: Option<String>,
+    group: Option<String>,
+    cpus: Option<i64>,
+) -> Result<(), ConfigError> {
+    if let Some(name) = name {
+        one.watched.config.name = name;
+    }
+    one.watched.config.group = group.map(|group| plain_group(named, group)).transpose()?;
+    one.cpus = cpus.map(|cpus| processors(named, cpus)).transpose()?;
+    Ok(())
 }
 
 /// A primary is backed up once something names a repository; a standby's data are its primary's.
@@ -485,7 +503,6 @@ fn protected(
 fn cluster(
     named: &str,
     id: &str,
-    name: Option<String>,
     url: &str,
     standby_of: Option<String>,
     source: &'static str,
@@ -494,8 +511,7 @@ fn cluster(
         return Err(ConfigError(format!("{named}: an id has 1 to 40 lower-case letters, digits and '-'")));
     }
     let target = Target::parse(url).map_err(|error| ConfigError(format!("{named}: {error}")))?;
-    let config =
-        ClusterConfig { id: id.to_owned(), name: name.unwrap_or_else(|| id.to_owned()), standby_of, group: None };
+    let config = ClusterConfig { id: id.to_owned(), name: id.to_owned(), standby_of, group: None };
     Ok(ClusterSource { watched: Watched { config, target }, source, cpus: None, url: url.to_owned().into() })
 }
 

@@ -4,6 +4,7 @@ use crate::config::redact;
 use catalog::{Catalog, Installed};
 use control::ControlPlane;
 use domain::view::{Event, EventKind, PlatformState};
+use migration::{MigratorTrait as _, idp::IdpMigrator};
 use pool::{PoolError, PoolSettings, Pools};
 use secrecy::ExposeSecret as _;
 use std::{fmt, time::Duration};
@@ -42,10 +43,12 @@ impl fmt::Display for PlatformConfig {
 
 /// The limits in words, as the event and `holdfast config` tell them.
 fn limits(pools: &PoolSettings) -> String {
+    let short = pools.concurrency.map(|most| format!("short questions at most {most} at once, "));
     format!(
-        "primary at most {}, replica at most {}, {} kept open, idle time-out {}",
+        "primary at most {}, replica at most {}, {}{} kept open, idle time-out {}",
         pools.primary_max,
         pools.replica_max,
+        short.unwrap_or_default(),
         pools.min,
         domain::format::age_s(pools.idle_timeout.as_secs_f64())
     )
@@ -88,6 +91,7 @@ pub fn start(control: &ControlPlane, config: PlatformConfig, stop: &Cancellation
                 () = tokio::time::sleep(TAKE_UP_EVERY) => {}
                 () = stop.cancelled() => return,
             }
+            look_again(&control, &config.pools).await;
         }
     })
 }
@@ -100,15 +104,30 @@ pub async fn connect_once(control: &ControlPlane, config: Option<&PlatformConfig
     }
 }
 
+async fn look(settings: &PoolSettings) -> PlatformState {
+    let migrations = IdpMigrator::migrations();
+    match Installed::look(settings, migrations.last().map_or("", |it| it.name())).await {
+        Ok(Installed::Ready { role, bypasses, outdated }) => PlatformState::Ready { role, bypasses, outdated },
+        Ok(Installed::Missing) => PlatformState::NotInstalled,
+        Ok(Installed::NoRights { role }) => PlatformState::NoRights { role },
+        Err(PoolError::Unavailable(reason)) => PlatformState::Unreachable { reason },
+        Err(error) => PlatformState::Unreachable { reason: error.to_string() },
+    }
+}
+
+/// Where a migration is outstanding, looks whether it was applied since.
+async fn look_again(control: &ControlPlane, settings: &PoolSettings) {
+    if matches!(*control.platform().state(), PlatformState::Ready { outdated: true, .. })
+        && let state @ PlatformState::Ready { outdated: false, .. } = look(settings).await
+    {
+        control.platform().set_state(state);
+    }
+}
+
 /// Looks, and opens the pools when there is something to work with.
 async fn connect(control: &ControlPlane, settings: &PoolSettings) -> bool {
-    let (state, ready) = match Installed::look(settings).await {
-        Ok(Installed::Ready { role, bypasses }) => (PlatformState::Ready { role, bypasses }, true),
-        Ok(Installed::Missing) => (PlatformState::NotInstalled, false),
-        Ok(Installed::NoRights { role }) => (PlatformState::NoRights { role }, false),
-        Err(PoolError::Unavailable(reason)) => (PlatformState::Unreachable { reason }, false),
-        Err(error) => (PlatformState::Unreachable { reason: error.to_string() }, false),
-    };
+    let state = look(settings).await;
+    let ready = matches!(state, PlatformState::Ready { .. });
     if *control.platform().state() != state
         && let Some(message) = state.message()
     {
@@ -122,6 +141,9 @@ async fn connect(control: &ControlPlane, settings: &PoolSettings) -> bool {
         Ok(pools) => {
             control.platform().set_ready(Catalog::new(pools, settings.primary_url.clone()), state);
             tracing::info!(limits = limits(settings), "the platform's data layer is there");
+            if matches!(*control.platform().state(), PlatformState::Ready { outdated: true, .. }) {
+                tracing::warn!("a migration of the platform's schema is outstanding: run holdfast init");
+            }
             true
         }
         // The settings were checked at the start.

@@ -181,6 +181,26 @@ fn is_clean(what: &str, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_outstanding_migration_is_told_until_it_is_applied() {
+    let mut bench = Bench::new().await;
+    let admin = bench.run(&["token", "create", "admin", "--role", "admin"]).trim().to_owned();
+    bench.run(&["init"]);
+    // As after an upgrade. The newest is one that may be applied twice.
+    let newest = "DELETE FROM holdfast_idp_migrations WHERE version = (SELECT max(version) FROM holdfast_idp_migrations) RETURNING version";
+    assert!(bench.sql(newest).await.unwrap().ends_with("_migrations_told"));
+    bench.serve();
+    bench.until_ready(&admin);
+    let platform = |bench: &Bench| bench.ask(&admin, "GET", "/api/v1/platform", None).1;
+    let told = platform(&bench);
+    assert_eq!(told["platform"]["outdated"], true, "{told}");
+    assert!(told["warnings"].to_string().contains("older version"), "{told}");
+    assert!(bench.run(&["init"]).contains("1 migration applied"));
+    // Without a restart.
+    bench.until("it is seen", |bench| (platform(bench)["platform"]["outdated"] == false).then_some(()));
+    assert!(!platform(&bench)["warnings"].to_string().contains("older version"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tenants_token_sees_and_changes_its_own_rows_only() {
     let mut bench = Bench::new().await;
     let admin = bench.run(&["token", "create", "admin", "--role", "admin"]).trim().to_owned();

@@ -16,6 +16,8 @@ use std::{
 
 const CLIENTS: u64 = 64;
 const WRITES_PER_SECOND: u32 = 50;
+/// Of clients that do something else between two questions, as people and pages do.
+const PAUSE: Duration = Duration::from_millis(50);
 
 fn row(name: &str, histogram: &Histogram, spent: Option<(Spent, Duration)>) {
     let snapshot = histogram.snapshot();
@@ -69,12 +71,17 @@ where
     W: Fn(u64) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send,
 {
-    load_for(name, postmasters, clients, rounds, Duration::ZERO, work).await;
+    load_with_pauses(name, postmasters, (clients, rounds), Duration::ZERO, work).await;
 }
 
-/// `clients` at once, each `rounds` times and for `least` at least.
-async fn load_for<F, W>(name: &str, postmasters: &[u64], clients: u64, rounds: u64, least: Duration, work: W)
-where
+/// As [`load`], with a pause between two questions of a client.
+async fn load_with_pauses<F, W>(
+    name: &str,
+    postmasters: &[u64],
+    (clients, rounds): (u64, u64),
+    pause: Duration,
+    work: W,
+) where
     W: Fn(u64) -> F + Send + Sync + 'static,
     F: Future<Output = ()> + Send,
 {
@@ -83,12 +90,15 @@ where
     let clients = (0..clients).map(|client| {
         let (histogram, work) = (histogram.clone(), work.clone());
         tokio::spawn(async move {
-            let mut round = 0;
-            while round < rounds || begun.elapsed() < least {
+            // Not all at the same moment.
+            tokio::time::sleep(pause * (client % 64) as u32 / 64).await;
+            for round in 0..rounds {
                 let asked = Instant::now();
                 work(client * 7_919 + round * 104_729).await;
                 histogram.record(asked.elapsed());
-                round += 1;
+                if !pause.is_zero() {
+                    tokio::time::sleep(pause).await;
+                }
             }
         })
     });
@@ -169,18 +179,18 @@ async fn main() {
         health_min: Some(20),
         ..Default::default()
     };
-    // More sessions than processors share these: whether fewer answer sooner is measured too.
-    let mut fewer = Vec::new();
-    for most in [8, 4] {
-        let pools =
-            Pools::start(PoolSettings { replica_max: most, min: most.min(settings.min), ..settings.clone() }).unwrap();
+    // More sessions than processors share these: what turns give beside none, and other numbers of them.
+    let mut other = Vec::new();
+    for most in [settings.replica_max, 8, 3, 2] {
+        let pools = Pools::start(PoolSettings { concurrency: Some(most), ..settings.clone() }).unwrap();
         ready(&pools).await;
-        fewer.push((CLIENTS, most, Catalog::new(pools, nowhere.clone().into())));
+        other.push((CLIENTS, most, Catalog::new(pools, nowhere.clone().into())));
     }
-    let all = [1, 4, 16, CLIENTS].map(|clients| (clients, settings.replica_max, catalog.clone()));
+    let turns = pools.snapshot().nodes[1].slots.unwrap().concurrency;
+    let all = [1, 4, 16, CLIENTS].map(|clients| (clients, turns, catalog.clone()));
     // Long enough that what a session learns at its first questions is not what is measured.
-    for (clients, most, asked) in all.iter().chain(&fewer).cloned() {
-        let name = format!("discovery, three filters, one page of 50, {clients} clients, pool of {most}");
+    for (clients, most, asked) in all.iter().chain(&other).cloned() {
+        let name = format!("discovery, three filters, one page of 50, {clients} clients, {most} at once");
         load(&name, postmasters, clients, 32_000 / clients, move |n| {
             let catalog = asked.clone();
             async move {
@@ -190,12 +200,21 @@ async fn main() {
         })
         .await;
     }
+    let asked = catalog.clone();
+    let name = format!("the same, {CLIENTS} clients that pause {} ms between questions", PAUSE.as_millis());
+    load_with_pauses(&name, postmasters, (CLIENTS, 200), PAUSE, move |n| {
+        let catalog = asked.clone();
+        async move {
+            catalog.plugins(of(n), &three(n), Sort::HealthDown, None, 50).await.unwrap();
+        }
+    })
+    .await;
     for (name, query, mode, rounds) in [
         ("search by words, by relevance", "swift pipe", SearchMode::Words, 300),
         ("search by words that nothing has: similar ones", "swift pipr", SearchMode::Similar, 20),
     ] {
-        for (clients, most, asked) in [all[0].clone(), all[3].clone(), fewer[0].clone(), fewer[1].clone()] {
-            load(&format!("{name}, {clients} clients, pool of {most}"), postmasters, clients, rounds, move |n| {
+        for (clients, most, asked) in [all[0].clone(), all[3].clone(), other[0].clone(), other[1].clone()] {
+            load(&format!("{name}, {clients} clients, {most} at once"), postmasters, clients, rounds, move |n| {
                 let catalog = asked.clone();
                 async move {
                     let filter = PluginFilter { query: Some(query.to_owned()), ..Default::default() };
@@ -206,6 +225,16 @@ async fn main() {
             .await;
         }
     }
+    let asked = catalog.clone();
+    let name = format!("search by words, {CLIENTS} clients that pause {} ms", PAUSE.as_millis());
+    load_with_pauses(&name, postmasters, (CLIENTS, 200), PAUSE, move |n| {
+        let catalog = asked.clone();
+        async move {
+            let filter = PluginFilter { query: Some("swift pipe".to_owned()), ..Default::default() };
+            catalog.plugins(of(n), &filter, Sort::Relevance, None, 50).await.unwrap();
+        }
+    })
+    .await;
     let asked = catalog.clone();
     load("facets of three filters", postmasters, CLIENTS, 40, move |n| {
         let catalog = asked.clone();
@@ -249,8 +278,10 @@ async fn main() {
         }
     });
     let asked = remembering.clone();
-    let name = format!("the same 3,000 questions as served, beside {WRITES_PER_SECOND} changes a second, 64 clients");
-    load_for(&name, postmasters, CLIENTS, 1, Duration::from_secs(20), move |n| {
+    // With pauses: who only takes from memory would leave no processor for whoever writes.
+    let pause = PAUSE / 5;
+    let name = format!("3,000 questions as served, {WRITES_PER_SECOND} changes/s, pauses of {} ms", pause.as_millis());
+    load_with_pauses(&name, postmasters, (CLIENTS, 2_000), pause, move |n| {
         let catalog = asked.clone();
         async move {
             let page = catalog.plugins(of(n), &three(n), Sort::HealthDown, None, 50).await.unwrap();

@@ -23,6 +23,18 @@ pub enum PoolError {
         /// How long was waited.
         waited_ms: u64,
     },
+    /// As many short questions as the server is asked at once are under way; nothing was done.
+    #[error(
+        "no turn at the {role} within {waited_ms} ms: {most} questions at once are under way; raise DB_POOL_CONCURRENCY or look for slow statements"
+    )]
+    Crowded {
+        /// primary or replica.
+        role: &'static str,
+        /// How many there may be.
+        most: u32,
+        /// How long was waited.
+        waited_ms: u64,
+    },
     /// The server was lost before the change was committed; it was not made.
     #[error("the connection to {server} was lost ({reason}); nothing was changed, try again")]
     Lost {
@@ -60,6 +72,7 @@ impl PoolError {
             Self::Settings(_) => ErrorKind::Invalid,
             Self::Unavailable(_)
             | Self::Exhausted { .. }
+            | Self::Crowded { .. }
             | Self::Lost { .. }
             | Self::CommitUnknown { .. }
             | Self::TooLong { .. } => ErrorKind::Unavailable,

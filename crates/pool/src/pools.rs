@@ -195,7 +195,7 @@ impl Pools {
         let mut attempt = 0;
         loop {
             let (node, slots) = self.primary(patience).await?;
-            let lease = match slots.acquire(patience.saturating_duration_since(Instant::now())).await {
+            let lease = match slots.acquire(patience.saturating_duration_since(Instant::now()), false).await {
                 Ok(lease) => lease,
                 Err(why) => {
                     self.no_lease(node, &slots, why, patience).await?;
@@ -342,10 +342,11 @@ impl Pools {
                     },
                 },
             };
-            let lease = match slots.acquire(patience.saturating_duration_since(Instant::now())).await {
+            let wait = patience.saturating_duration_since(Instant::now());
+            let lease = match slots.acquire(wait, asked.by_message).await {
                 Ok(lease) => lease,
                 Err(why) => {
-                    let exhausted = matches!(why, NoLease::Exhausted(_));
+                    let exhausted = matches!(why, NoLease::Exhausted(_) | NoLease::Crowded(_));
                     if on_replica && !exhausted {
                         node.suspect();
                         away = Away::Failed;
@@ -457,6 +458,11 @@ impl Pools {
             NoLease::Exhausted(waited) => Err(PoolError::Exhausted {
                 role: node.target.name,
                 max: slots.max,
+                waited_ms: waited.as_millis() as u64,
+            }),
+            NoLease::Crowded(waited) => Err(PoolError::Crowded {
+                role: node.target.name,
+                most: slots.concurrency(),
                 waited_ms: waited.as_millis() as u64,
             }),
             NoLease::Retired => Ok(()),

@@ -24,6 +24,9 @@ pub struct PoolSettings {
     pub primary_max: u32,
     /// At most this many to the replica.
     pub replica_max: u32,
+    /// `DB_POOL_CONCURRENCY`: at most this many short questions ([`Pools::ask`](crate::Pools::ask)) at once to one server. `None`:
+    /// twice the processors of a server on this machine, else as many as there are connections.
+    pub concurrency: Option<u32>,
     /// `DB_POOL_IDLE_TIMEOUT`: a connection beyond `min` that was idle for so long is closed.
     pub idle_timeout: Duration,
     /// A connection is closed at this age: a server's memory per session grows.
@@ -59,6 +62,7 @@ impl PoolSettings {
             min: 10,
             primary_max: 50,
             replica_max: 30,
+            concurrency: None,
             idle_timeout: Duration::from_secs(30),
             max_lifetime: Duration::from_secs(1_800),
             acquire_timeout: Duration::from_secs(5),
@@ -115,6 +119,9 @@ impl PoolSettings {
 
     /// The servers in order, with the name that people know them by.
     pub(crate) fn targets(&self) -> Result<Vec<Target>, PoolError> {
+        if self.concurrency == Some(0) {
+            return Err(PoolError::Settings("DB_POOL_CONCURRENCY is 0; it must be at least 1".to_owned()));
+        }
         if self.primary_max == 0 || self.replica_max == 0 || self.min > self.primary_max {
             return Err(PoolError::Settings(format!(
                 "DB_POOL_MIN is {} and DB_POOL_MAX {}; the maximum must be at least 1 and not below the minimum",
@@ -126,6 +133,13 @@ impl PoolSettings {
             targets.push(Target::parse("READ_REPLICA_URL", "replica", url)?);
         }
         Ok(targets)
+    }
+
+    /// Short questions at once to a server. They wait for nothing but its processors: beyond about two for each, every one that is
+    /// added makes all of them slower, and more of the time goes into changing between them (docs/adr/0077-turns.md).
+    pub(crate) fn concurrency(&self, target: &Target) -> Option<u32> {
+        let here = || std::thread::available_parallelism().ok().and_then(|it| u32::try_from(it.get()).ok());
+        self.concurrency.or_else(|| target.near.then(here)?.map(|processors| 2 * processors))
     }
 
     pub(crate) fn options(&self, target: &Target, read_only: bool) -> PgConnectOptions {
@@ -155,6 +169,8 @@ pub(crate) struct Target {
     /// `primary` or `replica`, as configured; what it is now may differ.
     pub(crate) name: &'static str,
     options: PgConnectOptions,
+    /// It is on this machine, as far as its address tells.
+    near: bool,
 }
 
 impl Target {
@@ -177,7 +193,7 @@ impl Target {
                 options = options.ssl_mode(PgSslMode::Require);
             }
         }
-        Ok(Self { name, options })
+        Ok(Self { name, options, near })
     }
 
     /// `host:port`.

@@ -52,6 +52,8 @@ struct Idle {
 pub(crate) enum NoLease {
     /// All in use for the whole wait.
     Exhausted(Duration),
+    /// As many short questions as are asked at once, for the whole wait.
+    Crowded(Duration),
     /// The server is no longer used for this.
     Retired,
     /// It could not be connected to.
@@ -67,6 +69,8 @@ pub(crate) struct Slots {
     max_lifetime: Duration,
     connect_timeout: Duration,
     permits: Arc<Semaphore>,
+    /// Short questions that are asked at once, and their turns; `None` when only connections are counted.
+    turns: Option<(u32, Arc<Semaphore>)>,
     idle: Mutex<Vec<Idle>>,
     /// Cancelled when the server changes its role or is lost: work on it ends at once.
     pub(crate) retired: CancellationToken,
@@ -88,6 +92,7 @@ impl Slots {
             max_lifetime: settings.max_lifetime,
             connect_timeout: settings.connect_timeout,
             permits: Arc::new(Semaphore::new(max as usize)),
+            turns: settings.concurrency(target).map(|most| (most, Arc::new(Semaphore::new(most as usize)))),
             idle: Mutex::default(),
             retired: CancellationToken::new(),
             waiting: AtomicU64::new(0),
@@ -98,27 +103,15 @@ impl Slots {
         })
     }
 
-    pub(crate) async fn acquire(self: &Arc<Self>, wait: Duration) -> Result<Lease, NoLease> {
+    /// A connection; for a `short` question when it is its turn.
+    pub(crate) async fn acquire(self: &Arc<Self>, wait: Duration, short: bool) -> Result<Lease, NoLease> {
         let begun = Instant::now();
-        let permit = match self.permits.clone().try_acquire_owned() {
-            Ok(permit) => permit,
-            Err(_) => {
-                self.waiting.fetch_add(1, Ordering::Relaxed);
-                let _waiting = Waiting(&self.waiting);
-                let permit = tokio::select! {
-                    permit = timeout(wait, self.permits.clone().acquire_owned()) => permit,
-                    () = self.retired.cancelled() => return Err(NoLease::Retired),
-                };
-                match permit {
-                    Ok(Ok(permit)) => permit,
-                    Ok(Err(_)) => return Err(NoLease::Retired),
-                    Err(_) => {
-                        self.exhausted.fetch_add(1, Ordering::Relaxed);
-                        return Err(NoLease::Exhausted(begun.elapsed()));
-                    }
-                }
-            }
+        // The turn first: whoever waits for it keeps no connection from others.
+        let turn = match self.turns.as_ref().filter(|_| short) {
+            Some((_, turns)) => Some(self.permit(turns, wait, NoLease::Crowded).await?),
+            None => None,
         };
+        let permit = self.permit(&self.permits, wait.saturating_sub(begun.elapsed()), NoLease::Exhausted).await?;
         if self.retired.is_cancelled() {
             return Err(NoLease::Retired);
         }
@@ -126,9 +119,40 @@ impl Slots {
             Some(open) => open,
             None => Open::new(self.connect().await.map_err(NoLease::Connect)?),
         };
-        let lease = Lease { open: Some(open), clean: false, slots: self.clone(), _permit: permit };
+        let lease = Lease { open: Some(open), clean: false, slots: self.clone(), _permit: permit, _turn: turn };
         self.waits.record(begun.elapsed());
         Ok(lease)
+    }
+
+    async fn permit(
+        &self,
+        of: &Arc<Semaphore>,
+        wait: Duration,
+        in_vain: impl FnOnce(Duration) -> NoLease,
+    ) -> Result<OwnedSemaphorePermit, NoLease> {
+        if let Ok(permit) = of.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        let begun = Instant::now();
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        let permit = tokio::select! {
+            permit = timeout(wait, of.clone().acquire_owned()) => permit,
+            () = self.retired.cancelled() => return Err(NoLease::Retired),
+        };
+        match permit {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) => Err(NoLease::Retired),
+            Err(_) => {
+                self.exhausted.fetch_add(1, Ordering::Relaxed);
+                Err(in_vain(begun.elapsed()))
+            }
+        }
+    }
+
+    /// How many short questions are asked at once; as many as there are connections where nothing else is known.
+    pub(crate) fn concurrency(&self) -> u32 {
+        self.turns.as_ref().map_or(self.max, |it| it.0)
     }
 
     async fn take_idle(&self) -> Option<Open> {
@@ -213,6 +237,7 @@ impl Slots {
         let idle = self.lock().len() as u32;
         SlotsSnapshot {
             max: self.max,
+            concurrency: self.concurrency(),
             min: self.min,
             in_use: self.in_use() as u32,
             idle,
@@ -239,6 +264,7 @@ pub(crate) struct Lease {
     clean: bool,
     slots: Arc<Slots>,
     _permit: OwnedSemaphorePermit,
+    _turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Lease {

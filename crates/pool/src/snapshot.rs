@@ -8,13 +8,15 @@ use serde::Serialize;
 pub struct SlotsSnapshot {
     /// At most so many.
     pub max: u32,
+    /// Short questions at once at most; the other work has as many as there are connections.
+    pub concurrency: u32,
     /// So many stay open though idle.
     pub min: u32,
     /// Handed out.
     pub in_use: u32,
     /// Open and free.
     pub idle: u32,
-    /// Callers that wait for one.
+    /// Callers that wait for one, or for the turn of their short question.
     pub waiting: u64,
     /// Opened since the server has this role.
     pub opened: u64,

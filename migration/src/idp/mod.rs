@@ -23,6 +23,7 @@ mod m20261129_000942_bulk_cancel;
 mod m20261129_000943_restored_spans;
 mod m20261130_000951_tenant_backfill_again;
 mod m20261130_000952_totals_with_events;
+mod m20261130_000953_migrations_told;
 mod roles;
 mod tenant_backfill;
 
@@ -54,6 +55,7 @@ impl MigratorTrait for IdpMigrator {
             Box::new(m20261129_000943_restored_spans::Migration),
             Box::new(m20261130_000951_tenant_backfill_again::Migration),
             Box::new(m20261130_000952_totals_with_events::Migration),
+            Box::new(m20261130_000953_migrations_told::Migration),
         ]
     }
 

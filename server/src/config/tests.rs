@@ -34,6 +34,7 @@ fn every_wrong_value_is_named_with_what_is_allowed() {
         ("DB_POOL_MAX", "0", "connections from 1"),
         ("DB_POOL_MIN", "60", "at most DB_POOL_MAX, which is 50"),
         ("DB_REPLICA_POOL_MAX", "2.5", "a whole number"),
+        ("DB_POOL_CONCURRENCY", "-1", "10000"),
         ("DB_POOL_IDLE_TIMEOUT", "soon", "milliseconds"),
         ("HOLDFAST_PLATFORM_URL", "saas_idp", "must begin with postgres://"),
         ("HOLDFAST_CONFIG", "/nowhere/holdfast.toml", "cannot be read"),
@@ -52,17 +53,21 @@ fn the_pools_have_the_guides_figures_and_a_role_of_their_own() {
     ]);
     let pools = config.unwrap().platform.unwrap().pools;
     assert_eq!((pools.min, pools.primary_max, pools.replica_max, pools.idle_timeout.as_secs()), (10, 50, 30, 30));
+    assert_eq!(pools.concurrency, None, "the pools know whether the server is on this machine");
     assert_eq!(pools.replica_url.unwrap().expose_secret(), "postgres://watch:a@db2:5433/saas_idp");
     let config = read(&[
         ("DATABASE_URL", "postgres://watch:a@db/saas_idp"),
         ("READ_REPLICA_URL", "postgres://watch:a@db2:5433/saas_idp"),
         ("HOLDFAST_PLATFORM_URL", "postgres://api:b@db/saas_idp"),
         ("DB_POOL_MAX", "6"),
+        ("DB_POOL_CONCURRENCY", "8"),
     ])
     .unwrap();
     let platform = config.platform.as_ref().unwrap();
     let pools = &platform.pools;
     assert_eq!((pools.min, pools.primary_max, pools.replica_max), (6, 6, 6), "no default is beyond what was asked");
+    assert_eq!(pools.concurrency, Some(8));
+    assert!(config.to_string().contains("short questions at most 8 at once"), "{config}");
     assert_eq!(pools.replica_url.as_ref().unwrap().expose_secret(), "postgres://api:b@db2:5433/saas_idp");
     assert_eq!(platform.cluster.as_deref(), Some("main"));
     assert!(!config.to_string().contains(":b@"), "{config}");
@@ -91,6 +96,21 @@ fn a_file_names_clusters_and_the_environment_wins() {
     assert_eq!(groups, [Some("shops"), None]);
     let told = config.to_string();
     assert!(told.contains("standby of shop, 16 cpus") && told.contains(", group shops\n"), "{config}");
+
+    // What names the address in the environment cannot say the rest: that is taken from the file, also without an address there.
+    std::fs::write(path, "[[cluster]]\nid = \"main\"\nname = \"Shop\"\ngroup = \"shops\"\ncpus = 4\n[[cluster]]\nid = \"replica\"\nurl = \"postgres://a@elsewhere/shop\"\nname = \"Copy\"\n").unwrap();
+    let environment = [
+        ("HOLDFAST_CONFIG", path),
+        ("DATABASE_URL", "postgres://a@db/shop"),
+        ("READ_REPLICA_URL", "postgres://a@db2/shop"),
+    ];
+    let [main, replica] = &read(&environment).unwrap().clusters[..] else { panic!("two clusters") };
+    assert_eq!((main.watched.config.name.as_str(), main.cpus), ("Shop", Some(4)));
+    assert_eq!(main.watched.config.group.as_deref(), Some("shops"));
+    assert_eq!(replica.watched.config.name, "Copy");
+    assert_eq!(replica.watched.config.standby_of.as_deref(), Some("main"));
+    assert_eq!((main.source, replica.source), ("DATABASE_URL", "READ_REPLICA_URL"));
+    assert_eq!(replica.url.expose_secret(), "postgres://a@db2/shop");
 
     for (text, said) in [
         ("lisen = 1", "lisen"),

@@ -51,7 +51,7 @@ fn servers(page: &PoolsPage) -> PanelData {
     for (column, hint) in [
         (3, "handed out of at most: DB_POOL_MAX, DB_REPLICA_POOL_MAX"),
         (4, "open and free; DB_POOL_MIN stay open"),
-        (5, "callers that wait for a connection"),
+        (5, "callers that wait for a connection, or for the turn of a short question: DB_POOL_CONCURRENCY at once"),
         (6, "wait for a connection since the server has its role"),
         (8, "from the first statement to the last, since the server has its role"),
         (10, "connects that failed, 25006, 57P01 to 57P03, class 08: since the start"),
@@ -60,8 +60,14 @@ fn servers(page: &PoolsPage) -> PanelData {
     }
     let rows = page.nodes.iter().map(row).collect();
     let table = Content::Table(TableData { head, rows, ..TableData::default() });
-    let limits = page.nodes.iter().map(|node| format!("{} at most {}", node.name, node.max)).collect::<Vec<_>>();
+    let limits = page.nodes.iter().map(limits).collect::<Vec<_>>();
     panel("Pools of the platform", "Holdfast's own pools, now", 12, table).note(limits.join(", "))
+}
+
+fn limits(node: &PoolNode) -> String {
+    // Without a turn of its own a question counts as any other work.
+    let short = (node.concurrency < node.max).then(|| format!(" ({} short questions at once)", node.concurrency));
+    format!("{} at most {}{}", node.name, node.max, short.unwrap_or_default())
 }
 
 fn row(node: &PoolNode) -> Vec<Cell> {

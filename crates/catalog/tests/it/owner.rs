@@ -90,12 +90,19 @@ async fn an_older_schema_is_not_taken_for_this_one() {
     let url = test_support::database().await.url;
     let settings = PoolSettings::new(url.clone(), None);
     let database = migrating(&url).await;
-    assert_eq!(Installed::look(&settings).await.unwrap(), Installed::Missing);
-    let place = IdpMigrator::migrations().iter().position(|it| it.name().ends_with("_restored_spans")).unwrap();
+    let migrations = IdpMigrator::migrations();
+    let newest = migrations.last().unwrap().name();
+    assert_eq!(Installed::look(&settings, newest).await.unwrap(), Installed::Missing);
+    let place = migrations.iter().position(|it| it.name().ends_with("_restored_spans")).unwrap();
     IdpMigrator::up(&database, Some(u32::try_from(place).unwrap())).await.unwrap();
-    assert_eq!(Installed::look(&settings).await.unwrap(), Installed::Missing);
+    assert_eq!(Installed::look(&settings, newest).await.unwrap(), Installed::Missing);
+    // It can be worked with, and is told as outdated: before the migration that lets it be read which there were, and after.
+    let ready = |outdated| Installed::Ready { role: "postgres".to_owned(), bypasses: true, outdated };
+    let told = migrations.iter().position(|it| it.name().ends_with("_migrations_told")).unwrap();
+    IdpMigrator::up(&database, Some(u32::try_from(told - place).unwrap())).await.unwrap();
+    assert_eq!(Installed::look(&settings, newest).await.unwrap(), ready(true));
     IdpMigrator::up(&database, None).await.unwrap();
-    let ready = Installed::Ready { role: "postgres".to_owned(), bypasses: true };
-    assert_eq!(Installed::look(&settings).await.unwrap(), ready);
+    assert_eq!(Installed::look(&settings, newest).await.unwrap(), ready(false));
+    assert_eq!(Installed::look(&settings, "m29991231_000001_of_the_next_version").await.unwrap(), ready(true));
     database.close().await.unwrap();
 }

@@ -32,7 +32,13 @@ impl ControlPlane {
             cache_entries: 0,
             cache_listening: false,
         };
-        if let domain::view::PlatformState::Ready { role, bypasses: true } = state.as_ref() {
+        if let domain::view::PlatformState::Ready { outdated: true, .. } = state.as_ref() {
+            page.warnings.push(
+                "the platform's schema is of an older version: answers are right, but may be slower than they need be; run holdfast init"
+                    .to_owned(),
+            );
+        }
+        if let domain::view::PlatformState::Ready { role, bypasses: true, .. } = state.as_ref() {
             page.warnings.push(format!(
                 "the pools sign in as {role}, which bypasses row-level security; tenants are kept apart by the role of each transaction alone: set HOLDFAST_PLATFORM_URL to a role of its own and run holdfast init, which makes it"
             ));
@@ -117,6 +123,7 @@ fn node(node: &NodeSnapshot) -> PoolNode {
         in_use: slots.in_use,
         idle: slots.idle,
         max: slots.max,
+        concurrency: slots.concurrency,
         min: slots.min,
         waiting: slots.waiting,
         exhausted_total: slots.exhausted,

@@ -29,6 +29,8 @@ pub enum PlatformState {
         role: String,
         /// It is a superuser or has BYPASSRLS: only the role of each transaction keeps tenants apart then.
         bypasses: bool,
+        /// A migration of this version was not applied: answers are right, and may be slower.
+        outdated: bool,
     },
 }
 
@@ -83,9 +85,11 @@ pub struct PoolNode {
     pub idle: u32,
     /// At most so many.
     pub max: u32,
+    /// Short questions (lists, search, details) at once at most; other work has as many as there are connections.
+    pub concurrency: u32,
     /// So many stay open though idle.
     pub min: u32,
-    /// Callers that wait for one.
+    /// Callers that wait for one, or for the turn of their short question.
     pub waiting: u64,
     /// Callers that waited in vain since the server has this role.
     pub exhausted_total: u64,

@@ -1,7 +1,8 @@
 //! Questions that are one message each: the same answers, for nobody else, and nothing stays behind.
 use crate::{Pair, put, until, until_states};
-use pool::{Asker, PoolError, Pools, Question, Scope, Session, Sheet, Work};
+use pool::{Asker, PoolError, PoolSettings, Pools, Question, Reader, Scope, Session, Sheet, Work};
 use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
+use std::time::{Duration, Instant};
 
 async fn texts(pools: &Pools, scope: &Scope, session: &Session, question: &Question) -> Result<Vec<String>, PoolError> {
     pools
@@ -158,4 +159,70 @@ async fn a_question_does_not_write_and_sees_what_the_session_wrote() {
     assert_eq!(texts(&pools, &Scope::default(), &session, &value).await.unwrap(), ["new"]);
     // A write after a question on the same connections of the primary.
     put(&pools, &session, 2, "later").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn short_questions_take_turns_and_other_work_does_not_wait_for_them() {
+    let cluster = test_support::private_cluster(&[]).await;
+    let settings = PoolSettings {
+        min: 0,
+        concurrency: Some(2),
+        acquire_timeout: Duration::from_secs(3),
+        probe_interval: Duration::from_millis(100),
+        ..PoolSettings::new(cluster.server.url("postgres"), None)
+    };
+    assert!(matches!(
+        Pools::start(PoolSettings { concurrency: Some(0), ..settings.clone() }).unwrap_err(),
+        PoolError::Settings(said) if said.contains("DB_POOL_CONCURRENCY")
+    ));
+    // On this machine two for each processor, unless it is said otherwise.
+    let default = Pools::start(PoolSettings { concurrency: None, ..settings.clone() }).unwrap();
+    let pools = Pools::start(settings).unwrap();
+    let slow = |seconds: f32| {
+        let pools = pools.clone();
+        async move {
+            let mut question = Question::new("SELECT pg_sleep(");
+            question.push_bind(seconds).push(")::text");
+            texts(&pools, &Scope::default(), &Session::default(), &question).await
+        }
+    };
+    slow(0.0).await.unwrap();
+    let slots = || pools.snapshot().nodes[0].slots.unwrap();
+    let eight = (0..8).map(|_| tokio::spawn(slow(0.5))).collect::<Vec<_>>();
+    until("two are asked, and six wait", async || (slots().in_use, slots().waiting) == (2, 6)).await;
+    assert_eq!((slots().concurrency, slots().max), (2, 50));
+    // A transaction has a connection at once.
+    let begun = Instant::now();
+    pools
+        .read(&Scope::default(), |reader: &mut Reader, _: Work<'_, '_>| {
+            Box::pin(async move {
+                sqlx::query("SELECT 1").execute(reader.connection()?).await?;
+                Ok::<_, PoolError>(())
+            })
+        })
+        .await
+        .unwrap();
+    assert!(
+        begun.elapsed() < Duration::from_millis(1_500) && slots().waiting > 0,
+        "{:?} {:?}",
+        begun.elapsed(),
+        slots()
+    );
+    for one in eight {
+        one.await.unwrap().unwrap();
+    }
+    assert!(slots().opened <= 3, "{:?}", slots());
+    // Whoever waits in vain is told what there are too few of.
+    let long = [tokio::spawn(slow(6.0)), tokio::spawn(slow(6.0))];
+    until("both are asked", async || slots().in_use == 2).await;
+    let error = slow(0.0).await.unwrap_err();
+    assert!(matches!(error, PoolError::Crowded { role: "primary", most: 2, .. }), "{error:?}");
+    assert!(error.to_string().contains("DB_POOL_CONCURRENCY"), "{error}");
+    for one in long {
+        one.await.unwrap().unwrap();
+    }
+    assert_eq!((slots().in_use, slots().waiting), (0, 0));
+    let processors = std::thread::available_parallelism().unwrap().get() as u32;
+    until("it is connected", async || default.snapshot().nodes[0].slots.is_some()).await;
+    assert_eq!(default.snapshot().nodes[0].slots.unwrap().concurrency, 2 * processors);
 }

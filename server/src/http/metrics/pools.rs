@@ -11,12 +11,15 @@ const BOUNDS_US: [u64; 12] = [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50
 
 type Figure = (&'static str, &'static str, &'static str, fn(&PoolNode) -> Option<f64>);
 
-const NODES: [Figure; 14] = [
+const NODES: [Figure; 15] = [
     ("holdfast_pool_connections_in_use", "gauge", "Connections handed out.", |it| Some(f64::from(it.in_use))),
     ("holdfast_pool_connections_idle", "gauge", "Connections open and free.", |it| Some(f64::from(it.idle))),
     ("holdfast_pool_connections_max", "gauge", "Most connections there may be.", |it| Some(f64::from(it.max))),
     ("holdfast_pool_connections_min", "gauge", "Connections kept open though idle.", |it| Some(f64::from(it.min))),
-    ("holdfast_pool_waiting", "gauge", "Callers that wait for a connection.", |it| Some(it.waiting as f64)),
+    ("holdfast_pool_concurrency", "gauge", "Short questions at once at most.", |it| Some(f64::from(it.concurrency))),
+    ("holdfast_pool_waiting", "gauge", "Callers that wait for a connection or their turn.", |it| {
+        Some(it.waiting as f64)
+    }),
     ("holdfast_pool_opened_total", "counter", "Connections opened since the server has its role.", |it| {
         Some(it.opened_total as f64)
     }),
