@@ -104,7 +104,8 @@ fn a_file_names_clusters_and_the_environment_wins() {
         ("DATABASE_URL", "postgres://a@db/shop"),
         ("READ_REPLICA_URL", "postgres://a@db2/shop"),
     ];
-    let [main, replica] = &read(&environment).unwrap().clusters[..] else { panic!("two clusters") };
+    let config = read(&environment).unwrap();
+    let (main, replica) = (&config.clusters[0], &config.clusters[1]);
     assert_eq!((main.watched.config.name.as_str(), main.cpus), ("Shop", Some(4)));
     assert_eq!(main.watched.config.group.as_deref(), Some("shops"));
     assert_eq!(replica.watched.config.name, "Copy");
