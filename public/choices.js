@@ -27,6 +27,22 @@
     return known.get(begin);
   };
 
+  /**
+   * The program of the page stopped by a fault of ours. Its listeners would still take each click and do nothing: links are
+   * followed by the browser itself from now on, and the reader is told.
+   */
+  window.holdfastStopped = () => {
+    if ("stopped" in root.dataset) return;
+    root.dataset.stopped = "";
+    addEventListener("click", (event) => event.target.closest?.("a[href]") && event.stopImmediatePropagation(), true);
+    const told = document.createElement("p");
+    told.className = "banner critical c12";
+    told.role = "alert";
+    const again = Object.assign(document.createElement("a"), { href: "", className: "btn", textContent: "Load it again" });
+    told.append("This page stopped by a fault of ours: its figures do not come anew, links go on. ", again);
+    document.querySelector("main#content, body")?.prepend(told);
+  };
+
   // The navigation as icons: before the first paint, so that nothing jumps.
   if (/(?:^|; )nav=icons(?:;|$)/.test(document.cookie)) root.dataset.nav = "icons";
   document.addEventListener("click", (event) => {

@@ -116,11 +116,16 @@ pub fn encode(text: &str) -> String {
     out
 }
 
-/// This page's address with one parameter changed; the fragment is left to the caller.
-pub fn with_param(name: &'static str, value: Option<String>) -> Signal<String> {
+/// This page's address with one parameter changed; the fragment is left to the caller. It reads nothing but what lasts as long as
+/// the router: see [`crate::components::answered`].
+pub fn with_param(
+    name: &'static str,
+    value: Option<String>,
+) -> impl Fn() -> String + Clone + Send + Sync + 'static + use<> {
     let location = use_location();
-    let query = use_query_map();
-    Signal::derive(move || {
+    // Not `use_query_map`, which makes a memo of its own.
+    let query = location.query;
+    move || {
         let mut pairs = query.with(|query| {
             query
                 .latest_values()
@@ -135,7 +140,7 @@ pub fn with_param(name: &'static str, value: Option<String>) -> Signal<String> {
         }
         let pairs = pairs.iter().map(|(key, value)| (key.as_str(), value.clone())).collect::<Vec<_>>();
         address(&location.pathname.get(), &pairs, None)
-    })
+    }
 }
 
 /// Hidden fields of a form with method GET: what stands in the address but for `except`, which a field of the form sets.

@@ -36,6 +36,54 @@ test("primary and replica are both watched, and the picker changes between them"
   await expect(page).toHaveURL(/\/database\/activity\?cluster=replica/);
 });
 
+test("what is typed in a search and a list that is open outlive figures that come anew", async ({ page }) => {
+  await signIn(page, "viewer", "/database/performance");
+  await alive(page);
+  const search = page.getByLabel("Search statements");
+  await search.pressSequentially("plugin");
+  const picker = page.locator("header.top details.menu", { has: page.locator("summary.picker") });
+  await picker.locator("summary").click();
+  for (const answer of ["/fn/queries", "/fn/frame"]) await page.waitForResponse((response) => response.url().includes(answer), { timeout: 120_000 });
+  // The answers are on the page.
+  await page.waitForTimeout(1_000);
+  await expect(search).toHaveValue("plugin");
+  await expect(picker).toHaveAttribute("open");
+  await picker.locator("summary").click();
+  await search.press("Enter");
+  await expect(page).toHaveURL(/q=plugin/);
+  await expect(search).toHaveValue("plugin");
+});
+
+test.describe("with a fault", () => {
+  // The panic's own lines.
+  test.use({ allowed: [/./] });
+
+  test("a page whose program stopped says so, and its links go on", async ({ page }) => {
+    await signIn(page, "viewer", "/database");
+    await alive(page);
+    // Woken up a second time, where the marks of the server are gone: that is a panic.
+    await page.evaluate(async () => {
+      const program = document.querySelector<HTMLLinkElement>("link[rel=modulepreload]")!.href;
+      const { hydrate } = await import(program);
+      const marks = document.createTreeWalker(document.body, NodeFilter.SHOW_COMMENT);
+      const found: Node[] = [];
+      while (marks.nextNode()) found.push(marks.currentNode);
+      for (const mark of found) (mark as Comment).remove();
+      try {
+        hydrate();
+      } catch {
+        // The panic itself.
+      }
+    });
+    await expect(page.getByRole("alert").filter({ hasText: "This page stopped by a fault of ours" })).toBeVisible();
+    await page.evaluate(() => ((window as unknown as { mark: number }).mark = 1));
+    await page.locator("nav#nav a.page", { hasText: "Activity" }).click();
+    await expect(page).toHaveURL(/\/database\/activity/);
+    await alive(page);
+    expect(await page.evaluate(() => "mark" in window)).toBe(false);
+  });
+});
+
 test("the range stands in the address and stays on the next page", async ({ page }) => {
   await signIn(page);
   await alive(page);

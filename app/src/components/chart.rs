@@ -5,26 +5,21 @@ use leptos::prelude::*;
 
 /// One chart. `charts.js` finds it by `data-chart`, draws into the empty element and hides the picture.
 #[component]
-pub fn Chart(
-    #[prop(into)] data: Signal<ChartData>,
-    #[prop(into)] label: String,
-    #[prop(optional)] stacked: bool,
-) -> impl IntoView {
+pub fn Chart(data: ChartData, #[prop(into)] label: String, #[prop(optional)] stacked: bool) -> impl IntoView {
     let caption = label.clone();
+    let legend =
+        data.paths.iter().map(|path| view! { <li><i class=format!("slot-{}", path.slot)></i>{path.name.clone()}</li> });
+    let legend = legend.collect_view();
     view! {
         <figure class="chart" role="group" aria-label=label>
             <div class="plot">
-                <div class="canvas" data-chart=move || data.with(|data| data.option.clone()) data-unit=move || data.with(|data| data.unit.clone()) aria-hidden="true"></div>
-                {move || data.with(picture)}
+                <div class="canvas" data-chart=data.option.clone() data-unit=data.unit.clone() aria-hidden="true"></div>
+                {picture(&data)}
             </div>
-            <ul class="legend">
-                {move || data.with(|data| {
-                    data.paths.iter().map(|path| view! { <li><i class=format!("slot-{}", path.slot)></i>{path.name.clone()}</li> }).collect_view()
-                })}
-            </ul>
+            <ul class="legend">{legend}</ul>
             <details class="numbers" class:stacked=stacked>
                 <summary>"Numbers"</summary>
-                <div class="scroll" tabindex="0" role="region" aria-label=format!("{caption}: numbers")>{move || data.with(table)}</div>
+                <div class="scroll" tabindex="0" role="region" aria-label=format!("{caption}: numbers")>{table(&data)}</div>
             </details>
         </figure>
     }

@@ -1,7 +1,7 @@
 //! Forms that destroy or replace: the typed name, the password again; and what came of a form.
 
 use leptos::prelude::*;
-use leptos_router::hooks::use_query_map;
+use leptos_router::hooks::use_location;
 
 /// The two fields.
 #[component]
@@ -19,7 +19,7 @@ pub fn Confirm(
 /// What the form that led here was told, from the address.
 #[component]
 pub fn FormOutcome() -> impl IntoView {
-    let query = use_query_map();
+    let query = use_location().query;
     let value = move |name: &'static str| query.with(|query| query.get(name)).filter(|text| !text.is_empty());
     view! {
         {move || value("error").map(|error| view! { <p class="form-error c12" role="alert">{error}</p> })}

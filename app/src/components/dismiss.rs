@@ -25,7 +25,7 @@ pub fn Dismiss(
         return view! { <form method="post" action="/database/advice/restore">{fields}<button class="btn">"Take back"</button></form> }.into_any();
     }
     // New figures would take away what is being written: the page keeps still while the form is open.
-    let (live, open) = (Live::get(), RwSignal::new(false));
+    let (live, open) = (Live::get(), ArcRwSignal::new(false));
     let toggled = move |_| {
         open.update(|open| *open = !*open);
         live.paused.set(open.get_untracked());

@@ -51,6 +51,7 @@ pub fn Frame() -> impl IntoView {
     provide_context(scope);
     let live = Live::start(scope.cluster);
     provide_context(live);
+    let picking = RwSignal::new(false);
     let frame = Resource::new(move || live.sequence.get() + live.alerts.get(), |_| load_frame());
     view! {
         <a class="skip" href="#content">"Skip to the content"</a>
@@ -61,7 +62,7 @@ pub fn Frame() -> impl IntoView {
                 <Transition fallback=|| view! { <span class="picker">"…"</span> }>
                     {move || Suspend::new(async move {
                         match frame.await {
-                            Ok(data) => view! { <ClusterPicker data /> }.into_any(),
+                            Ok(data) => view! { <ClusterPicker data open=picking /> }.into_any(),
                             Err(_) => view! { <span class="picker">"no clusters"</span> }.into_any(),
                         }
                     })}
@@ -212,14 +213,18 @@ fn ClusterLine(cluster: ClusterSummary) -> impl IntoView {
 }
 
 #[component]
-fn ClusterPicker(data: FrameData) -> impl IntoView {
+fn ClusterPicker(
+    data: FrameData,
+    /// Its list is open. It is the frame's: the list stays open when the figures come anew.
+    open: RwSignal<bool>,
+) -> impl IntoView {
     let scope = Scope::get();
     let chosen = scope.cluster.get_untracked();
     let here = data.clusters.iter().find(|cluster| chosen.as_ref().is_none_or(|id| *id == cluster.id)).cloned();
     let Some(here) = here else {
         return view! { <span class="picker">"no such cluster"</span> }.into_any();
     };
-    let (id, open) = (here.id.clone(), RwSignal::new(false));
+    let id = here.id.clone();
     let lines = data.clusters.into_iter().map(move |cluster| {
         let current = (cluster.id == id).then_some("true");
         let href = scope::with_param("cluster", Some(cluster.id.clone()));
@@ -263,14 +268,14 @@ fn RangePicker() -> impl IntoView {
         let value = (range != Range::default()).then(|| range.to_string());
         let address = scope::with_param("range", value);
         let current = move || (scope.range.get() == range).then_some("true");
-        view! { <a href=move || format!("{}{}", address.get(), hash.get()) aria-current=current title=range.phrase()>{range.label()}</a> }
+        view! { <a href=move || format!("{}{}", address(), hash.get()) aria-current=current title=range.phrase()>{range.label()}</a> }
     });
     let open = RwSignal::new(false);
     let earlier = Compare::ALL.into_iter().map(|compare| {
         let value = (compare != Compare::Off).then(|| compare.to_string());
         let address = scope::with_param("compare", value);
         let current = move || (scope.compare.get() == compare).then_some("true");
-        view! { <li><a href=move || format!("{}{}", address.get(), hash.get()) aria-current=current on:click=move |_| open.set(false)>{compare.label()}</a></li> }
+        view! { <li><a href=move || format!("{}{}", address(), hash.get()) aria-current=current on:click=move |_| open.set(false)>{compare.label()}</a></li> }
     });
     view! {
         <nav class="seg range" aria-label="Time range" hidden=move || !shown.get().0>{ranges.collect_view()}</nav>
@@ -294,7 +299,7 @@ fn CustomRange(shown: Signal<bool>, hash: RwSignal<String>) -> impl IntoView {
     let live = move || {
         let value = Some(scope.live.get()).filter(|live| *live != Range::default()).map(|live| live.to_string());
         let address = scope::with_param("range", value);
-        view! { <a class="chip live-again" href=move || format!("{}{}", address.get(), hash.get()) title=move || format!("To the {}", scope.live.get().phrase())>"Back to live"</a> }
+        view! { <a class="chip live-again" href=move || format!("{}{}", address(), hash.get()) title=move || format!("To the {}", scope.live.get().phrase())>"Back to live"</a> }
     };
     view! {
         <details class="menu right custom" hidden=move || !shown.get()>

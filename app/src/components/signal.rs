@@ -4,7 +4,7 @@ use super::Icon;
 use crate::{live::Live, scope::Scope};
 use domain::Timestamp;
 use leptos::prelude::*;
-use leptos_router::hooks::{use_location, use_query_map};
+use leptos_router::hooks::use_location;
 
 /// The menu at the end of a session's row. Ending a session asks for its pid, typed.
 #[component]
@@ -19,7 +19,7 @@ pub fn SignalMenu(
     let Some(started_at) = started_at else { return ().into_any() };
     let scope = Scope::get();
     // New figures would replace the row, and what is being typed with it: the page keeps still while the box is open.
-    let (live, open) = (Live::get(), RwSignal::new(false));
+    let (live, open) = (Live::get(), ArcRwSignal::new(false));
     let toggled = move |_| {
         open.update(|open| *open = !*open);
         live.paused.set(open.get_untracked());
@@ -64,7 +64,8 @@ pub fn SignalMenu(
 /// What the form before said, from the address.
 #[component]
 pub fn Told() -> impl IntoView {
-    let query = use_query_map();
+    // It may stand in what is made of an answer: see [`super::answered`].
+    let query = use_location().query;
     let said = move |name: &'static str| query.with(|query| query.get(name)).filter(|text| !text.is_empty());
     view! {
         {move || said("error").map(|text| view! { <p class="banner critical c12" role="alert"><Icon name="warn" />{text}</p> })}

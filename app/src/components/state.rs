@@ -52,6 +52,12 @@ pub fn Failed(error: AppError) -> impl IntoView {
 }
 
 /// What is made of the server's answer; a place for it while it is awaited, and what went wrong when it does not come.
+///
+/// Of what `shown` makes, nothing that is read again later may be a signal, a memo or a stored value made in it: they end as soon
+/// as the next answer is there, which is before what they stand in is taken off the page, and whoever reads them then (a click, a
+/// change of the address in that moment) stops the whole page. Make it in the page's own component, or of the kind that is counted
+/// (`ArcRwSignal`), or do without; of the address take what [`leptos_router::hooks::use_location`] has, which is the router's, and not
+/// `use_query_map`, which makes a memo.
 pub fn answered<T, V>(
     data: Resource<Result<T, AppError>>,
     shown: impl Fn(T) -> V + Clone + Send + Sync + 'static,

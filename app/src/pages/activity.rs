@@ -10,6 +10,7 @@ use domain::{format, view::BackendRow};
 use leptos::prelude::*;
 use leptos_meta::Title;
 use leptos_router::hooks::use_location;
+use std::sync::Arc;
 
 /// What is now; with a moment in the address what was then, which only the server renders.
 #[component]
@@ -44,19 +45,18 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
     let blocked = page.rows.iter().filter(|row| !row.blocked_by.is_empty()).count();
     let collected = page.collected_at;
     let hidden = page.hidden;
-    let rows = StoredValue::new(page.rows.into_iter().zip(statements).collect::<Vec<_>>());
+    let rows = page.rows.into_iter().zip(statements).collect::<Arc<[_]>>();
     let busy = |row: &BackendRow| row.state.as_deref() != Some("idle") && row.backend_type == "client backend";
     let shown = move || {
-        rows.with_value(|rows| {
-            let some = rows
-                .iter()
-                .filter(|row| show_idle.get() || busy(&row.0))
-                .map(|(row, id)| backend(row, id.clone(), may_signal))
-                .collect_view();
-            let empty = !rows.iter().any(|row| show_idle.get() || busy(&row.0));
-            (some, empty)
-        })
+        let some = rows
+            .iter()
+            .filter(|row| show_idle.get() || busy(&row.0))
+            .map(|(row, id)| backend(row, id.clone(), may_signal))
+            .collect_view();
+        let empty = !rows.iter().any(|row| show_idle.get() || busy(&row.0));
+        (some, empty)
     };
+    let rows_shown = shown.clone();
     let blocked_badge = (blocked > 0).then(
         || view! { <span class="badge critical"><Icon name="lock" />{format!("{blocked} waiting for a lock")}</span> },
     );
@@ -77,7 +77,7 @@ fn Loaded(data: ActivityData, show_idle: RwSignal<bool>) -> impl IntoView {
                         <th scope="col" class="n">"PID"</th><th scope="col">"State"</th><th scope="col">"Wait"</th><th scope="col">"Role"</th><th scope="col">"Application"</th><th scope="col">"Database"</th><th scope="col">"Client"</th>
                         <th scope="col" class="n">"Transaction"</th><th scope="col" class="n">"Statement ↓"</th><th scope="col">"Blocked by"</th><th scope="col">"Statement text"</th>{may_signal.then(|| view! { <th scope="col"><span class="sr">"Actions"</span></th> })}
                     </tr></thead>
-                    <tbody>{move || shown().0}</tbody>
+                    <tbody>{move || rows_shown().0}</tbody>
                 </table>
             </div>
             {move || shown().1.then(|| view! { <p class="fine"><Icon name="check" />"No session was busy at the last look."</p> })}

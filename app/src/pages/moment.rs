@@ -42,7 +42,7 @@ fn Back() -> impl IntoView {
 
 /// This page at another moment; all else of the address stays.
 fn at(moment: Timestamp) -> String {
-    let own = with_param("at", Some(moment.to_rfc3339())).get_untracked();
+    let own = untrack(with_param("at", Some(moment.to_rfc3339())));
     own.split('#').next().unwrap_or_default().to_owned()
 }
 
@@ -172,7 +172,7 @@ fn databases(moment: &ActivityMoment) -> Option<AnyView> {
     let chips =
         all.chain(moment.databases.iter().map(|name| (Some(name.clone()), name.clone()))).map(|(name, label)| {
             let on = name == chosen;
-            let href = with_param("database", name).get_untracked();
+            let href = untrack(with_param("database", name));
             view! { <a class="chip" class:on=on rel="external" href=href aria-current=on.then_some("true")>{label}</a> }
         });
     Some(view! { <nav class="chips" aria-label="Database">{chips.collect_view()}</nav> }.into_any())

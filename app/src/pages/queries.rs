@@ -32,13 +32,17 @@ pub fn Queries() -> impl IntoView {
     let data = Resource::new(move || (location.search.get(), live.sequence.get()), |(search, _)| load_queries(search));
     let params =
         Memo::new(move |_| query.with(|query| QueriesParams::read(|name| query.get(name))).unwrap_or_default());
+    // What is being typed outlives figures that come anew; another address has its own.
+    let asked = Memo::new(move |_| params.with(|params| params.search.clone()).unwrap_or_default());
+    let search = RwSignal::new(asked.get_untracked());
+    Effect::new(move |_| search.set(asked.get()));
     view! {
-        {answered(data, move |data| view! { <Loaded data params=params.get_untracked() /> })}
+        {answered(data, move |data| view! { <Loaded data params=params.get_untracked() search /> })}
     }
 }
 
 #[component]
-fn Loaded(data: QueriesData, params: QueriesParams) -> impl IntoView {
+fn Loaded(data: QueriesData, params: QueriesParams, search: RwSignal<String>) -> impl IntoView {
     let QueriesData { page, latency, note, calls } = data;
     match page.availability.clone() {
         Availability::Missing { reason, cure } => {
@@ -56,7 +60,7 @@ fn Loaded(data: QueriesData, params: QueriesParams) -> impl IntoView {
             <p class="banner attention c12"><Icon name="warn" />{format!("pg_stat_statements evicts {} entries an hour, so rare statements are missing here: raise pg_stat_statements.max.", format::count(rate))}</p>
         })}
         <section class="panel c12" aria-label="Statements">
-            <Toolbar page=page.clone() params=params.clone() />
+            <Toolbar page=page.clone() params=params.clone() search />
             <Table page params />
         </section>
     }
@@ -76,9 +80,8 @@ fn Charts(latency: ChartData, note: String, calls: ChartData) -> impl IntoView {
 }
 
 #[component]
-fn Toolbar(page: QueriesPage, params: QueriesParams) -> impl IntoView {
+fn Toolbar(page: QueriesPage, params: QueriesParams, search: RwSignal<String>) -> impl IntoView {
     let navigate = use_navigate();
-    let search = RwSignal::new(params.search.clone().unwrap_or_default());
     let submit = {
         let params = params.clone();
         move |event: leptos::ev::SubmitEvent| {

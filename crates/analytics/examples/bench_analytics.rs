@@ -87,10 +87,10 @@ async fn main() {
         // Sixty days, in the order of time; twenty plugins of each tenant, a third of all events is the first tenant's. Each
         // user has a country and uses every plugin in every way.
         format!(
-            "INSERT INTO plugin_metrics (tenant_id, plugin_id, metric_name, value, \"timestamp\") SELECT n % {tenants} + 1, (n % {tenants}) * 20 + n / {tenants} % 20 + 1, (ARRAY['cpu_usage', 'memory_usage', 'latency_ms'])[n / 7 % 3 + 1], n % 1000, now() - interval '60 days' + n * interval '60 days' / {metrics} FROM generate_series(0::bigint, {metrics} - 1) n"
+            "INSERT INTO plugin_metrics (tenant_id, plugin_id, metric_name, value, \"timestamp\") SELECT n % {tenants} + 1, (n % {tenants}) * 20 + n / {tenants} % 20 + 1, (ARRAY['cpu_usage', 'memory_usage', 'latency_ms'])[n / 7 % 3 + 1], n % 1000, now() - interval '60 days' * (1 - n::float8 / {metrics}) FROM generate_series(0::bigint, {metrics} - 1) n"
         ),
         format!(
-            "INSERT INTO plugin_analytics (tenant_id, plugin_id, event_type, user_id, country, event_id, \"timestamp\") SELECT t, (t - 1) * 20 + (h & 1023) % 20 + 1, (ARRAY['view', 'install', 'invoke', 'configure'])[(h >> 10 & 3) + 1], 'user-' || n * 7919 % 5000, (ARRAY['DE', 'US', 'FR', 'GB', 'IN'])[n % 5 + 1], 'seed-' || n, now() - interval '60 days' + n * interval '60 days' / {events} FROM generate_series(0::bigint, {events} - 1) n, LATERAL (SELECT CASE WHEN n % 3 = 0 THEN 1 ELSE n % {tenants} + 1 END AS t, hashint8(n) & 1048575 AS h) t"
+            "INSERT INTO plugin_analytics (tenant_id, plugin_id, event_type, user_id, country, event_id, \"timestamp\") SELECT t, (t - 1) * 20 + (h & 1023) % 20 + 1, (ARRAY['view', 'install', 'invoke', 'configure'])[(h >> 10 & 3) + 1], 'user-' || n * 7919 % 5000, (ARRAY['DE', 'US', 'FR', 'GB', 'IN'])[n % 5 + 1], 'seed-' || n, now() - interval '60 days' * (1 - n::float8 / {events}) FROM generate_series(0::bigint, {events} - 1) n, LATERAL (SELECT CASE WHEN n % 3 = 0 THEN 1 ELSE n % {tenants} + 1 END AS t, hashint8(n) & 1048575 AS h) t"
         ),
         "VACUUM ANALYZE".to_owned(),
     ] {
