@@ -24,6 +24,7 @@ mod m20261129_000943_restored_spans;
 mod m20261130_000951_tenant_backfill_again;
 mod m20261130_000952_totals_with_events;
 mod m20261130_000953_migrations_told;
+mod m20261130_000954_analytics_plugin_indexes;
 mod roles;
 mod tenant_backfill;
 
@@ -56,6 +57,7 @@ impl MigratorTrait for IdpMigrator {
             Box::new(m20261130_000951_tenant_backfill_again::Migration),
             Box::new(m20261130_000952_totals_with_events::Migration),
             Box::new(m20261130_000953_migrations_told::Migration),
+            Box::new(m20261130_000954_analytics_plugin_indexes::Migration),
         ]
     }
 

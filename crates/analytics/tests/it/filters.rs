@@ -214,3 +214,52 @@ async fn what_cannot_be_told_exactly_is_refused_by_field() {
     assert!(kept.from.0 > base - 402 * DAY && kept.from.0 % DAY == 0, "{}", kept.from);
     assert_eq!(kept.active_users.first().map(|it| it.day), Some(kept.from));
 }
+
+/// Of a tenant with many plugins a question about one goes through that one's entries, not through all of them in the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_plugin_of_many_is_read_by_its_own_index() {
+    let world = World::new().await;
+    let (until, hours) = (now() / HOUR * HOUR, 240);
+    let bucket = format!("to_timestamp(({until} - h * {HOUR}) / 1000.0)");
+    let many = format!("generate_series(1, 300) p CROSS JOIN generate_series(1, {hours}) h");
+    world.sql(&format!("INSERT INTO analytics_metrics_hour (tenant_id, metric_name, bucket, plugin_id, samples, value_sum, value_min, value_max, bins, bin_samples) SELECT 1, 'cpu', {bucket}, p, 1, p, p, p, ARRAY[analytics_bin(p)], ARRAY[1] FROM {many}")).await;
+    world.sql(&format!("INSERT INTO analytics_events_hour (tenant_id, bucket, plugin_id, event_type, events) SELECT 1, {bucket}, p, 'view', p FROM {many}")).await;
+    world.sql("VACUUM ANALYZE analytics_metrics_hour, analytics_events_hour").await;
+    let analytics = world.analytics();
+    for measure in [Measure::Metric("cpu".to_owned()), Measure::Events] {
+        let question = SeriesQuestion {
+            measure,
+            filter: SeriesFilter { plugin: Some(2), ..SeriesFilter::default() },
+            from: at(until - hours * HOUR),
+            to: at(until),
+            bucket: Some(Bucket::Hour),
+            time_zone: None,
+        };
+        let series = analytics.series(A, &question).await.unwrap();
+        assert_eq!(series.points.len() as i64, hours);
+        let each = if question.measure == Measure::Events { 2 } else { 1 };
+        assert!(series.points.iter().all(|it| it.count == each), "{:?}", series.points);
+        assert!(series.points.iter().all(|it| it.sum.is_none_or(|sum| sum == 2.0)));
+    }
+    // Sessions tell what they used when they end.
+    drop(analytics);
+    let scans = async |index: &str| {
+        world
+            .number(&format!(
+                "SELECT coalesce(sum(idx_scan), 0)::int8 FROM pg_stat_user_indexes WHERE indexrelname = '{index}'"
+            ))
+            .await
+    };
+    for table in ["analytics_metrics_hour", "analytics_events_hour"] {
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while scans(&format!("idx_{table}_plugin")).await == 0 {
+            let keyed = scans(&format!("{table}_pkey")).await;
+            assert!(
+                std::time::Instant::now() < until,
+                "{table}: its index by plugin was not used, its key {keyed} times"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        assert_eq!(scans(&format!("{table}_pkey")).await, 0, "{table}");
+    }
+}
